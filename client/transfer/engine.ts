@@ -1,0 +1,100 @@
+/**
+ * The transfer engine: moves bytes between local memory regions and the published memory of peers.
+ *
+ * An engine knows regions, peers, operations and completions. Keys, replicas and leases live above.
+ * Two implementations fill this interface: the C shim (`native_engine.ts`) and a TypeScript TCP
+ * engine (`ts_engine.ts`, also for Node); `tests/contract/` holds the suite both must pass.
+ */
+
+/** Direction of an operation, seen from the local side. Wire values. */
+export const Opcode = { READ: 0, WRITE: 1 } as const;
+export type Opcode = (typeof Opcode)[keyof typeof Opcode];
+
+/** Result of one operation; the negative numbers are the reference engine's. */
+export const TransferCode = {
+  OK: 0,
+  INVALID_ARGUMENT: -1,
+  TOO_MANY_REQUESTS: -2,
+  ADDRESS_NOT_REGISTERED: -3,
+  DNS: -101,
+  SOCKET: -102,
+  MALFORMED_JSON: -103,
+  REJECT_HANDSHAKE: -104,
+  METADATA: -200,
+  ENDPOINT: -201,
+  MEMORY: -302,
+  NOT_IMPLEMENTED: -303,
+  /** Ours: the deadline passed before the operation completed. */
+  TIMEOUT: -1720,
+} as const;
+
+/** Memory owned by the engine. `bytes` is detached (length 0) once the region is disposed. */
+export interface Region extends Disposable {
+  readonly id: number;
+  /** Bytes. */
+  readonly length: number;
+  readonly bytes: Uint8Array;
+  /** Address at which peers reach the first byte, or `null` while it is not published. */
+  readonly remoteBase: bigint | null;
+}
+
+/** Identifies an open peer of one engine; reused ids carry a new generation. */
+export type PeerId = number;
+
+/** One contiguous move between local memory and a peer's published memory. */
+export interface TransferOperation {
+  opcode: Opcode;
+  peer: PeerId;
+  /** Address as the peer advertises it. */
+  remoteAddress: bigint;
+  /** Bytes, > 0. */
+  length: number;
+  /** A region of this engine, or ordinary memory, which must not be touched until completion. */
+  local: Region | Uint8Array;
+  /** Bytes from the start of `local`. */
+  localOffset: number;
+}
+
+export interface TransferOptions {
+  /** Milliseconds for the whole batch; default 30000. */
+  timeoutMs?: number;
+}
+
+export interface PeerAddress {
+  host: string;
+  port: number;
+  /** 2 = acknowledged framing, 1 = the older framing without status. */
+  protocolVersion: 1 | 2;
+}
+
+export interface ListenOptions {
+  /** Address to bind; default `0.0.0.0`. */
+  host?: string;
+  /** 0 or absent = let the system choose. */
+  port?: number;
+}
+
+export interface TransferEngine extends AsyncDisposable {
+  /** Which implementation this is, for logs and results. */
+  readonly name: "tcp-native" | "tcp-typescript";
+
+  /** Allocates zeroed memory; `publish` makes it readable and writable by peers. */
+  allocate(length: number, options?: { publish?: boolean }): Region;
+
+  /** Serves published regions to peers. Rejects with the system's error when the port is in use. */
+  listen(options?: ListenOptions): Promise<{ host: string; port: number }>;
+
+  /** Names a peer; connections are made when the first operation needs one. */
+  openPeer(address: PeerAddress): PeerId;
+
+  /** Drops the peer's connections; operations in flight complete with `SOCKET`. */
+  closePeer(peer: PeerId): void;
+
+  /**
+   * Runs a batch and resolves when every operation has completed, with one {@linkcode TransferCode}
+   * per operation in order. A failed transfer is a code, never a rejection; malformed arguments
+   * reject with `TypeError` or `RangeError` before any byte moves. Operations of one batch may
+   * complete in any order, on any number of connections.
+   */
+  transfer(ops: readonly TransferOperation[], options?: TransferOptions): Promise<Int32Array>;
+}

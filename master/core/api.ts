@@ -1,0 +1,70 @@
+/**
+ * What the deterministic core promises to the code around it.
+ *
+ * Every method is synchronous, takes the time as `nowMs` (milliseconds, monotonic within a process)
+ * and answers with an {@linkcode ErrorCode} number: 0, or negative. Keys and tenants are passed as
+ * `(bytes, start, end)` so that a request buffer is never copied to be looked up; the core copies
+ * what it keeps. Nothing here does I/O.
+ */
+import type { ReplicateConfig, Segment, Uuid } from "../../proto/types.ts";
+
+/**
+ * Receives the replicas of one object, one call each, so that an RPC encoder can write them straight
+ * into its reply. `begin` comes first, with the number of replicas that follow, and only when the
+ * operation succeeded.
+ */
+export interface ReplicaSink {
+  begin(count: number, leaseTtlMs: number, checksum: bigint | null): void;
+  /** `segment` is an index for {@linkcode SegmentTable.view}; the address is its base + `offset`. */
+  memory(id: number, status: number, size: number, segment: number, offset: number): void;
+  disk(id: number, status: number, size: number, filePath: string): void;
+  localDisk(id: number, status: number, size: number, client: Uuid, endpoint: string): void;
+}
+
+/** What an encoder needs to know of a mounted segment. The same object until it is unmounted. */
+export interface SegmentView {
+  readonly index: number;
+  readonly segment: Segment;
+  /** Raw wire bytes of `segment.protocol` and `segment.teEndpoint`. */
+  readonly protocolBytes: Uint8Array;
+  readonly endpointBytes: Uint8Array;
+}
+
+/** Tunables of the core, named after the reference's flags. Times in milliseconds, sizes in bytes. */
+export interface CoreConfig {
+  defaultKvLeaseTtlMs: number;
+  defaultKvSoftPinTtlMs: number;
+  maxKvSoftPinTtlMs: number;
+  allowEvictSoftPinnedObjects: boolean;
+  evictionRatio: number;
+  evictionHighWatermarkRatio: number;
+  clientTtlMs: number;
+  putStartDiscardTimeoutMs: number;
+  putStartReleaseTimeoutMs: number;
+  allocationStrategy: "random" | "free_ratio_first" | "ssd_free_ratio_first" | "local_first";
+  enableOffload: boolean;
+  offloadOnEvict: boolean;
+  offloadForceEvict: boolean;
+  offloadingQueueLimit: number;
+  offloadCapRatio: number;
+  promotionOnHit: boolean;
+  promotionAdmissionThreshold: number;
+  promotionMaxPerHeartbeat: number;
+  promotionQueueLimit: number;
+  maxTotalFinishedTasks: number;
+  maxTotalPendingTasks: number;
+  maxTotalProcessingTasks: number;
+  pendingTaskTimeoutMs: number;
+  processingTaskTimeoutMs: number;
+  maxRetryAttempts: number;
+  /** Offset between `nowMs` and the Unix epoch, added to times that go on the wire. */
+  epochOffsetMs: number;
+}
+
+/** A source of random numbers that a test can seed. */
+export interface Rng {
+  /** Uniform unsigned 32-bit integer. */
+  u32(): number;
+}
+
+export type { ReplicateConfig, Segment, Uuid };

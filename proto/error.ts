@@ -1,0 +1,15 @@
+import { type ErrorCode, errorName } from "./error_code.ts";
+
+/** A failure the caller is expected to handle; `code` is the wire value, equal in every process. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+
+  constructor(readonly code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(`${message} (${errorName(code)} ${code})`, options);
+  }
+}
+
+/** Bytes from a peer that do not follow the protocol. Never thrown for a caller's own mistake. */
+export class ProtocolError extends Error {
+  override readonly name = "ProtocolError";
+}
