@@ -1,0 +1,220 @@
+/**
+ * A master and store nodes as processes of this machine, started and stopped by a program.
+ *
+ * @example
+ * ```ts ignore
+ * await using cluster = await LocalCluster.start({ nodes: 2, nodeBytes: 256 << 20 });
+ * console.log(cluster.masterAddress);
+ * ```
+ */
+import { createServer } from "node:net";
+
+const root = new URL("../", import.meta.url).pathname;
+
+export interface LocalClusterOptions {
+  nodes: number;
+  /** Memory that each node lends. */
+  nodeBytes: number;
+  /** Further flags of the master. */
+  masterFlags?: string[];
+  /** Environment of every process. */
+  env?: Record<string, string>;
+  /** Called with each line that a process prints. */
+  onLine?: (source: string, line: string) => void;
+}
+
+/** A free TCP port of the loopback interface. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** One process whose output is read line by line. */
+export class LocalProcess implements AsyncDisposable {
+  readonly child: Deno.ChildProcess;
+  readonly lines: string[] = [];
+  #waiting: { pattern: RegExp; resolve: (line: string) => void }[] = [];
+  #reading: Promise<unknown>;
+  #exited: Deno.CommandStatus | null = null;
+
+  constructor(
+    readonly name: string,
+    command: string,
+    args: string[],
+    options: { env?: Record<string, string>; onLine?: (source: string, line: string) => void } = {},
+  ) {
+    this.child = new Deno.Command(command, {
+      args,
+      env: { NO_COLOR: "1", ...options.env },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const read = (stream: ReadableStream<Uint8Array>) => this.#read(stream, options.onLine);
+    this.#reading = Promise.all([read(this.child.stdout), read(this.child.stderr)]);
+    this.child.status.then((status) => this.#exited = status);
+  }
+
+  get pid(): number {
+    return this.child.pid;
+  }
+
+  get status(): Promise<Deno.CommandStatus> {
+    return this.child.status;
+  }
+
+  /** Resolves with the first line that matches; rejects when the process ends or time runs out. */
+  async line(pattern: RegExp, timeoutMs = 30_000): Promise<string> {
+    const seen = this.lines.find((line) => pattern.test(line));
+    if (seen !== undefined) return seen;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const failed = new Promise<never>((_, reject) => {
+      const fail = (why: string) =>
+        reject(new Error(`${this.name} ${why}:\n${this.lines.slice(-10).join("\n")}`));
+      timer = setTimeout(
+        () => fail(`printed no line like ${pattern} in ${timeoutMs} ms`),
+        timeoutMs,
+      );
+      Promise.all([this.child.status, this.#reading]).then(() => fail("ended"));
+    });
+    try {
+      return await Promise.race([
+        failed,
+        new Promise<string>((resolve) => this.#waiting.push({ pattern, resolve })),
+      ]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  kill(signal: Deno.Signal): void {
+    if (this.#exited === null) this.child.kill(signal);
+  }
+
+  /** Asks the process to end, then waits until it has. */
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<Deno.CommandStatus> {
+    this.kill(signal);
+    const timer = setTimeout(() => this.kill("SIGKILL"), 10_000);
+    const status = await this.child.status;
+    clearTimeout(timer);
+    await this.#reading;
+    return status;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #read(
+    stream: ReadableStream<Uint8Array>,
+    onLine?: (source: string, line: string) => void,
+  ): Promise<void> {
+    let rest = "";
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) this.#see(line, onLine);
+    }
+    if (rest !== "") this.#see(rest, onLine);
+  }
+
+  #see(line: string, onLine?: (source: string, line: string) => void): void {
+    this.lines.push(line);
+    if (this.lines.length > 1000) this.lines.splice(0, 500);
+    onLine?.(this.name, line);
+    this.#waiting = this.#waiting.filter(({ pattern, resolve }) => {
+      if (!pattern.test(line)) return true;
+      resolve(line);
+      return false;
+    });
+  }
+}
+
+/** Starts our master with `flags` on ports of its own; resolves when it serves. */
+export async function startMaster(
+  flags: string[] = [],
+  options: {
+    rpcPort?: number;
+    metricsPort?: number;
+    env?: Record<string, string>;
+    onLine?: (source: string, line: string) => void;
+  } = {},
+): Promise<{ process: LocalProcess; address: string; adminUrl: string }> {
+  const rpcPort = options.rpcPort ?? await freePort();
+  const metricsPort = options.metricsPort ?? await freePort();
+  const process = new LocalProcess("master", Deno.execPath(), [
+    ...["run", "-A", `${root}master/main.ts`],
+    ...["--rpc_address=127.0.0.1", `--rpc_port=${rpcPort}`],
+    ...["--metrics_host=127.0.0.1", `--metrics_port=${metricsPort}`],
+    ...flags,
+  ], options);
+  await process.line(/master ready/);
+  return {
+    process,
+    address: `127.0.0.1:${rpcPort}`,
+    adminUrl: `http://127.0.0.1:${metricsPort}`,
+  };
+}
+
+/** Starts one store node that lends `bytes`; resolves when its segment is mounted. */
+export async function startNode(
+  master: string,
+  bytes: number,
+  options: {
+    name?: string;
+    flags?: string[];
+    env?: Record<string, string>;
+    onLine?: (source: string, line: string) => void;
+  } = {},
+): Promise<LocalProcess> {
+  const process = new LocalProcess(options.name ?? "node", Deno.execPath(), [
+    ...["run", "-A", `${root}client/node/main.ts`],
+    ...[`--master=${master}`, `--segment_size=${bytes}`, "--host=127.0.0.1"],
+    ...(options.flags ?? []),
+  ], options);
+  await process.line(/store node ready/);
+  return process;
+}
+
+/** A master with store nodes that lend it their memory. */
+export class LocalCluster implements AsyncDisposable {
+  private constructor(
+    readonly master: LocalProcess,
+    readonly masterAddress: string,
+    readonly adminUrl: string,
+    readonly nodes: LocalProcess[],
+  ) {}
+
+  static async start(options: LocalClusterOptions): Promise<LocalCluster> {
+    const shared = {
+      ...(options.env && { env: options.env }),
+      ...(options.onLine && { onLine: options.onLine }),
+    };
+    const master = await startMaster(options.masterFlags, shared);
+    const starting = Array.from(
+      { length: options.nodes },
+      (_, i) => startNode(master.address, options.nodeBytes, { ...shared, name: `node ${i + 1}` }),
+    );
+    const results = await Promise.allSettled(starting);
+    const nodes = results.flatMap((result) => result.status === "fulfilled" ? [result.value] : []);
+    const cluster = new LocalCluster(master.process, master.address, master.adminUrl, nodes);
+    const failure = results.find((result) => result.status === "rejected");
+    if (failure !== undefined) {
+      await cluster[Symbol.asyncDispose]();
+      throw failure.reason;
+    }
+    return cluster;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.stop()));
+    await this.master.stop();
+  }
+}
