@@ -4,13 +4,19 @@ import type { SizeWidth } from "./writer.ts";
 const TWO_32 = 0x1_0000_0000;
 const SHORT_TEXT = 64;
 const TEXT_SLOTS = 64;
+const EMPTY = new Uint8Array(0);
 
-export interface ReaderLimits {
+export interface ReaderOptions {
   /**
    * Elements that all containers of one body may hold together; default 2^21. It bounds the memory
    * that a body full of one-byte elements can cost once they have become objects.
    */
   maxElements?: number;
+  /**
+   * Whether decoded byte strings are views of the input, good for as long as its buffer is not used
+   * again, instead of views of a copy of their own; default false.
+   */
+  borrow?: boolean;
 }
 
 /**
@@ -25,7 +31,11 @@ export class Reader {
   #position: number;
   #end: number;
   #elements = 0;
+  /** Copy of the input from `#copyStart` on, made when the first byte string is read. */
+  #copy: Uint8Array = EMPTY;
+  #copyStart = 0;
   readonly #maxElements: number;
+  readonly #borrow: boolean;
   readonly #scratch = new DataView(new ArrayBuffer(8));
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   readonly #texts: string[] = new Array<string>(TEXT_SLOTS).fill("");
@@ -34,9 +44,10 @@ export class Reader {
     bytes: Uint8Array = new Uint8Array(0),
     start = 0,
     end: number = bytes.length,
-    limits: ReaderLimits = {},
+    options: ReaderOptions = {},
   ) {
-    this.#maxElements = limits.maxElements ?? 1 << 21;
+    this.#maxElements = options.maxElements ?? 1 << 21;
+    this.#borrow = options.borrow ?? false;
     this.#bytes = bytes;
     this.#position = start;
     this.#end = end;
@@ -52,6 +63,7 @@ export class Reader {
     this.#position = start;
     this.#end = end;
     this.#elements = 0;
+    this.#copy = EMPTY;
     this.width = 1;
   }
 
@@ -169,11 +181,21 @@ export class Reader {
     return count;
   }
 
-  /** A string of bytes, copied. */
+  /**
+   * A string of bytes. The strings of one input share one copy of it, since allocating costs more
+   * than copying; see {@linkcode ReaderOptions.borrow}.
+   */
   blob(): Uint8Array {
     const count = this.length();
     const at = this.#take(count);
-    return this.#bytes.slice(at, at + count);
+    if (this.#borrow) return this.#bytes.subarray(at, at + count);
+    if (count === 0) return EMPTY;
+    if (this.#copy.length === 0) {
+      this.#copy = this.#bytes.slice(at, this.#end);
+      this.#copyStart = at;
+    }
+    const start = at - this.#copyStart;
+    return this.#copy.subarray(start, start + count);
   }
 
   /** A string as text; refuses what is not UTF-8. Short ASCII strings seen before are not rebuilt. */
