@@ -1,0 +1,166 @@
+/**
+ * Settings from where a deployment keeps them. What names a setting wins in this order: a definition
+ * on the command line, the configuration file, the environment, the default.
+ */
+import { resolveSettings, seconds, type StoreSettings } from "./settings.ts";
+
+/** Where settings are read; nothing else is looked at. */
+export interface ConfigSources {
+  env: Readonly<Record<string, string | undefined>>;
+  /** Settings by their file key, with the name to use in messages (`--master`, `-D tenant_id`). */
+  definitions?: readonly { name: string; key: string; value: string }[];
+  /** Path of the configuration file; wins over `MOONCAKE_CONFIG_PATH`. */
+  configPath?: string;
+  /** Returns the text of a file or throws. */
+  readFile(path: string): string;
+}
+
+export interface Config {
+  settings: StoreSettings;
+  /** Settings that somebody set; the others are defaults. */
+  given: ReadonlySet<keyof StoreSettings>;
+}
+
+interface Source {
+  field: keyof StoreSettings;
+  /** Keys of the file and of `-D`, as the reference spells them. */
+  keys?: readonly string[];
+  env?: readonly string[];
+  /** Turns the outer unit into that of the setting. */
+  convert?: (name: string, value: unknown) => unknown;
+}
+
+const sources: readonly Source[] = [
+  { field: "localHostname", keys: ["local_hostname"], env: ["MOONCAKE_LOCAL_HOSTNAME"] },
+  { field: "metadataServer", keys: ["metadata_server"], env: ["MOONCAKE_TE_META_DATA_SERVER"] },
+  {
+    field: "masterServerAddress",
+    keys: ["master_server_address", "master_server_addr"],
+    env: ["MOONCAKE_MASTER"],
+  },
+  {
+    field: "globalSegmentSize",
+    keys: ["global_segment_size"],
+    env: ["MOONCAKE_GLOBAL_SEGMENT_SIZE"],
+  },
+  { field: "localBufferSize", keys: ["local_buffer_size"], env: ["MOONCAKE_LOCAL_BUFFER_SIZE"] },
+  { field: "protocol", keys: ["protocol"], env: ["MOONCAKE_PROTOCOL"] },
+  { field: "deviceName", keys: ["device_name", "rdma_devices"], env: ["MOONCAKE_DEVICE"] },
+  { field: "tenantId", keys: ["tenant_id"], env: ["MOONCAKE_TENANT_ID"] },
+  {
+    field: "enableHttpServer",
+    keys: ["enable_client_http_server"],
+    env: ["MOONCAKE_ENABLE_CLIENT_HTTP_SERVER"],
+  },
+  { field: "httpPort", keys: ["client_http_port"], env: ["MOONCAKE_CLIENT_HTTP_PORT"] },
+  { field: "rpcTimeoutMs", env: ["MC_RPC_TIMEOUT_MS"] },
+  { field: "rpcConnectTimeoutMs", env: ["MC_RPC_CONNECT_TIMEOUT_MS"] },
+  { field: "transferTimeoutMs", env: ["MC_TRANSFER_TIMEOUT"], convert: seconds },
+  { field: "handshakeTimeoutMs", env: ["MC_HANDSHAKE_CONNECT_TIMEOUT"], convert: seconds },
+  { field: "handshakeMaxLength", env: ["MC_HANDSHAKE_MAX_LENGTH"] },
+  { field: "minPort", env: ["MC_MIN_RPC_PORT", "MC_MIN_PRC_PORT"] },
+  { field: "maxPort", env: ["MC_MAX_RPC_PORT", "MC_MAX_PRC_PORT"] },
+  { field: "advertisedHost", env: ["MC_TCP_BIND_ADDRESS"] },
+  { field: "metadataClusterId", env: ["MC_METADATA_CLUSTER_ID"] },
+  { field: "memcpy", env: ["MC_STORE_MEMCPY"] },
+  { field: "tcpProtocolVersion", env: ["MC_TCP_PROTO"] },
+];
+
+/** Features of the reference that this version lacks: their switches may only be off. */
+const switchedOff: readonly { key?: string; env: string; feature: string; off: string }[] = [
+  {
+    key: "enable_ssd_offload",
+    env: "MOONCAKE_OFFLOAD_ENABLED",
+    feature: "offload to SSD",
+    off: "false",
+  },
+  { env: "MOONCAKE_ENABLE_DFS", feature: "the distributed file system tier", off: "false" },
+  { env: "MOONCAKE_STORE_CHECKSUM", feature: "object checksums", off: "0" },
+  { env: "MC_RPC_PROTOCOL", feature: "another RPC transport", off: "tcp" },
+];
+
+/** Keys that mean something only to features that are off. */
+const unusedKeys = ["ssd_offload_path"];
+
+/**
+ * Reads the configuration. Pure: it looks only at what it is given. `RangeError` with one line that
+ * names the setting, the value and what is allowed, for a bad value, an unknown key, or a file that
+ * cannot be read.
+ */
+export function readConfig(from: ConfigSources): Config {
+  const file = readConfigFile(from);
+  const given = new Map<keyof StoreSettings, { name: string; value: unknown }>();
+  for (const { field, keys = [], env = [], convert } of sources) {
+    const entry = firstOf(from, file, keys, env);
+    if (entry === null) continue;
+    const { name, value } = entry;
+    given.set(field, { name, value: convert === undefined ? value : convert(name, value) });
+  }
+  for (const { key, env, feature, off } of switchedOff) {
+    const entry = firstOf(from, file, key === undefined ? [] : [key], [env]);
+    if (entry === null || isOff(entry.value, off)) continue;
+    throw new RangeError(
+      `${entry.name}=${JSON.stringify(entry.value)} is refused; allowed: ${off} ` +
+        `(${feature} is not available in this version)`,
+    );
+  }
+  return { settings: resolveSettings(given), given: new Set(given.keys()) };
+}
+
+/** Keys that a configuration file and `-D` may use. */
+export const configKeys: readonly string[] = [
+  ...sources.flatMap(({ keys = [] }) => keys),
+  ...switchedOff.flatMap(({ key }) => key === undefined ? [] : [key]),
+  ...unusedKeys,
+];
+
+type File = { path: string; values: Readonly<Record<string, unknown>> } | null;
+
+function firstOf(
+  from: ConfigSources,
+  file: File,
+  keys: readonly string[],
+  env: readonly string[],
+): { name: string; value: unknown } | null {
+  const defined = from.definitions?.findLast(({ key }) => keys.includes(key));
+  if (defined !== undefined) return defined;
+  const key = keys.find((name) => file !== null && Object.hasOwn(file.values, name));
+  if (file !== null && key !== undefined) {
+    return { name: `${key} of ${file.path}`, value: file.values[key] };
+  }
+  const variable = env.find((name) => from.env[name] !== undefined);
+  return variable === undefined ? null : { name: variable, value: from.env[variable] };
+}
+
+function isOff(value: unknown, off: string): boolean {
+  const word = String(value ?? "").trim().toLowerCase();
+  if (word === off || word === "") return true;
+  return off !== "tcp" && ["false", "0", "no", "off", "disable"].includes(word);
+}
+
+function readConfigFile(from: ConfigSources): File {
+  for (const { name, key } of from.definitions ?? []) checkKey(name, key);
+  const path = from.configPath ?? from.env.MOONCAKE_CONFIG_PATH;
+  if (path === undefined) return null;
+  let values: unknown;
+  try {
+    values = JSON.parse(from.readFile(path));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new RangeError(`Cannot read the configuration file ${JSON.stringify(path)}: ${reason}`);
+  }
+  if (typeof values !== "object" || values === null || Array.isArray(values)) {
+    throw new RangeError(
+      `Cannot read the configuration file ${JSON.stringify(path)}: it holds no JSON object`,
+    );
+  }
+  for (const key of Object.keys(values)) checkKey(path, key);
+  return { path, values: values as Record<string, unknown> };
+}
+
+function checkKey(where: string, key: string): void {
+  if (configKeys.includes(key)) return;
+  throw new RangeError(
+    `${where}: the key ${JSON.stringify(key)} is unknown; allowed: ${configKeys.join(", ")}`,
+  );
+}

@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import { type Config, type ConfigSources, readConfig } from "./config.ts";
+import type { StoreSettings } from "./settings.ts";
+
+function read(sources: Partial<ConfigSources> & { file?: unknown }): Config {
+  const { file, ...rest } = sources;
+  return readConfig({
+    env: {},
+    readFile: (path) => {
+      if (file === undefined) throw new Error(`${path} is not there`);
+      return typeof file === "string" ? file : JSON.stringify(file);
+    },
+    ...rest,
+  });
+}
+
+function refused(sources: Parameters<typeof read>[0], ...patterns: RegExp[]): void {
+  assert.throws(() => read(sources), (error) => {
+    assert(error instanceof RangeError, String(error));
+    assert(!error.message.includes("\n"), "one line");
+    for (const pattern of patterns) assert.match(error.message, pattern);
+    return true;
+  });
+}
+
+Deno.test("without any source the defaults stand and nothing counts as given", () => {
+  const { settings, given } = read({});
+  assert.equal(settings.masterServerAddress, "127.0.0.1:50051");
+  assert.equal(settings.metadataServer, "P2PHANDSHAKE");
+  assert.equal(settings.globalSegmentSize, 0);
+  assert.equal(settings.protocol, "tcp");
+  assert.equal(settings.tenantId, "default");
+  assert.deepEqual([settings.minPort, settings.maxPort], [15000, 17000]);
+  assert.equal(given.size, 0);
+});
+
+Deno.test("every variable of the environment reaches its setting", () => {
+  const cases: [string, string, keyof StoreSettings, unknown][] = [
+    ["MOONCAKE_MASTER", "m:1", "masterServerAddress", "m:1"],
+    [
+      "MOONCAKE_TE_META_DATA_SERVER",
+      "http://m:8080/metadata",
+      "metadataServer",
+      "http://m:8080/metadata",
+    ],
+    ["MOONCAKE_LOCAL_HOSTNAME", "10.0.0.1:12345", "localHostname", "10.0.0.1:12345"],
+    ["MOONCAKE_GLOBAL_SEGMENT_SIZE", "16GB", "globalSegmentSize", 16 * 1024 ** 3],
+    ["MOONCAKE_LOCAL_BUFFER_SIZE", "4194304", "localBufferSize", 4 << 20],
+    ["MOONCAKE_PROTOCOL", "TCP", "protocol", "tcp"],
+    ["MOONCAKE_DEVICE", "auto-discovery", "deviceName", ""],
+    ["MOONCAKE_TENANT_ID", "t1", "tenantId", "t1"],
+    ["MOONCAKE_ENABLE_CLIENT_HTTP_SERVER", "on", "enableHttpServer", true],
+    ["MOONCAKE_CLIENT_HTTP_PORT", "9400", "httpPort", 9400],
+    ["MC_RPC_TIMEOUT_MS", "1500", "rpcTimeoutMs", 1500],
+    ["MC_RPC_CONNECT_TIMEOUT_MS", "250", "rpcConnectTimeoutMs", 250],
+    ["MC_TRANSFER_TIMEOUT", "7", "transferTimeoutMs", 7000],
+    ["MC_HANDSHAKE_CONNECT_TIMEOUT", "2", "handshakeTimeoutMs", 2000],
+    ["MC_HANDSHAKE_MAX_LENGTH", "2097152", "handshakeMaxLength", 2 << 20],
+    ["MC_MIN_RPC_PORT", "16000", "minPort", 16000],
+    ["MC_MAX_RPC_PORT", "16010", "maxPort", 16010],
+    ["MC_MAX_PRC_PORT", "16010", "maxPort", 16010],
+    ["MC_TCP_BIND_ADDRESS", "10.0.0.9", "advertisedHost", "10.0.0.9"],
+    ["MC_METADATA_CLUSTER_ID", "c7", "metadataClusterId", "c7"],
+    ["MC_STORE_MEMCPY", "0", "memcpy", false],
+    ["MC_TCP_PROTO", "1", "tcpProtocolVersion", 1],
+  ];
+  for (const [name, value, field, wanted] of cases) {
+    const { settings, given } = read({ env: { [name]: value } });
+    assert.deepEqual(settings[field], wanted, name);
+    assert.deepEqual([...given], [field], name);
+  }
+});
+
+Deno.test("a definition wins over the file, the file over the environment", () => {
+  const env = { MOONCAKE_MASTER: "env:1", MOONCAKE_TENANT_ID: "env", MOONCAKE_CONFIG_PATH: "c" };
+  const file = { master_server_address: "file:1", global_segment_size: "1gb" };
+  const definitions = [
+    { name: "-D", key: "global_segment_size", value: "2gb" },
+    { name: "--segment_size", key: "global_segment_size", value: "3gb" },
+  ];
+  const { settings } = read({ env, file, definitions });
+  assert.equal(settings.tenantId, "env");
+  assert.equal(settings.masterServerAddress, "file:1");
+  assert.equal(settings.globalSegmentSize, 3 * 1024 ** 3);
+});
+
+Deno.test("the file may hold numbers, texts and truth values, and both spellings of a key", () => {
+  const { settings } = read({
+    configPath: "c.json",
+    file: {
+      local_hostname: "node1",
+      master_server_addr: "m:5",
+      global_segment_size: 3355443200,
+      local_buffer_size: "16mb",
+      enable_client_http_server: true,
+      client_http_port: 9301,
+      enable_ssd_offload: false,
+      ssd_offload_path: "",
+    },
+  });
+  assert.equal(settings.masterServerAddress, "m:5");
+  assert.equal(settings.globalSegmentSize, 3355443200);
+  assert.equal(settings.localBufferSize, 16 << 20);
+  assert(settings.enableHttpServer);
+  assert.equal(settings.httpPort, 9301);
+});
+
+Deno.test("a bad value is refused with its variable, itself and what is allowed", () => {
+  const cases: [string, string, RegExp][] = [
+    ["MOONCAKE_GLOBAL_SEGMENT_SIZE", "12xb", /allowed: a number of bytes/],
+    ["MOONCAKE_GLOBAL_SEGMENT_SIZE", "", /allowed: a number of bytes/],
+    ["MOONCAKE_GLOBAL_SEGMENT_SIZE", "-5", /allowed: a number of bytes/],
+    ["MOONCAKE_GLOBAL_SEGMENT_SIZE", "512", /allowed: 0, or 1kb to 1tb/],
+    ["MOONCAKE_GLOBAL_SEGMENT_SIZE", "2tb", /allowed: 0, or 1kb to 1tb/],
+    ["MOONCAKE_PROTOCOL", "rdma", /not available in this version/],
+    ["MOONCAKE_PROTOCOL", "bogus", /allowed: tcp$/],
+    ["MOONCAKE_DEVICE", "mlx5_0", /allowed: empty or auto-discovery/],
+    ["MOONCAKE_MASTER", "etcd://h:2379", /allowed: host:port/],
+    ["MOONCAKE_MASTER", "a:1,b:2", /allowed: host:port/],
+    ["MOONCAKE_MASTER", "hostonly", /allowed: host:port/],
+    ["MOONCAKE_MASTER", "", /allowed: host:port/],
+    ["MOONCAKE_TE_META_DATA_SERVER", "etcd://h:2379", /etcd is not available in this version/],
+    ["MOONCAKE_TE_META_DATA_SERVER", "redis://h:1", /redis is not available in this version/],
+    ["MOONCAKE_TE_META_DATA_SERVER", "localhost:8080", /allowed: P2PHANDSHAKE/],
+    ["MOONCAKE_TE_META_DATA_SERVER", "ftp://h/", /allowed: P2PHANDSHAKE/],
+    ["MOONCAKE_LOCAL_HOSTNAME", "a b", /allowed: host, host:port/],
+    ["MOONCAKE_OFFLOAD_ENABLED", "true", /offload to SSD is not available in this version/],
+    ["MOONCAKE_STORE_CHECKSUM", "1", /object checksums is not available|checksums/],
+    ["MC_RPC_PROTOCOL", "rdma", /allowed: tcp/],
+    ["MC_RPC_TIMEOUT_MS", "0", /allowed: an integer from 1/],
+    ["MC_RPC_TIMEOUT_MS", "1.5", /allowed: an integer from 1/],
+    ["MC_MIN_RPC_PORT", "70000", /allowed: an integer from 1 to 65535/],
+    ["MC_MIN_RPC_PORT", "18000", /upper end of the range, 17000/],
+    ["MC_TRANSFER_TIMEOUT", "-1", /allowed: an integer from 1/],
+    ["MC_TCP_PROTO", "3", /allowed: an integer from 1 to 2/],
+    ["MC_STORE_MEMCPY", "maybe", /allowed: true or false/],
+  ];
+  for (const [name, value, allowed] of cases) {
+    refused(
+      { env: { [name]: value } },
+      new RegExp(`^${name}=`),
+      allowed,
+    );
+  }
+});
+
+Deno.test("a bad value of the file names the key and the file", () => {
+  refused(
+    { configPath: "/etc/c.json", file: { local_buffer_size: true } },
+    /^local_buffer_size of \/etc\/c\.json=true/,
+  );
+});
+
+Deno.test("an unknown key of the file or of a definition is refused with the known ones", () => {
+  refused({ configPath: "c.json", file: { masterserver: "x:1" } }, /"masterserver"/, /tenant_id/);
+  refused(
+    { definitions: [{ name: "-D", key: "tenant", value: "x" }] },
+    /^-D: the key "tenant" is unknown/,
+  );
+});
+
+Deno.test("a configuration file that cannot be read or is no object is refused", () => {
+  refused({ configPath: "gone.json" }, /"gone\.json": .*not there/);
+  refused({ configPath: "bad.json", file: "{" }, /Cannot read the configuration file "bad\.json"/);
+  refused({ configPath: "list.json", file: [] }, /holds no JSON object/);
+});

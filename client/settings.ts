@@ -1,0 +1,189 @@
+/**
+ * What a store client can be told, with the check and the default of each setting. Options of
+ * `StoreClient.connect`, environment variables, configuration files and flags all end here.
+ */
+import { parseHostPort } from "./transfer/address.ts";
+import { parseMetadataServer } from "./transfer/metadata_server.ts";
+import { parseSize } from "./size.ts";
+
+/** Checked settings. Sizes are bytes, times milliseconds. */
+export interface StoreSettings {
+  /** Host that peers reach this process at, with the port that names its segment if one is given. */
+  localHostname: string;
+  /** `P2PHANDSHAKE` or an http(s) URL. */
+  metadataServer: string;
+  /** `host:port` */
+  masterServerAddress: string;
+  /** Memory lent to the pool; 0 = pure client. */
+  globalSegmentSize: number;
+  /** Staging memory; 0 = pure server, which refuses data calls. */
+  localBufferSize: number;
+  protocol: string;
+  deviceName: string;
+  tenantId: string;
+  enableHttpServer: boolean;
+  httpPort: number;
+  rpcTimeoutMs: number;
+  rpcConnectTimeoutMs: number;
+  transferTimeoutMs: number;
+  handshakeTimeoutMs: number;
+  /** Bytes of a handshake frame. */
+  handshakeMaxLength: number;
+  /** Ports that the handshake and the data server may take. */
+  minPort: number;
+  maxPort: number;
+  /** Host published instead of that of `localHostname`; empty = not replaced. */
+  advertisedHost: string;
+  /** Inserted into metadata keys; empty = none. */
+  metadataClusterId: string;
+  /** Whether replicas in this process are copied instead of sent over the network. */
+  memcpy: boolean;
+  /** Framing asked of peers: 2 is acknowledged, 1 the older form. */
+  tcpProtocolVersion: 1 | 2;
+}
+
+const KIB = 1024;
+const TIB = 1024 ** 4;
+
+type Read<T> = (name: string, value: unknown) => T;
+
+function refuse(name: string, value: unknown, allowed: string): never {
+  throw new RangeError(`${name}=${JSON.stringify(value)} is refused; allowed: ${allowed}`);
+}
+
+const text: Read<string> = (name, value) => {
+  if (typeof value !== "string") return refuse(name, value, "text");
+  return value;
+};
+
+const filledText: Read<string> = (name, value) => {
+  if (typeof value !== "string" || value.trim() === "") return refuse(name, value, "text");
+  return value;
+};
+
+const hostname: Read<string> = (name, value) => {
+  const parsed = parseHostPort(String(value));
+  if (parsed === null) return refuse(name, value, "host, host:port or [v6 address]:port");
+  return String(value);
+};
+
+const optionalHost: Read<string> = (name, value) => {
+  if (value === "") return "";
+  const parsed = parseHostPort(String(value));
+  if (parsed === null || parsed.port !== null) return refuse(name, value, "a host or an address");
+  return parsed.host;
+};
+
+const masterAddress: Read<string> = (name, value) => {
+  const address = String(value);
+  if (/^(etcd|redis|k8s|srv):\/\//.test(address) || address.includes(",")) {
+    return refuse(name, value, "host:port (finding a leader is not available in this version)");
+  }
+  const parsed = parseHostPort(address);
+  if (parsed === null || parsed.port === null) return refuse(name, value, "host:port");
+  return address;
+};
+
+const metadataServer: Read<string> = (name, value) => {
+  parseMetadataServer(name, String(value));
+  return String(value);
+};
+
+const segmentSize: Read<number> = (name, value) => {
+  const bytes = parseSize(name, value);
+  if (bytes !== 0 && (bytes < KIB || bytes > TIB)) return refuse(name, value, "0, or 1kb to 1tb");
+  return bytes;
+};
+
+const bufferSize: Read<number> = (name, value) => {
+  const bytes = parseSize(name, value);
+  if (bytes > TIB) return refuse(name, value, "0 to 1tb");
+  return bytes;
+};
+
+const protocol: Read<string> = (name, value) => {
+  const wanted = String(value).trim().toLowerCase();
+  if (wanted === "tcp") return wanted;
+  if (wanted === "rdma") return refuse(name, value, "tcp (rdma is not available in this version)");
+  return refuse(name, value, "tcp");
+};
+
+const device: Read<string> = (name, value) => {
+  const wanted = text(name, value);
+  if (wanted === "" || wanted === "auto-discovery") return "";
+  return refuse(name, value, "empty or auto-discovery (tcp uses no device)");
+};
+
+const truth: Read<boolean> = (name, value) => {
+  const word = String(value).trim().toLowerCase();
+  if (["true", "1", "yes", "on", "enable"].includes(word)) return true;
+  if (["false", "0", "no", "off", "disable"].includes(word)) return false;
+  return refuse(name, value, "true or false");
+};
+
+function wholeNumber(low: number, high: number): Read<number> {
+  return (name, value) => {
+    const number = typeof value === "string" && /^\d+$/.test(value.trim()) ? Number(value) : value;
+    if (typeof number !== "number" || !Number.isInteger(number) || number < low || number > high) {
+      return refuse(name, value, `an integer from ${low} to ${high}`);
+    }
+    return number;
+  };
+}
+
+const port = wholeNumber(1, 65535);
+const duration = wholeNumber(1, 3_600_000);
+
+/** A time given in seconds and kept in milliseconds. */
+export const seconds: Read<number> = (name, value) => wholeNumber(1, 3600)(name, value) * 1000;
+
+/** How each setting is checked, and what it is when nobody sets it. */
+export const settingTable: {
+  readonly [K in keyof StoreSettings]: { fallback: StoreSettings[K]; read: Read<StoreSettings[K]> };
+} = {
+  localHostname: { fallback: "127.0.0.1", read: hostname },
+  metadataServer: { fallback: "P2PHANDSHAKE", read: metadataServer },
+  masterServerAddress: { fallback: "127.0.0.1:50051", read: masterAddress },
+  globalSegmentSize: { fallback: 0, read: segmentSize },
+  localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
+  protocol: { fallback: "tcp", read: protocol },
+  deviceName: { fallback: "", read: device },
+  tenantId: { fallback: "default", read: filledText },
+  enableHttpServer: { fallback: false, read: truth },
+  httpPort: { fallback: 9300, read: port },
+  rpcTimeoutMs: { fallback: 5000, read: duration },
+  rpcConnectTimeoutMs: { fallback: 1000, read: duration },
+  transferTimeoutMs: { fallback: 30_000, read: duration },
+  handshakeTimeoutMs: { fallback: 5000, read: duration },
+  handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },
+  minPort: { fallback: 15_000, read: port },
+  maxPort: { fallback: 17_000, read: port },
+  advertisedHost: { fallback: "", read: optionalHost },
+  metadataClusterId: { fallback: "", read: text },
+  memcpy: { fallback: true, read: truth },
+  tcpProtocolVersion: {
+    fallback: 2,
+    read: (name, value) => wholeNumber(1, 2)(name, value) as 1 | 2,
+  },
+};
+
+/**
+ * Settings from values that somebody gave, each with the name under which it was given; the rest are
+ * defaults. `RangeError` naming the setting, the value and what is allowed.
+ */
+export function resolveSettings(
+  given: ReadonlyMap<keyof StoreSettings, { name: string; value: unknown }>,
+): StoreSettings {
+  const settings: Record<string, unknown> = {};
+  for (const field of Object.keys(settingTable) as (keyof StoreSettings)[]) {
+    const { fallback, read } = settingTable[field];
+    const entry = given.get(field);
+    settings[field] = entry === undefined ? fallback : read(entry.name, entry.value);
+  }
+  const resolved = settings as unknown as StoreSettings;
+  if (resolved.minPort > resolved.maxPort) {
+    const name = (given.get("minPort") ?? given.get("maxPort"))?.name ?? "minPort";
+    refuse(name, resolved.minPort, `at most the upper end of the range, ${resolved.maxPort}`);
+  }
+  return resolved;
+}
