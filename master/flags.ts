@@ -1,0 +1,307 @@
+/**
+ * Every flag of the master: name, type, default, what is allowed and what it does.
+ *
+ * Names and defaults are the reference master's, so that its start scripts and config files work
+ * unchanged; the flags marked `*` in the help have no counterpart there. A flag whose feature
+ * this version does not have is listed with `unavailable` and accepted at its default only.
+ */
+import { absent, type Flag, FlagGroup, type FlagValue, group, YEAR_MS } from "./flag_types.ts";
+
+const U32_MAX = 2 ** 32 - 1;
+const I32_MAX = 2 ** 31 - 1;
+const SAFE_MAX = Number.MAX_SAFE_INTEGER;
+
+const HOST = {
+  test: /^[A-Za-z0-9.:_-]+$/,
+  allowed: "an IPv4 or IPv6 address or a host name",
+};
+const HOST_PORT_OR_EMPTY = {
+  test: /^([A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?)?$/,
+  allowed: "host, host:port or [IPv6]:port",
+};
+const CLUSTER_ID = { test: /^[A-Za-z0-9_.-]{1,128}$/, allowed: "1 to 128 of A-Z a-z 0-9 _ . -" };
+
+const net = group(FlagGroup.NETWORK);
+const admin = group(FlagGroup.ADMIN);
+const meta = group(FlagGroup.METADATA);
+const clients = group(FlagGroup.CLIENTS);
+const evict = group(FlagGroup.EVICTION);
+const disk = group(FlagGroup.DISK);
+const tasks = group(FlagGroup.TASKS);
+const files = group(FlagGroup.CONFIGURATION);
+
+const PORT = [0, 65_535] as const;
+const COUNT = [0, U32_MAX] as const;
+const SECONDS = [0, YEAR_MS / 1000] as const;
+
+const HA = "high availability";
+const SNAPSHOT = "metadata snapshots";
+const CXL = "CXL memory";
+const NOF = "NVMe-oF pools";
+const TENANTS = "multi-tenancy";
+const EVENTS = "KV cache events";
+const REPLICATION = "dynamic replication";
+const DFS = "a shared file system tier";
+const ARENA = "the mmap arena allocator";
+const LOG_FILES = "logging to files";
+const GFLAGS_EXTRA = "this help or completion mode";
+
+/** The table. */
+export const FLAGS = [
+  net.int("rpc_port", 0, PORT, "Port of the RPC server; 0 = the value of --port."),
+  net.int("port", 50_051, PORT, "Older name of --rpc_port; 0 = let the system choose."),
+  net.text("rpc_address", "0.0.0.0", "Address the RPC server binds.", HOST),
+  net.text("rpc_interface", "", "Bind the first address of this interface instead."),
+  net.text(
+    "rpc_advertise",
+    "",
+    "* Address told to people and tools when it is not the bound one.",
+    HOST_PORT_OR_EMPTY,
+  ),
+  net.int(
+    "rpc_thread_num",
+    0,
+    [0, 4096],
+    "Most threads that may serve RPCs; 0 = the value of --max_threads. One is used: a single " +
+      "thread owns all metadata, so every value of 1 or more gives the same server.",
+  ),
+  net.int("max_threads", 16, [1, 4096], "Older name of --rpc_thread_num."),
+  net.int(
+    "rpc_conn_timeout_seconds",
+    0,
+    [0, I32_MAX],
+    "Close RPC connections that were silent for this long; 0 = never.",
+  ),
+  net.bool("rpc_enable_tcp_no_delay", true, "Set TCP_NODELAY on RPC connections."),
+  net.int(
+    "max_frame_bytes",
+    64 * 2 ** 20,
+    [4096, 2 ** 30],
+    "* Largest RPC request body; a larger one is answered with an error.",
+  ),
+  net.int("max_key_bytes", 2 ** 20, [1, 2 ** 30], "* Longest key; a longer one is refused."),
+
+  admin.int("metrics_port", 9003, PORT, "Port of the admin server; 0 = let the system choose."),
+  admin.text(
+    "metrics_host",
+    "0.0.0.0",
+    "Address the admin server binds; :: = IPv6 and IPv4.",
+    HOST,
+  ),
+  admin.bool(
+    "insecure",
+    false,
+    "* Let other hosts change things through the admin server, without any credentials.",
+  ),
+  admin.bool("enable_metric_reporting", true, "Print the summary line periodically."),
+  admin.int("metrics_log_interval", 10, [1, 86_400], "* Seconds between two summary lines."),
+  admin.choice(
+    "log_format",
+    "text",
+    ["text", "kep", "json"],
+    "* text: the reference's summary line; kep: its short form; json: one object per line.",
+  ),
+  admin.int("minloglevel", 0, [0, 3], "Lowest level printed: 0 info, 1 warning, 2 error, 3 fatal."),
+  admin.bool("log_prefix", true, "Start each text line with level, time and process id."),
+  admin.bool("logtostderr", false, "The log always goes to stderr."),
+  admin.bool("alsologtostderr", false, "The log always goes to stderr."),
+  admin.int("stderrthreshold", 2, [0, 3], "Every level that is printed goes to stderr."),
+
+  meta.bool(
+    "enable_http_metadata_server",
+    false,
+    "Serve transfer engine metadata over HTTP. Giving the host or the port turns it on, too.",
+  ),
+  meta.text("http_metadata_server_host", "0.0.0.0", "Address it binds.", HOST),
+  meta.int("http_metadata_server_port", 8080, PORT, "Its port; 0 = let the system choose."),
+  meta.bool(
+    "enable_metadata_cleanup_on_timeout",
+    false,
+    "Delete the metadata of a client's segments when the client expires.",
+  ),
+
+  clients.int("client_ttl", 10, [1, 86_400], "Seconds without a ping until a client expires."),
+  clients.duration("default_kv_lease_ttl", 10_000, "Lease a reader gets on an object."),
+  clients.duration("default_kv_soft_pin_ttl", 1_800_000, "Soft pin when the writer names no time."),
+  clients.duration("max_kv_soft_pin_ttl", 86_400_000, "Longest soft pin a writer may ask for."),
+  clients.int(
+    "put_start_discard_timeout_sec",
+    30,
+    [1, SECONDS[1]],
+    "Seconds until an unfinished write may be overwritten by another writer.",
+  ),
+  clients.int(
+    "put_start_release_timeout_sec",
+    600,
+    [1, SECONDS[1]],
+    "Seconds until the space of an unfinished write is given out again.",
+  ),
+  clients.int(
+    "put_wait_ms",
+    50,
+    [0, 60_000],
+    "* How long a write waits for space before it is refused; 0 = not at all.",
+  ),
+
+  evict.choice(
+    "allocation_strategy",
+    "random",
+    ["random", "free_ratio_first", "ssd_free_ratio_first", "local_first"],
+    "How segments are picked for an object.",
+    { cxl: CXL },
+  ),
+  evict.choice("memory_allocator", "offset", ["offset"], "How space inside a segment is managed.", {
+    cachelib: "the slab allocator",
+  }),
+  evict.ratio("eviction_ratio", 0.05, "Share of the pool freed by one eviction."),
+  evict.ratio("eviction_high_watermark_ratio", 0.9, "Use of the pool that starts an eviction."),
+  evict.bool(
+    "allow_evict_soft_pinned_objects",
+    true,
+    "Evict soft-pinned objects as a last resort.",
+  ),
+
+  disk.bool("enable_offload", false, "Let clients keep objects on their own disks."),
+  disk.bool("offload_on_evict", false, "Offload at eviction instead of at the end of a write."),
+  disk.bool("offload_force_evict", false, "Evict without a disk copy what exceeds the cap."),
+  disk.int(
+    "offloading_queue_limit",
+    50_000,
+    [1, U32_MAX],
+    "Most queued offloads per disk segment.",
+  ),
+  disk.ratio("offload_cap_ratio", 0.5, "Share of that queue one eviction may fill."),
+  disk.bool(
+    "promotion_on_hit",
+    false,
+    "Bring disk-only objects back to memory when they are read.",
+  ),
+  disk.int(
+    "promotion_admission_threshold",
+    2,
+    [1, U32_MAX],
+    "Reads of a key until it is promoted.",
+  ),
+  disk.int("promotion_max_per_heartbeat", 1, [1, U32_MAX], "Promotions handed out per heartbeat."),
+  disk.int("promotion_queue_limit", 50_000, [1, U32_MAX], "Most promotions in flight."),
+  disk.bool("enable_disk_eviction", true, "Told to clients: evict from their disk tier."),
+  disk.int(
+    "quota_bytes",
+    0,
+    [0, SAFE_MAX],
+    "Told to clients: bytes of disk they may use; 0 = 90 % of its capacity.",
+  ),
+
+  tasks.int("max_total_finished_tasks", 10_000, COUNT, "Finished tasks that are remembered."),
+  tasks.int("max_total_pending_tasks", 10_000, COUNT, "Most waiting tasks."),
+  tasks.int("max_total_processing_tasks", 10_000, COUNT, "Most running tasks."),
+  tasks.int("pending_task_timeout_sec", 300, SECONDS, "Seconds a task may wait; 0 = no limit."),
+  tasks.int("processing_task_timeout_sec", 300, SECONDS, "Seconds a task may run; 0 = no limit."),
+  tasks.int("max_retry_attempts", 10, COUNT, "Times a failed task is tried again."),
+
+  files.text("config_path", "", "JSON or YAML file (.json, .yaml, .yml) with flag names as keys."),
+  files.text("flagfile", "", "File with one --flag=value per line; comma-separated for several."),
+  files.text("fromenv", "", "Flags that must be set in the environment, as FLAGS_<name>."),
+  files.text("tryfromenv", "", "Flags that may be set there. Every FLAGS_<name> is read anyway."),
+  files.text("undefok", "", "Unknown flags to skip, comma-separated."),
+  files.text("cluster_id", "mooncake_cluster", "Name of the cluster in metrics.", CLUSTER_ID),
+
+  absent("enable_ha", false, HA),
+  absent("ha_backend_type", "etcd", HA),
+  absent("ha_backend_connstring", "", HA),
+  absent("etcd_endpoints", "", HA),
+  absent("pod_name", "", HA),
+  absent("pod_namespace", "", HA),
+  absent("enable_oplog", false, HA),
+  absent("oplog_poll_interval_ms", 1000, HA),
+  absent("oplog_batch_max_entries", 1024, HA),
+  absent("batch_oplog_retry_timeout_sec", 180, HA),
+  absent("enable_snapshot", false, SNAPSHOT),
+  absent("enable_snapshot_restore", false, SNAPSHOT),
+  absent("snapshot_interval_seconds", 600, SNAPSHOT),
+  absent("snapshot_child_timeout_seconds", 300, SNAPSHOT),
+  absent("snapshot_retention_count", 2, SNAPSHOT),
+  absent("snapshot_backup_dir", "", SNAPSHOT),
+  absent("snapshot_object_store_type", "", SNAPSHOT),
+  absent("snapshot_payload_store_type", "", SNAPSHOT),
+  absent("snapshot_payload_backend_type", "", SNAPSHOT),
+  absent("snapshot_catalog_store_type", "", SNAPSHOT),
+  absent("snapshot_catalog_store_connstring", "", SNAPSHOT),
+  absent("snapshot_catalog_backend_type", "", SNAPSHOT),
+  absent("snapshot_catalog_backend_connstring", "", SNAPSHOT),
+  absent("enable_multi_tenants", false, TENANTS),
+  absent("tenant_quota_connector_type", "file", TENANTS),
+  absent("tenant_quota_connector_uri", "", TENANTS),
+  absent("enable_cxl", false, CXL),
+  absent("cxl_path", "/dev/dax0.0", CXL),
+  absent("cxl_size", 8_589_934_592, CXL),
+  absent("nof_eviction_ratio", 0.05, NOF),
+  absent("nof_eviction_high_watermark_ratio", 0.9, NOF),
+  absent("nof_heartbeat_interval_sec", 10, NOF),
+  absent("nof_heartbeat_probe_timeout_ms", 1000, NOF),
+  absent("nof_heartbeat_failures_threshold", 3, NOF),
+  absent("dynamic_replication_mode", "off", REPLICATION),
+  absent("dynamic_replication_heat_window_seconds", 10, REPLICATION),
+  absent("dynamic_replication_admission_qps_threshold", 0.8, REPLICATION),
+  absent("dynamic_replication_max_memory_replicas", 2, REPLICATION),
+  absent("enable_kv_events", false, EVENTS),
+  absent("kv_events_bind_endpoint", "", EVENTS),
+  absent("kv_events_backend_id", "", EVENTS),
+  absent("kv_events_emit_legacy_compat", true, EVENTS),
+  absent("kv_events_emit_object_key", true, EVENTS),
+  absent("kv_events_queue_capacity", 65_536, EVENTS),
+  absent("kv_events_additional_salt", "", EVENTS),
+  absent("kv_events_block_size", 0, EVENTS),
+  absent("kv_events_dp_rank", 0, EVENTS),
+  absent("kv_events_lora_name", "", EVENTS),
+  absent("kv_events_model_name", "", EVENTS),
+  absent("kv_events_tenant_id", "default", EVENTS),
+  absent("root_fs_dir", "", DFS),
+  absent("global_file_segment_size", 9_223_372_036_854_775_807n, DFS),
+  absent("use_mmap_arena_allocator", false, ARENA),
+  absent("mmap_arena_pool_size", 8_589_934_592, ARENA),
+  absent("log_dir", "", LOG_FILES),
+  absent("log_link", "", LOG_FILES),
+  absent("logbuflevel", 0, LOG_FILES),
+  absent("logbufsecs", 30, LOG_FILES),
+  absent("logfile_mode", 436, LOG_FILES),
+  absent("max_log_size", 1800, LOG_FILES),
+  absent("drop_log_memory", true, LOG_FILES),
+  absent("stop_logging_if_full_disk", false, LOG_FILES),
+  absent("alsologtoemail", "", "logging to mail"),
+  absent("logemaillevel", 999, "logging to mail"),
+  absent("logmailer", "/bin/mail", "logging to mail"),
+  absent("colorlogtostderr", false, "a coloured log"),
+  absent("log_backtrace_at", "", "verbose logging"),
+  absent("symbolize_stacktrace", true, "verbose logging"),
+  absent("v", 0, "verbose logging"),
+  absent("vmodule", "", "verbose logging"),
+  absent("tab_completion_columns", 80, GFLAGS_EXTRA),
+  absent("tab_completion_word", "", GFLAGS_EXTRA),
+  absent("helpmatch", "", GFLAGS_EXTRA),
+  absent("helpon", "", GFLAGS_EXTRA),
+  absent("helppackage", false, GFLAGS_EXTRA),
+  absent("helpxml", false, GFLAGS_EXTRA),
+] as const;
+
+type TableEntry = (typeof FLAGS)[number];
+export type FlagName = TableEntry["name"];
+
+type Widen<T extends { type: string; default: FlagValue }> = T["type"] extends "bool" ? boolean
+  : T["type"] extends "string" ? string
+  : T["type"] extends "enum" ? T["default"]
+  : T["default"] extends number ? number
+  : number | bigint;
+
+/** The value of every flag, typed by its entry in {@linkcode FLAGS}. */
+export type FlagValues = { [F in TableEntry as F["name"]]: Widen<F> };
+
+/** {@linkcode FLAGS} by name. */
+export const flagsByName: ReadonlyMap<string, Flag> = new Map(
+  FLAGS.map((flag) => [flag.name, flag]),
+);
+
+/** The defaults of all flags. */
+export function defaultFlagValues(): FlagValues {
+  return Object.fromEntries(FLAGS.map((flag) => [flag.name, flag.default])) as FlagValues;
+}
