@@ -1,0 +1,140 @@
+import type { rpcSymbols } from "./rpc_symbols.ts";
+import {
+  RPC_BATCH_BYTES,
+  RPC_OPTIONS_BYTES,
+  RPC_OPTIONS_HOST,
+  RPC_REQUEST_BYTES,
+  RPC_WOKEN,
+} from "./rpc_symbols.ts";
+import { checked, NativeError } from "./native_error.ts";
+
+/** The rpc part of the loaded shim. */
+export type RpcLibrary = Deno.DynamicLibrary<typeof rpcSymbols>["symbols"];
+
+export interface RpcServerOptions {
+  /** Numeric IPv4 or IPv6 address. `::` also takes IPv4. */
+  host: string;
+  /** 0 = let the system choose. */
+  port: number;
+  maxConnections: number;
+  /** Body and attachment of one frame. */
+  maxFrameBytes: number;
+  /** Seconds; 0 = never. */
+  idleTimeoutSec: number;
+  tcpNoDelay: boolean;
+}
+
+/** Called for each complete frame; `bytes[start, end)` is the body, valid during the call. */
+export type FrameVisitor = (
+  connection: number,
+  kind: number,
+  seq: number,
+  functionId: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+) => void;
+
+/** Owns one native RPC frame poller (`mc/rpc.h`). One thread polls. */
+export class NativeRpcServer implements Disposable {
+  readonly #library: RpcLibrary;
+  #handle: Deno.PointerValue;
+  #in = new Uint8Array(256 * 1024);
+  #view = new DataView(this.#in.buffer);
+  #count = 0;
+  readonly port: number;
+  /** An eventfd; writing a non-zero u64 to it ends the running or the next poll. */
+  readonly wakeFd: number;
+  /** Connections open after the last poll. */
+  connections = 0;
+
+  constructor(library: RpcLibrary, options: RpcServerOptions) {
+    this.#library = library;
+    const out = new BigUint64Array(1);
+    const code = library.mc_rpc_open(packOptions(options), out);
+    if (code < 0) throw new NativeError("mc_rpc_open", -code);
+    this.#handle = Deno.UnsafePointer.create(out[0]);
+    this.port = checked("mc_rpc_port", library.mc_rpc_port(this.#handle));
+    this.wakeFd = checked("mc_rpc_wake_fd", library.mc_rpc_wake_fd(this.#handle));
+  }
+
+  /**
+   * Sends the packed replies and waits up to `timeoutMs` for requests, which {@linkcode visit} then
+   * hands out. Returns whether somebody wrote to {@linkcode wakeFd}.
+   */
+  poll(replies: Uint8Array, timeoutMs: number): boolean {
+    const filled = Number(
+      this.#library.mc_rpc_poll(
+        this.#handle,
+        replies as Uint8Array<ArrayBuffer>,
+        BigInt(replies.length),
+        this.#in,
+        BigInt(this.#in.length),
+        timeoutMs,
+      ),
+    );
+    if (filled < 0) throw new NativeError("mc_rpc_poll", -filled);
+    this.#count = this.#view.getUint32(0, true);
+    this.connections = this.#view.getUint32(12, true);
+    return (this.#view.getUint32(4, true) & RPC_WOKEN) !== 0;
+  }
+
+  /** Visits every request of the last poll, once. */
+  visit(visitor: FrameVisitor): void {
+    const view = this.#view;
+    const count = this.#count;
+    this.#count = 0;
+    let at = RPC_BATCH_BYTES;
+    for (let i = 0; i < count; i++) {
+      const start = at + RPC_REQUEST_BYTES;
+      const end = start + view.getUint32(at + 16, true);
+      visitor(
+        view.getUint32(at, true),
+        view.getUint32(at + 4, true),
+        view.getUint32(at + 8, true),
+        view.getUint32(at + 12, true),
+        this.#in,
+        start,
+        end,
+      );
+      at = (end + 7) & ~7;
+    }
+    const need = view.getUint32(8, true);
+    if (need > this.#in.length) this.#grow(need);
+  }
+
+  #grow(need: number): void {
+    let size = this.#in.length;
+    while (size < need) size *= 2;
+    this.#in = new Uint8Array(size);
+    this.#view = new DataView(this.#in.buffer);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#handle === null) return;
+    this.#library.mc_rpc_close(this.#handle);
+    this.#handle = null;
+  }
+}
+
+function packOptions(options: RpcServerOptions): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(RPC_OPTIONS_BYTES);
+  const view = new DataView(bytes.buffer);
+  const fields = [
+    RPC_OPTIONS_BYTES,
+    options.port,
+    1024,
+    options.maxConnections,
+    options.maxFrameBytes,
+    options.idleTimeoutSec,
+    options.tcpNoDelay ? 1 : 0,
+    0,
+  ];
+  fields.forEach((value, i) => view.setUint32(4 * i, value, true));
+  const host = new TextEncoder().encode(options.host);
+  if (host.length >= RPC_OPTIONS_BYTES - RPC_OPTIONS_HOST) {
+    throw new RangeError(`Cannot listen on host "${options.host}": it is not a numeric address`);
+  }
+  bytes.set(host, RPC_OPTIONS_HOST);
+  return bytes;
+}

@@ -1,0 +1,52 @@
+import { Reader } from "../../proto/struct_pack/reader.ts";
+import type { Replies } from "./replies.ts";
+
+/**
+ * One request being served: its arguments in `reader`, its answer in `replies`.
+ *
+ * The same object serves every request; handlers keep nothing of it.
+ */
+export class Call {
+  readonly reader = new Reader();
+  connection = 0;
+  seq = 0;
+  /** Milliseconds on the master's monotonic clock. */
+  nowMs = 0;
+  /** Until when this request may wait for space; `nowMs` = not at all. */
+  waitUntilMs = 0;
+  /** Index of the first item that is still to be served; above 0 only after a wait. */
+  resumeAt = 0;
+  /** Keys (or other items) served so far, and how many of them were answered with an error. */
+  items = 0;
+  failedItems = 0;
+
+  constructor(readonly replies: Replies) {}
+}
+
+/** What became of a request. */
+export const Outcome = {
+  /** The reply is complete. */
+  DONE: 0,
+  /**
+   * There is no room yet. What was written so far is kept, and the handler is called again with
+   * `resumeAt` set to the item it stopped at.
+   */
+  WAIT: 1,
+} as const;
+export type Outcome = (typeof Outcome)[keyof typeof Outcome];
+
+/** Serves one function of the master. Throws `ProtocolError` when the arguments are malformed. */
+export type Handler = (call: Call) => Outcome;
+
+/** Counts what one function has served. */
+export interface Meter {
+  /** `items` is 1 for a call about a single thing. */
+  served(items: number, failedItems: number): void;
+}
+
+/** A function of the master: its id, how it is served, who counts it. */
+export interface ServedFunction {
+  functionId: number;
+  handler: Handler;
+  meter: Meter | null;
+}

@@ -1,0 +1,64 @@
+import { Writer } from "../../proto/struct_pack/writer.ts";
+
+/** Connection id and frame length, in front of each response frame. */
+const RECORD_BYTES = 8;
+const HEADER_BYTES = 16;
+
+/**
+ * Response frames of one batch, packed the way `mc_rpc_poll` takes them: connection u32, length
+ * u32, then a coro_rpc response frame (16-byte header and body).
+ */
+export class Replies {
+  readonly writer = new Writer(64 * 1024);
+  #start = 0;
+
+  /** Everything packed so far; valid until the next reply is begun. */
+  get bytes(): Uint8Array {
+    return this.writer.bytes;
+  }
+
+  get length(): number {
+    return this.writer.length;
+  }
+
+  /** Starts a frame; its body is what is written to `writer` until {@linkcode Replies.end}. */
+  begin(connection: number, seq: number): void {
+    const writer = this.writer;
+    this.#start = writer.length;
+    writer.u32(connection);
+    writer.u32(0);
+    writer.u32(0x15);
+    writer.u32(seq);
+    writer.u32(0);
+    writer.u32(0);
+  }
+
+  /** Where the body of the frame being written starts. */
+  get bodyStart(): number {
+    return this.#start + RECORD_BYTES + HEADER_BYTES;
+  }
+
+  /** Completes the frame. `errorCode` is the transport error, 0 = the body is a result. */
+  end(errorCode = 0): void {
+    const { writer } = this;
+    const start = this.#start;
+    const frame = writer.length - start - RECORD_BYTES;
+    writer.patchU32(start + 4, frame);
+    if (errorCode !== 0) writer.patchU32(start + 8, 0x15 | errorCode << 16);
+    writer.patchU32(start + 16, frame - HEADER_BYTES);
+  }
+
+  /** Drops the body written so far, keeping the frame open. */
+  restartBody(): void {
+    this.writer.truncate(this.bodyStart);
+  }
+
+  /** Drops the frame. */
+  abandon(): void {
+    this.writer.truncate(this.#start);
+  }
+
+  clear(): void {
+    this.writer.reset();
+  }
+}

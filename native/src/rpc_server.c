@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "mc/rpc.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define API __attribute__((visibility("default")))
+
+enum {
+	HEADER_BYTES = 20,
+	MAGIC = 0x15,
+	SCRATCH_BYTES = 256 * 1024,
+	MAX_EVENTS = 256,
+	MAX_IOV = 64,
+	ACCEPT_BURST = 64,
+	/* A connection whose peer does not read its replies is not read from either. */
+	UNSENT_LIMIT = 4 * 1024 * 1024,
+};
+
+/* epoll_event.data.u64 of the two descriptors that are not connections. */
+#define TOKEN_LISTEN UINT64_MAX
+#define TOKEN_WAKE (UINT64_MAX - 1)
+
+struct conn {
+	int fd; /* -1 = slot is free */
+	uint32_t generation;
+	uint32_t next; /* free list, or ready list */
+	uint32_t events;
+	uint8_t ready;   /* on the ready list: a whole frame is buffered */
+	uint64_t skip;   /* bytes of the stream still to be thrown away */
+	uint8_t *in;     /* bytes of an unfinished frame, or frames that did not fit */
+	size_t in_length, in_capacity;
+	uint8_t *out;    /* unsent reply bytes */
+	size_t out_start, out_length, out_capacity;
+	int64_t last_active_sec;
+};
+
+struct mc_rpc_server {
+	int epoll_fd, listen_fd, wake_fd, spare_fd;
+	struct mc_rpc_options options;
+	struct conn *conns;
+	uint32_t capacity, open, free_head;
+	uint32_t ready_head, ready_tail;
+	int64_t last_sweep_sec;
+	uint8_t *scratch;
+};
+
+/* The batch being filled by one mc_rpc_poll(). */
+struct batch {
+	uint8_t *bytes;
+	size_t length, capacity;
+	uint32_t count, need;
+};
+
+#define NONE UINT32_MAX
+#define SLOT_BITS 20u
+#define SLOT_MASK ((1u << SLOT_BITS) - 1)
+
+static int64_t now_sec(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return ts.tv_sec;
+}
+
+static uint32_t load_u32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return v;
+}
+
+static uint32_t conn_id(const struct mc_rpc_server *server, const struct conn *conn)
+{
+	return (uint32_t)(conn - server->conns) | conn->generation << SLOT_BITS;
+}
+
+static struct conn *conn_find(struct mc_rpc_server *server, uint32_t id)
+{
+	uint32_t slot = id & SLOT_MASK;
+
+	if (slot >= server->capacity)
+		return NULL;
+	struct conn *conn = &server->conns[slot];
+	return conn->fd >= 0 && conn_id(server, conn) == id ? conn : NULL;
+}
+
+static void conn_watch(struct mc_rpc_server *server, struct conn *conn)
+{
+	size_t unsent = conn->out_length - conn->out_start;
+	uint32_t events = (unsent ? EPOLLOUT : 0) |
+			  (unsent < UNSENT_LIMIT && !conn->ready ? EPOLLIN : 0);
+
+	if (events == conn->events)
+		return;
+	struct epoll_event event = { .events = events,
+				     .data.u64 = (uint64_t)(conn - server->conns) };
+	epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event);
+	conn->events = events;
+}
+
+static void ready_remove(struct mc_rpc_server *server, struct conn *conn)
+{
+	uint32_t slot = (uint32_t)(conn - server->conns), at = server->ready_head, before = NONE;
+
+	while (at != NONE && at != slot) {
+		before = at;
+		at = server->conns[at].next;
+	}
+	if (at == NONE)
+		return;
+	if (before == NONE)
+		server->ready_head = conn->next;
+	else
+		server->conns[before].next = conn->next;
+	if (server->ready_tail == slot)
+		server->ready_tail = before;
+	conn->ready = 0;
+}
+
+static void conn_close(struct mc_rpc_server *server, struct conn *conn)
+{
+	if (conn->ready)
+		ready_remove(server, conn);
+	close(conn->fd); /* also leaves the epoll set */
+	free(conn->in);
+	free(conn->out);
+	uint32_t generation = (conn->generation + 1) & (UINT32_MAX >> SLOT_BITS);
+	*conn = (struct conn){ .fd = -1, .generation = generation, .next = server->free_head };
+	server->free_head = (uint32_t)(conn - server->conns);
+	server->open--;
+}
+
+static int conns_grow(struct mc_rpc_server *server)
+{
+	uint32_t capacity = server->capacity ? server->capacity * 2 : 64;
+
+	if (capacity > SLOT_MASK + 1)
+		return -EMFILE;
+	struct conn *conns = realloc(server->conns, capacity * sizeof(*conns));
+	if (!conns)
+		return -ENOMEM;
+	server->conns = conns;
+	for (uint32_t i = capacity; i-- > server->capacity;) {
+		conns[i] = (struct conn){ .fd = -1, .next = server->free_head };
+		server->free_head = i;
+	}
+	server->capacity = capacity;
+	return 0;
+}
+
+/* Takes a connection that would exceed a limit and closes it, so that the caller's peer sees an end. */
+static void refuse_one(struct mc_rpc_server *server)
+{
+	close(server->spare_fd);
+	int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void accept_some(struct mc_rpc_server *server)
+{
+	for (int i = 0; i < ACCEPT_BURST; i++) {
+		int fd = accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE)
+				refuse_one(server);
+			if (errno == ECONNABORTED || errno == EINTR)
+				continue;
+			return;
+		}
+		if (server->open >= server->options.max_connections ||
+		    (server->free_head == NONE && conns_grow(server) < 0)) {
+			close(fd);
+			continue;
+		}
+		int on = 1;
+		if (server->options.tcp_nodelay)
+			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+		uint32_t slot = server->free_head;
+		struct conn *conn = &server->conns[slot];
+		server->free_head = conn->next;
+		conn->fd = fd;
+		conn->next = NONE;
+		conn->events = EPOLLIN;
+		conn->last_active_sec = now_sec();
+		server->open++;
+		struct epoll_event event = { .events = EPOLLIN, .data.u64 = slot };
+		if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+			conn_close(server, conn);
+	}
+}
+
+/* Appends one record; returns 0, or -ENOBUFS when the batch has no room for it. */
+static int batch_add(struct batch *batch, uint32_t connection, uint32_t kind, const uint8_t *header,
+		     const uint8_t *body, uint32_t body_length)
+{
+	size_t bytes = (sizeof(struct mc_rpc_request) + (size_t)body_length + 7) & ~(size_t)7;
+
+	if (bytes > batch->capacity - batch->length) {
+		if (batch->count == 0)
+			batch->need = (uint32_t)(sizeof(struct mc_rpc_batch) + bytes);
+		return -ENOBUFS;
+	}
+	struct mc_rpc_request record = { connection,           kind, load_u32(header + 4),
+					 load_u32(header + 8), body_length, 0 };
+	memcpy(batch->bytes + batch->length, &record, sizeof(record));
+	if (body_length)
+		memcpy(batch->bytes + batch->length + sizeof(record), body, body_length);
+	batch->length += bytes;
+	batch->count++;
+	return 0;
+}
+
+/*
+ * Takes whole frames from the front of data. Returns the bytes consumed, or -EPROTO when the stream
+ * is not the protocol. Sets *full when a whole frame is left because the batch has no room.
+ */
+static int64_t take_frames(struct mc_rpc_server *server, struct conn *conn, struct batch *batch,
+			   const uint8_t *data, size_t length, int *full)
+{
+	size_t at = 0;
+
+	*full = 0;
+	for (;;) {
+		if (conn->skip) {
+			size_t n = length - at < conn->skip ? length - at : (size_t)conn->skip;
+			at += n;
+			conn->skip -= n;
+			if (conn->skip)
+				return (int64_t)at;
+		}
+		if (at < length && data[at] != MAGIC)
+			return -EPROTO;
+		if (length - at < HEADER_BYTES)
+			return (int64_t)at;
+		const uint8_t *header = data + at;
+		if (header[1] != 0 || header[2] != 0)
+			return -EPROTO;
+		uint64_t body = load_u32(header + 12), attachment = load_u32(header + 16);
+		if (body + attachment > server->options.max_frame_bytes) {
+			if (batch_add(batch, conn_id(server, conn), MC_RPC_TOO_LARGE, header, NULL, 0) < 0) {
+				*full = 1;
+				return (int64_t)at;
+			}
+			at += HEADER_BYTES;
+			conn->skip = body + attachment;
+			continue;
+		}
+		if (length - at - HEADER_BYTES < body)
+			return (int64_t)at;
+		if (batch_add(batch, conn_id(server, conn), MC_RPC_REQUEST, header,
+			      header + HEADER_BYTES, (uint32_t)body) < 0) {
+			*full = 1;
+			return (int64_t)at;
+		}
+		at += HEADER_BYTES + body;
+		conn->skip = attachment;
+	}
+}
+
+static int reserve(uint8_t **bytes, size_t *capacity, size_t wanted)
+{
+	if (wanted <= *capacity)
+		return 0;
+	size_t next = *capacity ? *capacity : 4096;
+	while (next < wanted)
+		next *= 2;
+	uint8_t *grown = realloc(*bytes, next);
+	if (!grown)
+		return -ENOMEM;
+	*bytes = grown;
+	*capacity = next;
+	return 0;
+}
+
+static void ready_add(struct mc_rpc_server *server, struct conn *conn)
+{
+	uint32_t slot = (uint32_t)(conn - server->conns);
+
+	if (conn->ready)
+		return;
+	conn->ready = 1;
+	conn->next = NONE;
+	if (server->ready_tail == NONE)
+		server->ready_head = slot;
+	else
+		server->conns[server->ready_tail].next = slot;
+	server->ready_tail = slot;
+}
+
+/* Hands out frames of the bytes kept in conn->in. Returns 0, or a negative errno to close it. */
+static int take_kept(struct mc_rpc_server *server, struct conn *conn, struct batch *batch)
+{
+	int full;
+	int64_t used = take_frames(server, conn, batch, conn->in, conn->in_length, &full);
+
+	if (used < 0)
+		return (int)used;
+	conn->in_length -= (size_t)used;
+	if (conn->in_length == 0) {
+		free(conn->in);
+		conn->in = NULL;
+		conn->in_capacity = 0;
+	} else if (used) {
+		memmove(conn->in, conn->in + used, conn->in_length);
+	}
+	if (full)
+		ready_add(server, conn);
+	return 0;
+}
+
+/* Reads what has arrived. Returns 0, or a negative errno to close the connection. */
+static int conn_read(struct mc_rpc_server *server, struct conn *conn, struct batch *batch)
+{
+	if (conn->in_length) {
+		size_t room = conn->in_length < SCRATCH_BYTES ? SCRATCH_BYTES : conn->in_length;
+		if (reserve(&conn->in, &conn->in_capacity, conn->in_length + room) < 0)
+			return -ENOMEM;
+		ssize_t n = recv(conn->fd, conn->in + conn->in_length,
+				 conn->in_capacity - conn->in_length, 0);
+		if (n <= 0)
+			return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -ECONNRESET;
+		conn->in_length += (size_t)n;
+		return take_kept(server, conn, batch);
+	}
+	ssize_t n = recv(conn->fd, server->scratch, SCRATCH_BYTES, 0);
+	if (n <= 0)
+		return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -ECONNRESET;
+	int full;
+	int64_t used = take_frames(server, conn, batch, server->scratch, (size_t)n, &full);
+	if (used < 0)
+		return (int)used;
+	size_t rest = (size_t)(n - used);
+	if (rest) {
+		if (reserve(&conn->in, &conn->in_capacity, rest) < 0)
+			return -ENOMEM;
+		memcpy(conn->in, server->scratch + used, rest);
+		conn->in_length = rest;
+	}
+	if (full)
+		ready_add(server, conn);
+	return 0;
+}
+
+/* Keeps the bytes of iov from `sent` on. */
+static int keep_unsent(struct conn *conn, const struct iovec *iov, int count, size_t sent)
+{
+	for (int i = 0; i < count; i++) {
+		if (sent >= iov[i].iov_len) {
+			sent -= iov[i].iov_len;
+			continue;
+		}
+		size_t n = iov[i].iov_len - sent;
+		if (reserve(&conn->out, &conn->out_capacity, conn->out_length + n) < 0)
+			return -ENOMEM;
+		memcpy(conn->out + conn->out_length, (uint8_t *)iov[i].iov_base + sent, n);
+		conn->out_length += n;
+		sent = 0;
+	}
+	return 0;
+}
+
+static int conn_send(struct conn *conn, struct iovec *iov, int count)
+{
+	size_t sent = 0;
+
+	if (conn->out_length == 0) {
+		struct msghdr message = { .msg_iov = iov, .msg_iovlen = (size_t)count };
+		ssize_t n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		sent = n > 0 ? (size_t)n : 0;
+	}
+	return keep_unsent(conn, iov, count, sent);
+}
+
+static int conn_flush(struct conn *conn)
+{
+	ssize_t n = send(conn->fd, conn->out + conn->out_start, conn->out_length - conn->out_start,
+			 MSG_NOSIGNAL);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	conn->out_start += (size_t)n;
+	if (conn->out_start == conn->out_length) {
+		free(conn->out);
+		conn->out = NULL;
+		conn->out_start = conn->out_length = conn->out_capacity = 0;
+	}
+	return 0;
+}
+
+static int send_replies(struct mc_rpc_server *server, const uint8_t *replies, uint64_t length)
+{
+	uint64_t at = 0;
+
+	while (at < length) {
+		struct iovec iov[MAX_IOV];
+		int count = 0;
+		uint32_t connection = 0;
+		while (at < length && count < MAX_IOV) {
+			struct mc_rpc_reply reply;
+			if (length - at < sizeof(reply))
+				return -EINVAL;
+			memcpy(&reply, replies + at, sizeof(reply));
+			if (reply.length > length - at - sizeof(reply))
+				return -EINVAL;
+			if (count && reply.connection != connection)
+				break;
+			connection = reply.connection;
+			iov[count++] = (struct iovec){ (void *)(uintptr_t)(replies + at + sizeof(reply)),
+						       reply.length };
+			at += sizeof(reply) + reply.length;
+		}
+		struct conn *conn = conn_find(server, connection);
+		if (!conn)
+			continue;
+		if (conn_send(conn, iov, count) < 0)
+			conn_close(server, conn);
+		else if (conn->out_length || conn->events != EPOLLIN)
+			conn_watch(server, conn);
+	}
+	return 0;
+}
+
+static void sweep_idle(struct mc_rpc_server *server)
+{
+	int64_t now = now_sec();
+
+	if (!server->options.idle_timeout_sec || now == server->last_sweep_sec)
+		return;
+	server->last_sweep_sec = now;
+	for (uint32_t i = 0; i < server->capacity; i++) {
+		struct conn *conn = &server->conns[i];
+		if (conn->fd >= 0 && now - conn->last_active_sec > server->options.idle_timeout_sec)
+			conn_close(server, conn);
+	}
+}
+
+static void conn_event(struct mc_rpc_server *server, struct conn *conn, uint32_t events,
+		       struct batch *batch)
+{
+	int result = 0;
+
+	if (conn->fd < 0)
+		return;
+	conn->last_active_sec = server->options.idle_timeout_sec ? now_sec() : 0;
+	if (events & EPOLLOUT && conn->out_length)
+		result = conn_flush(conn);
+	if (result == 0 && events & (EPOLLIN | EPOLLHUP | EPOLLERR) && !conn->ready)
+		result = conn_read(server, conn, batch);
+	if (result < 0)
+		conn_close(server, conn);
+	else
+		conn_watch(server, conn);
+}
+
+static void take_ready(struct mc_rpc_server *server, struct batch *batch)
+{
+	uint32_t last = server->ready_tail;
+
+	while (server->ready_head != NONE) {
+		uint32_t slot = server->ready_head;
+		struct conn *conn = &server->conns[slot];
+		server->ready_head = conn->next;
+		if (server->ready_head == NONE)
+			server->ready_tail = NONE;
+		conn->ready = 0;
+		conn->next = NONE;
+		if (take_kept(server, conn, batch) < 0)
+			conn_close(server, conn);
+		else
+			conn_watch(server, conn);
+		if (slot == last || batch->need)
+			return;
+	}
+}
+
+API int64_t mc_rpc_poll(struct mc_rpc_server *server, const uint8_t *replies,
+			uint64_t replies_length, uint8_t *in, uint64_t in_capacity,
+			uint32_t timeout_ms)
+{
+	struct epoll_event events[MAX_EVENTS];
+	struct batch batch = { .bytes = in, .length = sizeof(struct mc_rpc_batch),
+			       .capacity = in_capacity };
+	uint32_t flags = 0;
+
+	if (in_capacity < 4096 || in_capacity > UINT32_MAX)
+		return -EINVAL;
+	int result = send_replies(server, replies, replies_length);
+	if (result < 0)
+		return result;
+	sweep_idle(server);
+	take_ready(server, &batch);
+	if (batch.count || batch.need)
+		timeout_ms = 0;
+	int n = epoll_wait(server->epoll_fd, events, MAX_EVENTS, (int)timeout_ms);
+	for (int i = 0; i < n; i++) {
+		uint64_t token = events[i].data.u64;
+		if (token == TOKEN_LISTEN) {
+			accept_some(server);
+		} else if (token == TOKEN_WAKE) {
+			uint64_t value;
+			if (read(server->wake_fd, &value, sizeof(value)) == sizeof(value))
+				flags |= MC_RPC_WOKEN;
+		} else {
+			conn_event(server, &server->conns[token], events[i].events, &batch);
+		}
+	}
+	struct mc_rpc_batch head = { batch.count, flags, batch.need, server->open };
+	memcpy(in, &head, sizeof(head));
+	return (int64_t)batch.length;
+}
+
+static int parse_host(const char *host, uint32_t port, struct sockaddr_storage *address,
+		      socklen_t *length)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)address;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
+
+	memset(address, 0, sizeof(*address));
+	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons((uint16_t)port);
+		*length = sizeof(*v4);
+		return 0;
+	}
+	if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons((uint16_t)port);
+		*length = sizeof(*v6);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int open_listener(const struct mc_rpc_options *options)
+{
+	struct sockaddr_storage address;
+	socklen_t length;
+	int on = 1, off = 0;
+
+	if (parse_host(options->host, options->port, &address, &length) < 0)
+		return -EINVAL;
+	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (address.ss_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (bind(fd, (struct sockaddr *)&address, length) < 0 ||
+	    listen(fd, (int)options->backlog) < 0) {
+		int error = -errno;
+		close(fd);
+		return error;
+	}
+	return fd;
+}
+
+static int watch_fd(int epoll_fd, int fd, uint64_t token)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = token };
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+API int mc_rpc_open(const struct mc_rpc_options *options, struct mc_rpc_server **out)
+{
+	if (options->size != sizeof(*options) || options->port > 65535 || options->reserved ||
+	    !memchr(options->host, 0, sizeof(options->host)) || options->max_frame_bytes > 1u << 30)
+		return -EINVAL;
+	struct mc_rpc_server *server = calloc(1, sizeof(*server));
+	if (!server)
+		return -ENOMEM;
+	server->options = *options;
+	server->free_head = server->ready_head = server->ready_tail = NONE;
+	server->epoll_fd = server->wake_fd = server->spare_fd = -1;
+	int result = server->listen_fd = open_listener(options);
+	if (result < 0)
+		goto fail;
+	result = -ENOMEM;
+	server->scratch = malloc(SCRATCH_BYTES);
+	if (!server->scratch)
+		goto fail;
+	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	server->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (server->epoll_fd < 0 || server->wake_fd < 0 || server->spare_fd < 0) {
+		result = -errno;
+		goto fail;
+	}
+	result = watch_fd(server->epoll_fd, server->listen_fd, TOKEN_LISTEN);
+	if (result == 0)
+		result = watch_fd(server->epoll_fd, server->wake_fd, TOKEN_WAKE);
+	if (result < 0)
+		goto fail;
+	*out = server;
+	return 0;
+fail:
+	mc_rpc_close(server);
+	return result;
+}
+
+API int mc_rpc_port(const struct mc_rpc_server *server)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+
+	if (getsockname(server->listen_fd, (struct sockaddr *)&address, &length) < 0)
+		return -errno;
+	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port :
+						     ((struct sockaddr_in *)&address)->sin_port);
+}
+
+API int mc_rpc_wake_fd(const struct mc_rpc_server *server)
+{
+	return server->wake_fd;
+}
+
+API void mc_rpc_close(struct mc_rpc_server *server)
+{
+	for (uint32_t i = 0; i < server->capacity; i++)
+		if (server->conns[i].fd >= 0)
+			conn_close(server, &server->conns[i]);
+	int fds[] = { server->listen_fd, server->epoll_fd, server->wake_fd, server->spare_fd };
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	free(server->conns);
+	free(server->scratch);
+	free(server);
+}
