@@ -1,0 +1,61 @@
+/**
+ * The command line: `snowskin master`, `snowskin store`, each with the flags of its own `--help`.
+ */
+import project from "./deno.json" with { type: "json" };
+
+interface Command {
+  summary: string;
+  load: () => Promise<{ main: (args: string[]) => Promise<number> }>;
+}
+
+const commands: Record<string, Command> = {
+  master: {
+    summary: "run the master: metadata, allocation, leases, eviction",
+    load: () => import("./master/main.ts"),
+  },
+  store: {
+    summary: "run a store node: lend this machine's memory to a pool",
+    load: () => import("./client/node/main.ts"),
+  },
+};
+
+function usage(): string {
+  const lines = Object.entries(commands).map(([name, { summary }]) =>
+    `  ${name.padEnd(8)} ${summary}`
+  );
+  return `snowskin ${project.version}: a distributed KV-cache store for LLM inference
+
+Usage: snowskin COMMAND [FLAGS]
+
+Commands:
+${lines.join("\n")}
+
+Each command explains its flags: snowskin master --help
+
+Example:
+  snowskin master --rpc_port=50051 &
+  snowskin store --master=127.0.0.1:50051 --segment_size=4gb
+`;
+}
+
+/** Runs one command; resolves with the exit code. */
+export async function main(args: string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === "--version" || name === "version") {
+    console.log(`snowskin ${project.version}`);
+    return 0;
+  }
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    console.log(usage());
+    return name === undefined ? 2 : 0;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) {
+    const allowed = Object.keys(commands).join(", ");
+    console.error(`snowskin: unknown command "${name}"; allowed: ${allowed}. See snowskin --help`);
+    return 2;
+  }
+  return await (await command.load()).main(rest);
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

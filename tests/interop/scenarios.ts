@@ -1,0 +1,196 @@
+/**
+ * The set-ups in which the wheel meets our master and our store nodes, and what each must answer.
+ */
+import {
+  freePort,
+  type LocalProcess,
+  startMaster,
+  startNode,
+} from "../../examples/local_cluster.ts";
+import { startReferenceMaster } from "../../bench/json_peer.ts";
+import type { Wheel } from "../support/wheel.ts";
+import { compareSteps, type Comparison, LEASE_MS, runSteps, type Step } from "./steps.ts";
+
+type Installed = Extract<Wheel, { python: string }>;
+
+const MIB = 1 << 20;
+const SEGMENT_BYTES = 64 * MIB;
+const POOL_BYTES = 128 * MIB;
+
+/** A master under test, ours or the reference's, with its HTTP metadata server on. */
+export interface MasterUnderTest extends AsyncDisposable {
+  readonly address: string;
+  readonly metadataUrl: string;
+  /** Kills it with SIGKILL and starts it again on the same ports. */
+  restart(): Promise<void>;
+}
+
+interface Ports {
+  rpc: number;
+  metrics: number;
+  metadata: number;
+}
+
+async function underTest(start: (ports: Ports) => Promise<LocalProcess>): Promise<MasterUnderTest> {
+  const ports = { rpc: await freePort(), metrics: await freePort(), metadata: await freePort() };
+  let process = await start(ports);
+  return {
+    address: `127.0.0.1:${ports.rpc}`,
+    metadataUrl: `http://127.0.0.1:${ports.metadata}/metadata`,
+    async restart() {
+      await process.stop("SIGKILL");
+      process = await start(ports);
+    },
+    [Symbol.asyncDispose]: async () => void await process.stop(),
+  };
+}
+
+const commonFlags = ({ metadata }: Ports) => [
+  `--default_kv_lease_ttl=${LEASE_MS}`,
+  "--enable_http_metadata_server=true",
+  "--http_metadata_server_host=127.0.0.1",
+  `--http_metadata_server_port=${metadata}`,
+];
+
+export function referenceUnderTest(wheel: Installed): Promise<MasterUnderTest> {
+  return underTest((ports) =>
+    startReferenceMaster(wheel.master, ports.rpc, ports.metrics, commonFlags(ports))
+  );
+}
+
+export function oursUnderTest(env: Record<string, string> = {}): Promise<MasterUnderTest> {
+  return underTest(async (ports) =>
+    (await startMaster(commonFlags(ports), {
+      rpcPort: ports.rpc,
+      metricsPort: ports.metrics,
+      env,
+    })).process
+  );
+}
+
+/** Lends memory to a pool; ours or the reference's store node. */
+type Lender = (master: string, metadata: string) => Promise<AsyncDisposable>;
+
+/** One process of the published wheel that lends memory and does nothing else. */
+export async function startReferenceNode(
+  wheel: Installed,
+  master: string,
+  metadata: string,
+  bytes: number,
+): Promise<AsyncDisposable> {
+  const program = "import sys; from mooncake.store import MooncakeDistributedStore as S; s = S();" +
+    " r = s.setup('127.0.0.1', sys.argv[1], int(sys.argv[3]), 16 << 20, 'tcp', '', sys.argv[2]);" +
+    " print('ready', r, flush=True); sys.stdin.read(); s.close()";
+  const child = new Deno.Command(wheel.python, {
+    args: ["-B", "-c", program, metadata, master, String(bytes)],
+    env: { MC_TCP_BIND_ADDRESS: "127.0.0.1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  const { value } = await reader.read();
+  const line = new TextDecoder().decode(value);
+  if (!line.startsWith("ready 0")) throw new Error(`The reference's node did not start: ${line}`);
+  reader.releaseLock();
+  return {
+    async [Symbol.asyncDispose]() {
+      await child.stdin.close();
+      await child.stdout.cancel();
+      await child.status;
+    },
+  };
+}
+
+export interface Scenario {
+  name: string;
+  run(wheel: Installed): Promise<Comparison>;
+}
+
+async function compare(
+  wheel: Installed,
+  steps: (master: MasterUnderTest, ours: boolean) => Promise<Step[]>,
+  intended?: ReadonlyMap<string, string>,
+  env: Record<string, string> = {},
+): Promise<Comparison> {
+  await using reference = await referenceUnderTest(wheel);
+  const expected = await steps(reference, false);
+  await using ours = await oursUnderTest(env);
+  return compareSteps(expected, await steps(ours, true), intended);
+}
+
+function withOwnSegments(metadata: (master: MasterUnderTest) => string) {
+  return (wheel: Installed, env: Record<string, string> = {}) =>
+    compare(
+      wheel,
+      (master) =>
+        runSteps(wheel, {
+          master: master.address,
+          metadata: metadata(master),
+          segmentBytes: SEGMENT_BYTES,
+        }),
+      undefined,
+      env,
+    );
+}
+
+function withNode(metadata: (master: MasterUnderTest) => string) {
+  return (wheel: Installed, env: Record<string, string> = {}) =>
+    compare(
+      wheel,
+      async (master, ours) => {
+        const lend: Lender = ours
+          ? (address, where) =>
+            startNode(address, POOL_BYTES, { flags: [`--metadata_server=${where}`], env })
+          : (address, where) => startReferenceNode(wheel, address, where, POOL_BYTES);
+        await using _node = await lend(master.address, metadata(master));
+        return await runSteps(wheel, {
+          master: master.address,
+          metadata: metadata(master),
+          segmentBytes: 0,
+          poolBytes: POOL_BYTES,
+        });
+      },
+      undefined,
+      env,
+    );
+}
+
+const p2p = () => "P2PHANDSHAKE";
+const http = (master: MasterUnderTest) => master.metadataUrl;
+const withoutShim = { SNOWSKIN_NATIVE: "off" };
+
+/** What the steps after a restart must answer on our master, which keeps nothing yet either. */
+const afterRestart: Record<string, unknown> = {
+  "after restart: put works again": 0,
+  "after restart: get": { bytes: 4, sum: 401, head: "6261636b" },
+  "after restart: the other client too": 0,
+  "after restart: an old key": 0,
+  "after restart: an old value": { bytes: 0, sum: 0, head: "" },
+  "after restart: batch": [1, 1, 0],
+};
+
+async function restarted(wheel: Installed): Promise<Comparison> {
+  await using ours = await oursUnderTest();
+  const steps = await runSteps(wheel, {
+    master: ours.address,
+    metadata: "P2PHANDSHAKE",
+    segmentBytes: SEGMENT_BYTES,
+    restart: () => ours.restart(),
+  });
+  const seen = steps.filter(({ step }) => step in afterRestart);
+  const expected = Object.entries(afterRestart).map(([step, result]) => ({ step, result }));
+  return compareSteps(expected, seen);
+}
+
+export const scenarios: Scenario[] = [
+  { name: "wheel clients and their segments, P2P handshake", run: withOwnSegments(p2p) },
+  { name: "wheel clients and their segments, HTTP metadata", run: withOwnSegments(http) },
+  { name: "wheel clients on a store node, P2P handshake", run: withNode(p2p) },
+  { name: "wheel clients on a store node, HTTP metadata", run: withNode(http) },
+  {
+    name: "wheel clients on a store node, no C shim",
+    run: (wheel) => withNode(p2p)(wheel, withoutShim),
+  },
+  { name: "wheel clients across a killed and restarted master", run: restarted },
+];
