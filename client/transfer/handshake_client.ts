@@ -1,0 +1,114 @@
+import { connect } from "node:net";
+import { ProtocolError } from "../../proto/error.ts";
+import {
+  encodeHandshake,
+  HandshakeDecoder,
+  HandshakeType,
+  notificationJson,
+  PROBE_REPLY,
+} from "../../proto/handshake.ts";
+import type { JsonValue } from "../../proto/json_exact.ts";
+import {
+  parseSegmentDocument,
+  type SegmentDocument,
+} from "../../proto/metadata/segment_document.ts";
+import { formatHostPort } from "./address.ts";
+import type { Clock } from "./clock.ts";
+
+export interface HandshakeOptions {
+  clock: Clock;
+  /** Milliseconds for the whole exchange. */
+  timeoutMs: number;
+  /** Bytes of a reply frame. */
+  maxLength: number;
+}
+
+/**
+ * Sends one request to a peer's handshake port and resolves with the body of its reply. Rejects with
+ * `ProtocolError` for a malformed reply and with `Error` when the peer cannot be reached, hangs up or
+ * stays silent.
+ */
+export function exchangeHandshake(
+  host: string,
+  port: number,
+  type: HandshakeType,
+  body: JsonValue,
+  options: HandshakeOptions,
+): Promise<JsonValue> {
+  const peer = formatHostPort(host, port);
+  const request = encodeHandshake({ type, untyped: false, body }, options.maxLength);
+  return new Promise((resolve, reject) => {
+    const decoder = new HandshakeDecoder(options.maxLength);
+    const socket = connect({ host, port, noDelay: true });
+    const finish = () => {
+      cancel();
+      socket.destroy();
+    };
+    const fail = (error: Error) => {
+      finish();
+      reject(error);
+    };
+    const cancel = options.clock.after(
+      options.timeoutMs,
+      () => fail(new Error(`The handshake with ${peer} took over ${options.timeoutMs} ms`)),
+    );
+    socket.on("connect", () => socket.write(request));
+    socket.on("data", (chunk) => {
+      try {
+        const reply = decoder.feed(chunk);
+        if (reply === null) return;
+        if (reply.untyped || reply.type !== type) {
+          throw new ProtocolError(`${peer} answered a handshake of type ${type} with another`);
+        }
+        finish();
+        resolve(reply.body);
+      } catch (error) {
+        fail(error as Error);
+      }
+    });
+    socket.on("close", () => fail(new Error(`${peer} closed the connection during a handshake`)));
+    socket.on(
+      "error",
+      (cause) => fail(new Error(`Cannot shake hands with ${peer}: ${cause.message}`, { cause })),
+    );
+  });
+}
+
+/** Asks a peer for its segment document; `null` when it publishes the document elsewhere. */
+export async function requestDocument(
+  host: string,
+  port: number,
+  options: HandshakeOptions,
+): Promise<SegmentDocument | null> {
+  const reply = await exchangeHandshake(host, port, HandshakeType.METADATA, {}, options);
+  return reply === null ? null : parseSegmentDocument(reply);
+}
+
+/** Whether somebody answers handshakes at the address. Never rejects. */
+export async function probe(
+  host: string,
+  port: number,
+  options: HandshakeOptions,
+): Promise<boolean> {
+  try {
+    const reply = await exchangeHandshake(host, port, HandshakeType.PROBE, {}, options);
+    return typeof reply === "object" && reply !== null && !Array.isArray(reply) &&
+      reply.status === PROBE_REPLY.status;
+  } catch {
+    return false;
+  }
+}
+
+/** Leaves a message with a peer's engine. Rejects with `Error` when it is not accepted. */
+export async function sendNotification(
+  host: string,
+  port: number,
+  notification: { name: string; message: string },
+  options: HandshakeOptions,
+): Promise<void> {
+  const body = notificationJson(notification);
+  const reply = await exchangeHandshake(host, port, HandshakeType.NOTIFY, body, options);
+  const accepted = typeof reply === "object" && reply !== null && !Array.isArray(reply) &&
+    typeof reply.notify_msg === "string" && reply.notify_msg !== "";
+  if (!accepted) throw new Error(`${formatHostPort(host, port)} refused a notification`);
+}
