@@ -1,0 +1,78 @@
+import type { JsonValue } from "../../proto/json_exact.ts";
+import type { RpcMeta } from "../../proto/metadata/rpc_meta.ts";
+import {
+  type SegmentDocument,
+  segmentDocumentJson,
+} from "../../proto/metadata/segment_document.ts";
+import { parseHostPort } from "./address.ts";
+import { type HandshakeOptions, requestDocument } from "./handshake_client.ts";
+
+/** A peer's document with the host at which its data port is reached. */
+export interface PeerDocument {
+  document: SegmentDocument;
+  dataHost: string;
+}
+
+/** Where the documents of a cluster's transfer endpoints live. */
+export interface MetadataStore {
+  /**
+   * Makes our documents known, in place of those of the last call. Rejects with `Error` when they
+   * cannot be stored or the name belongs to another living process.
+   */
+  publish(document: SegmentDocument, handshake: RpcMeta): Promise<void>;
+
+  /**
+   * Puts our documents back when somebody replaced or deleted them, and resolves with whether that
+   * was so.
+   */
+  restore(): Promise<boolean>;
+
+  /** Takes our documents away. */
+  withdraw(): Promise<void>;
+
+  /** Finds the document of a peer. Rejects with `Error` when there is none. */
+  lookup(name: string): Promise<PeerDocument>;
+
+  /** What we answer when a peer asks us for our document; `null` when it is to look elsewhere. */
+  handshakeAnswer(): JsonValue;
+}
+
+/** Without a service: every node answers for itself, and its name is its handshake address. */
+export class P2pMetadata implements MetadataStore {
+  readonly #handshake: HandshakeOptions;
+  #published: JsonValue = null;
+
+  constructor(handshake: HandshakeOptions) {
+    this.#handshake = handshake;
+  }
+
+  publish(document: SegmentDocument): Promise<void> {
+    this.#published = segmentDocumentJson(document);
+    return Promise.resolve();
+  }
+
+  restore(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  withdraw(): Promise<void> {
+    this.#published = null;
+    return Promise.resolve();
+  }
+
+  async lookup(name: string): Promise<PeerDocument> {
+    const address = parseHostPort(name);
+    if (address === null || address.port === null) {
+      throw new Error(`${JSON.stringify(name)} is no handshake address of the form host:port`);
+    }
+    const document = await requestDocument(address.host, address.port, this.#handshake);
+    if (document === null) {
+      throw new Error(`${name} answers no document: it publishes its memory elsewhere`);
+    }
+    return { document, dataHost: document.tcpDataHost || address.host };
+  }
+
+  handshakeAnswer(): JsonValue {
+    return this.#published;
+  }
+}
