@@ -2,6 +2,7 @@
  * Settings from where a deployment keeps them. What names a setting wins in this order: a definition
  * on the command line, the configuration file, the environment, the default.
  */
+import { errorText } from "./transfer/error_text.ts";
 import { resolveSettings, seconds, type StoreSettings } from "./settings.ts";
 
 /** Where settings are read; nothing else is looked at. */
@@ -146,8 +147,9 @@ function readConfigFile(from: ConfigSources): File {
   try {
     values = JSON.parse(from.readFile(path));
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new RangeError(`Cannot read the configuration file ${JSON.stringify(path)}: ${reason}`);
+    throw new RangeError(
+      `Cannot read the configuration file ${JSON.stringify(path)}: ${errorText(error)}`,
+    );
   }
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
     throw new RangeError(

@@ -1,0 +1,361 @@
+import type { Notification } from "../../proto/handshake.ts";
+import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
+import { documentTimestamp } from "../../proto/metadata/segment_document.ts";
+import { formatHostPort, isLoopback, parseHostPort } from "./address.ts";
+import type { Clock } from "./clock.ts";
+import {
+  Opcode,
+  type PeerId,
+  type Region,
+  TransferCode,
+  type TransferEngine,
+  type TransferOperation,
+} from "./engine.ts";
+import { errorText } from "./error_text.ts";
+import { HandshakeServer } from "./handshake_server.ts";
+import type { MetadataStore } from "./metadata_store.ts";
+import { PeerDirectory } from "./peer_directory.ts";
+import { listenInRange } from "./port_range.ts";
+
+/** How often published documents are compared with what the metadata server holds. */
+const GUARD_INTERVAL_MS = 5000;
+
+export interface EndpointOptions {
+  engine: TransferEngine;
+  metadata: MetadataStore;
+  /** Whether the metadata outlive this process, so that the endpoint needs a name of its own. */
+  named: boolean;
+  clock: Clock;
+  /** Uniform number in [0, 1). */
+  random: () => number;
+  /** `host` or `host:port` of this process. */
+  localHostname: string;
+  /** Host that is published instead of that of `localHostname`; empty = that one. */
+  advertisedHost: string;
+  /** Ports for the handshake and the data server, both ends included. */
+  minPort: number;
+  maxPort: number;
+  handshakeTimeoutMs: number;
+  handshakeMaxLength: number;
+  /** Newest framing to ask peers for. */
+  maxProtocolVersion: 1 | 2;
+  /** Whether a transfer with this process itself is a copy in memory. */
+  memcpy: boolean;
+  onNotify?: (notification: Notification) => void;
+  /** Receives lines about what an operator may want to know. */
+  log: (line: string) => void;
+}
+
+/** A transfer whose peer is given by the name under which it publishes its memory. */
+export interface EndpointOperation extends TransferOperation {
+  endpoint: string;
+}
+
+/** The peer of an operation before its endpoint has been looked up. */
+export const UNKNOWN_PEER: PeerId = 0;
+
+/**
+ * This process as a transfer endpoint: an engine, the memory that it publishes, and the peers that
+ * it moves bytes to and from. Ports are opened when the first memory is published; a process that
+ * publishes none listens nowhere.
+ */
+export class TransferEndpoint {
+  readonly engine: TransferEngine;
+  readonly #options: EndpointOptions;
+  readonly #directory: PeerDirectory;
+  readonly #lent: Region[] = [];
+  #starting: Promise<void> | null = null;
+  #server: HandshakeServer | null = null;
+  #name = "";
+  #dataPort = 0;
+  #publishing: Promise<void> = Promise.resolve();
+  #stopGuard: () => void = () => {};
+  #closed = false;
+
+  constructor(options: EndpointOptions) {
+    this.engine = options.engine;
+    this.#options = options;
+    this.#directory = new PeerDirectory(options.engine, options.metadata, options);
+  }
+
+  /** The name that peers use for this process; empty until memory is published. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** Host under which this process is reached. */
+  get host(): string {
+    const { advertisedHost, localHostname } = this.#options;
+    const host = advertisedHost || (parseHostPort(localHostname)?.host ?? localHostname);
+    return host === "localhost" ? "127.0.0.1" : host;
+  }
+
+  /**
+   * Allocates memory of `length` bytes and publishes it to peers. Rejects with `Error` when there is
+   * no memory, no port, or the metadata cannot be stored; nothing is left behind then.
+   */
+  async lend(length: number): Promise<Region> {
+    await this.#ensureStarted();
+    const region = this.engine.allocate(length, { publish: true });
+    this.#lent.push(region);
+    try {
+      await this.#publish();
+    } catch (error) {
+      this.#lent.splice(this.#lent.indexOf(region), 1);
+      region[Symbol.dispose]();
+      throw error;
+    }
+    return region;
+  }
+
+  /** Takes published memory back and frees it; peers that still use it are refused. */
+  async reclaim(region: Region): Promise<void> {
+    const at = this.#lent.indexOf(region);
+    if (at < 0) return;
+    this.#lent.splice(at, 1);
+    region[Symbol.dispose]();
+    await this.#publish();
+  }
+
+  /** Puts documents back that somebody replaced or deleted. Never rejects. */
+  async restoreDocuments(): Promise<void> {
+    if (this.#name === "") return;
+    try {
+      if (await this.#options.metadata.restore()) {
+        this.#options.log(`the documents of ${this.#name} had been changed and were put back`);
+      }
+    } catch (error) {
+      this.#options.log(`cannot check the documents of ${this.#name}: ${errorText(error)}`);
+    }
+  }
+
+  /**
+   * Runs a batch and resolves with one {@linkcode TransferCode} per operation, in order. A peer that
+   * moved to another port, and a connection that had died, cost one more attempt and no error.
+   * Fills in the `peer` of each operation.
+   */
+  transfer(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
+    for (let i = 0; i < ops.length; i++) {
+      const op = ops[i];
+      const peer = this.#isOwn(op) ? undefined : this.#directory.known(op.endpoint);
+      if (peer === undefined) return this.#transferMixed(ops, timeoutMs);
+      op.peer = peer;
+    }
+    return this.#run(ops, timeoutMs);
+  }
+
+  /** Why operations with an endpoint fail, for a message. */
+  explain(endpoint: string, code: number): string {
+    const failure = this.#directory.failureOf(endpoint);
+    if (code === TransferCode.METADATA && failure !== undefined) return failure.message;
+    const name = Object.entries(TransferCode).find(([, value]) => value === code)?.[0];
+    return `the transfer with ${endpoint} ended with ${name ?? "code"} ${code}`;
+  }
+
+  /** Withdraws the documents, stops serving and frees all memory. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopGuard();
+    await this.#starting?.catch(() => {});
+    await this.#publishing.catch(() => {});
+    try {
+      if (this.#name !== "") await this.#options.metadata.withdraw();
+    } catch (error) {
+      this.#options.log(`cannot withdraw the documents of ${this.#name}: ${errorText(error)}`);
+    }
+    await this.#server?.close();
+    this.#directory.clear();
+    for (const region of this.#lent.splice(0)) region[Symbol.dispose]();
+    await this.engine[Symbol.asyncDispose]();
+  }
+
+  async #ensureStarted(): Promise<void> {
+    this.#starting ??= this.#start();
+    try {
+      await this.#starting;
+    } catch (error) {
+      this.#starting = null;
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { minPort, maxPort, random, metadata, clock, onNotify } = this.#options;
+    const range = { low: minPort, high: maxPort, random };
+    const host = bindHost(this.host);
+    if (this.#dataPort === 0) {
+      this.#dataPort = await listenInRange(
+        range,
+        async (port) => (await this.engine.listen({ host, port })).port,
+      );
+    }
+    this.#server = await listenInRange(range, (port) =>
+      HandshakeServer.listen({
+        clock,
+        host,
+        port,
+        timeoutMs: this.#options.handshakeTimeoutMs,
+        maxLength: this.#options.handshakeMaxLength,
+        document: () => metadata.handshakeAnswer(),
+        ...(onNotify && { onNotify }),
+      }));
+    this.#name = this.#chooseName(this.#server.port);
+    if (this.#options.named) this.#guard();
+  }
+
+  #chooseName(handshakePort: number): string {
+    const { named, localHostname } = this.#options;
+    const given = parseHostPort(localHostname);
+    if (named && given !== null && given.port !== null) return localHostname;
+    return formatHostPort(this.host, handshakePort);
+  }
+
+  #guard(): void {
+    this.#stopGuard = this.#options.clock.after(GUARD_INTERVAL_MS, async () => {
+      await this.#publishing.catch(() => {});
+      await this.restoreDocuments();
+      if (!this.#closed) this.#guard();
+    });
+  }
+
+  #publish(): Promise<void> {
+    const { metadata } = this.#options;
+    const handshake = { host: this.host, port: this.#server?.port ?? 0 };
+    this.#publishing = this.#publishing.catch(() => {}).then(() =>
+      metadata.publish(this.#document(), handshake)
+    );
+    return this.#publishing;
+  }
+
+  #document(): SegmentDocument {
+    return {
+      name: this.#name,
+      protocols: ["tcp"],
+      buffers: this.#lent.map((region) => ({
+        name: this.#name,
+        addr: region.remoteBase ?? 0n,
+        length: region.length,
+        protocol: "",
+        rkeys: [],
+        lkeys: [],
+      })),
+      tcpDataHost: this.host,
+      tcpDataPort: this.#dataPort,
+      tcpProtoVersion: 2,
+      rdmaServerName: "",
+      devices: [],
+      priorities: new Map(),
+      timestamp: documentTimestamp(this.#options.clock.wallTime()),
+    };
+  }
+
+  #isOwn(op: EndpointOperation): boolean {
+    return this.#options.memcpy && op.endpoint === this.#name && this.#name !== "";
+  }
+
+  async #run(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
+    const startedAt = this.#options.clock.now();
+    const codes = await this.engine.transfer(ops, { timeoutMs });
+    for (let i = 0; i < codes.length; i++) {
+      if (codes[i] === TransferCode.OK) continue;
+      const restMs = Math.floor(timeoutMs - (this.#options.clock.now() - startedAt));
+      if (restMs > 0 && !this.#closed) await this.#retry(ops, codes, restMs);
+      break;
+    }
+    return codes;
+  }
+
+  /** Copies within this process and looks up unknown peers, then runs the rest. */
+  async #transferMixed(
+    ops: readonly EndpointOperation[],
+    timeoutMs: number,
+  ): Promise<Int32Array> {
+    const codes = new Int32Array(ops.length);
+    const unknown = new Set<string>();
+    for (const op of ops) {
+      if (!this.#isOwn(op) && this.#directory.known(op.endpoint) === undefined) {
+        unknown.add(op.endpoint);
+      }
+    }
+    await Promise.all(Array.from(unknown, (name) => this.#directory.open(name).catch(() => {})));
+    const remote: number[] = [];
+    for (let i = 0; i < ops.length; i++) {
+      const op = ops[i];
+      if (this.#isOwn(op)) {
+        codes[i] = this.#copy(op);
+        continue;
+      }
+      const peer = this.#directory.known(op.endpoint);
+      if (peer === undefined) codes[i] = TransferCode.METADATA;
+      else {
+        op.peer = peer;
+        remote.push(i);
+      }
+    }
+    if (remote.length > 0) {
+      const results = await this.#run(remote.map((i) => ops[i]), timeoutMs);
+      remote.forEach((i, at) => codes[i] = results[at]);
+    }
+    return codes;
+  }
+
+  /** Runs failed operations once more where that can help, and updates their codes. */
+  async #retry(
+    ops: readonly EndpointOperation[],
+    codes: Int32Array,
+    timeoutMs: number,
+  ): Promise<void> {
+    const moved = new Map<string, boolean>();
+    const suspects = new Set<string>();
+    for (let i = 0; i < ops.length; i++) {
+      const code = codes[i];
+      if (code === TransferCode.SOCKET || code === TransferCode.ADDRESS_NOT_REGISTERED) {
+        suspects.add(ops[i].endpoint);
+      }
+    }
+    await Promise.all(Array.from(suspects, async (name) => {
+      try {
+        moved.set(name, await this.#directory.refresh(name));
+      } catch {
+        suspects.delete(name);
+      }
+    }));
+    const again: number[] = [];
+    for (let i = 0; i < ops.length; i++) {
+      const { endpoint } = ops[i];
+      const peer = this.#directory.known(endpoint);
+      if (!suspects.has(endpoint) || peer === undefined) continue;
+      const worth = codes[i] === TransferCode.SOCKET ||
+        (codes[i] === TransferCode.ADDRESS_NOT_REGISTERED && moved.get(endpoint) === true);
+      if (!worth) continue;
+      ops[i].peer = peer;
+      again.push(i);
+    }
+    if (again.length === 0) return;
+    const results = await this.engine.transfer(again.map((i) => ops[i]), { timeoutMs });
+    again.forEach((i, at) => codes[i] = results[at]);
+  }
+
+  #copy(op: EndpointOperation): number {
+    for (const region of this.#lent) {
+      const base = region.remoteBase ?? 0n;
+      const offset = op.remoteAddress - base;
+      if (offset < 0n || offset + BigInt(op.length) > BigInt(region.length)) continue;
+      const at = Number(offset);
+      const local = op.local instanceof Uint8Array ? op.local : op.local.bytes;
+      const mine = local.subarray(op.localOffset, op.localOffset + op.length);
+      const lent = region.bytes.subarray(at, at + op.length);
+      if (op.opcode === Opcode.WRITE) lent.set(mine);
+      else mine.set(lent);
+      return TransferCode.OK;
+    }
+    return TransferCode.ADDRESS_NOT_REGISTERED;
+  }
+}
+
+/** A loopback host needs no other interface; every other name is served on all of them. */
+function bindHost(host: string): string {
+  if (isLoopback(host)) return host;
+  return host.includes(":") ? "::" : "0.0.0.0";
+}

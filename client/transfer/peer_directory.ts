@@ -1,0 +1,128 @@
+import type { Clock } from "./clock.ts";
+import type { PeerId, TransferEngine } from "./engine.ts";
+import { errorText } from "./error_text.ts";
+import type { MetadataStore } from "./metadata_store.ts";
+
+/** How long a name that could not be found is answered without asking again. */
+const NOT_FOUND_MS = 500;
+
+/** An open peer and where its data port is. */
+interface Peer {
+  readonly id: PeerId;
+  readonly host: string;
+  readonly port: number;
+  readonly protocolVersion: 1 | 2;
+}
+
+/**
+ * Peers of an engine by the name under which they publish their memory. Documents are looked up once
+ * and kept; {@linkcode refresh} looks again when a transfer failed.
+ */
+export class PeerDirectory {
+  readonly #engine: TransferEngine;
+  readonly #metadata: MetadataStore;
+  readonly #clock: Clock;
+  readonly #maxProtocolVersion: 1 | 2;
+  readonly #peers = new Map<string, Peer>();
+  readonly #lookups = new Map<string, Promise<Peer>>();
+  readonly #failures = new Map<string, { error: Error; untilMs: number }>();
+
+  constructor(
+    engine: TransferEngine,
+    metadata: MetadataStore,
+    options: { clock: Clock; maxProtocolVersion: 1 | 2 },
+  ) {
+    this.#engine = engine;
+    this.#metadata = metadata;
+    this.#clock = options.clock;
+    this.#maxProtocolVersion = options.maxProtocolVersion;
+  }
+
+  /** The peer of a name that was looked up before, or `undefined`. */
+  known(name: string): PeerId | undefined {
+    return this.#peers.get(name)?.id;
+  }
+
+  /** Looks a name up. Rejects with `Error` when it has no document or no TCP data port. */
+  async open(name: string): Promise<PeerId> {
+    const peer = this.#peers.get(name);
+    if (peer !== undefined) return peer.id;
+    const failure = this.#failures.get(name);
+    if (failure !== undefined) {
+      if (this.#clock.now() < failure.untilMs) throw failure.error;
+      this.#failures.delete(name);
+    }
+    return (await this.#lookUp(name)).id;
+  }
+
+  /**
+   * Looks a known name up again. Resolves with whether its data port is now another one; a name that
+   * cannot be found any more is forgotten and rejects as {@linkcode open} does.
+   */
+  async refresh(name: string): Promise<boolean> {
+    const before = this.#peers.get(name);
+    try {
+      return await this.#lookUp(name) !== before;
+    } catch (error) {
+      if (this.#peers.get(name) === before) this.#forget(name);
+      throw error;
+    }
+  }
+
+  /** Why a name could not be found a moment ago; `undefined` when it was. */
+  failureOf(name: string): Error | undefined {
+    return this.#failures.get(name)?.error;
+  }
+
+  /** Closes every peer. */
+  clear(): void {
+    for (const name of [...this.#peers.keys()]) this.#forget(name);
+  }
+
+  #lookUp(name: string): Promise<Peer> {
+    const running = this.#lookups.get(name);
+    if (running !== undefined) return running;
+    const lookup = this.#find(name).finally(() => this.#lookups.delete(name));
+    this.#lookups.set(name, lookup);
+    return lookup;
+  }
+
+  async #find(name: string): Promise<Peer> {
+    try {
+      const { document, dataHost } = await this.#metadata.lookup(name);
+      if (document.tcpDataPort === 0) {
+        throw new Error(`${name} is reached over ${document.protocols.join(", ")} only, not tcp`);
+      }
+      const version = document.tcpProtoVersion >= 2 ? this.#maxProtocolVersion : 1;
+      return this.#keep(name, dataHost, document.tcpDataPort, version);
+    } catch (cause) {
+      const error = new Error(`Cannot find the peer ${name}: ${errorText(cause)}`, { cause });
+      this.#failures.set(name, { error, untilMs: this.#clock.now() + NOT_FOUND_MS });
+      throw error;
+    }
+  }
+
+  #keep(name: string, host: string, port: number, protocolVersion: 1 | 2): Peer {
+    this.#failures.delete(name);
+    const old = this.#peers.get(name);
+    const same = old !== undefined && old.host === host && old.port === port &&
+      old.protocolVersion === protocolVersion;
+    if (same) return old;
+    this.#forget(name);
+    const peer = {
+      id: this.#engine.openPeer({ host, port, protocolVersion }),
+      host,
+      port,
+      protocolVersion,
+    };
+    this.#peers.set(name, peer);
+    return peer;
+  }
+
+  #forget(name: string): void {
+    const peer = this.#peers.get(name);
+    if (peer === undefined) return;
+    this.#peers.delete(name);
+    this.#engine.closePeer(peer.id);
+  }
+}

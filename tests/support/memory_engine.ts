@@ -1,0 +1,112 @@
+import {
+  type ListenOptions,
+  Opcode,
+  type PeerAddress,
+  type PeerId,
+  type Region,
+  TransferCode,
+  type TransferEngine,
+  type TransferOperation,
+  type TransferOptions,
+} from "../../client/transfer/engine.ts";
+
+/** What engines of one test share instead of a network: who listens where, and what fails. */
+export class MemoryNetwork {
+  readonly engines = new Map<string, MemoryEngine>();
+  /** Called before each operation; another code than 0 is its result and nothing is moved. */
+  fault: (address: string, op: TransferOperation) => number = () => TransferCode.OK;
+  /** Awaited before a batch is run. */
+  delay: () => Promise<void> = () => Promise.resolve();
+  nextBase = 0x5eed_0000_0000n;
+}
+
+class MemoryRegion implements Region {
+  bytes: Uint8Array;
+  readonly remoteBase: bigint | null;
+
+  constructor(readonly id: number, readonly length: number, base: bigint | null) {
+    this.bytes = new Uint8Array(length);
+    this.remoteBase = base;
+  }
+
+  [Symbol.dispose](): void {
+    this.bytes = new Uint8Array(0);
+  }
+}
+
+/** An engine for unit tests: bytes move between arrays of one process, at once. */
+export class MemoryEngine implements TransferEngine {
+  readonly name = "tcp-typescript";
+  readonly regions: MemoryRegion[] = [];
+  readonly batches: TransferOperation[][] = [];
+  readonly #peers = new Map<PeerId, string>();
+  #address = "";
+  #nextPeer = 1;
+  disposed = false;
+
+  constructor(readonly network: MemoryNetwork) {}
+
+  allocate(length: number, options: { publish?: boolean } = {}): Region {
+    const base = options.publish ? this.network.nextBase : null;
+    if (base !== null) this.network.nextBase += BigInt(length) + 4096n;
+    const region = new MemoryRegion(this.regions.length + 1, length, base);
+    this.regions.push(region);
+    return region;
+  }
+
+  listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
+    const host = options.host ?? "127.0.0.1";
+    const port = options.port || 40_000 + this.network.engines.size;
+    this.#address = `${host}:${port}`;
+    this.network.engines.set(this.#address, this);
+    return Promise.resolve({ host, port });
+  }
+
+  /** Stops answering, as a killed process does. */
+  vanish(): void {
+    this.network.engines.delete(this.#address);
+  }
+
+  openPeer({ host, port }: PeerAddress): PeerId {
+    this.#peers.set(this.#nextPeer, `${host}:${port}`);
+    return this.#nextPeer++;
+  }
+
+  closePeer(peer: PeerId): void {
+    this.#peers.delete(peer);
+  }
+
+  async transfer(
+    ops: readonly TransferOperation[],
+    _options?: TransferOptions,
+  ): Promise<Int32Array> {
+    this.batches.push([...ops]);
+    await this.network.delay();
+    return Int32Array.from(ops, (op) => this.#move(op));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.vanish();
+    this.disposed = true;
+    return Promise.resolve();
+  }
+
+  #move(op: TransferOperation): number {
+    const address = this.#peers.get(op.peer) ?? "";
+    const fault = this.network.fault(address, op);
+    if (fault !== TransferCode.OK) return fault;
+    const target = this.network.engines.get(address);
+    if (target === undefined) return TransferCode.SOCKET;
+    for (const region of target.regions) {
+      const offset = Number(op.remoteAddress - (region.remoteBase ?? 0n));
+      if (offset < 0 || offset + op.length > region.bytes.length) continue;
+      const remote = region.bytes.subarray(offset, offset + op.length);
+      const local = op.local instanceof Uint8Array ? op.local : op.local.bytes;
+      const mine = local.subarray(op.localOffset, op.localOffset + op.length);
+      if (op.opcode === Opcode.WRITE) remote.set(mine);
+      else mine.set(remote);
+      return TransferCode.OK;
+    }
+    return TransferCode.ADDRESS_NOT_REGISTERED;
+  }
+}
