@@ -191,7 +191,8 @@ export class Reader {
     if (this.#borrow) return this.#bytes.subarray(at, at + count);
     if (count === 0) return EMPTY;
     if (this.#copy.length === 0) {
-      this.#copy = this.#bytes.slice(at, this.#end);
+      this.#copy = new Uint8Array(this.#end - at);
+      this.#copy.set(this.#bytes.subarray(at, this.#end));
       this.#copyStart = at;
     }
     const start = at - this.#copyStart;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { ProtocolError } from "../error.ts";
 import { Reader } from "./reader.ts";
 
@@ -91,6 +92,13 @@ Deno.test("byte strings stay when the input is used again, unless they are borro
     assert.equal(strings[0].buffer === buffer.buffer, borrow);
     assert.deepEqual(strings[2], Uint8Array.of(borrow ? 1 : 7));
   }
+});
+
+Deno.test("byte strings out of a node Buffer are copies too", () => {
+  const buffer = Buffer.of(1, 5);
+  const copy = new Reader(buffer).blob();
+  buffer.fill(0);
+  assert.deepEqual(copy, Uint8Array.of(5));
 });
 
 Deno.test("booleans other than 0 and 1 and left-over bytes are refused", () => {

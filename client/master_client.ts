@@ -1,0 +1,364 @@
+import { ErrorCode } from "../proto/error_code.ts";
+import { StoreError } from "../proto/error.ts";
+import * as messages from "../proto/messages.ts";
+import type { Expected, Rpc } from "../proto/messages.ts";
+import type {
+  CopyStartResponse,
+  MoveStartResponse,
+  NoFSegment,
+  NoFSegmentOwnerInfo,
+  OffloadTaskItem,
+  PingResponse,
+  PromotionAllocStartResponse,
+  QueryTaskResponse,
+  ReplicaDescriptor,
+  ReplicaList,
+  StorageConfig,
+  TaskAssignment,
+  Uuid,
+} from "../proto/types.ts";
+import { STORE_VERSION } from "../proto/version.ts";
+
+/** What a {@linkcode MasterClient} calls through. */
+export interface RpcCaller {
+  call<Request, Response>(rpc: Rpc<Request, Response>, request: Request): Promise<Response>;
+}
+
+/**
+ * The value of an answer. `StoreError` with the answer's code when it is an error; `what` says what
+ * could not be done, as in `Cannot remove "a"`.
+ */
+export function valueOf<T>(answer: Expected<T>, what: string): T {
+  if (answer.code !== ErrorCode.OK) {
+    throw new StoreError(answer.code as ErrorCode, what);
+  }
+  return answer.value as T;
+}
+
+/**
+ * The calls of a master, one method each, named as on the wire.
+ *
+ * An answer is an {@linkcode Expected}: code 0 with a value, or a code of `ErrorCode`. Batches answer
+ * one for each item, in order. Rejections are failures of the call itself; see `RpcClient`.
+ */
+export class MasterClient {
+  readonly #rpc: RpcCaller;
+
+  constructor(rpc: RpcCaller) {
+    this.#rpc = rpc;
+  }
+
+  /**
+   * Checks that the master speaks this protocol. `StoreError` with `INVALID_VERSION` when it names
+   * another version.
+   */
+  async checkVersion(): Promise<void> {
+    const version = valueOf(await this.serviceReady(), "Cannot ask the master for its version");
+    if (version !== STORE_VERSION) {
+      throw new StoreError(
+        ErrorCode.INVALID_VERSION,
+        `The master has version ${JSON.stringify(version)}, not "${STORE_VERSION}"`,
+      );
+    }
+  }
+
+  // Objects: reading.
+
+  /** Whether a complete replica exists; renews the lease if so. */
+  existKey(request: messages.KeyRequest): Promise<Expected<boolean>> {
+    return this.#rpc.call(messages.ExistKey, request);
+  }
+
+  batchExistKey(request: messages.KeysRequest): Promise<Expected<boolean>[]> {
+    return this.#rpc.call(messages.BatchExistKey, request);
+  }
+
+  /** The complete replicas of an object, and for how long they may be read. */
+  getReplicaList(request: messages.KeyRequest): Promise<Expected<ReplicaList>> {
+    return this.#rpc.call(messages.GetReplicaList, request);
+  }
+
+  batchGetReplicaList(request: messages.KeysRequest): Promise<Expected<ReplicaList>[]> {
+    return this.#rpc.call(messages.BatchGetReplicaList, request);
+  }
+
+  getReplicaListByRegex(
+    request: messages.RegexRequest,
+  ): Promise<Expected<[Uint8Array, ReplicaDescriptor[]][]>> {
+    return this.#rpc.call(messages.GetReplicaListByRegex, request);
+  }
+
+  // Objects: writing.
+
+  /** Allocates replicas for a new object, to be filled and then ended or revoked. */
+  putStart(request: messages.StartRequest): Promise<Expected<ReplicaDescriptor[]>> {
+    return this.#rpc.call(messages.PutStart, request);
+  }
+
+  /** Makes the replicas of one type readable. */
+  putEnd(request: messages.EndRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.PutEnd, request);
+  }
+
+  /** Gives the unfinished replicas of one type back. */
+  putRevoke(request: messages.RevokeRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.PutRevoke, request);
+  }
+
+  batchPutStart(request: messages.BatchStartRequest): Promise<Expected<ReplicaDescriptor[]>[]> {
+    return this.#rpc.call(messages.BatchPutStart, request);
+  }
+
+  batchPutEnd(request: messages.BatchEndRequest): Promise<Expected<null>[]> {
+    return this.#rpc.call(messages.BatchPutEnd, request);
+  }
+
+  batchPutRevoke(request: messages.BatchRevokeRequest): Promise<Expected<null>[]> {
+    return this.#rpc.call(messages.BatchPutRevoke, request);
+  }
+
+  /** Like `putStart`, but for a key that may exist. */
+  upsertStart(request: messages.StartRequest): Promise<Expected<ReplicaDescriptor[]>> {
+    return this.#rpc.call(messages.UpsertStart, request);
+  }
+
+  upsertEnd(request: messages.EndRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.UpsertEnd, request);
+  }
+
+  upsertRevoke(request: messages.RevokeRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.UpsertRevoke, request);
+  }
+
+  batchUpsertStart(request: messages.BatchStartRequest): Promise<Expected<ReplicaDescriptor[]>[]> {
+    return this.#rpc.call(messages.BatchUpsertStart, request);
+  }
+
+  batchUpsertEnd(request: messages.BatchUpsertEndRequest): Promise<Expected<null>[]> {
+    return this.#rpc.call(messages.BatchUpsertEnd, request);
+  }
+
+  batchUpsertRevoke(request: messages.BatchUpsertRevokeRequest): Promise<Expected<null>[]> {
+    return this.#rpc.call(messages.BatchUpsertRevoke, request);
+  }
+
+  // Objects: removing.
+
+  remove(request: messages.RemoveRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.Remove, request);
+  }
+
+  batchRemove(request: messages.BatchRemoveRequest): Promise<Expected<null>[]> {
+    return this.#rpc.call(messages.BatchRemove, request);
+  }
+
+  /** Answers how many objects were removed. */
+  removeByRegex(request: messages.RemoveByRegexRequest): Promise<Expected<number>> {
+    return this.#rpc.call(messages.RemoveByRegex, request);
+  }
+
+  /** Answers how many objects were removed; this call has no way to report an error. */
+  removeAll(request: messages.RemoveAllRequest): Promise<number> {
+    return this.#rpc.call(messages.RemoveAll, request);
+  }
+
+  /** Answers the keys that lost a replica. */
+  batchReplicaClear(request: messages.BatchReplicaClearRequest): Promise<Expected<Uint8Array[]>> {
+    return this.#rpc.call(messages.BatchReplicaClear, request);
+  }
+
+  evictDiskReplica(request: messages.EvictDiskReplicaRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.EvictDiskReplica, request);
+  }
+
+  batchEvictDiskReplica(
+    request: messages.BatchEvictDiskReplicaRequest,
+  ): Promise<Expected<null>[]> {
+    return this.#rpc.call(messages.BatchEvictDiskReplica, request);
+  }
+
+  // Clients and segments.
+
+  /** Answers the version of the protocol; see `checkVersion`. */
+  serviceReady(): Promise<Expected<string>> {
+    return this.#rpc.call(messages.ServiceReady, null);
+  }
+
+  /** Keeps a client alive; answers whether it must mount its segments again. */
+  ping(request: messages.ClientRequest): Promise<Expected<PingResponse>> {
+    return this.#rpc.call(messages.Ping, request);
+  }
+
+  getFsdir(): Promise<Expected<string>> {
+    return this.#rpc.call(messages.GetFsdir, null);
+  }
+
+  getStorageConfig(): Promise<Expected<StorageConfig>> {
+    return this.#rpc.call(messages.GetStorageConfig, null);
+  }
+
+  batchQueryIp(request: messages.ClientsRequest): Promise<Expected<Map<Uuid, string[]>>> {
+    return this.#rpc.call(messages.BatchQueryIp, request);
+  }
+
+  mountSegment(request: messages.MountSegmentRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.MountSegment, request);
+  }
+
+  /** Answers a `ping` that asked for it, with every segment of the client, even if there is none. */
+  reMountSegment(request: messages.ReMountSegmentRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.ReMountSegment, request);
+  }
+
+  unmountSegment(request: messages.UnmountSegmentRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.UnmountSegment, request);
+  }
+
+  gracefulUnmountSegment(request: messages.GracefulUnmountSegmentRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.GracefulUnmountSegment, request);
+  }
+
+  /** Answers a `SegmentStatus`. */
+  querySegmentStatus(request: messages.SegmentNameRequest): Promise<Expected<number>> {
+    return this.#rpc.call(messages.QuerySegmentStatus, request);
+  }
+
+  /** Answers a `SegmentStatus`. */
+  querySegmentStatusById(request: messages.SegmentIdRequest): Promise<Expected<number>> {
+    return this.#rpc.call(messages.QuerySegmentStatusById, request);
+  }
+
+  mountNoFSegment(request: messages.MountNoFSegmentRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.MountNoFSegment, request);
+  }
+
+  reMountNoFSegment(request: messages.ReMountNoFSegmentRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.ReMountNoFSegment, request);
+  }
+
+  unmountNoFSegment(request: messages.UnmountSegmentRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.UnmountNoFSegment, request);
+  }
+
+  getAllNoFSegments(): Promise<Expected<NoFSegment[]>> {
+    return this.#rpc.call(messages.GetAllNoFSegments, null);
+  }
+
+  getNoFSegmentsByName(
+    request: messages.SegmentNameRequest,
+  ): Promise<Expected<NoFSegmentOwnerInfo[]>> {
+    return this.#rpc.call(messages.GetNoFSegmentsByName, request);
+  }
+
+  // Disks of clients.
+
+  mountLocalDiskSegment(request: messages.OffloadingRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.MountLocalDiskSegment, request);
+  }
+
+  unmountLocalDiskSegment(request: messages.ClientRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.UnmountLocalDiskSegment, request);
+  }
+
+  /** Answers the objects that this client shall store on its disk. */
+  offloadObjectHeartbeat(
+    request: messages.OffloadingRequest,
+  ): Promise<Expected<OffloadTaskItem[]>> {
+    return this.#rpc.call(messages.OffloadObjectHeartbeat, request);
+  }
+
+  reportSsdCapacity(request: messages.ReportSsdCapacityRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.ReportSsdCapacity, request);
+  }
+
+  notifyOffloadSuccess(request: messages.NotifyOffloadSuccessRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.NotifyOffloadSuccess, request);
+  }
+
+  /** Answers true once after everything on this client's disk was removed. */
+  pollRemoveAll(request: messages.ClientRequest): Promise<Expected<boolean>> {
+    return this.#rpc.call(messages.PollRemoveAll, request);
+  }
+
+  /** Answers the objects that this client shall load back into memory. */
+  promotionObjectHeartbeat(request: messages.ClientRequest): Promise<Expected<OffloadTaskItem[]>> {
+    return this.#rpc.call(messages.PromotionObjectHeartbeat, request);
+  }
+
+  promotionAllocStart(
+    request: messages.PromotionAllocStartRequest,
+  ): Promise<Expected<PromotionAllocStartResponse>> {
+    return this.#rpc.call(messages.PromotionAllocStart, request);
+  }
+
+  notifyPromotionSuccess(request: messages.ClientKeyRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.NotifyPromotionSuccess, request);
+  }
+
+  notifyPromotionFailure(request: messages.ClientKeyRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.NotifyPromotionFailure, request);
+  }
+
+  // Copying and moving replicas.
+
+  copyStart(request: messages.CopyStartRequest): Promise<Expected<CopyStartResponse>> {
+    return this.#rpc.call(messages.CopyStart, request);
+  }
+
+  copyEnd(request: messages.ClientKeyRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.CopyEnd, request);
+  }
+
+  copyRevoke(request: messages.ClientKeyRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.CopyRevoke, request);
+  }
+
+  dynamicReplicaCopyStart(
+    request: messages.DynamicReplicaCopyStartRequest,
+  ): Promise<Expected<CopyStartResponse>> {
+    return this.#rpc.call(messages.DynamicReplicaCopyStart, request);
+  }
+
+  dynamicReplicaCopyEnd(request: messages.DynamicReplicaCopyRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.DynamicReplicaCopyEnd, request);
+  }
+
+  dynamicReplicaCopyRevoke(request: messages.DynamicReplicaCopyRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.DynamicReplicaCopyRevoke, request);
+  }
+
+  moveStart(request: messages.MoveStartRequest): Promise<Expected<MoveStartResponse>> {
+    return this.#rpc.call(messages.MoveStart, request);
+  }
+
+  moveEnd(request: messages.ClientKeyRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.MoveEnd, request);
+  }
+
+  moveRevoke(request: messages.ClientKeyRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.MoveRevoke, request);
+  }
+
+  /** Answers the id of the new task. */
+  createCopyTask(request: messages.CreateCopyTaskRequest): Promise<Expected<Uuid>> {
+    return this.#rpc.call(messages.CreateCopyTask, request);
+  }
+
+  /** Answers the id of the new task. */
+  createMoveTask(request: messages.CreateMoveTaskRequest): Promise<Expected<Uuid>> {
+    return this.#rpc.call(messages.CreateMoveTask, request);
+  }
+
+  queryTask(request: messages.QueryTaskRequest): Promise<Expected<QueryTaskResponse>> {
+    return this.#rpc.call(messages.QueryTask, request);
+  }
+
+  /** Takes tasks for this client over. */
+  fetchTasks(request: messages.FetchTasksRequest): Promise<Expected<TaskAssignment[]>> {
+    return this.#rpc.call(messages.FetchTasks, request);
+  }
+
+  markTaskToComplete(request: messages.MarkTaskToCompleteRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.MarkTaskToComplete, request);
+  }
+}
