@@ -69,6 +69,7 @@ export class MasterClient {
     return this.#rpc.call(messages.ExistKey, request);
   }
 
+  /** `existKey` for many keys. */
   batchExistKey(request: messages.KeysRequest): Promise<Expected<boolean>[]> {
     return this.#rpc.call(messages.BatchExistKey, request);
   }
@@ -78,10 +79,12 @@ export class MasterClient {
     return this.#rpc.call(messages.GetReplicaList, request);
   }
 
+  /** `getReplicaList` for many keys. */
   batchGetReplicaList(request: messages.KeysRequest): Promise<Expected<ReplicaList>[]> {
     return this.#rpc.call(messages.BatchGetReplicaList, request);
   }
 
+  /** The complete replicas of every object whose key matches. `INVALID_PARAMS` for a bad pattern. */
   getReplicaListByRegex(
     request: messages.RegexRequest,
   ): Promise<Expected<[Uint8Array, ReplicaDescriptor[]][]>> {
@@ -105,14 +108,17 @@ export class MasterClient {
     return this.#rpc.call(messages.PutRevoke, request);
   }
 
+  /** `putStart` for many keys. */
   batchPutStart(request: messages.BatchStartRequest): Promise<Expected<ReplicaDescriptor[]>[]> {
     return this.#rpc.call(messages.BatchPutStart, request);
   }
 
+  /** `putEnd` for many keys. */
   batchPutEnd(request: messages.BatchEndRequest): Promise<Expected<null>[]> {
     return this.#rpc.call(messages.BatchPutEnd, request);
   }
 
+  /** `putRevoke` for many keys. */
   batchPutRevoke(request: messages.BatchRevokeRequest): Promise<Expected<null>[]> {
     return this.#rpc.call(messages.BatchPutRevoke, request);
   }
@@ -122,32 +128,39 @@ export class MasterClient {
     return this.#rpc.call(messages.UpsertStart, request);
   }
 
+  /** `putEnd` after `upsertStart`. */
   upsertEnd(request: messages.EndRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.UpsertEnd, request);
   }
 
+  /** `putRevoke` after `upsertStart`. */
   upsertRevoke(request: messages.RevokeRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.UpsertRevoke, request);
   }
 
+  /** `upsertStart` for many keys. */
   batchUpsertStart(request: messages.BatchStartRequest): Promise<Expected<ReplicaDescriptor[]>[]> {
     return this.#rpc.call(messages.BatchUpsertStart, request);
   }
 
+  /** `upsertEnd` for many keys. */
   batchUpsertEnd(request: messages.BatchUpsertEndRequest): Promise<Expected<null>[]> {
     return this.#rpc.call(messages.BatchUpsertEnd, request);
   }
 
+  /** `upsertRevoke` for many keys. */
   batchUpsertRevoke(request: messages.BatchUpsertRevokeRequest): Promise<Expected<null>[]> {
     return this.#rpc.call(messages.BatchUpsertRevoke, request);
   }
 
   // Objects: removing.
 
+  /** Removes an object. `OBJECT_HAS_LEASE` while it is leased and `force` is not set. */
   remove(request: messages.RemoveRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.Remove, request);
   }
 
+  /** `remove` for many keys. */
   batchRemove(request: messages.BatchRemoveRequest): Promise<Expected<null>[]> {
     return this.#rpc.call(messages.BatchRemove, request);
   }
@@ -167,10 +180,12 @@ export class MasterClient {
     return this.#rpc.call(messages.BatchReplicaClear, request);
   }
 
+  /** Reports that this client dropped an object from its disk. */
   evictDiskReplica(request: messages.EvictDiskReplicaRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.EvictDiskReplica, request);
   }
 
+  /** `evictDiskReplica` for many keys. */
   batchEvictDiskReplica(
     request: messages.BatchEvictDiskReplicaRequest,
   ): Promise<Expected<null>[]> {
@@ -189,18 +204,22 @@ export class MasterClient {
     return this.#rpc.call(messages.Ping, request);
   }
 
+  /** The directory of disk replicas; empty = none. */
   getFsdir(): Promise<Expected<string>> {
     return this.#rpc.call(messages.GetFsdir, null);
   }
 
+  /** The directory and the limits of disk replicas. */
   getStorageConfig(): Promise<Expected<StorageConfig>> {
     return this.#rpc.call(messages.GetStorageConfig, null);
   }
 
+  /** The hosts of segments, by client. */
   batchQueryIp(request: messages.ClientsRequest): Promise<Expected<Map<Uuid, string[]>>> {
     return this.#rpc.call(messages.BatchQueryIp, request);
   }
 
+  /** Lends memory to the pool. Repeating it changes nothing. */
   mountSegment(request: messages.MountSegmentRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.MountSegment, request);
   }
@@ -210,10 +229,12 @@ export class MasterClient {
     return this.#rpc.call(messages.ReMountSegment, request);
   }
 
+  /** Takes memory back at once; what only it held is gone. */
   unmountSegment(request: messages.UnmountSegmentRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.UnmountSegment, request);
   }
 
+  /** Takes memory back after a time in which it can still be read. */
   gracefulUnmountSegment(request: messages.GracefulUnmountSegmentRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.GracefulUnmountSegment, request);
   }
@@ -228,22 +249,27 @@ export class MasterClient {
     return this.#rpc.call(messages.QuerySegmentStatusById, request);
   }
 
+  /** Lends an NVMe-oF device to the pool. */
   mountNoFSegment(request: messages.MountNoFSegmentRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.MountNoFSegment, request);
   }
 
+  /** `reMountSegment` for NVMe-oF devices. */
   reMountNoFSegment(request: messages.ReMountNoFSegmentRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.ReMountNoFSegment, request);
   }
 
+  /** Takes an NVMe-oF device back. */
   unmountNoFSegment(request: messages.UnmountSegmentRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.UnmountNoFSegment, request);
   }
 
+  /** Every NVMe-oF device of the pool. */
   getAllNoFSegments(): Promise<Expected<NoFSegment[]>> {
     return this.#rpc.call(messages.GetAllNoFSegments, null);
   }
 
+  /** The ids and owners of the NVMe-oF devices of one name. */
   getNoFSegmentsByName(
     request: messages.SegmentNameRequest,
   ): Promise<Expected<NoFSegmentOwnerInfo[]>> {
@@ -252,10 +278,12 @@ export class MasterClient {
 
   // Disks of clients.
 
+  /** Lends this client's disk to the pool. `UNABLE_OFFLOAD` when offloading is off. */
   mountLocalDiskSegment(request: messages.OffloadingRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.MountLocalDiskSegment, request);
   }
 
+  /** Takes this client's disk back. */
   unmountLocalDiskSegment(request: messages.ClientRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.UnmountLocalDiskSegment, request);
   }
@@ -267,10 +295,12 @@ export class MasterClient {
     return this.#rpc.call(messages.OffloadObjectHeartbeat, request);
   }
 
+  /** Reports the size of this client's disk. */
   reportSsdCapacity(request: messages.ReportSsdCapacityRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.ReportSsdCapacity, request);
   }
 
+  /** Reports objects as stored on disk, or with `dataSize` -1 as not stored. */
   notifyOffloadSuccess(request: messages.NotifyOffloadSuccessRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.NotifyOffloadSuccess, request);
   }
@@ -285,56 +315,68 @@ export class MasterClient {
     return this.#rpc.call(messages.PromotionObjectHeartbeat, request);
   }
 
+  /** Allocates the memory replica into which an object is to be loaded. */
   promotionAllocStart(
     request: messages.PromotionAllocStartRequest,
   ): Promise<Expected<PromotionAllocStartResponse>> {
     return this.#rpc.call(messages.PromotionAllocStart, request);
   }
 
+  /** Makes the loaded replica readable. */
   notifyPromotionSuccess(request: messages.ClientKeyRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.NotifyPromotionSuccess, request);
   }
 
+  /** Gives the replica that was not loaded back. */
   notifyPromotionFailure(request: messages.ClientKeyRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.NotifyPromotionFailure, request);
   }
 
   // Copying and moving replicas.
 
+  /** Allocates the targets of a copy and locks the object until the copy ends. */
   copyStart(request: messages.CopyStartRequest): Promise<Expected<CopyStartResponse>> {
     return this.#rpc.call(messages.CopyStart, request);
   }
 
+  /** Makes the copies readable. */
   copyEnd(request: messages.ClientKeyRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.CopyEnd, request);
   }
 
+  /** Gives the copies back. */
   copyRevoke(request: messages.ClientKeyRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.CopyRevoke, request);
   }
 
+  /** `copyStart` under a lease for replicas made on demand. */
   dynamicReplicaCopyStart(
     request: messages.DynamicReplicaCopyStartRequest,
   ): Promise<Expected<CopyStartResponse>> {
     return this.#rpc.call(messages.DynamicReplicaCopyStart, request);
   }
 
+  /** `copyEnd` after `dynamicReplicaCopyStart`. */
   dynamicReplicaCopyEnd(request: messages.DynamicReplicaCopyRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.DynamicReplicaCopyEnd, request);
   }
 
+  /** `copyRevoke` after `dynamicReplicaCopyStart`. */
   dynamicReplicaCopyRevoke(request: messages.DynamicReplicaCopyRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.DynamicReplicaCopyRevoke, request);
   }
 
+  /** Allocates the target of a move and locks the object until the move ends. */
   moveStart(request: messages.MoveStartRequest): Promise<Expected<MoveStartResponse>> {
     return this.#rpc.call(messages.MoveStart, request);
   }
 
+  /** Makes the target readable and drops the source. */
   moveEnd(request: messages.ClientKeyRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.MoveEnd, request);
   }
 
+  /** Gives the target back. */
   moveRevoke(request: messages.ClientKeyRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.MoveRevoke, request);
   }
@@ -349,6 +391,7 @@ export class MasterClient {
     return this.#rpc.call(messages.CreateMoveTask, request);
   }
 
+  /** The state of a task. */
   queryTask(request: messages.QueryTaskRequest): Promise<Expected<QueryTaskResponse>> {
     return this.#rpc.call(messages.QueryTask, request);
   }
@@ -358,6 +401,7 @@ export class MasterClient {
     return this.#rpc.call(messages.FetchTasks, request);
   }
 
+  /** Reports the end of a task, good or bad. */
   markTaskToComplete(request: messages.MarkTaskToCompleteRequest): Promise<Expected<null>> {
     return this.#rpc.call(messages.MarkTaskToComplete, request);
   }

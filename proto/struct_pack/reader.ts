@@ -94,19 +94,23 @@ export class Reader {
     }
   }
 
+  /** Unsigned 8 bits. */
   u8(): number {
     return this.#bytes[this.#take(1)];
   }
 
+  /** Unsigned 16 bits. */
   u16(): number {
     const at = this.#take(2);
     return this.#bytes[at] | (this.#bytes[at + 1] << 8);
   }
 
+  /** Unsigned 32 bits. */
   u32(): number {
     return this.i32() >>> 0;
   }
 
+  /** Signed 32 bits. */
   i32(): number {
     const at = this.#take(4);
     const bytes = this.#bytes;
@@ -145,11 +149,13 @@ export class Reader {
     return value;
   }
 
+  /** An IEEE 754 double. */
   f64(): number {
     this.#fillScratch();
     return this.#scratch.getFloat64(0, true);
   }
 
+  /** One byte; refuses any but 0 and 1. */
   bool(): boolean {
     const value = this.u8();
     if (value > 1) throw new ProtocolError(`${value} is not a boolean`);

@@ -81,6 +81,7 @@ function integer(
   };
 }
 
+/** Signed 8 bits. */
 export const i8: Schema<number> = integer(
   TAG.I8,
   1,
@@ -89,6 +90,7 @@ export const i8: Schema<number> = integer(
   (writer, value) => writer.u8(value),
   (reader) => (reader.u8() << 24) >> 24,
 );
+/** Unsigned 8 bits, also for enumerations declared on a byte. */
 export const u8: Schema<number> = integer(
   TAG.U8,
   1,
@@ -97,6 +99,7 @@ export const u8: Schema<number> = integer(
   (writer, value) => writer.u8(value),
   (reader) => reader.u8(),
 );
+/** Signed 16 bits. */
 export const i16: Schema<number> = integer(
   TAG.I16,
   2,
@@ -105,6 +108,7 @@ export const i16: Schema<number> = integer(
   (writer, value) => writer.u16(value),
   (reader) => (reader.u16() << 16) >> 16,
 );
+/** Unsigned 16 bits. */
 export const u16: Schema<number> = integer(
   TAG.U16,
   2,
@@ -113,6 +117,7 @@ export const u16: Schema<number> = integer(
   (writer, value) => writer.u16(value),
   (reader) => reader.u16(),
 );
+/** Signed 32 bits, also for plain enumerations. */
 export const i32: Schema<number> = integer(
   TAG.I32,
   4,
@@ -121,6 +126,7 @@ export const i32: Schema<number> = integer(
   (writer, value) => writer.i32(value),
   (reader) => reader.i32(),
 );
+/** Unsigned 32 bits. */
 export const u32: Schema<number> = integer(
   TAG.U32,
   4,
@@ -162,6 +168,7 @@ export const u64Exact: Schema<bigint> = {
   read: (reader) => reader.u64(),
 };
 
+/** An IEEE 754 double. */
 export const f64: Schema<number> = {
   literal: [TAG.F64],
   minBytes: 8,
@@ -169,6 +176,7 @@ export const f64: Schema<number> = {
   read: (reader) => reader.f64(),
 };
 
+/** One byte, 0 or 1. */
 export const bool: Schema<boolean> = {
   literal: [TAG.BOOL],
   minBytes: 1,
@@ -208,6 +216,7 @@ export const nothing: Schema<null> = {
   read: () => null,
 };
 
+/** Any number of elements of one type. */
 export function vector<T>(element: Schema<T>): Schema<T[]> {
   return {
     literal: [TAG.VECTOR, ...element.literal],
@@ -274,6 +283,7 @@ export function pairs<K, V>(key: Schema<K>, value: Schema<V>): Schema<[K, V][]> 
   };
 }
 
+/** A value or `null`. */
 export function optional<T>(element: Schema<T>): Schema<T | null> {
   return {
     literal: [TAG.OPTIONAL, ...element.literal],

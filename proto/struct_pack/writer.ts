@@ -94,23 +94,27 @@ export class Writer {
     this.#view.setUint32(at, value, true);
   }
 
+  /** The low 8 bits; like the other fixed widths it does not check the range. */
   u8(value: number): void {
     this.#ensure(1);
     this.#buffer[this.#length++] = value;
   }
 
+  /** The low 16 bits. */
   u16(value: number): void {
     this.#ensure(2);
     this.#view.setUint16(this.#length, value, true);
     this.#length += 2;
   }
 
+  /** The low 32 bits, of a signed or an unsigned number. */
   u32(value: number): void {
     this.#ensure(4);
     this.#view.setUint32(this.#length, value, true);
     this.#length += 4;
   }
 
+  /** The low 32 bits, of a signed or an unsigned number. */
   i32(value: number): void {
     this.#ensure(4);
     this.#view.setInt32(this.#length, value, true);
@@ -157,12 +161,14 @@ export class Writer {
     this.#length += 8;
   }
 
+  /** An IEEE 754 double. */
   f64(value: number): void {
     this.#ensure(8);
     this.#view.setFloat64(this.#length, value, true);
     this.#length += 8;
   }
 
+  /** One byte, 0 or 1. */
   bool(value: boolean): void {
     this.u8(value ? 1 : 0);
   }
