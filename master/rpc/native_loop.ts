@@ -9,8 +9,6 @@ const IDLE_POLL_MS = 100;
 /** Under load the thread's own event loop gets a turn this often. */
 const TURN_EVERY_MS = 20;
 const TICK_EVERY_MS = 10;
-/** Turns after a wake-up, so that the message that announced itself has arrived. */
-const TURNS_WHEN_WOKEN = 2;
 
 export interface NativeLoopOptions {
   server: NativeRpcServer;
@@ -21,6 +19,8 @@ export interface NativeLoopOptions {
   clock: () => number;
   /** The core's periodic work; returns how many milliseconds until it is wanted again. */
   tick: (nowMs: number) => number;
+  /** Called when somebody has written to the server's wake descriptor. */
+  onWake: () => void;
 }
 
 function eventLoopTurn(): Promise<void> {
@@ -29,8 +29,7 @@ function eventLoopTurn(): Promise<void> {
 
 /**
  * The thread that owns the core: polls sockets through the shim, serves what has arrived, lets the
- * core do its periodic work. Everything else this thread has to do (messages of the HTTP worker,
- * signals) happens in the turns that it gives its event loop.
+ * core do its periodic work. Signals are seen in the turns that it gives its event loop.
  */
 export class NativeLoop {
   readonly #options: NativeLoopOptions;
@@ -54,7 +53,7 @@ export class NativeLoop {
 
   /** Serves until {@linkcode stop}; the last replies are sent before it returns. */
   async run(): Promise<void> {
-    const { server, dispatcher, replies, maxFrameBytes, clock, tick } = this.#options;
+    const { server, dispatcher, replies, maxFrameBytes, clock, tick, onWake } = this.#options;
     let now = clock();
     let nextTick = now;
     let lastTurn = now;
@@ -84,8 +83,9 @@ export class NativeLoop {
       }
       now = clock();
       this.#worstBatchMs = Math.max(this.#worstBatchMs, now - started);
-      if (woken || now - lastTurn >= TURN_EVERY_MS) {
-        for (let i = woken ? TURNS_WHEN_WOKEN : 1; i > 0; i--) await eventLoopTurn();
+      if (woken) onWake();
+      if (now - lastTurn >= TURN_EVERY_MS) {
+        await eventLoopTurn();
         lastTurn = clock();
       }
     }
