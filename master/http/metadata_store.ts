@@ -1,0 +1,150 @@
+/**
+ * The values of the HTTP metadata server: small documents by key, in memory.
+ *
+ * A key that contains `rpc_meta` says where the node of that name listens. While that node answers,
+ * nobody else may take its name; once it does not, its successor may.
+ */
+
+/** Keys and values are bounded, because anybody may write. Bytes. */
+export interface MetadataLimits {
+  maxKeys: number;
+  maxKeyBytes: number;
+  maxValueBytes: number;
+  /** Keys and values together. */
+  maxTotalBytes: number;
+}
+
+export const DEFAULT_METADATA_LIMITS: MetadataLimits = {
+  maxKeys: 100_000,
+  maxKeyBytes: 4096,
+  maxValueBytes: 1 << 20,
+  maxTotalBytes: 256 << 20,
+};
+
+/** What became of a put. */
+export type PutOutcome =
+  | "updated"
+  | "unchanged"
+  | "name in use"
+  | "key too long"
+  | "value too large"
+  | "too many keys"
+  | "full";
+
+/** Whether a node answers at an address. Never rejects. */
+export type Probe = (host: string, port: number) => Promise<boolean>;
+
+const MAX_PROBES = 16;
+
+export class MetadataStore {
+  readonly limits: MetadataLimits;
+  readonly #probe: Probe;
+  readonly #values = new Map<string, Uint8Array>();
+  #totalBytes = 0;
+  #probes = 0;
+
+  constructor(probe: Probe, limits: MetadataLimits = DEFAULT_METADATA_LIMITS) {
+    this.#probe = probe;
+    this.limits = limits;
+  }
+
+  /** Documents held. */
+  get size(): number {
+    return this.#values.size;
+  }
+
+  /** Bytes of keys and values. */
+  get totalBytes(): number {
+    return this.#totalBytes;
+  }
+
+  get(key: Uint8Array): Uint8Array | null {
+    return this.#values.get(textOf(key)) ?? null;
+  }
+
+  /** Stores a value; keeps `value` itself. Waits only for the probe of a name's present owner. */
+  async put(key: Uint8Array, value: Uint8Array): Promise<PutOutcome> {
+    const { maxKeyBytes, maxValueBytes } = this.limits;
+    if (key.length > maxKeyBytes) return "key too long";
+    if (value.length > maxValueBytes) return "value too large";
+    const name = textOf(key);
+    if (name.includes("rpc_meta")) {
+      let old = this.#values.get(name);
+      while (old !== undefined) {
+        if (equal(old, value)) return "unchanged";
+        if (await this.#answers(old, value)) return "name in use";
+        const now = this.#values.get(name);
+        if (now === old) break;
+        old = now;
+      }
+    }
+    return this.#set(name, value);
+  }
+
+  delete(key: Uint8Array): boolean {
+    return this.#remove(textOf(key));
+  }
+
+  /** Deletes what a node publishes for the segment `name`. Returns how many documents there were. */
+  forgetSegment(name: string): number {
+    const text = textOf(new TextEncoder().encode(name));
+    const keys = [`mooncake/ram/${text}`, `mooncake/rpc_meta/${text}`];
+    if (text.includes("/")) keys.push(`mooncake/${text}`);
+    return keys.filter((key) => this.#remove(key)).length;
+  }
+
+  #set(name: string, value: Uint8Array): PutOutcome {
+    const old = this.#values.get(name);
+    const grown = value.length - (old?.length ?? -name.length);
+    if (old === undefined && this.#values.size >= this.limits.maxKeys) return "too many keys";
+    if (this.#totalBytes + grown > this.limits.maxTotalBytes) return "full";
+    this.#values.set(name, value);
+    this.#totalBytes += grown;
+    return "updated";
+  }
+
+  #remove(name: string): boolean {
+    const old = this.#values.get(name);
+    if (old === undefined) return false;
+    this.#totalBytes -= name.length + old.length;
+    return this.#values.delete(name);
+  }
+
+  /** Whether the owner named in `old` is there and is not the one named in `value`. */
+  async #answers(old: Uint8Array, value: Uint8Array): Promise<boolean> {
+    const owner = addressIn(old);
+    if (owner === null) return false;
+    const successor = addressIn(value);
+    if (successor?.host === owner.host && successor.port === owner.port) return false;
+    if (this.#probes >= MAX_PROBES) return true;
+    this.#probes++;
+    try {
+      return await this.#probe(owner.host, owner.port);
+    } finally {
+      this.#probes--;
+    }
+  }
+}
+
+/** One character per byte, so that any key is a text. */
+function textOf(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return text;
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+/** The address in an `rpc_meta` document: `{"ip_or_host_name": text, "rpc_port": number}`. */
+function addressIn(document: Uint8Array): { host: string; port: number } | null {
+  try {
+    const parsed = JSON.parse(new TextDecoder().decode(document));
+    const { ip_or_host_name: host, rpc_port: port } = parsed;
+    if (typeof host !== "string" || host === "") return null;
+    return Number.isInteger(port) && port > 0 && port < 65_536 ? { host, port } : null;
+  } catch {
+    return null;
+  }
+}
