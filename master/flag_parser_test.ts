@@ -183,6 +183,7 @@ Deno.test("a value outside the allowed set is refused with that set", async () =
     "--log_format=xml": /: unknown value; allowed: text, kep, json$/,
     "--cluster_id=a b/c": /: malformed; allowed: 1 to 128 of/,
     "--rpc_address=": /: malformed; allowed: an IPv4/,
+    "--rpc_advertise=a b": /: malformed; allowed: an IPv4/,
   };
   for (const [arg, pattern] of Object.entries(cases)) {
     const error = await refused([arg]);

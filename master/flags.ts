@@ -15,10 +15,7 @@ const HOST = {
   test: /^[A-Za-z0-9.:_-]+$/,
   allowed: "an IPv4 or IPv6 address or a host name",
 };
-const HOST_PORT_OR_EMPTY = {
-  test: /^([A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?)?$/,
-  allowed: "host, host:port or [IPv6]:port",
-};
+const HOST_OR_EMPTY = { test: /^[A-Za-z0-9.:_-]*$/, allowed: HOST.allowed };
 const CLUSTER_ID = { test: /^[A-Za-z0-9_.-]{1,128}$/, allowed: "1 to 128 of A-Z a-z 0-9 _ . -" };
 
 const net = group(FlagGroup.NETWORK);
@@ -55,8 +52,8 @@ export const FLAGS = [
   net.text(
     "rpc_advertise",
     "",
-    "* Address told to people and tools when it is not the bound one.",
-    HOST_PORT_OR_EMPTY,
+    "* Address shown to people instead of the bound one, where clients reach it by another.",
+    HOST_OR_EMPTY,
   ),
   net.int(
     "rpc_thread_num",
