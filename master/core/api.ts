@@ -57,8 +57,18 @@ export interface CoreConfig {
   pendingTaskTimeoutMs: number;
   processingTaskTimeoutMs: number;
   maxRetryAttempts: number;
+  /** Directory of the shared file system that also gets a copy of every object, "" = none. */
+  fsdir: string;
   /** Offset between `nowMs` and the Unix epoch, added to times that go on the wire. */
   epochOffsetMs: number;
+}
+
+/**
+ * Receives the journal's facts: what was decided, one call each, in order. The bytes are valid during
+ * the call only.
+ */
+export interface FactSink {
+  append(bytes: Uint8Array, start: number, end: number): void;
 }
 
 /** A source of random numbers that a test can seed. */

@@ -1,0 +1,223 @@
+import type { Rng, Uuid } from "./api.ts";
+import { KeyHasher } from "./key_hash.ts";
+import { KeyIndex } from "./key_index.ts";
+import { readUuidBytes, UUID_BYTES, writeUuidBytes } from "./uuid.ts";
+
+/** A client with its session, if it has one. */
+export interface Client {
+  readonly index: number;
+  readonly uuid: Uuid;
+  readonly bytes: Uint8Array;
+  /** Objects, segments, disks and tasks that name the client. */
+  references: number;
+  /** In time during which the master ran, see {@linkcode ClientTable.awakeMs}. */
+  lastSeenMs: number;
+  /** It is being watched: it will expire unless it is seen again. */
+  watched: boolean;
+  /** It has remounted its segments since it last expired. */
+  remounted: boolean;
+  /** Host that its segments named, "" = unknown. */
+  hostId: string;
+  older: Client | null;
+  newer: Client | null;
+}
+
+/** Gap between two ticks up to which the master counts as running. */
+const LONGEST_TICK_MS = 1000;
+/** Clients ping once a second; one that missed three pings gets no new data for the time being. */
+const SUSPECT_AFTER_MS = 3000;
+
+/**
+ * Clients by their ids, and the sessions of those that were seen lately.
+ *
+ * Sessions age only while the master runs: after a stall, pings that have been waiting are taken in
+ * before anybody expires.
+ */
+export class ClientTable {
+  readonly #hasher: KeyHasher;
+  readonly #index = new KeyIndex();
+  readonly #clients: (Client | null)[] = [null];
+  readonly #unused: number[] = [];
+  readonly #scratch = new Uint8Array(UUID_BYTES);
+  #oldest: Client | null = null;
+  #newest: Client | null = null;
+  #awakeMs = 0;
+  #lastTickMs = -Infinity;
+  #remounted = 0;
+
+  constructor(rng: Rng) {
+    this.#hasher = new KeyHasher(rng);
+  }
+
+  /** Clients that have remounted and not expired. */
+  get active(): number {
+    return this.#remounted;
+  }
+
+  /** Every client index is below this. */
+  get limit(): number {
+    return this.#clients.length;
+  }
+
+  /** The index of the client whose id is at `bytes[at, at + 16)`, which is made known if need be. */
+  intern(bytes: Uint8Array, at: number): number {
+    const hash = this.#hasher.hash(0, bytes, at, at + UUID_BYTES);
+    for (let index = this.#index.seek(hash); index !== 0; index = this.#index.seekNext()) {
+      if (sameId(this.#clients[index]!.bytes, bytes, at)) return index;
+    }
+    const index = this.#unused.pop() ?? this.#clients.length;
+    this.place(index, bytes, at);
+    this.see(index);
+    return index;
+  }
+
+  /** {@linkcode ClientTable.intern} by the text of the id. `RangeError` when the text is no id. */
+  require(id: Uuid): number {
+    if (!writeUuidBytes(id, this.#scratch, 0)) {
+      throw new RangeError(`${JSON.stringify(id)} is not an id of the form "<u64>-<u64>"`);
+    }
+    return this.intern(this.#scratch, 0);
+  }
+
+  /** The index of a client that is known, or 0. */
+  find(id: Uuid): number {
+    if (!writeUuidBytes(id, this.#scratch, 0)) return 0;
+    const hash = this.#hasher.hash(0, this.#scratch, 0, UUID_BYTES);
+    for (let index = this.#index.seek(hash); index !== 0; index = this.#index.seekNext()) {
+      if (sameId(this.#clients[index]!.bytes, this.#scratch, 0)) return index;
+    }
+    return 0;
+  }
+
+  /** Makes a client known under a given index, in place of an unreferenced one if need be. */
+  place(index: number, bytes: Uint8Array, at: number): void {
+    const present = this.#clients[index] ?? null;
+    if (present !== null) {
+      if (sameId(present.bytes, bytes, at)) return;
+      this.#drop(present);
+    }
+    while (this.#clients.length < index) {
+      this.#unused.push(this.#clients.length);
+      this.#clients.push(null);
+    }
+    const listed = this.#unused.lastIndexOf(index);
+    if (listed >= 0) this.#unused.splice(listed, 1);
+    const id = bytes.slice(at, at + UUID_BYTES);
+    this.#clients[index] = {
+      index,
+      uuid: readUuidBytes(id, 0),
+      bytes: id,
+      references: 0,
+      lastSeenMs: 0,
+      watched: false,
+      remounted: false,
+      hostId: "",
+      older: null,
+      newer: null,
+    };
+    this.#index.insert(this.#hasher.hash(0, id, 0, UUID_BYTES), index);
+  }
+
+  /** A client by its index, which must be in use. */
+  get(index: number): Client {
+    return this.#clients[index]!;
+  }
+
+  /** Whether an index is in use. */
+  has(index: number): boolean {
+    return (this.#clients[index] ?? null) !== null;
+  }
+
+  /** Counts one thing that names the client. Returns whether it is the first. */
+  retain(index: number): boolean {
+    return this.#clients[index]!.references++ === 0;
+  }
+
+  /** Takes back one {@linkcode ClientTable.retain}. */
+  release(index: number): void {
+    const client = this.#clients[index]!;
+    client.references--;
+    this.#forgetIfUnused(client);
+  }
+
+  /** Notes a sign of life: the client's time starts again. */
+  see(index: number): void {
+    const client = this.#clients[index]!;
+    this.#unlink(client);
+    client.lastSeenMs = this.#awakeMs;
+    client.watched = true;
+    client.older = this.#newest;
+    if (this.#newest === null) this.#oldest = client;
+    else this.#newest.newer = client;
+    this.#newest = client;
+  }
+
+  setRemounted(index: number): void {
+    const client = this.#clients[index]!;
+    if (!client.remounted) this.#remounted++;
+    client.remounted = true;
+  }
+
+  /** Whether the client has been silent for longer than its pings are apart, but not expired. */
+  isSuspect(index: number): boolean {
+    const client = this.#clients[index]!;
+    return !client.watched || this.#awakeMs - client.lastSeenMs > SUSPECT_AFTER_MS;
+  }
+
+  /** Advances the clock of the sessions. A longer gap counts as a stall of the master. */
+  tick(nowMs: number): void {
+    const gap = nowMs - this.#lastTickMs;
+    if (gap > 0 && gap !== Infinity) this.#awakeMs += Math.min(gap, LONGEST_TICK_MS);
+    this.#lastTickMs = Math.max(nowMs, this.#lastTickMs);
+  }
+
+  /** A client silent for longer than `ttlMs`, or `null`. */
+  expired(ttlMs: number): Client | null {
+    const oldest = this.#oldest;
+    return oldest !== null && this.#awakeMs - oldest.lastSeenMs > ttlMs ? oldest : null;
+  }
+
+  /** Milliseconds until somebody expires, if nobody is seen before; `Infinity` without sessions. */
+  untilExpiry(ttlMs: number): number {
+    const oldest = this.#oldest;
+    return oldest === null ? Infinity : Math.max(0, oldest.lastSeenMs + ttlMs - this.#awakeMs);
+  }
+
+  /** Ends a session. The client stays known while something names it. */
+  expire(client: Client): void {
+    this.#unlink(client);
+    client.watched = false;
+    if (client.remounted) this.#remounted--;
+    client.remounted = false;
+    this.#forgetIfUnused(client);
+  }
+
+  #forgetIfUnused(client: Client): void {
+    if (client.references > 0 || client.watched) return;
+    this.#drop(client);
+    this.#unused.push(client.index);
+  }
+
+  #drop(client: Client): void {
+    this.#unlink(client);
+    if (client.remounted) this.#remounted--;
+    this.#index.remove(this.#hasher.hash(0, client.bytes, 0, UUID_BYTES), client.index);
+    this.#clients[client.index] = null;
+  }
+
+  #unlink(client: Client): void {
+    if (!client.watched) return;
+    if (client.older === null) this.#oldest = client.newer;
+    else client.older.newer = client.newer;
+    if (client.newer === null) this.#newest = client.older;
+    else client.newer.older = client.older;
+    client.older = null;
+    client.newer = null;
+    client.watched = false;
+  }
+}
+
+function sameId(id: Uint8Array, bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < UUID_BYTES; i++) if (id[i] !== bytes[at + i]) return false;
+  return true;
+}

@@ -1,0 +1,57 @@
+import type { CoreConfig } from "./api.ts";
+
+/** The reference's defaults. */
+export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig {
+  return {
+    defaultKvLeaseTtlMs: 10_000,
+    defaultKvSoftPinTtlMs: 1_800_000,
+    maxKvSoftPinTtlMs: 86_400_000,
+    allowEvictSoftPinnedObjects: true,
+    evictionRatio: 0.05,
+    evictionHighWatermarkRatio: 0.9,
+    clientTtlMs: 10_000,
+    putStartDiscardTimeoutMs: 30_000,
+    putStartReleaseTimeoutMs: 600_000,
+    allocationStrategy: "random",
+    enableOffload: false,
+    offloadOnEvict: false,
+    offloadForceEvict: false,
+    offloadingQueueLimit: 50_000,
+    offloadCapRatio: 0.5,
+    promotionOnHit: false,
+    promotionAdmissionThreshold: 2,
+    promotionMaxPerHeartbeat: 1,
+    promotionQueueLimit: 50_000,
+    maxTotalFinishedTasks: 10_000,
+    maxTotalPendingTasks: 10_000,
+    maxTotalProcessingTasks: 10_000,
+    pendingTaskTimeoutMs: 300_000,
+    processingTaskTimeoutMs: 300_000,
+    maxRetryAttempts: 10,
+    fsdir: "",
+    epochOffsetMs: 0,
+    ...changes,
+  };
+}
+
+/** Throws a `RangeError` for a setting that the core cannot honour. */
+export function checkCoreConfig(config: CoreConfig): void {
+  const limits: [keyof CoreConfig, least: number, most: number][] = [
+    ["defaultKvLeaseTtlMs", 0, 2 ** 31],
+    ["defaultKvSoftPinTtlMs", 0, 2 ** 32 - 1],
+    ["maxKvSoftPinTtlMs", 0, 2 ** 32 - 1],
+    ["evictionRatio", 0, 1],
+    ["evictionHighWatermarkRatio", 0, 1],
+    ["clientTtlMs", 1, Infinity],
+    ["putStartDiscardTimeoutMs", 0, Infinity],
+    ["putStartReleaseTimeoutMs", 0, Infinity],
+    ["offloadCapRatio", 0, 1],
+    ["promotionAdmissionThreshold", 1, 255],
+  ];
+  for (const [name, least, most] of limits) {
+    const value = config[name] as number;
+    if (!(value >= least && value <= most)) {
+      throw new RangeError(`${name} is ${value}, it must be from ${least} to ${most}`);
+    }
+  }
+}

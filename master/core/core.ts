@@ -1,0 +1,353 @@
+/** The master's core: one method for each call, each of them a thin door to the file that decides. */
+import { ErrorCode } from "../../proto/error_code.ts";
+import type { Expected } from "../../proto/struct_pack/schema.ts";
+import type { ReplicaDescriptor, ReplicateConfig, Uuid } from "../../proto/types.ts";
+import type { CoreConfig, FactSink, ReplicaSink, Rng } from "./api.ts";
+import { ClusterApi } from "./cluster_api.ts";
+import { checkCoreConfig } from "./config.ts";
+import type { Counters } from "./counters.ts";
+import { digest } from "./digest.ts";
+import { FactWriter } from "./facts.ts";
+import { InspectionApi } from "./inspection_api.ts";
+import { compilePattern } from "./key_pattern.ts";
+import { addTenant } from "./mount_mutations.ts";
+import { MovementApi } from "./movement_api.ts";
+import * as puts from "./puts.ts";
+import * as reads from "./reads.ts";
+import * as removes from "./removes.ts";
+import { finishReplay, replay } from "./replay.ts";
+import { failed, ok } from "./results.ts";
+import type { SegmentTable } from "./segments.ts";
+import { CoreState } from "./state.ts";
+import { tick } from "./tick.ts";
+import { upsertStart } from "./upserts.ts";
+
+const EVERY_SLOT = 2 ** 31;
+
+/**
+ * All metadata of a cluster and every decision about it: a deterministic state machine. It reads no
+ * clock; the same calls with the same times and the same `rng` have the same results.
+ *
+ * Clients are small integers from {@linkcode MasterCore.internClient}, tenants from
+ * {@linkcode MasterCore.internTenant}; keys are `bytes[start, end)`. Calls that engines make for every
+ * block create no objects.
+ */
+export class MasterCore {
+  /** Sessions, segments and disks. */
+  readonly cluster: ClusterApi;
+  /** Copies, moves, promotions and the tasks that order them. */
+  readonly movement: MovementApi;
+  /** Views for operators. */
+  readonly inspection: InspectionApi;
+  readonly #state: CoreState;
+  /** Told the names of the segments that went with a client that expired. */
+  onClientExpired: (segmentNames: string[]) => void = () => {};
+
+  /** `RangeError` when a setting is outside of what the core can do. */
+  constructor(config: CoreConfig, rng: Rng) {
+    checkCoreConfig(config);
+    this.#state = new CoreState(config, rng);
+    this.cluster = new ClusterApi(this.#state);
+    this.movement = new MovementApi(this.#state);
+    this.inspection = new InspectionApi(this.#state);
+  }
+
+  get segments(): SegmentTable {
+    return this.#state.segments;
+  }
+
+  get counters(): Counters {
+    return this.#state.counters;
+  }
+
+  /** Objects, unfinished ones included. */
+  get keyCount(): number {
+    return this.#state.objects.count;
+  }
+
+  /** Clients that have remounted and not expired. */
+  get activeClients(): number {
+    return this.#state.clients.active;
+  }
+
+  /** Everything inside, for tests and benches. */
+  get state(): CoreState {
+    return this.#state;
+  }
+
+  /** From now on every durable change is told to `sink`; `null` ends that. */
+  attachFacts(sink: FactSink | null): void {
+    this.#state.facts = sink === null ? null : new FactWriter(sink, this.#state);
+  }
+
+  /** Applies facts that another core has told. Throws on bytes that are no facts. */
+  replay(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
+    replay(this.#state, bytes, start, end);
+  }
+
+  /**
+   * Makes a core that has replayed facts decide by itself: what may have been leased counts as leased
+   * from now on, because leases are not among the facts.
+   */
+  finishReplay(nowMs: number): void {
+    finishReplay(this.#state, nowMs);
+  }
+
+  /** A number that is equal for two cores exactly when they hold the same durable state (almost). */
+  digest(): number {
+    return digest(this.#state);
+  }
+
+  /**
+   * Does what is due and returns the milliseconds until it is wanted again: 0 when there is more to
+   * do at once, at most 500. The sessions of clients age only while this is called about that often.
+   */
+  tick(nowMs: number): number {
+    return tick(this.#state, nowMs, this.onClientExpired);
+  }
+
+  /** The index of the client whose id, in wire form, is at `bytes[at, at + 16)`. */
+  internClient(bytes: Uint8Array, at: number): number {
+    return this.#state.clients.intern(bytes, at);
+  }
+
+  /** The index of a client by the text of its id. `RangeError` when it is no id. */
+  internClientUuid(id: Uuid): number {
+    return this.#state.clients.require(id);
+  }
+
+  /** The index of a tenant. There is one tenant for everybody, 0. */
+  internTenant(_bytes: Uint8Array, _start: number, _end: number): number {
+    return 0;
+  }
+
+  /** Makes a tenant known and returns its index; -1 when there is no more room. */
+  addTenant(bytes: Uint8Array, start: number, end: number): number {
+    const known = this.#state.tenants.find(bytes, start, end);
+    return known >= 0 ? known : addTenant(this.#state, bytes, start, end);
+  }
+
+  /** 1 when the key can be read (its lease is renewed then), 0 when not. */
+  existKey(tenant: number, bytes: Uint8Array, start: number, end: number, nowMs: number): number {
+    return reads.existKey(this.#state, tenant, bytes, start, end, nowMs);
+  }
+
+  /** Describes the readable replicas and renews the lease. OBJECT_NOT_FOUND, REPLICA_IS_NOT_READY. */
+  getReplicaList(
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    nowMs: number,
+    sink: ReplicaSink,
+  ): ErrorCode {
+    return reads.getReplicaList(this.#state, tenant, bytes, start, end, nowMs, sink);
+  }
+
+  /** The readable replicas of every key that matches, and their leases. INVALID_PARAMS. */
+  getReplicaListByRegex(
+    tenant: number,
+    pattern: Uint8Array,
+    nowMs: number,
+  ): Expected<[key: Uint8Array, replicas: ReplicaDescriptor[]][]> {
+    const compiled = compilePattern(pattern);
+    if (compiled === null) return failed(ErrorCode.INVALID_PARAMS);
+    return ok(reads.listMatching(this.#state, tenant, compiled, nowMs));
+  }
+
+  /**
+   * Begins a put and describes the replicas to write; `group` is the key's group, `null` = none.
+   * INVALID_PARAMS, OBJECT_ALREADY_EXISTS, NO_AVAILABLE_HANDLE, DFS_SERVICE_UNAVAILABLE.
+   */
+  putStart(
+    client: number,
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    size: number,
+    config: ReplicateConfig,
+    group: Uint8Array | null,
+    nowMs: number,
+    sink: ReplicaSink,
+  ): ErrorCode {
+    const state = this.#state;
+    return puts.putStart(
+      state,
+      client,
+      tenant,
+      bytes,
+      start,
+      end,
+      size,
+      config,
+      group,
+      nowMs,
+      sink,
+    );
+  }
+
+  /**
+   * Completes replicas of a type. OBJECT_NOT_FOUND, ILLEGAL_CLIENT, INVALID_WRITE, REPLICA_IS_GONE.
+   */
+  putEnd(
+    client: number,
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    checksum: bigint | null,
+    replicaType: number,
+    nowMs: number,
+  ): ErrorCode {
+    const state = this.#state;
+    return puts.putEnd(state, client, tenant, bytes, start, end, checksum, replicaType, nowMs);
+  }
+
+  /** Gives up unfinished replicas of a type. OBJECT_NOT_FOUND, ILLEGAL_CLIENT, INVALID_WRITE. */
+  putRevoke(
+    client: number,
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    replicaType: number,
+    nowMs: number,
+  ): ErrorCode {
+    return puts.putRevoke(this.#state, client, tenant, bytes, start, end, replicaType, nowMs);
+  }
+
+  /**
+   * Begins to replace a value, or to put the first one. As {@linkcode MasterCore.putStart}, and
+   * OBJECT_HAS_REPLICATION_TASK.
+   */
+  upsertStart(
+    client: number,
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    size: number,
+    config: ReplicateConfig,
+    group: Uint8Array | null,
+    nowMs: number,
+    sink: ReplicaSink,
+  ): ErrorCode {
+    const state = this.#state;
+    return upsertStart(
+      state,
+      client,
+      tenant,
+      bytes,
+      start,
+      end,
+      size,
+      config,
+      group,
+      nowMs,
+      sink,
+    );
+  }
+
+  /** Makes the new value readable in place of the old one. As {@linkcode MasterCore.putEnd}. */
+  upsertEnd(
+    client: number,
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    checksum: bigint | null,
+    replicaType: number,
+    nowMs: number,
+  ): ErrorCode {
+    return this.putEnd(client, tenant, bytes, start, end, checksum, replicaType, nowMs);
+  }
+
+  /** Gives up the new value; the old one stays. As {@linkcode MasterCore.putRevoke}. */
+  upsertRevoke(
+    client: number,
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    replicaType: number,
+    nowMs: number,
+  ): ErrorCode {
+    return this.putRevoke(client, tenant, bytes, start, end, replicaType, nowMs);
+  }
+
+  /**
+   * Removes a key; `force` overrides its lease. OBJECT_NOT_FOUND, OBJECT_HAS_LEASE,
+   * REPLICA_IS_NOT_READY, OBJECT_HAS_REPLICATION_TASK.
+   */
+  remove(
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    force: boolean,
+    nowMs: number,
+  ): ErrorCode {
+    return removes.remove(this.#state, tenant, bytes, start, end, force, nowMs);
+  }
+
+  /** Removes every key that matches and may be removed; the number of them. INVALID_PARAMS. */
+  removeByRegex(
+    tenant: number,
+    pattern: Uint8Array,
+    force: boolean,
+    nowMs: number,
+  ): Expected<number> {
+    const sweep = this.beginRemoval(tenant, pattern, force);
+    if (sweep === null) return failed(ErrorCode.INVALID_PARAMS);
+    this.stepRemoval(sweep, EVERY_SLOT, nowMs);
+    return ok(sweep.removed);
+  }
+
+  /** Removes every key of a tenant (-1 = of all) that may be removed; the number of them. */
+  removeAll(tenant: number, force: boolean, nowMs: number): number {
+    const sweep = removes.beginSweep(this.#state, tenant, null, force);
+    this.stepRemoval(sweep, EVERY_SLOT, nowMs);
+    return sweep.removed;
+  }
+
+  /**
+   * Begins a removal that is done in slices by {@linkcode MasterCore.stepRemoval}: of the keys that
+   * match `pattern`, or of all (`null`). `null` when the pattern is malformed.
+   */
+  beginRemoval(
+    tenant: number,
+    pattern: Uint8Array | null,
+    force: boolean,
+  ): removes.RemovalSweep | null {
+    const compiled = pattern === null ? null : compilePattern(pattern);
+    if (pattern !== null && compiled === null) return null;
+    return removes.beginSweep(this.#state, tenant, compiled, force);
+  }
+
+  /** Looks at the next `slots` objects. Returns whether the removal is over. */
+  stepRemoval(sweep: removes.RemovalSweep, slots: number, nowMs: number): boolean {
+    return removes.stepSweep(this.#state, sweep, slots, nowMs);
+  }
+
+  /** Removes the client's own unleased objects, or their replicas under a name; the keys cleared. */
+  batchReplicaClear(
+    tenant: number,
+    keys: readonly Uint8Array[],
+    client: Uuid,
+    segmentName: string,
+    nowMs: number,
+  ): Uint8Array[] {
+    const owner = this.#state.clients.find(client);
+    if (owner === 0) return [];
+    const cleared = removes.clearReplicas(this.#state, tenant, keys, owner, segmentName, nowMs);
+    return cleared.map((i) => keys[i]);
+  }
+
+  /** Forgets what a disk held of a key. OBJECT_NOT_FOUND, INVALID_PARAMS. */
+  evictDiskReplica(client: Uuid, tenant: number, key: Uint8Array, replicaType: number): ErrorCode {
+    const state = this.#state;
+    const owner = state.clients.find(client);
+    return removes.evictDiskReplica(state, owner, tenant, key, replicaType);
+  }
+}

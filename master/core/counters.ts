@@ -1,0 +1,87 @@
+/** Running numbers that the core itself keeps; the metric families they feed are in comments. */
+export const Counter = {
+  /** `master_put_start_alloc_failures_total` */
+  ALLOCATION_FAILURES: 0,
+  /** `master_put_start_partial_allocations_total` */
+  PARTIAL_ALLOCATIONS: 1,
+  /** `master_attempted_evictions_total` */
+  EVICTIONS_ATTEMPTED: 2,
+  /** `master_successful_evictions_total` */
+  EVICTIONS_SUCCESSFUL: 3,
+  /** `master_evicted_key_count` */
+  EVICTED_KEYS: 4,
+  /** `master_evicted_size_bytes` */
+  EVICTED_BYTES: 5,
+  /** `master_put_start_discard_cnt` */
+  WRITES_DISCARDED: 6,
+  /** `master_put_start_release_cnt` */
+  DISCARDED_RELEASED: 7,
+  /** `master_put_start_discarded_staging_size` */
+  DISCARDED_BYTES: 8,
+  /** `master_soft_pin_key_count` */
+  SOFT_PINNED: 9,
+  /** `mem_cache_nums_` */
+  IN_MEMORY: 10,
+  /** `file_cache_nums_` */
+  ON_DISK: 11,
+  /** `total_get_nums_` */
+  GETS: 12,
+  /** `valid_get_nums_` */
+  VALID_GETS: 13,
+  /** `mem_cache_hit_nums_` */
+  MEMORY_HITS: 14,
+  /** `mem_cache_hit_bytes_total` */
+  MEMORY_HIT_BYTES: 15,
+  /** `file_cache_hit_nums_` */
+  DISK_HITS: 16,
+  /** `file_cache_hit_bytes_total` */
+  DISK_HIT_BYTES: 17,
+  /** `master_promotion_in_flight` */
+  PROMOTIONS_IN_FLIGHT: 18,
+  /** `master_promotion_admitted_total` */
+  PROMOTIONS_ADMITTED: 19,
+  /** `master_promotion_completed_total` */
+  PROMOTIONS_COMPLETED: 20,
+  /** `master_promotion_completed_bytes_total` */
+  PROMOTED_BYTES: 21,
+  /** `master_promotion_expired_total` */
+  PROMOTIONS_EXPIRED: 22,
+  /** `master_promotion_failed_total` */
+  PROMOTIONS_FAILED: 23,
+  /** `master_promotion_cancelled_total` */
+  PROMOTIONS_CANCELLED: 24,
+  /** `master_promotion_rejected_frequency_total` */
+  PROMOTION_TOO_RARE: 25,
+  /** `master_promotion_rejected_watermark_total` */
+  PROMOTION_NO_SPACE: 26,
+  /** `master_promotion_rejected_cap_total` */
+  PROMOTION_QUEUE_FULL: 27,
+  /** `master_allocated_bytes`: memory in use, without what only waits for readers and writers */
+  ALLOCATED_BYTES: 28,
+  /** `master_total_capacity_bytes` */
+  CAPACITY_BYTES: 29,
+  /** Memory given back that readers or writers may still touch. */
+  HELD_BYTES: 30,
+  /** `master_allocated_file_size_bytes` */
+  DISK_BYTES: 31,
+  /** `master_total_file_capacity_bytes` */
+  DISK_CAPACITY_BYTES: 32,
+  /** Evictions that went through because room was needed at once, inside a put. */
+  PUT_EVICTIONS: 33,
+  /** Objects sent to disk instead of being evicted. */
+  OFFLOADS_FOR_EVICTION: 34,
+} as const;
+export type Counter = (typeof Counter)[keyof typeof Counter];
+
+/** The numbers of {@linkcode Counter}. Reading them changes nothing. */
+export class Counters {
+  readonly values = new Float64Array(Object.keys(Counter).length);
+
+  get(counter: Counter): number {
+    return this.values[counter];
+  }
+
+  add(counter: Counter, amount: number): void {
+    this.values[counter] += amount;
+  }
+}

@@ -1,0 +1,127 @@
+/** Making room: exact least-recently-used order, leases and pins respected, work bounded per call. */
+import { Counter } from "./counters.ts";
+import { dropIdleMemory } from "./drop_memory.ts";
+import { lastUsedMs, relist } from "./leases.ts";
+import { RecencyList } from "./lru.ts";
+import { ObjectFlag } from "./objects.ts";
+import { offloadBeforeEviction } from "./offload.ts";
+import { placeReplicas } from "./placement.ts";
+import { listFor } from "./queries.ts";
+import type { CoreState } from "./state.ts";
+
+/** Objects that one put may evict, and one tick. */
+const MAX_PER_PUT = 512;
+const MAX_PER_TICK = 256;
+
+/**
+ * Evicts until `state.request` finds room. `false` when there is nothing more to evict or too much
+ * would have to go; the next ticks then free a whole eviction ratio.
+ */
+export function makeRoom(state: CoreState, nowMs: number): boolean {
+  const { counters, request } = state;
+  if (state.segments.openNames.length === 0) return false;
+  counters.add(Counter.EVICTIONS_ATTEMPTED, 1);
+  counters.add(Counter.PUT_EVICTIONS, 1);
+  const enough = request.size + state.config.evictionRatio * counters.get(Counter.CAPACITY_BYTES);
+  for (let i = 0; i < MAX_PER_PUT && state.offloadingBytes < enough; i++) {
+    const victim = nextVictim(state, nowMs);
+    if (victim === 0) break;
+    const longest = evict(state, victim, nowMs);
+    if (longest < request.size || placeReplicas(state) === 0) continue;
+    counters.add(Counter.EVICTIONS_SUCCESSFUL, 1);
+    return true;
+  }
+  const ratio = state.config.evictionRatio;
+  state.wantedBytes = Math.max(state.wantedBytes, ratio * counters.get(Counter.CAPACITY_BYTES));
+  return false;
+}
+
+/**
+ * Evicts a bounded number of objects when memory is fuller than the watermark, or when a put found
+ * no room. Returns whether there is more to do.
+ */
+export function evictSlice(state: CoreState, nowMs: number): boolean {
+  const { counters, config } = state;
+  const capacity = counters.get(Counter.CAPACITY_BYTES);
+  if (capacity === 0) return false;
+  const over = counters.get(Counter.ALLOCATED_BYTES) / capacity - config.evictionHighWatermarkRatio;
+  if (over > 0) {
+    const wanted = (over + config.evictionRatio) * capacity - state.offloadingBytes;
+    if (state.wantedBytes <= 0) counters.add(Counter.EVICTIONS_ATTEMPTED, 1);
+    state.wantedBytes = Math.max(state.wantedBytes, wanted);
+  }
+  let evicted = 0;
+  while (state.wantedBytes > 0 && evicted < MAX_PER_TICK) {
+    const victim = nextVictim(state, nowMs);
+    if (victim === 0) {
+      state.wantedBytes = 0;
+      break;
+    }
+    const before = counters.get(Counter.EVICTED_BYTES) + state.offloadingBytes;
+    evict(state, victim, nowMs);
+    state.wantedBytes -= counters.get(Counter.EVICTED_BYTES) + state.offloadingBytes - before;
+    evicted++;
+  }
+  if (evicted > 0 && state.wantedBytes <= 0) counters.add(Counter.EVICTIONS_SUCCESSFUL, 1);
+  return state.wantedBytes > 0;
+}
+
+/** The object that was used least recently of those that may be evicted now, or 0. */
+export function nextVictim(state: CoreState, nowMs: number): number {
+  const victim = oldest(state, RecencyList.FRESH, RecencyList.READ, nowMs);
+  if (victim !== 0 || !state.config.allowEvictSoftPinnedObjects) return victim;
+  return oldest(state, RecencyList.PINNED_FRESH, RecencyList.PINNED_READ, nowMs);
+}
+
+function oldest(state: CoreState, fresh: RecencyList, read: RecencyList, nowMs: number): number {
+  const { objects, recency } = state;
+  let first = recency.head(fresh);
+  while (first !== 0 && objects.leaseUntil(first) > nowMs) {
+    recency.append(read, first);
+    first = recency.head(fresh);
+  }
+  const second = recency.head(read);
+  if (second === 0 || objects.leaseUntil(second) > nowMs) return first;
+  if (first === 0) return second;
+  return lastUsedMs(state, first) <= lastUsedMs(state, second) ? first : second;
+}
+
+/**
+ * Evicts an object, with the others of its group, or has it written to disk first. Returns the
+ * longest free block that came of it, in bytes.
+ */
+function evict(state: CoreState, victim: number, nowMs: number): number {
+  const { objects, groups, recency } = state;
+  if (!objects.is(victim, ObjectFlag.GROUPED)) return evictOne(state, victim, nowMs);
+  const group = groups.of(victim)!;
+  let leasedUntilMs = 0;
+  for (let member = group.first; member !== 0; member = groups.next(member)) {
+    leasedUntilMs = Math.max(leasedUntilMs, objects.leaseUntil(groups.slot(member)));
+  }
+  if (leasedUntilMs > nowMs) {
+    objects.setLeaseUntil(victim, leasedUntilMs);
+    recency.append(listFor(state, victim, true), victim);
+    return 0;
+  }
+  const softPinned = objects.is(victim, ObjectFlag.SOFT_PIN);
+  let longest = 0;
+  for (let member = group.first; member !== 0;) {
+    const slot = groups.slot(member);
+    member = groups.next(member);
+    const listed = objects.list(slot) !== RecencyList.NONE;
+    if (listed && (softPinned || !objects.is(slot, ObjectFlag.SOFT_PIN))) {
+      longest = Math.max(longest, evictOne(state, slot, nowMs));
+    }
+  }
+  return longest;
+}
+
+function evictOne(state: CoreState, slot: number, nowMs: number): number {
+  const { recency } = state;
+  if (state.config.offloadOnEvict && !offloadBeforeEviction(state, slot, nowMs)) {
+    relist(state, slot, nowMs);
+    return 0;
+  }
+  recency.remove(slot);
+  return dropIdleMemory(state, slot, nowMs);
+}

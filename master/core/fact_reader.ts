@@ -1,0 +1,73 @@
+import { ProtocolError } from "../../proto/error.ts";
+
+/** Reads the fields that a `FactWriter` wrote. Every read that goes past the end throws. */
+export class FactReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #end: number;
+  readonly #epochOffsetMs: number;
+  readonly #decoder = new TextDecoder();
+  #position: number;
+
+  /** `epochOffsetMs` is that of the core that reads. */
+  constructor(bytes: Uint8Array, start: number, end: number, epochOffsetMs: number) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#position = start;
+    this.#end = end;
+    this.#epochOffsetMs = epochOffsetMs;
+  }
+
+  get more(): boolean {
+    return this.#position < this.#end;
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#take(1));
+  }
+
+  u16(): number {
+    return this.#view.getUint16(this.#take(2), true);
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#take(4), true);
+  }
+
+  u64(): bigint {
+    return this.#view.getBigUint64(this.#take(8), true);
+  }
+
+  f64(): number {
+    return this.#view.getFloat64(this.#take(8), true);
+  }
+
+  /** A time in the reading core's clock; 0 = none. */
+  time(): number {
+    const epochMs = this.f64();
+    return epochMs === 0 ? 0 : epochMs - this.#epochOffsetMs;
+  }
+
+  /** Bytes with their length; a view that lasts as long as the input. */
+  blob(): Uint8Array {
+    const length = this.u32();
+    const start = this.#take(length);
+    return this.#bytes.subarray(start, start + length);
+  }
+
+  text(): string {
+    return this.#decoder.decode(this.blob());
+  }
+
+  /** An error that says where in the facts something is wrong. */
+  malformed(what: string): ProtocolError {
+    return new ProtocolError(`Malformed fact before byte ${this.#position}: ${what}`);
+  }
+
+  #take(bytes: number): number {
+    const start = this.#position;
+    if (start + bytes > this.#end) throw this.malformed(`${bytes} bytes are missing`);
+    this.#position = start + bytes;
+    return start;
+  }
+}

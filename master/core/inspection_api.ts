@@ -1,0 +1,36 @@
+import type { ReplicaDescriptor } from "../../proto/types.ts";
+import * as inspect from "./inspect.ts";
+import type { CoreState } from "./state.ts";
+
+/** Read-only views for operators. */
+export class InspectionApi {
+  readonly #state: CoreState;
+
+  constructor(state: CoreState) {
+    this.#state = state;
+  }
+
+  /** Keys in pages, see {@linkcode inspect.listKeys}. */
+  listKeys(cursor: number, maxKeys: number, maxBytes: number): inspect.KeyPage {
+    return inspect.listKeys(this.#state, cursor, maxKeys, maxBytes);
+  }
+
+  /** The keys that would be evicted first. */
+  leastRecentlyUsed(maxKeys: number): inspect.KeyPage {
+    return inspect.leastRecentlyUsed(this.#state, maxKeys);
+  }
+
+  /** What is known of a key, or `null`. */
+  keyDetail(tenant: number, key: Uint8Array): inspect.KeyDetail | null {
+    return inspect.keyDetail(this.#state, tenant, key);
+  }
+
+  /** The readable replicas without a lease; empty = not ready, `null` = no such key. */
+  peekKey(tenant: number, key: Uint8Array): ReplicaDescriptor[] | null {
+    return inspect.peekKey(this.#state, tenant, key);
+  }
+
+  segmentDetails(): inspect.SegmentDetail[] {
+    return inspect.segmentDetails(this.#state);
+  }
+}

@@ -1,0 +1,129 @@
+const PAGE_BYTES = 1 << 20;
+const BLOCK_BYTES = 1 << 14;
+const GRANULE_SHIFT = 3;
+const PAGE_GRANULE_SHIFT = 17;
+const PAGE_GRANULE_MASK = (1 << PAGE_GRANULE_SHIFT) - 1;
+/** Keys up to here have a size class of their own every 8 bytes, then every 64 up to `MAX_PAGED`. */
+const MAX_FINE = 512;
+const FINE_CLASSES = MAX_FINE >>> 3;
+const MAX_PAGED = 4096;
+const CLASSES = FINE_CLASSES + ((MAX_PAGED - MAX_FINE) >>> 6) + 1;
+const LARGE = 0x8000_0000 | 0;
+
+function sizeClass(length: number): number {
+  return length <= MAX_FINE ? (length + 7) >>> 3 : FINE_CLASSES + ((length - MAX_FINE + 63) >>> 6);
+}
+
+function classBytes(index: number): number {
+  return index <= FINE_CLASSES ? index << 3 : MAX_FINE + ((index - FINE_CLASSES) << 6);
+}
+
+/**
+ * Stores byte strings in 1 MiB pages and hands out 32-bit references to them. Space of a released
+ * string is used again by one of the same size class; strings over 4 KiB lie outside the pages.
+ * A reference does not hold the length: its owner keeps that.
+ */
+export class KeyArena {
+  readonly #pages: Uint8Array[] = [];
+  readonly #words: Int32Array[] = [];
+  /** Head of the free list of each class, as reference + 1. */
+  readonly #free = new Int32Array(CLASSES);
+  /** Bump position and end of the block each class is carving, in granules. */
+  readonly #position = new Int32Array(CLASSES);
+  readonly #end = new Int32Array(CLASSES);
+  #pagePosition = PAGE_BYTES;
+  readonly #large: (Uint8Array | null)[] = [];
+  readonly #freeLarge: number[] = [];
+  #largeBytes = 0;
+
+  /** Bytes held for keys, used or not. */
+  get reservedBytes(): number {
+    return this.#pages.length * PAGE_BYTES + this.#largeBytes;
+  }
+
+  /** Copies `bytes[start, end)`, at least one byte, and returns its reference. */
+  store(bytes: Uint8Array, start: number, end: number): number {
+    const length = end - start;
+    if (length > MAX_PAGED) return this.#storeLarge(bytes.slice(start, end));
+    const reference = this.#take(sizeClass(length));
+    const page = this.#pages[reference >>> PAGE_GRANULE_SHIFT];
+    const at = (reference & PAGE_GRANULE_MASK) << GRANULE_SHIFT;
+    if (length > 128) {
+      page.set(bytes.subarray(start, end), at);
+    } else {
+      for (let i = 0; i < length; i++) page[at + i] = bytes[start + i];
+    }
+    return reference;
+  }
+
+  release(reference: number, length: number): void {
+    if (reference < 0) {
+      const index = reference & ~LARGE;
+      this.#largeBytes -= length;
+      this.#large[index] = null;
+      this.#freeLarge.push(index);
+      return;
+    }
+    const index = sizeClass(length);
+    const at = (reference & PAGE_GRANULE_MASK) << 1;
+    this.#words[reference >>> PAGE_GRANULE_SHIFT][at] = this.#free[index];
+    this.#free[index] = reference + 1;
+  }
+
+  /** Whether the string of `length` bytes at `reference` equals `bytes[start, start + length)`. */
+  equals(reference: number, length: number, bytes: Uint8Array, start: number): boolean {
+    const page = this.page(reference);
+    const at = this.offset(reference);
+    for (let i = 0; i < length; i++) {
+      if (page[at + i] !== bytes[start + i]) return false;
+    }
+    return true;
+  }
+
+  /** The array that holds the string; it starts at {@linkcode KeyArena.offset}. Do not keep it. */
+  page(reference: number): Uint8Array {
+    return reference < 0
+      ? this.#large[reference & ~LARGE]!
+      : this.#pages[reference >>> PAGE_GRANULE_SHIFT];
+  }
+
+  offset(reference: number): number {
+    return reference < 0 ? 0 : (reference & PAGE_GRANULE_MASK) << GRANULE_SHIFT;
+  }
+
+  #storeLarge(copy: Uint8Array): number {
+    const index = this.#freeLarge.pop() ?? this.#large.length;
+    this.#large[index] = copy;
+    this.#largeBytes += copy.length;
+    return index | LARGE;
+  }
+
+  #take(index: number): number {
+    const head = this.#free[index];
+    if (head !== 0) {
+      const reference = head - 1;
+      const at = (reference & PAGE_GRANULE_MASK) << 1;
+      this.#free[index] = this.#words[reference >>> PAGE_GRANULE_SHIFT][at];
+      return reference;
+    }
+    const granules = classBytes(index) >>> GRANULE_SHIFT;
+    if (this.#position[index] + granules > this.#end[index]) this.#openBlock(index);
+    const reference = this.#position[index];
+    this.#position[index] = reference + granules;
+    return reference;
+  }
+
+  #openBlock(index: number): void {
+    if (this.#pagePosition === PAGE_BYTES) {
+      const page = new ArrayBuffer(PAGE_BYTES);
+      this.#pages.push(new Uint8Array(page));
+      this.#words.push(new Int32Array(page));
+      this.#pagePosition = 0;
+    }
+    const first = ((this.#pages.length - 1) << PAGE_GRANULE_SHIFT) +
+      (this.#pagePosition >>> GRANULE_SHIFT);
+    this.#position[index] = first;
+    this.#end[index] = first + (BLOCK_BYTES >>> GRANULE_SHIFT);
+    this.#pagePosition += BLOCK_BYTES;
+  }
+}

@@ -1,0 +1,134 @@
+/** Memory segments and the sessions of their owners. */
+import { ErrorCode } from "../../proto/error_code.ts";
+import {
+  ClientStatus,
+  type PingResponse,
+  type Segment,
+  SegmentStatus,
+  type Uuid,
+} from "../../proto/types.ts";
+import type { Client } from "./clients.ts";
+import {
+  killDisk,
+  killSegment,
+  mountSegment as enterSegment,
+  setSegmentStatus,
+} from "./mount_mutations.ts";
+import { isMountable, type SegmentEntry } from "./segments.ts";
+import type { CoreState } from "./state.ts";
+
+/** Lends a segment to the pool. Repeating it changes nothing. */
+export function mountSegment(state: CoreState, segment: Segment, client: number): ErrorCode {
+  if (!isMountable(segment)) return ErrorCode.INVALID_PARAMS;
+  state.clients.see(client);
+  const present = state.segments.byId(segment.id);
+  if (present !== null && present.status !== SegmentStatus.OK) {
+    return ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
+  }
+  if (segment.hostId !== "") state.clients.get(client).hostId = segment.hostId;
+  if (present !== null) return ErrorCode.OK;
+  const index = state.segments.nextIndex();
+  if (index < 0) return ErrorCode.INTERNAL_ERROR;
+  enterSegment(state, index, segment, client);
+  return ErrorCode.OK;
+}
+
+/**
+ * Brings all segments of a client back after its session was lost. Those that are still mounted stay
+ * as they are, with everything in them; they must be the client's and described as before.
+ */
+export function remountSegments(
+  state: CoreState,
+  segments: readonly Segment[],
+  client: number,
+): ErrorCode {
+  for (const segment of segments) {
+    const present = state.segments.byId(segment.id);
+    if (present === null) continue;
+    const same = present.owner === client && isSameSegment(present.view.segment, segment);
+    if (!same) return ErrorCode.INVALID_PARAMS;
+  }
+  state.clients.see(client);
+  if (state.clients.get(client).remounted) return ErrorCode.OK;
+  for (const segment of segments) {
+    const code = mountSegment(state, segment, client);
+    if (code !== ErrorCode.OK && code !== ErrorCode.INVALID_PARAMS) return code;
+  }
+  state.clients.setRemounted(client);
+  return ErrorCode.OK;
+}
+
+/** Takes a segment out of the pool at once: what lies in it is gone. Repeating it changes nothing. */
+export function unmountSegment(state: CoreState, id: Uuid, client: number): ErrorCode {
+  const entry = state.segments.byId(id);
+  if (entry === null) return ErrorCode.OK;
+  if (entry.owner !== client) return ErrorCode.INVALID_PARAMS;
+  killSegment(state, entry);
+  return ErrorCode.OK;
+}
+
+/** Takes a segment out of the pool when `gracePeriodMs` have passed; until then it can be read. */
+export function gracefulUnmountSegment(
+  state: CoreState,
+  id: Uuid,
+  client: number,
+  gracePeriodMs: number,
+  nowMs: number,
+): ErrorCode {
+  if (state.segments.byOwner(client).length === 0) return ErrorCode.SEGMENT_NOT_FOUND;
+  const entry = state.segments.byId(id);
+  if (entry === null || entry.owner !== client) return ErrorCode.INVALID_PARAMS;
+  const { status } = entry;
+  if (status === SegmentStatus.GRACEFULLY_UNMOUNTING) return ErrorCode.OK;
+  if (status !== SegmentStatus.OK && status !== SegmentStatus.DRAINING) {
+    return ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
+  }
+  const untilMs = nowMs + gracePeriodMs;
+  setSegmentStatus(state, entry, SegmentStatus.GRACEFULLY_UNMOUNTING, untilMs);
+  return ErrorCode.OK;
+}
+
+/** Notes a ping and answers whether the client has to bring its segments back. */
+export function ping(state: CoreState, client: number): PingResponse {
+  state.clients.see(client);
+  const { remounted } = state.clients.get(client);
+  return {
+    viewVersionId: 0,
+    clientStatus: remounted ? ClientStatus.OK : ClientStatus.NEED_REMOUNT,
+  };
+}
+
+/** Ends the session of a client that has been silent too long, and takes back all it lent. */
+export function expireClient(state: CoreState, client: Client): void {
+  for (const entry of [...state.segments.byOwner(client.index)]) killSegment(state, entry);
+  const disk = state.disks.of(client.index);
+  if (disk !== null) killDisk(state, disk);
+  state.clients.expire(client);
+}
+
+/** Status of the segment mounted last under a name, 0 = there is none. */
+export function segmentStatusByName(state: CoreState, name: string): SegmentStatus {
+  const entry = state.segments.byName(name)?.mounted.at(-1);
+  return entry?.status ?? SegmentStatus.UNDEFINED;
+}
+
+/** Hosts of a client's segments, without ports; `null` when it has no segment. */
+export function hostsOf(state: CoreState, client: number): string[] | null {
+  const entries: readonly SegmentEntry[] = state.segments.byOwner(client);
+  if (entries.length === 0) return null;
+  const hosts = entries.map((entry) => hostOf(entry.view.segment.teEndpoint));
+  return Array.from(new Set(hosts.filter((host) => host !== "")));
+}
+
+function hostOf(endpoint: string): string {
+  const bracketed = /^\[([^\]]*)\]/.exec(endpoint);
+  if (bracketed !== null) return bracketed[1];
+  const colon = endpoint.indexOf(":");
+  const several = colon >= 0 && endpoint.indexOf(":", colon + 1) >= 0;
+  return colon < 0 || several ? endpoint : endpoint.slice(0, colon);
+}
+
+function isSameSegment(a: Segment, b: Segment): boolean {
+  return a.id === b.id && a.name === b.name && a.base === b.base && a.size === b.size &&
+    a.teEndpoint === b.teEndpoint && a.protocol === b.protocol && a.hostId === b.hostId;
+}

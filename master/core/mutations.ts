@@ -1,0 +1,466 @@
+/**
+ * The only code that changes durable state. Each function changes it and, when the core keeps a
+ * journal, appends one fact with the outcome; a follower applies the fact through the same function.
+ * Nothing here decides anything: extents, ids and times come in as arguments.
+ */
+import { ReplicaStatus, ReplicaType } from "../../proto/types.ts";
+import { ExtentState } from "./allocator.ts";
+import { Counter } from "./counters.ts";
+import { ObjectFlag, ObjectLink } from "./objects.ts";
+import { abandonOffload, cancelPromotion } from "./offload_queue.ts";
+import type { CoreState } from "./state.ts";
+import { type Transfer, TransferKind } from "./transfers.ts";
+
+/** Names the client in the journal before the first fact that refers to it. */
+function retainClient(state: CoreState, client: number): void {
+  if (state.clients.retain(client)) state.facts?.clientAdded(client);
+}
+
+/** Brings an object without a write into being, for data that a client found on its disk. */
+export function addObject(
+  state: CoreState,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  client: number,
+  size: number,
+  sinceSeconds: number,
+): number {
+  const { objects } = state;
+  retainClient(state, client);
+  const slot = objects.insert(tenant, bytes, start, end);
+  objects.setClient(slot, client);
+  objects.setSize(slot, size);
+  objects.setSince(slot, sinceSeconds);
+  objects.set(slot, ObjectFlag.COMMITTED);
+  state.facts?.objectAdded(slot);
+  return slot;
+}
+
+/**
+ * Enters `state.request` as the write of an object, with its extents as unfinished replicas. `slot`
+ * 0 brings the object into being under `bytes[start, end)`; otherwise the object must have no write,
+ * and the replicas stay invisible until the write ends. `firstId` names the first replica.
+ */
+export function startWrite(
+  state: CoreState,
+  slot: number,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  firstId: number,
+): number {
+  const { objects, writes, request } = state;
+  const created = slot === 0;
+  retainClient(state, request.client);
+  if (created) {
+    slot = objects.insert(tenant, bytes, start, end);
+    retainClient(state, request.client);
+    objects.setClient(slot, request.client);
+    objects.setSize(slot, request.size);
+    objects.setDataType(slot, request.dataType);
+    if (request.hardPin) objects.set(slot, ObjectFlag.HARD_PIN);
+    if (request.group !== null) state.groups.join(slot, tenant, request.group);
+  }
+  const write = writes.begin(slot, request.client, request.startMs, request.size);
+  writes.setOptions(
+    write,
+    request.softAction,
+    request.softTtlMs,
+    request.hardPin,
+    request.dataType,
+  );
+  writes.setSuperseded(write, request.superseded, request.earlierEnds);
+  objects.setLink(slot, ObjectLink.WRITE, write);
+  for (let i = 0; i < request.count; i++) {
+    const extent = request.extents[i];
+    const replica = state.replicas.create(
+      firstId + i,
+      slot,
+      ReplicaType.MEMORY,
+      ReplicaStatus.PROCESSING,
+      request.size,
+      state.extents.segment(extent),
+      extent,
+    );
+    attach(state, slot, replica, !created);
+  }
+  if (request.onSharedDisk) {
+    const replica = state.replicas.create(
+      firstId + request.count,
+      slot,
+      ReplicaType.DISK,
+      ReplicaStatus.PROCESSING,
+      request.size,
+      0,
+      0,
+    );
+    attach(state, slot, replica, !created);
+  }
+  raiseReplicaId(state, firstId + request.count + (request.onSharedDisk ? 1 : 0));
+  state.recency.remove(slot);
+  state.facts?.writeStarted(slot, created);
+  return slot;
+}
+
+/**
+ * Completes the write's unfinished replicas of a type (`ALL` = memory). The first time that memory
+ * completes, or the shared disk if there is no memory, the version becomes the object's; replicas of
+ * an older version must have been removed before. The write is over once nothing is unfinished.
+ */
+export function endWrite(
+  state: CoreState,
+  slot: number,
+  replicaType: number,
+  softPinUntilMs: number,
+  sinceSeconds: number,
+): void {
+  const { objects, replicas, writes } = state;
+  const write = objects.link(slot, ObjectLink.WRITE);
+  let unfinished = 0;
+  let memory = 0;
+  const wasCommitted = writes.isCommitted(write);
+  for (
+    let replica = objects.link(slot, ObjectLink.REPLICA);
+    replica !== 0;
+    replica = replicas.next(replica)
+  ) {
+    if (!belongsToWrite(state, slot, replica)) continue;
+    if (!replicas.isComplete(replica) && isOfType(replicas.kind(replica), replicaType)) {
+      replicas.setStatus(replica, ReplicaStatus.COMPLETE);
+    }
+    if (!replicas.isComplete(replica)) unfinished++;
+    if (replicas.isMemory(replica)) memory += replicas.isComplete(replica) ? 1 : 1 << 16;
+  }
+  const readable = memory === 0 ? unfinished === 0 : (memory & 0xffff) > 0;
+  if (readable && !wasCommitted) {
+    commit(state, slot, write);
+    objects.setSince(slot, sinceSeconds);
+    setSoftPin(state, slot, softPinUntilMs);
+  }
+  state.facts?.writeEnded(slot, replicaType, softPinUntilMs);
+  if (unfinished === 0) dropWrite(state, slot);
+  refreshKinds(state, slot);
+}
+
+/** Ends the write of an object without completing anything; its replicas must be gone. */
+export function abandonWrite(state: CoreState, slot: number): void {
+  state.facts?.writeAbandoned(slot);
+  dropWrite(state, slot);
+}
+
+/** Notes which ends still belong to earlier writes of the same client. */
+export function supersedeWrite(
+  state: CoreState,
+  slot: number,
+  superseded: number,
+  earlierEnds: number,
+): void {
+  const write = state.objects.link(slot, ObjectLink.WRITE);
+  state.writes.setSuperseded(write, superseded, earlierEnds);
+  state.facts?.writeSuperseded(slot);
+}
+
+/** Adds a replica outside of a write. `place` is its extent or its disk entry. */
+export function addReplica(
+  state: CoreState,
+  slot: number,
+  id: number,
+  kind: ReplicaType,
+  status: ReplicaStatus,
+  size: number,
+  place: number,
+): number {
+  const segment = kind === ReplicaType.MEMORY ? state.extents.segment(place) : 0;
+  const replica = state.replicas.create(id, slot, kind, status, size, segment, place);
+  attach(state, slot, replica, false);
+  if (status === ReplicaStatus.PROCESSING) state.replicas.setTarget(replica, true);
+  raiseReplicaId(state, id + 1);
+  state.facts?.replicaAdded(slot, replica);
+  refreshKinds(state, slot);
+  return replica;
+}
+
+export function completeReplica(state: CoreState, slot: number, replica: number): void {
+  state.replicas.setStatus(replica, ReplicaStatus.COMPLETE);
+  state.replicas.setTarget(replica, false);
+  state.facts?.replicaCompleted(slot, replica);
+  refreshKinds(state, slot);
+}
+
+/** Changes where a replica on a client's disk is served, and its size. */
+export function moveDiskReplica(
+  state: CoreState,
+  slot: number,
+  replica: number,
+  endpoint: string,
+  size: number,
+): void {
+  const entry = state.replicas.place(replica);
+  const grown = size - state.replicas.size(replica);
+  state.disks.disk(entry).usedBytes += grown;
+  state.counters.add(Counter.DISK_BYTES, grown);
+  state.disks.setEndpoint(entry, endpoint);
+  state.replicas.setSize(replica, size);
+  state.facts?.replicaEndpoint(slot, replica);
+}
+
+/**
+ * Removes a replica. Its extent is free at once when `holdUntilMs` is 0, else from that time on;
+ * `discarded` says that it is held because of a writer, not of readers.
+ */
+export function removeReplica(
+  state: CoreState,
+  slot: number,
+  replica: number,
+  holdUntilMs: number,
+  discarded: boolean,
+): void {
+  state.facts?.replicaRemoved(slot, replica, holdUntilMs, discarded);
+  const { objects, replicas } = state;
+  const next = replicas.next(replica);
+  let before = objects.link(slot, ObjectLink.REPLICA);
+  if (before === replica) {
+    objects.setLink(slot, ObjectLink.REPLICA, next);
+  } else {
+    while (replicas.next(before) !== replica) before = replicas.next(before);
+    replicas.setNext(before, next);
+  }
+  releaseStorage(state, replica, holdUntilMs, discarded);
+  replicas.release(replica);
+  refreshKinds(state, slot);
+}
+
+/** Removes an object with everything that belongs to it; extents as in {@linkcode removeReplica}. */
+export function eraseObject(state: CoreState, slot: number, holdUntilMs: number): void {
+  state.facts?.objectErased(slot, holdUntilMs);
+  const { objects, replicas } = state;
+  abandonOffload(state, slot);
+  for (let replica = objects.link(slot, ObjectLink.REPLICA); replica !== 0;) {
+    const next = replicas.next(replica);
+    releaseStorage(state, replica, holdUntilMs, false);
+    replicas.release(replica);
+    replica = next;
+  }
+  objects.setLink(slot, ObjectLink.REPLICA, 0);
+  refreshKinds(state, slot);
+  state.recency.remove(slot);
+  if (objects.link(slot, ObjectLink.WRITE) !== 0) dropWrite(state, slot);
+  const transfer = state.transfers.transfers.get(slot);
+  if (transfer !== undefined) dropTransfer(state, transfer);
+  setSoftPin(state, slot, 0);
+  state.groups.leave(slot);
+  const client = objects.client(slot);
+  objects.erase(slot);
+  state.clients.release(client);
+}
+
+/** Sets or clears (`null`) the object's checksum. */
+export function setChecksum(state: CoreState, slot: number, checksum: bigint | null): void {
+  const { objects } = state;
+  if (checksum === null) {
+    if (!objects.is(slot, ObjectFlag.CHECKSUM)) return;
+    objects.clearChecksum(slot);
+  } else {
+    objects.setChecksum(
+      slot,
+      Number(checksum & 0xffffffffn),
+      Number(checksum >> 32n & 0xffffffffn),
+    );
+  }
+  state.facts?.checksumSet(slot);
+}
+
+/** Ends a soft pin before or at its time. */
+export function endSoftPin(state: CoreState, slot: number): void {
+  state.facts?.softPinSet(slot, 0);
+  setSoftPin(state, slot, 0);
+}
+
+/** Registers a transfer and pins the replica that it reads. */
+export function startTransfer(state: CoreState, transfer: Transfer): void {
+  const { objects, replicas } = state;
+  retainClient(state, transfer.client);
+  if (transfer.kind === TransferKind.PROMOTION) state.counters.add(Counter.PROMOTIONS_IN_FLIGHT, 1);
+  state.transfers.transfers.set(transfer.slot, transfer);
+  const source = replicaById(state, transfer.slot, transfer.source);
+  if (source !== 0) replicas.setPins(source, replicas.pins(source) + 1);
+  objects.set(transfer.slot, ObjectFlag.TRANSFER);
+  state.recency.remove(transfer.slot);
+  state.facts?.transferStarted(transfer);
+}
+
+/** Ends a transfer, whatever became of it. */
+export function endTransfer(state: CoreState, transfer: Transfer): void {
+  state.facts?.transferEnded(transfer.slot);
+  dropTransfer(state, transfer);
+}
+
+/** The replica of an object with an id, or 0. */
+export function replicaById(state: CoreState, slot: number, id: number): number {
+  const { replicas } = state;
+  let replica = state.objects.link(slot, ObjectLink.REPLICA);
+  while (replica !== 0 && replicas.id(replica) !== id) replica = replicas.next(replica);
+  return replica;
+}
+
+/** Whether a replica was brought in by the object's write. */
+export function belongsToWrite(state: CoreState, slot: number, replica: number): boolean {
+  if (state.replicas.isStaged(replica)) return true;
+  if (state.replicas.isTarget(replica)) return false;
+  if (state.replicas.kind(replica) === ReplicaType.LOCAL_DISK) return false;
+  const write = state.objects.link(slot, ObjectLink.WRITE);
+  const firstVersion = !state.objects.is(slot, ObjectFlag.COMMITTED);
+  return write !== 0 && (firstVersion || state.writes.isCommitted(write));
+}
+
+/** Whether a call about `type` is about replicas of `kind`; `ALL` does not cover disks. */
+export function isOfType(kind: ReplicaType, type: number): boolean {
+  return type === ReplicaType.ALL ? kind === ReplicaType.MEMORY : kind === type;
+}
+
+function commit(state: CoreState, slot: number, write: number): void {
+  const { objects, replicas, writes } = state;
+  for (
+    let replica = objects.link(slot, ObjectLink.REPLICA);
+    replica !== 0;
+    replica = replicas.next(replica)
+  ) {
+    replicas.setStaged(replica, false);
+  }
+  objects.setSize(slot, writes.size(write));
+  objects.setDataType(slot, writes.dataType(write));
+  if (writes.hardPin(write)) objects.set(slot, ObjectFlag.HARD_PIN);
+  objects.set(slot, ObjectFlag.COMMITTED);
+  const client = writes.client(write);
+  const earlier = objects.client(slot);
+  if (client !== earlier) {
+    state.clients.retain(client);
+    objects.setClient(slot, client);
+    state.clients.release(earlier);
+  }
+  writes.setCommitted(write);
+}
+
+function dropWrite(state: CoreState, slot: number): void {
+  const write = state.objects.link(slot, ObjectLink.WRITE);
+  const client = state.writes.client(write);
+  state.objects.setLink(slot, ObjectLink.WRITE, 0);
+  state.writes.end(write);
+  state.clients.release(client);
+}
+
+function dropTransfer(state: CoreState, transfer: Transfer): void {
+  const { replicas } = state;
+  if (transfer.kind === TransferKind.PROMOTION) cancelPromotion(state, transfer);
+  state.transfers.transfers.delete(transfer.slot);
+  const source = replicaById(state, transfer.slot, transfer.source);
+  if (source !== 0) replicas.setPins(source, replicas.pins(source) - 1);
+  state.objects.clear(transfer.slot, ObjectFlag.TRANSFER);
+  state.clients.release(transfer.client);
+}
+
+function setSoftPin(state: CoreState, slot: number, untilMs: number): void {
+  const { objects, counters } = state;
+  const was = objects.is(slot, ObjectFlag.SOFT_PIN);
+  objects.setSoftPinUntil(slot, untilMs);
+  if (untilMs === 0) {
+    objects.clear(slot, ObjectFlag.SOFT_PIN);
+    if (was) counters.add(Counter.SOFT_PINNED, -1);
+    return;
+  }
+  objects.set(slot, ObjectFlag.SOFT_PIN);
+  if (!was) counters.add(Counter.SOFT_PINNED, 1);
+  state.softPins.push(untilMs, slot, 0);
+}
+
+/** Appends a replica to its object's chain and marks its storage as owned. */
+function attach(state: CoreState, slot: number, replica: number, staged: boolean): void {
+  const { objects, replicas, extents, counters } = state;
+  const first = objects.link(slot, ObjectLink.REPLICA);
+  if (first === 0) {
+    objects.setLink(slot, ObjectLink.REPLICA, replica);
+  } else {
+    let last = first;
+    for (let next = first; next !== 0; next = replicas.next(next)) last = next;
+    replicas.setNext(last, replica);
+  }
+  if (staged) replicas.setStaged(replica, true);
+  const place = replicas.place(replica);
+  if (replicas.isMemory(replica)) {
+    extents.setOwner(place, replica);
+    const entry = state.segments.at(replicas.segment(replica));
+    counters.add(Counter.ALLOCATED_BYTES, extents.units(place) * 2 ** entry.unitShift);
+  } else {
+    counters.add(Counter.DISK_BYTES, replicas.size(replica));
+    if (place !== 0) {
+      state.disks.setReplica(place, replica);
+      state.disks.disk(place).usedBytes += replicas.size(replica);
+    }
+  }
+}
+
+function releaseStorage(
+  state: CoreState,
+  replica: number,
+  holdUntilMs: number,
+  discarded: boolean,
+): void {
+  const { replicas, extents, counters } = state;
+  const place = replicas.place(replica);
+  if (!replicas.isMemory(replica)) {
+    counters.add(Counter.DISK_BYTES, -replicas.size(replica));
+    if (place !== 0) {
+      state.disks.disk(place).usedBytes -= replicas.size(replica);
+      state.disks.release(place);
+    }
+    return;
+  }
+  const entry = state.segments.at(replicas.segment(replica));
+  const alive = state.segments.isAlive(entry.index);
+  const bytes = extents.units(place) * 2 ** entry.unitShift;
+  if (alive) counters.add(Counter.ALLOCATED_BYTES, -bytes);
+  if (holdUntilMs === 0 || !alive) {
+    entry.allocator.free(place);
+    return;
+  }
+  const ticket = state.quarantine.add(place, holdUntilMs);
+  entry.allocator.hold(place, discarded ? ExtentState.DISCARDED : ExtentState.HELD, ticket);
+  counters.add(Counter.HELD_BYTES, bytes);
+  if (discarded) {
+    counters.add(Counter.WRITES_DISCARDED, 1);
+    counters.add(Counter.DISCARDED_BYTES, bytes);
+  }
+}
+
+function raiseReplicaId(state: CoreState, next: number): void {
+  if (next > state.nextReplicaId) state.nextReplicaId = next;
+}
+
+/** Brings the object's flags in line with the replicas that it has. */
+function refreshKinds(state: CoreState, slot: number): void {
+  const { objects, replicas, counters } = state;
+  let inMemory = false;
+  let onDisk = false;
+  for (
+    let replica = objects.link(slot, ObjectLink.REPLICA);
+    replica !== 0;
+    replica = replicas.next(replica)
+  ) {
+    if (!replicas.isComplete(replica) || replicas.isStaged(replica)) continue;
+    if (replicas.isMemory(replica)) inMemory = true;
+    else onDisk = true;
+  }
+  if (inMemory !== objects.is(slot, ObjectFlag.IN_MEMORY)) {
+    counters.add(Counter.IN_MEMORY, inMemory ? 1 : -1);
+    if (inMemory) objects.set(slot, ObjectFlag.IN_MEMORY);
+    else objects.clear(slot, ObjectFlag.IN_MEMORY);
+  }
+  if (onDisk !== objects.is(slot, ObjectFlag.ON_DISK)) {
+    counters.add(Counter.ON_DISK, onDisk ? 1 : -1);
+    if (onDisk) objects.set(slot, ObjectFlag.ON_DISK);
+    else objects.clear(slot, ObjectFlag.ON_DISK);
+  }
+}

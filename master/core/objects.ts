@@ -1,0 +1,303 @@
+import { KeyArena } from "./key_arena.ts";
+import type { KeyHasher } from "./key_hash.ts";
+import { KeyIndex } from "./key_index.ts";
+import { PAGE_MASK, PAGE_RECORDS, PAGE_SHIFT, RecordPool } from "./records.ts";
+
+/** Facts about an object that fit in a bit. The data type and the tenant share the word. */
+export const ObjectFlag = {
+  /** A version has been committed; without it only unfinished replicas exist. */
+  COMMITTED: 1 << 0,
+  HARD_PIN: 1 << 1,
+  SOFT_PIN: 1 << 2,
+  CHECKSUM: 1 << 3,
+  GROUPED: 1 << 4,
+  /** A copy, move or promotion is running. */
+  TRANSFER: 1 << 5,
+  /** A client has been asked, or will be, to write the object to its disk. */
+  OFFLOAD: 1 << 6,
+  /** Counted as held in memory. */
+  IN_MEMORY: 1 << 7,
+  /** Counted as held on a disk. */
+  ON_DISK: 1 << 8,
+} as const;
+
+const LIST_SHIFT = 9;
+const LIST_MASK = 7 << LIST_SHIFT;
+const TYPE_SHIFT = 12;
+const TYPE_MASK = 15 << TYPE_SHIFT;
+const TENANT_SHIFT = 16;
+
+/** Tenants that an object can name. */
+export const MAX_TENANTS = 1 << 16;
+
+/** Words of a record. */
+const KEY = 0;
+const KEY_LENGTH = 1;
+const HASH = 2;
+const FLAGS = 3;
+const SIZE = 4;
+const LEASE = 6;
+const PREVIOUS = 8;
+const NEXT = 9;
+const REPLICA = 10;
+const WRITE = 11;
+const CHECKSUM = 12;
+const CLIENT = 14;
+const SINCE = 15;
+const WORDS = 16;
+
+/** One of the four 32-bit fields that other tables link objects with. */
+export const ObjectLink = {
+  PREVIOUS,
+  NEXT,
+  /** First of the object's replicas. */
+  REPLICA,
+  /** The unfinished put or upsert. */
+  WRITE,
+} as const;
+export type ObjectLink = (typeof ObjectLink)[keyof typeof ObjectLink];
+
+/**
+ * All objects: 64 bytes each in a {@linkcode RecordPool}, found by tenant and key bytes through a
+ * {@linkcode KeyIndex}, the key bytes in a {@linkcode KeyArena}. What few objects have (a group, the
+ * end of a soft pin) lies in columns that exist only for pages with such objects.
+ *
+ * A slot is the object's index; 0 is "no object".
+ */
+export class ObjectTable {
+  readonly #records = new RecordPool(WORDS);
+  readonly #index = new KeyIndex();
+  readonly #arena = new KeyArena();
+  readonly #hasher: KeyHasher;
+  readonly #groups: (Int32Array | undefined)[] = [];
+  readonly #softPins: (Float64Array | undefined)[] = [];
+
+  constructor(hasher: KeyHasher) {
+    this.#hasher = hasher;
+  }
+
+  get count(): number {
+    return this.#records.live;
+  }
+
+  /** Every slot in use is below this. */
+  get limit(): number {
+    return this.#records.limit;
+  }
+
+  /** Bytes that tables, index and keys occupy, used or not. */
+  get reservedBytes(): number {
+    return this.#records.reservedBytes + this.#index.reservedBytes + this.#arena.reservedBytes;
+  }
+
+  /** The slot of a key, or 0. */
+  find(tenant: number, bytes: Uint8Array, start: number, end: number): number {
+    const hash = this.#hasher.hash(tenant, bytes, start, end);
+    let slot = this.#index.seek(hash);
+    while (slot !== 0) {
+      const words = this.#records.words[slot >>> PAGE_SHIFT];
+      const at = (slot & PAGE_MASK) * WORDS;
+      const length = words[at + KEY_LENGTH];
+      if (
+        length === end - start && words[at + FLAGS] >>> TENANT_SHIFT === tenant &&
+        this.#arena.equals(words[at + KEY], length, bytes, start)
+      ) {
+        return slot;
+      }
+      slot = this.#index.seekNext();
+    }
+    return 0;
+  }
+
+  /** Adds an object under a key that is not in the table; every other field is 0. */
+  insert(tenant: number, bytes: Uint8Array, start: number, end: number): number {
+    const slot = this.#records.allocate();
+    const hash = this.#hasher.hash(tenant, bytes, start, end);
+    const words = this.#records.words[slot >>> PAGE_SHIFT];
+    const at = (slot & PAGE_MASK) * WORDS;
+    words[at + KEY] = this.#arena.store(bytes, start, end);
+    words[at + KEY_LENGTH] = end - start;
+    words[at + HASH] = hash;
+    words[at + FLAGS] = tenant << TENANT_SHIFT;
+    this.#index.insert(hash, slot);
+    return slot;
+  }
+
+  /** Removes an object that nothing links to any more. */
+  erase(slot: number): void {
+    const words = this.#records.words[slot >>> PAGE_SHIFT];
+    const at = (slot & PAGE_MASK) * WORDS;
+    this.#index.remove(words[at + HASH], slot);
+    this.#arena.release(words[at + KEY], words[at + KEY_LENGTH]);
+    this.setGroup(slot, 0);
+    this.setSoftPinUntil(slot, 0);
+    this.#records.release(slot);
+  }
+
+  /** Whether a slot below {@linkcode ObjectTable.limit} holds an object. */
+  has(slot: number): boolean {
+    return slot !== 0 && this.#records.word(slot, KEY_LENGTH) !== 0;
+  }
+
+  keyLength(slot: number): number {
+    return this.#records.word(slot, KEY_LENGTH);
+  }
+
+  /** The array that holds the key, from {@linkcode ObjectTable.keyOffset} on. Do not keep it. */
+  keyPage(slot: number): Uint8Array {
+    return this.#arena.page(this.#records.word(slot, KEY));
+  }
+
+  keyOffset(slot: number): number {
+    return this.#arena.offset(this.#records.word(slot, KEY));
+  }
+
+  /** A copy of the key. */
+  key(slot: number): Uint8Array {
+    const at = this.keyOffset(slot);
+    return this.keyPage(slot).slice(at, at + this.keyLength(slot));
+  }
+
+  hash(slot: number): number {
+    return this.#records.word(slot, HASH);
+  }
+
+  tenant(slot: number): number {
+    return this.#records.word(slot, FLAGS) >>> TENANT_SHIFT;
+  }
+
+  /** Whether any of the given flags is set. */
+  is(slot: number, flags: number): boolean {
+    return (this.#records.word(slot, FLAGS) & flags) !== 0;
+  }
+
+  set(slot: number, flags: number): void {
+    this.#records.setWord(slot, FLAGS, this.#records.word(slot, FLAGS) | flags);
+  }
+
+  clear(slot: number, flags: number): void {
+    this.#records.setWord(slot, FLAGS, this.#records.word(slot, FLAGS) & ~flags);
+  }
+
+  /** The recency list that holds the object, 0 = none. */
+  list(slot: number): number {
+    return (this.#records.word(slot, FLAGS) & LIST_MASK) >>> LIST_SHIFT;
+  }
+
+  setList(slot: number, list: number): void {
+    const rest = this.#records.word(slot, FLAGS) & ~LIST_MASK;
+    this.#records.setWord(slot, FLAGS, rest | list << LIST_SHIFT);
+  }
+
+  dataType(slot: number): number {
+    return (this.#records.word(slot, FLAGS) & TYPE_MASK) >>> TYPE_SHIFT;
+  }
+
+  setDataType(slot: number, type: number): void {
+    const rest = this.#records.word(slot, FLAGS) & ~TYPE_MASK;
+    this.#records.setWord(slot, FLAGS, rest | (type << TYPE_SHIFT & TYPE_MASK));
+  }
+
+  /** Bytes of the committed version; of the first one while it is being written. */
+  size(slot: number): number {
+    return this.#records.float(slot, SIZE);
+  }
+
+  setSize(slot: number, size: number): void {
+    this.#records.setFloat(slot, SIZE, size);
+  }
+
+  /** When the last lease ends, or when the object was last used if it was not leased. */
+  leaseUntil(slot: number): number {
+    return this.#records.float(slot, LEASE);
+  }
+
+  setLeaseUntil(slot: number, timeMs: number): void {
+    this.#records.setFloat(slot, LEASE, timeMs);
+  }
+
+  link(slot: number, field: ObjectLink): number {
+    return this.#records.word(slot, field);
+  }
+
+  setLink(slot: number, field: ObjectLink, index: number): void {
+    this.#records.setWord(slot, field, index);
+  }
+
+  checksumLow(slot: number): number {
+    return this.#records.word(slot, CHECKSUM);
+  }
+
+  checksumHigh(slot: number): number {
+    return this.#records.word(slot, CHECKSUM + 1);
+  }
+
+  /** The checksum as given at the end of the put, or `null`. */
+  checksum(slot: number): bigint | null {
+    if (!this.is(slot, ObjectFlag.CHECKSUM)) return null;
+    return BigInt(this.checksumHigh(slot) >>> 0) << 32n | BigInt(this.checksumLow(slot) >>> 0);
+  }
+
+  setChecksum(slot: number, low: number, high: number): void {
+    this.#records.setWord(slot, CHECKSUM, low);
+    this.#records.setWord(slot, CHECKSUM + 1, high);
+    this.set(slot, ObjectFlag.CHECKSUM);
+  }
+
+  clearChecksum(slot: number): void {
+    this.#records.setWord(slot, CHECKSUM, 0);
+    this.#records.setWord(slot, CHECKSUM + 1, 0);
+    this.clear(slot, ObjectFlag.CHECKSUM);
+  }
+
+  /** The client that wrote the committed version, or writes the first one. */
+  client(slot: number): number {
+    return this.#records.word(slot, CLIENT);
+  }
+
+  setClient(slot: number, client: number): void {
+    this.#records.setWord(slot, CLIENT, client);
+  }
+
+  /** Unix time in seconds of the last change of state. */
+  since(slot: number): number {
+    return this.#records.word(slot, SINCE) >>> 0;
+  }
+
+  setSince(slot: number, seconds: number): void {
+    this.#records.setWord(slot, SINCE, seconds);
+  }
+
+  /** The object's membership in a group, 0 = none. */
+  group(slot: number): number {
+    if (!this.is(slot, ObjectFlag.GROUPED)) return 0;
+    return this.#groups[slot >>> PAGE_SHIFT]?.[slot & PAGE_MASK] ?? 0;
+  }
+
+  setGroup(slot: number, membership: number): void {
+    if (membership === 0) this.clear(slot, ObjectFlag.GROUPED);
+    else this.set(slot, ObjectFlag.GROUPED);
+    const column = this.#groups[slot >>> PAGE_SHIFT];
+    if (column !== undefined) column[slot & PAGE_MASK] = membership;
+    else if (membership !== 0) {
+      const fresh = new Int32Array(PAGE_RECORDS);
+      fresh[slot & PAGE_MASK] = membership;
+      this.#groups[slot >>> PAGE_SHIFT] = fresh;
+    }
+  }
+
+  /** When the soft pin ends, 0 = none. */
+  softPinUntil(slot: number): number {
+    return this.#softPins[slot >>> PAGE_SHIFT]?.[slot & PAGE_MASK] ?? 0;
+  }
+
+  setSoftPinUntil(slot: number, timeMs: number): void {
+    const column = this.#softPins[slot >>> PAGE_SHIFT];
+    if (column !== undefined) column[slot & PAGE_MASK] = timeMs;
+    else if (timeMs !== 0) {
+      const fresh = new Float64Array(PAGE_RECORDS);
+      fresh[slot & PAGE_MASK] = timeMs;
+      this.#softPins[slot >>> PAGE_SHIFT] = fresh;
+    }
+  }
+}

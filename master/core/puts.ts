@@ -1,0 +1,383 @@
+/** PutStart, PutEnd and PutRevoke; with writes.ts and mutations.ts the life of a version. */
+import { ErrorCode } from "../../proto/error_code.ts";
+import { type ReplicateConfig, ReplicaType, SoftPinAction } from "../../proto/types.ts";
+import type { ReplicaSink } from "./api.ts";
+import { Counter } from "./counters.ts";
+import { describe } from "./describe.ts";
+import { makeRoom } from "./eviction.ts";
+import { relist } from "./leases.ts";
+import {
+  abandonWrite,
+  belongsToWrite,
+  endWrite,
+  eraseObject,
+  isOfType,
+  removeReplica,
+  setChecksum,
+  startWrite,
+  supersedeWrite,
+} from "./mutations.ts";
+import { ObjectFlag, ObjectLink } from "./objects.ts";
+import { offloadAfterPut } from "./offload.ts";
+import { placeReplicas, preferredNames } from "./placement.ts";
+import {
+  findObject,
+  firstReadable,
+  heldByReaders,
+  isAnyHoused,
+  isHoused,
+  softPinAfter,
+} from "./queries.ts";
+import { type CoreState, MAX_REPLICAS } from "./state.ts";
+
+/** Checks a put or upsert and enters what it asks for in `state.request`. */
+export function prepareRequest(
+  state: CoreState,
+  client: number,
+  keyLength: number,
+  size: number,
+  config: ReplicateConfig,
+  group: Uint8Array | null,
+  nowMs: number,
+): ErrorCode {
+  const { request } = state;
+  if (keyLength === 0 || size <= 0 || !Number.isSafeInteger(size)) return ErrorCode.INVALID_PARAMS;
+  if (config.nofReplicaNum > 0 || config.dfsReplicaNum > 1) return ErrorCode.INVALID_PARAMS;
+  if (config.replicaNum <= 0) return ErrorCode.INVALID_PARAMS;
+  if (config.dfsReplicaNum > 0) return ErrorCode.DFS_SERVICE_UNAVAILABLE;
+  if (config.softPinAction === SoftPinAction.ENABLE) {
+    request.softTtlMs = config.softPinTtlMs ?? state.config.defaultKvSoftPinTtlMs;
+    if (request.softTtlMs > state.config.maxKvSoftPinTtlMs) return ErrorCode.INVALID_PARAMS;
+  } else {
+    request.softTtlMs = 0;
+    const known = config.softPinAction === SoftPinAction.PRESERVE ||
+      config.softPinAction === SoftPinAction.DISABLE;
+    if (!known || config.softPinTtlMs !== null) return ErrorCode.INVALID_PARAMS;
+  }
+  if (config.hostId !== "") state.clients.get(client).hostId = config.hostId;
+  const local = state.config.allocationStrategy === "local_first" || config.preferAllocInSameNode;
+  request.client = client;
+  request.startMs = nowMs;
+  request.size = size;
+  request.softAction = config.softPinAction;
+  request.hardPin = config.withHardPin;
+  request.dataType = config.dataType & 15;
+  request.group = group !== null && group.length > 0 ? group : null;
+  request.superseded = 0;
+  request.earlierEnds = 0;
+  request.wanted = Math.min(config.replicaNum, MAX_REPLICAS);
+  request.preferred = preferredNames(config);
+  request.writerHost = local && config.replicaNum === 1 ? state.clients.get(client).hostId : "";
+  request.onSharedDisk = state.config.fsdir !== "";
+  return ErrorCode.OK;
+}
+
+/** Finds room for `state.request`, evicting what may be evicted if there is none. */
+export function findRoom(state: CoreState, nowMs: number): ErrorCode {
+  const { request, counters } = state;
+  if (placeReplicas(state) === 0 && !makeRoom(state, nowMs)) {
+    counters.add(Counter.ALLOCATION_FAILURES, 1);
+    return ErrorCode.NO_AVAILABLE_HANDLE;
+  }
+  if (request.count < request.wanted) counters.add(Counter.PARTIAL_ALLOCATIONS, 1);
+  return ErrorCode.OK;
+}
+
+/** Begins a put: describes the replicas that the client is to write. */
+export function putStart(
+  state: CoreState,
+  client: number,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  size: number,
+  config: ReplicateConfig,
+  group: Uint8Array | null,
+  nowMs: number,
+  sink: ReplicaSink,
+): ErrorCode {
+  const bad = prepareRequest(state, client, end - start, size, config, group, nowMs);
+  if (bad !== ErrorCode.OK) return bad;
+  const slot = state.objects.find(tenant, bytes, start, end);
+  if (slot !== 0) {
+    if (!isReplaceable(state, slot, nowMs)) return ErrorCode.OBJECT_ALREADY_EXISTS;
+    discard(state, slot);
+  }
+  return beginNew(state, tenant, bytes, start, end, nowMs, sink);
+}
+
+/** Enters `state.request` under a key that is free. */
+export function beginNew(
+  state: CoreState,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  nowMs: number,
+  sink: ReplicaSink,
+): ErrorCode {
+  state.request.salt = end - start + bytes[end - 1] * 31 + bytes[start] * 17;
+  const full = findRoom(state, nowMs);
+  if (full !== ErrorCode.OK) return full;
+  const slot = startWrite(state, 0, tenant, bytes, start, end, state.nextReplicaId);
+  describeWrite(state, slot, sink);
+  return ErrorCode.OK;
+}
+
+/** Describes the replicas that belong to the object's write. */
+export function describeWrite(state: CoreState, slot: number, sink: ReplicaSink): void {
+  const { objects, replicas, request } = state;
+  sink.begin(request.count + (request.onSharedDisk ? 1 : 0), 0, null);
+  for (
+    let replica = objects.link(slot, ObjectLink.REPLICA);
+    replica !== 0;
+    replica = replicas.next(replica)
+  ) {
+    if (belongsToWrite(state, slot, replica)) describe(state, slot, replica, sink);
+  }
+}
+
+/** Completes the replicas of a type that the client has written. */
+export function putEnd(
+  state: CoreState,
+  client: number,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  checksum: bigint | null,
+  replicaType: number,
+  nowMs: number,
+): ErrorCode {
+  const { objects, writes } = state;
+  const slot = findObject(state, tenant, bytes, start, end);
+  if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
+  const write = objects.link(slot, ObjectLink.WRITE);
+  if (client !== (write === 0 ? objects.client(slot) : writes.client(write))) {
+    return ErrorCode.ILLEGAL_CLIENT;
+  }
+  if (write === 0) return isRepeatedEnd(state, slot, replicaType);
+  if (isEarlierEnd(state, slot, write, nowMs)) return ErrorCode.OK;
+  dropLost(state, slot);
+  if (objects.link(slot, ObjectLink.WRITE) === 0) return ErrorCode.REPLICA_IS_GONE;
+  const commits = !writes.isCommitted(write) && willCommit(state, slot, replicaType);
+  if (commits) removeOldVersion(state, slot, nowMs);
+  const softPin = commits ? softPinAfter(state, slot, nowMs) : 0;
+  endWrite(state, slot, replicaType, softPin, secondsOf(state, nowMs));
+  if (checksum !== null || replicaType !== ReplicaType.DISK) setChecksum(state, slot, checksum);
+  if (state.config.enableOffload && !state.config.offloadOnEvict) {
+    offloadAfterPut(state, slot, nowMs);
+  }
+  relist(state, slot, nowMs);
+  return ErrorCode.OK;
+}
+
+/** Gives up unfinished replicas; the object goes when nothing is left of it. */
+export function putRevoke(
+  state: CoreState,
+  client: number,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  replicaType: number,
+  nowMs: number,
+): ErrorCode {
+  const { objects, writes, replicas } = state;
+  const slot = findObject(state, tenant, bytes, start, end);
+  if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
+  const write = objects.link(slot, ObjectLink.WRITE);
+  if (client !== (write === 0 ? objects.client(slot) : writes.client(write))) {
+    return ErrorCode.ILLEGAL_CLIENT;
+  }
+  if (write === 0) return ErrorCode.INVALID_WRITE;
+  if (isEarlierEnd(state, slot, write, nowMs)) return ErrorCode.OK;
+  for (
+    let replica = objects.link(slot, ObjectLink.REPLICA);
+    replica !== 0;
+    replica = replicas.next(replica)
+  ) {
+    const ended = belongsToWrite(state, slot, replica) && replicas.isComplete(replica);
+    if (ended && isOfType(replicas.kind(replica), replicaType)) return ErrorCode.INVALID_WRITE;
+  }
+  for (let replica = objects.link(slot, ObjectLink.REPLICA); replica !== 0;) {
+    const next = replicas.next(replica);
+    const own = belongsToWrite(state, slot, replica);
+    const whole = replicaType === ReplicaType.ALL && replicas.isStaged(replica);
+    if (own && (whole || isOfType(replicas.kind(replica), replicaType))) {
+      removeReplica(state, slot, replica, 0, false);
+    }
+    replica = next;
+  }
+  settleWrite(state, slot, nowMs);
+  return ErrorCode.OK;
+}
+
+/**
+ * Ends an object's unfinished write, if it has one: memory that the writer may still fill is held
+ * until the writer's time is up. The object goes when nothing else is left of it. Returns whether
+ * the object is still there.
+ */
+export function preempt(state: CoreState, slot: number, nowMs: number): boolean {
+  const { objects, replicas, writes, config } = state;
+  const write = objects.link(slot, ObjectLink.WRITE);
+  if (write === 0) return true;
+  const holdUntilMs = writes.startMs(write) + config.putStartReleaseTimeoutMs;
+  for (let replica = objects.link(slot, ObjectLink.REPLICA); replica !== 0;) {
+    const next = replicas.next(replica);
+    if (belongsToWrite(state, slot, replica) && !isPublished(state, slot, replica)) {
+      removeReplica(state, slot, replica, holdUntilMs, true);
+    }
+    replica = next;
+  }
+  return settleWrite(state, slot, nowMs);
+}
+
+/** Makes a version that was ended while another one of the same client was going on visible. */
+export function commitSuperseding(state: CoreState, slot: number, nowMs: number): void {
+  removeOldVersion(state, slot, nowMs);
+  const softPin = softPinAfter(state, slot, nowMs);
+  endWrite(state, slot, ReplicaType.ALL, softPin, secondsOf(state, nowMs));
+  relist(state, slot, nowMs);
+}
+
+/** Unix time in seconds. */
+export function secondsOf(state: CoreState, nowMs: number): number {
+  return Math.floor((nowMs + state.config.epochOffsetMs) / 1000);
+}
+
+/** Whether a put may take the place of an object: nothing to read, and its writer's time is up. */
+function isReplaceable(state: CoreState, slot: number, nowMs: number): boolean {
+  if (!isAnyHoused(state, slot)) return true;
+  if (firstReadable(state, slot) !== 0) return false;
+  const write = state.objects.link(slot, ObjectLink.WRITE);
+  if (write === 0 || state.objects.is(slot, ObjectFlag.TRANSFER)) return false;
+  return nowMs - state.writes.startMs(write) > state.config.putStartDiscardTimeoutMs;
+}
+
+/** Removes an object that {@linkcode isReplaceable}. */
+function discard(state: CoreState, slot: number): void {
+  const { objects, replicas, writes, config } = state;
+  const write = objects.link(slot, ObjectLink.WRITE);
+  const holdUntilMs = write === 0 ? 0 : writes.startMs(write) + config.putStartReleaseTimeoutMs;
+  for (let replica = objects.link(slot, ObjectLink.REPLICA); replica !== 0;) {
+    const next = replicas.next(replica);
+    removeReplica(state, slot, replica, holdUntilMs, holdUntilMs !== 0);
+    replica = next;
+  }
+  eraseObject(state, slot, 0);
+}
+
+function isRepeatedEnd(state: CoreState, slot: number, replicaType: number): ErrorCode {
+  const { objects, replicas } = state;
+  let seen = false;
+  for (
+    let replica = objects.link(slot, ObjectLink.REPLICA);
+    replica !== 0;
+    replica = replicas.next(replica)
+  ) {
+    if (!isOfType(replicas.kind(replica), replicaType) || !isHoused(state, replica)) continue;
+    if (!replicas.isComplete(replica)) return ErrorCode.INVALID_WRITE;
+    seen = true;
+  }
+  return seen ? ErrorCode.OK : ErrorCode.INVALID_WRITE;
+}
+
+/**
+ * Takes an end or a revoke as that of an earlier write of the same client, which the present one
+ * replaced. Once that write's time is up, ends are the present one's.
+ */
+function isEarlierEnd(state: CoreState, slot: number, write: number, nowMs: number): boolean {
+  const { writes, config } = state;
+  const superseded = writes.superseded(write);
+  if (superseded === 0) return false;
+  if (nowMs - writes.startMs(write) > config.putStartDiscardTimeoutMs) return false;
+  supersedeWrite(state, slot, superseded - 1, writes.earlierEnds(write) + 1);
+  return true;
+}
+
+/** Removes replicas of the write whose segments have gone. */
+function dropLost(state: CoreState, slot: number): void {
+  const { objects, replicas } = state;
+  for (let replica = objects.link(slot, ObjectLink.REPLICA); replica !== 0;) {
+    const next = replicas.next(replica);
+    if (belongsToWrite(state, slot, replica) && !isHoused(state, replica)) {
+      removeReplica(state, slot, replica, 0, false);
+    }
+    replica = next;
+  }
+  if (!hasWriteReplica(state, slot)) abandonWrite(state, slot);
+}
+
+/** Whether an end of `replicaType` makes the write's version the object's. */
+function willCommit(state: CoreState, slot: number, replicaType: number): boolean {
+  const { objects, replicas } = state;
+  let memory = false;
+  for (
+    let replica = objects.link(slot, ObjectLink.REPLICA);
+    replica !== 0;
+    replica = replicas.next(replica)
+  ) {
+    if (belongsToWrite(state, slot, replica) && replicas.isMemory(replica)) memory = true;
+  }
+  return isOfType(memory ? ReplicaType.MEMORY : ReplicaType.DISK, replicaType);
+}
+
+/** Removes the replicas of the version that a write is about to replace. */
+function removeOldVersion(state: CoreState, slot: number, nowMs: number): void {
+  const { objects, replicas } = state;
+  if (!objects.is(slot, ObjectFlag.COMMITTED)) return;
+  const holdUntilMs = heldByReaders(state, slot, nowMs);
+  for (let replica = objects.link(slot, ObjectLink.REPLICA); replica !== 0;) {
+    const next = replicas.next(replica);
+    if (!belongsToWrite(state, slot, replica)) {
+      removeReplica(state, slot, replica, holdUntilMs, false);
+    }
+    replica = next;
+  }
+}
+
+/** After replicas of a write have gone: ends the write, or the object, if nothing is left of it. */
+function settleWrite(state: CoreState, slot: number, nowMs: number): boolean {
+  const { objects, replicas, writes } = state;
+  if (objects.link(slot, ObjectLink.REPLICA) === 0) {
+    eraseObject(state, slot, 0);
+    return false;
+  }
+  let unfinished = false;
+  let complete = false;
+  for (
+    let replica = objects.link(slot, ObjectLink.REPLICA);
+    replica !== 0;
+    replica = replicas.next(replica)
+  ) {
+    if (!belongsToWrite(state, slot, replica)) continue;
+    if (replicas.isComplete(replica)) complete = true;
+    else unfinished = true;
+  }
+  if (!unfinished) {
+    const write = objects.link(slot, ObjectLink.WRITE);
+    if (complete && !writes.isCommitted(write)) {
+      const softPin = softPinAfter(state, slot, nowMs);
+      endWrite(state, slot, ReplicaType.DISK, softPin, secondsOf(state, nowMs));
+    } else {
+      abandonWrite(state, slot);
+    }
+  }
+  relist(state, slot, nowMs);
+  return true;
+}
+
+function hasWriteReplica(state: CoreState, slot: number): boolean {
+  const { objects, replicas } = state;
+  let replica = objects.link(slot, ObjectLink.REPLICA);
+  while (replica !== 0 && !belongsToWrite(state, slot, replica)) replica = replicas.next(replica);
+  return replica !== 0;
+}
+
+/** Whether a replica of a write belongs to a version that readers already have. */
+function isPublished(state: CoreState, slot: number, replica: number): boolean {
+  const write = state.objects.link(slot, ObjectLink.WRITE);
+  return state.writes.isCommitted(write) && state.replicas.isComplete(replica);
+}

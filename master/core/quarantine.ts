@@ -1,0 +1,39 @@
+import type { ExtentPool } from "./allocator.ts";
+import { DeadlineQueue } from "./deadline_queue.ts";
+
+/**
+ * Extents that were given back while somebody may still use them, by the time at which nobody can
+ * any more: readers until their leases end, writers that vanished until their time-out.
+ */
+export class Quarantine {
+  readonly #queue = new DeadlineQueue();
+  #ticket = 0;
+
+  /** Entries, dead ones included. */
+  get size(): number {
+    return this.#queue.size;
+  }
+
+  /** When the next extent can be freed, `Infinity` when there is none. */
+  get firstTime(): number {
+    return this.#queue.firstTime;
+  }
+
+  /** Enters an extent and returns the ticket to mark it with. */
+  add(extent: number, untilMs: number): number {
+    this.#ticket = (this.#ticket + 1) | 0;
+    this.#queue.push(untilMs, extent, this.#ticket);
+    return this.#ticket;
+  }
+
+  /** The next extent whose time has come and that has been held since it was entered, or 0. */
+  next(nowMs: number, extents: ExtentPool): number {
+    while (this.#queue.firstTime <= nowMs) {
+      const extent = this.#queue.firstItem;
+      const ticket = this.#queue.firstTicket;
+      this.#queue.pop();
+      if (extents.isHeld(extent) && extents.ticket(extent) === ticket) return extent;
+    }
+    return 0;
+  }
+}

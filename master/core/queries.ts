@@ -1,0 +1,112 @@
+import { SoftPinAction } from "../../proto/types.ts";
+import { byteText } from "./key_pattern.ts";
+import { RecencyList } from "./lru.ts";
+import { ObjectFlag, ObjectLink } from "./objects.ts";
+import { isOffloadQueued } from "./offload_queue.ts";
+import type { CoreState } from "./state.ts";
+
+/** Whether the segment or disk that a replica lies in is mounted. */
+export function isHoused(state: CoreState, replica: number): boolean {
+  const { replicas } = state;
+  if (replicas.isMemory(replica)) return state.segments.isAlive(replicas.segment(replica));
+  const place = replicas.place(replica);
+  return place === 0 || state.disks.isAlive(place);
+}
+
+/** Whether a replica can be read: complete, of the committed version, and its home is mounted. */
+export function isReadable(state: CoreState, replica: number): boolean {
+  return state.replicas.isComplete(replica) && !state.replicas.isStaged(replica) &&
+    isHoused(state, replica);
+}
+
+/** The object's first readable replica, or 0. */
+export function firstReadable(state: CoreState, slot: number): number {
+  let replica = state.objects.link(slot, ObjectLink.REPLICA);
+  while (replica !== 0 && !isReadable(state, replica)) replica = state.replicas.next(replica);
+  return replica;
+}
+
+/** Whether any replica of the object, finished or not, lies in a mounted segment or disk. */
+export function isAnyHoused(state: CoreState, slot: number): boolean {
+  let replica = state.objects.link(slot, ObjectLink.REPLICA);
+  while (replica !== 0 && !isHoused(state, replica)) replica = state.replicas.next(replica);
+  return replica !== 0;
+}
+
+/**
+ * The slot of a key whose object still exists for clients, or 0: an object with nothing left but
+ * replicas in unmounted segments is gone, even if it has not been swept up yet.
+ */
+export function findObject(
+  state: CoreState,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  const slot = state.objects.find(tenant, bytes, start, end);
+  return slot !== 0 && isAnyHoused(state, slot) ? slot : 0;
+}
+
+/** Whether all replicas in mounted segments and disks are complete and committed. */
+export function isSettled(state: CoreState, slot: number): boolean {
+  const { replicas } = state;
+  for (
+    let replica = state.objects.link(slot, ObjectLink.REPLICA);
+    replica !== 0;
+    replica = replicas.next(replica)
+  ) {
+    if (isHoused(state, replica) && !isReadable(state, replica)) return false;
+  }
+  return true;
+}
+
+/** Whether an object may be evicted from memory, leases and soft pins aside. */
+export function isEvictable(state: CoreState, slot: number): boolean {
+  const { objects } = state;
+  const blocked = ObjectFlag.HARD_PIN | ObjectFlag.TRANSFER | ObjectFlag.OFFLOAD;
+  return objects.is(slot, ObjectFlag.COMMITTED) && objects.is(slot, ObjectFlag.IN_MEMORY) &&
+    !objects.is(slot, blocked) && objects.link(slot, ObjectLink.WRITE) === 0;
+}
+
+/** The list that an evictable object belongs into. */
+export function listFor(state: CoreState, slot: number, read: boolean): RecencyList {
+  const pinned = state.objects.is(slot, ObjectFlag.SOFT_PIN);
+  if (pinned) return read ? RecencyList.PINNED_READ : RecencyList.PINNED_FRESH;
+  return read ? RecencyList.READ : RecencyList.FRESH;
+}
+
+/** The end of the soft pin that the object's write leaves behind, 0 = none. */
+export function softPinAfter(state: CoreState, slot: number, nowMs: number): number {
+  const { objects, writes } = state;
+  const write = objects.link(slot, ObjectLink.WRITE);
+  const action = writes.softAction(write);
+  if (action === SoftPinAction.ENABLE) {
+    const ttlMs = writes.softTtlMs(write);
+    return ttlMs === 0 ? 0 : nowMs + ttlMs;
+  }
+  if (action === SoftPinAction.DISABLE) return 0;
+  const until = objects.softPinUntil(slot);
+  return until > nowMs ? until : 0;
+}
+
+/**
+ * Until when memory of the committed version may be read, by clients with a lease or by an owner that
+ * was asked to write it to disk; 0 when that time has passed.
+ */
+export function heldByReaders(state: CoreState, slot: number, nowMs: number): number {
+  const { objects, transfers, config } = state;
+  let untilMs = objects.leaseUntil(slot);
+  if (objects.is(slot, ObjectFlag.OFFLOAD) && !isOffloadQueued(state, slot)) {
+    const startMs = transfers.offloads.get(slot)!.startMs;
+    untilMs = Math.max(untilMs, startMs + config.putStartReleaseTimeoutMs);
+  }
+  return untilMs > nowMs ? untilMs : 0;
+}
+
+/** The object's key as text with one character per byte. */
+export function slotText(state: CoreState, slot: number): string {
+  const { objects } = state;
+  const at = objects.keyOffset(slot);
+  return byteText(objects.keyPage(slot), at, at + objects.keyLength(slot));
+}

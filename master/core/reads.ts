@@ -1,0 +1,72 @@
+/** ExistKey and GetReplicaList. */
+import { ErrorCode } from "../../proto/error_code.ts";
+import type { ReplicaDescriptor } from "../../proto/types.ts";
+import type { ReplicaSink } from "./api.ts";
+import { Counter } from "./counters.ts";
+import { describeReadable } from "./describe.ts";
+import { describeAll } from "./inspect.ts";
+import { grantLease } from "./leases.ts";
+import { considerPromotion } from "./promotion.ts";
+import { firstReadable, isAnyHoused, slotText } from "./queries.ts";
+import type { CoreState } from "./state.ts";
+
+/** Whether a key can be read; renews its lease if so. 1 or 0. */
+export function existKey(
+  state: CoreState,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  nowMs: number,
+): number {
+  const slot = state.objects.find(tenant, bytes, start, end);
+  if (slot === 0 || firstReadable(state, slot) === 0) return 0;
+  grantLease(state, slot, nowMs);
+  return 1;
+}
+
+/** Describes the readable replicas of a key and renews its lease. */
+export function getReplicaList(
+  state: CoreState,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  nowMs: number,
+  sink: ReplicaSink,
+): ErrorCode {
+  const { objects, counters } = state;
+  counters.add(Counter.GETS, 1);
+  const slot = objects.find(tenant, bytes, start, end);
+  if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
+  const first = firstReadable(state, slot);
+  if (first === 0) {
+    return isAnyHoused(state, slot) ? ErrorCode.REPLICA_IS_NOT_READY : ErrorCode.OBJECT_NOT_FOUND;
+  }
+  grantLease(state, slot, nowMs);
+  const inMemory = state.replicas.isMemory(first);
+  counters.add(Counter.VALID_GETS, 1);
+  counters.add(inMemory ? Counter.MEMORY_HITS : Counter.DISK_HITS, 1);
+  counters.add(inMemory ? Counter.MEMORY_HIT_BYTES : Counter.DISK_HIT_BYTES, objects.size(slot));
+  describeReadable(state, slot, sink);
+  if (!inMemory && state.config.promotionOnHit) considerPromotion(state, slot, nowMs);
+  return ErrorCode.OK;
+}
+
+/** The readable replicas of every key of a tenant that matches; renews their leases. */
+export function listMatching(
+  state: CoreState,
+  tenant: number,
+  pattern: RegExp,
+  nowMs: number,
+): [key: Uint8Array, replicas: ReplicaDescriptor[]][] {
+  const { objects } = state;
+  const matches: [Uint8Array, ReplicaDescriptor[]][] = [];
+  for (let slot = 1; slot < objects.limit; slot++) {
+    if (!objects.has(slot) || objects.tenant(slot) !== tenant) continue;
+    if (firstReadable(state, slot) === 0 || !pattern.test(slotText(state, slot))) continue;
+    grantLease(state, slot, nowMs);
+    matches.push([objects.key(slot), describeAll(state, slot, true)]);
+  }
+  return matches;
+}

@@ -1,0 +1,202 @@
+/** The calls that take objects away. */
+import { ErrorCode } from "../../proto/error_code.ts";
+import { ReplicaType } from "../../proto/types.ts";
+import type { Disk } from "./disks.ts";
+import { eraseObject, removeReplica } from "./mutations.ts";
+import { ObjectFlag, ObjectLink } from "./objects.ts";
+import {
+  findObject,
+  heldByReaders,
+  isAnyHoused,
+  isReadable,
+  isSettled,
+  slotText,
+} from "./queries.ts";
+import type { CoreState } from "./state.ts";
+
+/** Removes a key. `force` overrides its lease, but nothing that is being written or moved. */
+export function remove(
+  state: CoreState,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  force: boolean,
+  nowMs: number,
+): ErrorCode {
+  const slot = findObject(state, tenant, bytes, start, end);
+  if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
+  return removeSlot(state, slot, force, nowMs);
+}
+
+/** Removes an object as {@linkcode remove} does. */
+export function removeSlot(
+  state: CoreState,
+  slot: number,
+  force: boolean,
+  nowMs: number,
+): ErrorCode {
+  const { objects } = state;
+  if (!force && objects.leaseUntil(slot) > nowMs) return ErrorCode.OBJECT_HAS_LEASE;
+  if (objects.link(slot, ObjectLink.WRITE) !== 0 || !isSettled(state, slot)) {
+    return ErrorCode.REPLICA_IS_NOT_READY;
+  }
+  if (objects.is(slot, ObjectFlag.TRANSFER)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
+  eraseObject(state, slot, heldByReaders(state, slot, nowMs));
+  return ErrorCode.OK;
+}
+
+/** A removal of many objects that can be done in slices. */
+export interface RemovalSweep {
+  readonly tenant: number;
+  readonly force: boolean;
+  /** Which keys, as text with one character per byte; `null` = all. */
+  readonly pattern: RegExp | null;
+  /** Disks on which something was removed; they are wiped if all keys were asked for. */
+  readonly disks: Set<Disk>;
+  /** Next slot to look at, and the first one that is new since the sweep began. */
+  next: number;
+  readonly limit: number;
+  removed: number;
+}
+
+/** Begins to remove all objects of a tenant (-1 = all tenants), or those whose key matches. */
+export function beginSweep(
+  state: CoreState,
+  tenant: number,
+  pattern: RegExp | null,
+  force: boolean,
+): RemovalSweep {
+  const { limit } = state.objects;
+  return { tenant, force, pattern, disks: new Set(), next: 1, limit, removed: 0 };
+}
+
+/** Looks at up to `budget` slots. Returns whether the sweep is over. */
+export function stepSweep(
+  state: CoreState,
+  sweep: RemovalSweep,
+  budget: number,
+  nowMs: number,
+): boolean {
+  const { objects } = state;
+  const stop = Math.min(sweep.limit, sweep.next + budget);
+  for (; sweep.next < stop; sweep.next++) {
+    const slot = sweep.next;
+    if (!objects.has(slot) || !isAnyHoused(state, slot)) continue;
+    if (sweep.tenant >= 0 && objects.tenant(slot) !== sweep.tenant) continue;
+    if (sweep.pattern !== null && !sweep.pattern.test(slotText(state, slot))) continue;
+    const disk = sweep.pattern === null ? diskOf(state, slot) : null;
+    if (removeSlot(state, slot, sweep.force, nowMs) !== ErrorCode.OK) continue;
+    sweep.removed++;
+    if (disk !== null) sweep.disks.add(disk);
+  }
+  if (sweep.next < sweep.limit) return false;
+  for (const disk of sweep.disks) wipe(state, disk);
+  sweep.disks.clear();
+  return true;
+}
+
+/**
+ * Removes the client's own unleased objects, or only their replicas under a segment name. Returns
+ * the positions of the keys for which something was removed.
+ */
+export function clearReplicas(
+  state: CoreState,
+  tenant: number,
+  keys: readonly Uint8Array[],
+  client: number,
+  segmentName: string,
+  nowMs: number,
+): number[] {
+  const { objects } = state;
+  const cleared: number[] = [];
+  for (const [i, key] of keys.entries()) {
+    const slot = key.length === 0 ? 0 : findObject(state, tenant, key, 0, key.length);
+    if (slot === 0 || objects.client(slot) !== client) continue;
+    if (objects.leaseUntil(slot) > nowMs) continue;
+    const done = segmentName === ""
+      ? removeSlot(state, slot, false, nowMs) === ErrorCode.OK
+      : clearUnder(state, slot, segmentName, nowMs);
+    if (done) cleared.push(i);
+  }
+  return cleared;
+}
+
+/** Removes the replicas of a key on the disk of a client, or in the shared file system. */
+export function evictDiskReplica(
+  state: CoreState,
+  client: number,
+  tenant: number,
+  key: Uint8Array,
+  replicaType: number,
+): ErrorCode {
+  const { replicas, disks } = state;
+  const slot = findObject(state, tenant, key, 0, key.length);
+  if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
+  if (replicaType !== ReplicaType.DISK && replicaType !== ReplicaType.LOCAL_DISK) {
+    return ErrorCode.INVALID_PARAMS;
+  }
+  for (let replica = state.objects.link(slot, ObjectLink.REPLICA); replica !== 0;) {
+    const next = replicas.next(replica);
+    const own = replicas.kind(replica) === replicaType &&
+      (replicaType === ReplicaType.DISK ||
+        disks.disk(replicas.place(replica)).client === client);
+    if (own && isReadable(state, replica)) removeReplica(state, slot, replica, 0, false);
+    replica = next;
+  }
+  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
+  else unlistIfGone(state, slot);
+  return ErrorCode.OK;
+}
+
+function clearUnder(state: CoreState, slot: number, segmentName: string, nowMs: number): boolean {
+  const { replicas } = state;
+  const holdUntilMs = heldByReaders(state, slot, nowMs);
+  let cleared = false;
+  for (let replica = state.objects.link(slot, ObjectLink.REPLICA); replica !== 0;) {
+    const next = replicas.next(replica);
+    if (
+      replicas.isMemory(replica) && isReadable(state, replica) && replicas.pins(replica) === 0 &&
+      state.segments.at(replicas.segment(replica)).name.name === segmentName
+    ) {
+      removeReplica(state, slot, replica, holdUntilMs, false);
+      cleared = true;
+    }
+    replica = next;
+  }
+  if (!cleared) return false;
+  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
+  else unlistIfGone(state, slot);
+  return true;
+}
+
+/** Takes an object that has no memory left out of the order of eviction. */
+function unlistIfGone(state: CoreState, slot: number): void {
+  if (!state.objects.is(slot, ObjectFlag.IN_MEMORY)) state.recency.remove(slot);
+}
+
+function diskOf(state: CoreState, slot: number): Disk | null {
+  const { replicas, disks } = state;
+  let replica = state.objects.link(slot, ObjectLink.REPLICA);
+  while (replica !== 0 && replicas.kind(replica) !== ReplicaType.LOCAL_DISK) {
+    replica = replicas.next(replica);
+  }
+  return replica === 0 ? null : disks.disk(replicas.place(replica));
+}
+
+/**
+ * Has the owner of a disk wipe it, unless objects that stay lie nowhere else. Those that are in
+ * memory too lose their copy on the disk.
+ */
+function wipe(state: CoreState, disk: Disk): void {
+  const { disks, replicas, objects } = state;
+  for (let entry = disk.first; entry !== 0; entry = disks.next(entry)) {
+    const slot = replicas.slot(disks.replica(entry));
+    if (!objects.is(slot, ObjectFlag.IN_MEMORY)) return;
+  }
+  while (disk.first !== 0) {
+    const replica = disks.replica(disk.first);
+    removeReplica(state, replicas.slot(replica), replica, 0, false);
+  }
+  disk.removeAll = true;
+}

@@ -1,0 +1,345 @@
+/** Applying facts that another core, or an earlier life of this one, has told. */
+import { ReplicaStatus, ReplicaType, type SegmentStatus } from "../../proto/types.ts";
+import { FactKind, WriteOption } from "./facts.ts";
+import { FactReader } from "./fact_reader.ts";
+import { relist } from "./leases.ts";
+import { RecencyList } from "./lru.ts";
+import {
+  addTenant,
+  forgetDisk,
+  forgetSegment,
+  freeExtent,
+  killDisk,
+  killSegment,
+  mountDisk,
+  mountSegment,
+  setSegmentStatus,
+} from "./mount_mutations.ts";
+import {
+  abandonWrite,
+  addObject,
+  addReplica,
+  completeReplica,
+  endSoftPin,
+  endTransfer,
+  endWrite,
+  eraseObject,
+  moveDiskReplica,
+  removeReplica,
+  replicaById,
+  setChecksum,
+  startTransfer,
+  startWrite,
+  supersedeWrite,
+} from "./mutations.ts";
+import { ObjectFlag, ObjectLink } from "./objects.ts";
+import { addTask, changeTask, dropTask } from "./orders.ts";
+import type { CoreState } from "./state.ts";
+import type { Task } from "./tasks.ts";
+import type { TransferKind } from "./transfers.ts";
+
+/**
+ * Applies the facts in `bytes[start, end)`, whole ones, in order. A fact that has been applied before
+ * changes nothing. Throws a `ProtocolError` on bytes that are no facts.
+ */
+export function replay(state: CoreState, bytes: Uint8Array, start: number, end: number): void {
+  const reader = new FactReader(bytes, start, end, state.config.epochOffsetMs);
+  while (reader.more) applyOne(state, reader);
+}
+
+/** See `MasterCore.finishReplay`. */
+export function finishReplay(state: CoreState, nowMs: number): void {
+  const { objects, segments, recency, config } = state;
+  for (let i = 0; i < segments.limit; i++) segments.find(i)?.allocator.followOffsets(false);
+  const untilMs = nowMs + config.defaultKvLeaseTtlMs;
+  for (const list of [RecencyList.FRESH, RecencyList.PINNED_FRESH]) {
+    for (let slot = recency.head(list); slot !== 0; slot = recency.head(list)) {
+      objects.setLeaseUntil(slot, untilMs);
+      const pinned = list === RecencyList.PINNED_FRESH;
+      recency.append(pinned ? RecencyList.PINNED_READ : RecencyList.READ, slot);
+    }
+  }
+  for (let slot = 1; slot < objects.limit; slot++) {
+    if (objects.has(slot) && objects.is(slot, ObjectFlag.COMMITTED)) {
+      objects.setLeaseUntil(slot, untilMs);
+    }
+  }
+}
+
+function applyOne(state: CoreState, reader: FactReader): void {
+  const kind = reader.u8();
+  switch (kind) {
+    case FactKind.TENANT_ADDED: {
+      const index = reader.u32();
+      const name = reader.blob();
+      if (state.tenants.count === index) addTenant(state, name, 0, name.length);
+      return;
+    }
+    case FactKind.CLIENT_ADDED: {
+      const index = reader.u32();
+      state.clients.place(index, reader.blob(), 0);
+      return;
+    }
+    case FactKind.SEGMENT_MOUNTED:
+      return applyMount(state, reader);
+    case FactKind.SEGMENT_STATUS: {
+      const entry = state.segments.find(reader.u32());
+      const status = reader.u32() as SegmentStatus;
+      const untilMs = reader.time();
+      if (entry !== null) setSegmentStatus(state, entry, status, untilMs);
+      return;
+    }
+    case FactKind.SEGMENT_KILLED: {
+      const entry = state.segments.find(reader.u32());
+      if (entry !== null && state.segments.isAlive(entry.index)) killSegment(state, entry);
+      return;
+    }
+    case FactKind.SEGMENT_FORGOTTEN: {
+      const entry = state.segments.find(reader.u32());
+      if (entry !== null && !state.segments.isAlive(entry.index)) forgetSegment(state, entry);
+      return;
+    }
+    case FactKind.DISK_MOUNTED: {
+      const client = reader.u32();
+      if (state.disks.of(client) === null) mountDisk(state, client, true);
+      return;
+    }
+    case FactKind.DISK_KILLED: {
+      const disk = state.disks.of(reader.u32());
+      if (disk !== null) killDisk(state, disk);
+      return;
+    }
+    case FactKind.DISK_FORGOTTEN: {
+      const client = reader.u32();
+      const disk = state.disks.dead.find((dead) => dead.client === client);
+      if (disk !== undefined) forgetDisk(state, disk);
+      return;
+    }
+    case FactKind.EXTENT_FREED:
+      return applyFreed(state, reader.u32(), reader.u32());
+    case FactKind.TASK_ADDED:
+    case FactKind.TASK_CHANGED:
+    case FactKind.TASK_DROPPED:
+      return applyTask(state, kind, reader);
+    default:
+      return applyToObject(state, kind, reader);
+  }
+}
+
+function applyMount(state: CoreState, reader: FactReader): void {
+  const index = reader.u32();
+  const owner = reader.u32();
+  const segment = {
+    id: reader.text(),
+    name: reader.text(),
+    base: reader.u64(),
+    size: reader.f64(),
+    teEndpoint: reader.text(),
+    protocol: reader.text(),
+    hostId: reader.text(),
+  };
+  if (state.segments.find(index) !== null) return;
+  mountSegment(state, index, segment, owner).allocator.followOffsets(true);
+}
+
+function applyFreed(state: CoreState, segment: number, offset: number): void {
+  const extent = state.segments.find(segment)?.allocator.heldAt(offset) ?? 0;
+  if (extent !== 0) freeExtent(state, extent);
+}
+
+function applyTask(state: CoreState, kind: number, reader: FactReader): void {
+  const { epochOffsetMs } = state.config;
+  const document = JSON.parse(reader.text()) as Task;
+  const task = state.tasks.find(document.id);
+  const updatedMs = document.updatedMs - epochOffsetMs;
+  if (kind === FactKind.TASK_ADDED) {
+    const createdMs = document.createdMs - epochOffsetMs;
+    if (task === null) addTask(state, { ...document, createdMs, updatedMs });
+  } else if (task !== null && kind === FactKind.TASK_CHANGED) {
+    changeTask(state, task, document.status, document.message, updatedMs);
+  } else if (task !== null) {
+    dropTask(state, task);
+  }
+}
+
+function applyToObject(state: CoreState, kind: number, reader: FactReader): void {
+  const { objects } = state;
+  const tenant = reader.u16();
+  const key = reader.blob();
+  const slot = objects.find(tenant, key, 0, key.length);
+  const write = slot === 0 ? 0 : objects.link(slot, ObjectLink.WRITE);
+  switch (kind) {
+    case FactKind.OBJECT_ADDED: {
+      const client = reader.u32();
+      const size = reader.f64();
+      const since = reader.u32();
+      if (slot === 0) addObject(state, tenant, key, 0, key.length, client, size, since);
+      return;
+    }
+    case FactKind.OBJECT_ERASED: {
+      const holdUntilMs = reader.time();
+      if (slot !== 0) eraseObject(state, slot, holdUntilMs);
+      return;
+    }
+    case FactKind.WRITE_STARTED:
+      return applyWrite(state, tenant, key, slot, reader);
+    case FactKind.WRITE_ENDED: {
+      const replicaType = reader.u8();
+      const softPinUntilMs = reader.time();
+      const since = reader.u32();
+      if (write === 0) return;
+      endWrite(state, slot, replicaType, softPinUntilMs, since);
+      return relist(state, slot, 0);
+    }
+    case FactKind.WRITE_ABANDONED:
+      if (write === 0) return;
+      abandonWrite(state, slot);
+      return relist(state, slot, 0);
+    case FactKind.WRITE_SUPERSEDED: {
+      const superseded = reader.u32();
+      const earlierEnds = reader.u32();
+      if (write !== 0) supersedeWrite(state, slot, superseded, earlierEnds);
+      return;
+    }
+    case FactKind.REPLICA_ADDED:
+      return applyReplica(state, slot, reader);
+    case FactKind.REPLICA_COMPLETED: {
+      const replica = replicaById(state, slot, reader.f64());
+      if (replica !== 0) completeReplica(state, slot, replica);
+      return;
+    }
+    case FactKind.REPLICA_REMOVED: {
+      const replica = replicaById(state, slot, reader.f64());
+      const holdUntilMs = reader.time();
+      const discarded = reader.u8() !== 0;
+      if (replica === 0) return;
+      removeReplica(state, slot, replica, holdUntilMs, discarded);
+      if (!objects.is(slot, ObjectFlag.IN_MEMORY)) state.recency.remove(slot);
+      return;
+    }
+    case FactKind.REPLICA_ENDPOINT: {
+      const replica = replicaById(state, slot, reader.f64());
+      const endpoint = reader.text();
+      const size = reader.f64();
+      if (replica !== 0) moveDiskReplica(state, slot, replica, endpoint, size);
+      return;
+    }
+    case FactKind.CHECKSUM_SET: {
+      const present = reader.u8() !== 0;
+      const low = BigInt(reader.u32());
+      const high = BigInt(reader.u32());
+      if (slot !== 0) setChecksum(state, slot, present ? high << 32n | low : null);
+      return;
+    }
+    case FactKind.SOFT_PIN_SET:
+      reader.time();
+      if (slot === 0) return;
+      endSoftPin(state, slot);
+      return relist(state, slot, 0);
+    case FactKind.TRANSFER_STARTED:
+      return applyTransfer(state, slot, reader);
+    case FactKind.TRANSFER_ENDED: {
+      const transfer = state.transfers.transfers.get(slot);
+      if (transfer === undefined) return;
+      endTransfer(state, transfer);
+      return relist(state, slot, 0);
+    }
+    default:
+      throw reader.malformed(`kind ${kind} is unknown`);
+  }
+}
+
+function applyWrite(
+  state: CoreState,
+  tenant: number,
+  key: Uint8Array,
+  slot: number,
+  reader: FactReader,
+): void {
+  const { request } = state;
+  request.client = reader.u32();
+  request.startMs = reader.time();
+  request.size = reader.f64();
+  request.softAction = reader.u8();
+  request.softTtlMs = reader.u32();
+  request.dataType = reader.u8();
+  request.superseded = reader.u32();
+  request.earlierEnds = reader.u32();
+  const options = reader.u8();
+  request.hardPin = (options & WriteOption.HARD_PIN) !== 0;
+  request.onSharedDisk = (options & WriteOption.SHARED_DISK) !== 0;
+  request.group = (options & WriteOption.GROUP) === 0 ? null : reader.blob();
+  request.count = 0;
+  const created = (options & WriteOption.NEW_OBJECT) !== 0;
+  const known = created
+    ? slot !== 0
+    : slot === 0 || state.objects.link(slot, ObjectLink.WRITE) !== 0;
+  const count = reader.u8();
+  let firstId = 0;
+  for (let i = 0; i < count; i++) {
+    const id = reader.f64();
+    const segment = reader.u32();
+    const offset = reader.u32();
+    const units = reader.u32();
+    if (i === 0) firstId = id;
+    if (!known) request.extents[request.count++] = reserve(state, segment, offset, units, reader);
+  }
+  if (request.onSharedDisk) {
+    const id = reader.f64();
+    if (count === 0) firstId = id;
+  }
+  if (!known) startWrite(state, slot, tenant, key, 0, key.length, firstId);
+}
+
+function applyReplica(state: CoreState, slot: number, reader: FactReader): void {
+  const kind = reader.u8() as ReplicaType;
+  const status = reader.u8() as ReplicaStatus;
+  const size = reader.f64();
+  const id = reader.f64();
+  let place = 0;
+  if (kind === ReplicaType.MEMORY) {
+    const segment = reader.u32();
+    const offset = reader.u32();
+    const units = reader.u32();
+    if (slot === 0 || replicaById(state, slot, id) !== 0) return;
+    place = reserve(state, segment, offset, units, reader);
+  } else {
+    const client = reader.u32();
+    const endpoint = reader.text();
+    const disk = state.disks.of(client);
+    if (slot === 0 || disk === null || replicaById(state, slot, id) !== 0) return;
+    state.segments.noteText(new TextEncoder().encode(endpoint).length);
+    place = state.disks.add(disk, endpoint);
+  }
+  addReplica(state, slot, id, kind, status, size, place);
+}
+
+function applyTransfer(state: CoreState, slot: number, reader: FactReader): void {
+  const kind = reader.u8() as TransferKind;
+  const client = reader.u32();
+  const startMs = reader.time();
+  const source = reader.f64();
+  const leaseId = reader.text();
+  const versionEpoch = reader.f64();
+  const size = reader.f64();
+  const targets = Array.from({ length: reader.u32() }, () => reader.f64());
+  if (slot === 0 || state.transfers.transfers.has(slot)) return;
+  startTransfer(state, {
+    ...{ slot, kind, client, startMs, source, targets, leaseId, versionEpoch, size },
+  });
+}
+
+function reserve(
+  state: CoreState,
+  segment: number,
+  offset: number,
+  units: number,
+  reader: FactReader,
+): number {
+  const entry = state.segments.find(segment);
+  const extent = entry?.allocator.reserve(offset, units) ?? 0;
+  if (extent === 0) {
+    throw reader.malformed(`units ${offset} to ${offset + units} of segment ${segment} are taken`);
+  }
+  return extent;
+}

@@ -1,0 +1,286 @@
+/** Copies and moves between segments, done by clients: start, end, revoke. */
+import { ErrorCode } from "../../proto/error_code.ts";
+import { ReplicaStatus, ReplicaType, SegmentStatus, type Uuid } from "../../proto/types.ts";
+import { relist } from "./leases.ts";
+import {
+  addReplica,
+  completeReplica,
+  endTransfer,
+  eraseObject,
+  removeReplica,
+  replicaById,
+  startTransfer,
+} from "./mutations.ts";
+import { ObjectFlag, ObjectLink } from "./objects.ts";
+import { placeUnder } from "./placement.ts";
+import { dropTargets } from "./promotion.ts";
+import { findObject, heldByReaders, isHoused, isReadable } from "./queries.ts";
+import type { SegmentName } from "./segments.ts";
+import type { CoreState } from "./state.ts";
+import { type Transfer, TransferKind } from "./transfers.ts";
+
+/** The lease of a copy that no dynamic replication asked for. */
+export const NO_LEASE: Uuid = "0-0";
+
+/** What a client that starts a copy or move is told: replicas by index. */
+export interface StartedTransfer {
+  readonly code: ErrorCode;
+  readonly slot: number;
+  readonly source: number;
+  readonly targets: number[];
+}
+
+function refused(code: ErrorCode): StartedTransfer {
+  return { code, slot: 0, source: 0, targets: [] };
+}
+
+/**
+ * Gives a client unfinished replicas under the target names to copy an object into. Names that hold
+ * the object already are left out. With a dynamic replication's lease, one must have been granted.
+ */
+export function copyStart(
+  state: CoreState,
+  client: number,
+  tenant: number,
+  key: Uint8Array,
+  source: string,
+  targets: readonly string[],
+  leaseId: Uuid,
+  nowMs: number,
+): StartedTransfer {
+  const dynamic = leaseId !== NO_LEASE;
+  if (!dynamic) {
+    const code = checkTargets(state, targets);
+    if (code !== ErrorCode.OK) return refused(code);
+  }
+  const slot = findObject(state, tenant, key, 0, key.length);
+  if (slot === 0) return refused(ErrorCode.OBJECT_NOT_FOUND);
+  if (state.objects.is(slot, ObjectFlag.TRANSFER)) {
+    return refused(ErrorCode.OBJECT_HAS_REPLICATION_TASK);
+  }
+  if (dynamic) return refused(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS);
+  const free = targets.filter((name) => replicaUnder(state, slot, name) === 0);
+  return start(state, TransferKind.COPY, client, slot, source, free, nowMs);
+}
+
+/** Gives a client an unfinished replica to move an object into, unless the target holds it already. */
+export function moveStart(
+  state: CoreState,
+  client: number,
+  tenant: number,
+  key: Uint8Array,
+  source: string,
+  target: string,
+  nowMs: number,
+): StartedTransfer {
+  if (source === target) return refused(ErrorCode.INVALID_PARAMS);
+  const code = checkTargets(state, [target]);
+  if (code !== ErrorCode.OK) return refused(code);
+  const slot = findObject(state, tenant, key, 0, key.length);
+  if (slot === 0) return refused(ErrorCode.OBJECT_NOT_FOUND);
+  if (state.objects.is(slot, ObjectFlag.TRANSFER)) {
+    return refused(ErrorCode.OBJECT_HAS_REPLICATION_TASK);
+  }
+  const free = replicaUnder(state, slot, target) === 0 ? [target] : [];
+  return start(state, TransferKind.MOVE, client, slot, source, free, nowMs);
+}
+
+/** Makes the copies readable. */
+export function copyEnd(
+  state: CoreState,
+  client: number,
+  tenant: number,
+  key: Uint8Array,
+  leaseId: Uuid,
+  versionEpoch: number,
+  nowMs: number,
+): ErrorCode {
+  const found = find(state, TransferKind.COPY, client, tenant, key, leaseId, versionEpoch);
+  if (typeof found === "number") return found;
+  const { slot } = found;
+  if (!hasSource(state, found)) return fail(state, found, nowMs);
+  let code: ErrorCode = ErrorCode.OK;
+  for (const id of found.targets) {
+    const replica = replicaById(state, slot, id);
+    if (replica !== 0 && isHoused(state, replica)) {
+      completeReplica(state, slot, replica);
+    } else {
+      if (replica !== 0) removeReplica(state, slot, replica, 0, false);
+      code = ErrorCode.REPLICA_IS_GONE;
+    }
+  }
+  endTransfer(state, found);
+  relist(state, slot, nowMs);
+  return code;
+}
+
+/** Makes the moved replica readable and removes the one that it was read from. */
+export function moveEnd(
+  state: CoreState,
+  client: number,
+  tenant: number,
+  key: Uint8Array,
+  nowMs: number,
+): ErrorCode {
+  const found = find(state, TransferKind.MOVE, client, tenant, key, NO_LEASE, 0);
+  if (typeof found === "number") return found;
+  const { slot } = found;
+  const target = found.targets.length === 0 ? 0 : replicaById(state, slot, found.targets[0]);
+  const lost = found.targets.length > 0 && (target === 0 || !isHoused(state, target));
+  if (lost || !hasSource(state, found)) return fail(state, found, nowMs);
+  if (target !== 0) completeReplica(state, slot, target);
+  endTransfer(state, found);
+  const source = replicaById(state, slot, found.source);
+  removeReplica(state, slot, source, heldByReaders(state, slot, nowMs), false);
+  relist(state, slot, nowMs);
+  return ErrorCode.OK;
+}
+
+/** Gives up a copy or move. */
+export function revokeTransfer(
+  state: CoreState,
+  kind: TransferKind,
+  client: number,
+  tenant: number,
+  key: Uint8Array,
+  leaseId: Uuid,
+  versionEpoch: number,
+  nowMs: number,
+): ErrorCode {
+  const found = find(state, kind, client, tenant, key, leaseId, versionEpoch);
+  if (typeof found === "number") return found;
+  fail(state, found, nowMs);
+  return ErrorCode.OK;
+}
+
+/** Ends a transfer whose client has not been heard of; it may still be writing until `holdUntilMs`. */
+export function abandonTransfer(
+  state: CoreState,
+  transfer: Transfer,
+  holdUntilMs: number,
+  nowMs: number,
+): void {
+  dropTargets(state, transfer, holdUntilMs, holdUntilMs !== 0);
+  endTransfer(state, transfer);
+  settle(state, transfer.slot, nowMs);
+}
+
+/** The object's replica in a mounted segment of a name, finished or not; 0 = none. */
+export function replicaUnder(state: CoreState, slot: number, name: string): number {
+  const { replicas, segments } = state;
+  for (
+    let replica = state.objects.link(slot, ObjectLink.REPLICA);
+    replica !== 0;
+    replica = replicas.next(replica)
+  ) {
+    if (!replicas.isMemory(replica) || !isHoused(state, replica)) continue;
+    if (segments.at(replicas.segment(replica)).name.name === name) return replica;
+  }
+  return 0;
+}
+
+/** Whether something can be allocated under each of the names. */
+export function checkTargets(state: CoreState, targets: readonly string[]): ErrorCode {
+  for (const target of targets) {
+    const name = state.segments.byName(target);
+    if (name === null) return ErrorCode.SEGMENT_NOT_FOUND;
+    if (!isOpen(name)) return ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
+  }
+  return ErrorCode.OK;
+}
+
+function isOpen(name: SegmentName): boolean {
+  return name.mounted.some((entry) => entry.status === SegmentStatus.OK);
+}
+
+function start(
+  state: CoreState,
+  kind: TransferKind,
+  client: number,
+  slot: number,
+  source: string,
+  targets: readonly string[],
+  nowMs: number,
+): StartedTransfer {
+  const { objects, replicas, segments } = state;
+  const from = replicaUnder(state, slot, source);
+  const write = objects.link(slot, ObjectLink.WRITE);
+  const writing = write !== 0 && !state.writes.isCommitted(write);
+  if (from === 0 || !isReadable(state, from) || writing) {
+    return refused(ErrorCode.REPLICA_NOT_FOUND);
+  }
+  const size = replicas.size(from);
+  const places: number[] = [];
+  for (const target of targets) {
+    const place = placeUnder(state, segments.byName(target)!, size);
+    if (place === 0) {
+      for (const taken of places) {
+        segments.at(state.extents.segment(taken)).allocator.free(taken);
+      }
+      return refused(ErrorCode.NO_AVAILABLE_HANDLE);
+    }
+    places.push(place);
+  }
+  const created = places.map((place) =>
+    addReplica(
+      state,
+      slot,
+      state.nextReplicaId,
+      ReplicaType.MEMORY,
+      ReplicaStatus.PROCESSING,
+      size,
+      place,
+    )
+  );
+  startTransfer(state, {
+    slot,
+    kind,
+    client,
+    startMs: nowMs,
+    source: replicas.id(from),
+    targets: created.map((replica) => replicas.id(replica)),
+    leaseId: NO_LEASE,
+    versionEpoch: 0,
+    size,
+  });
+  return { code: ErrorCode.OK, slot, source: from, targets: created };
+}
+
+function find(
+  state: CoreState,
+  kind: TransferKind,
+  client: number,
+  tenant: number,
+  key: Uint8Array,
+  leaseId: Uuid,
+  versionEpoch: number,
+): Transfer | ErrorCode {
+  const slot = findObject(state, tenant, key, 0, key.length);
+  if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
+  const transfer = state.transfers.transfers.get(slot);
+  if (transfer === undefined || transfer.kind === TransferKind.PROMOTION) {
+    return ErrorCode.OBJECT_NO_REPLICATION_TASK;
+  }
+  if (transfer.client !== client) return ErrorCode.ILLEGAL_CLIENT;
+  if (transfer.kind !== kind) return ErrorCode.INVALID_PARAMS;
+  if (transfer.leaseId !== leaseId || transfer.versionEpoch !== versionEpoch) {
+    return ErrorCode.INVALID_VERSION;
+  }
+  return transfer;
+}
+
+function hasSource(state: CoreState, transfer: Transfer): boolean {
+  const source = replicaById(state, transfer.slot, transfer.source);
+  return source !== 0 && isReadable(state, source);
+}
+
+/** Ends a transfer without its targets; the client does not write any more. */
+function fail(state: CoreState, transfer: Transfer, nowMs: number): ErrorCode {
+  abandonTransfer(state, transfer, 0, nowMs);
+  return ErrorCode.REPLICA_IS_GONE;
+}
+
+function settle(state: CoreState, slot: number, nowMs: number): void {
+  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
+  else relist(state, slot, nowMs);
+}

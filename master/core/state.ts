@@ -1,0 +1,88 @@
+import { ExtentPool } from "./allocator.ts";
+import type { CoreConfig, Rng } from "./api.ts";
+import { ClientTable } from "./clients.ts";
+import { Counters } from "./counters.ts";
+import { DeadlineQueue } from "./deadline_queue.ts";
+import { DiskTable } from "./disks.ts";
+import type { FactWriter } from "./facts.ts";
+import { FrequencySketch } from "./frequency_sketch.ts";
+import { GroupTable } from "./groups.ts";
+import { KeyHasher } from "./key_hash.ts";
+import { RecencyLists } from "./lru.ts";
+import { ObjectTable } from "./objects.ts";
+import { Quarantine } from "./quarantine.ts";
+import { ReplicaTable } from "./replicas.ts";
+import { SegmentTable } from "./segments.ts";
+import { longestSharedPath } from "./shared_path.ts";
+import { TaskTable } from "./tasks.ts";
+import { TenantTable } from "./tenants.ts";
+import { TransferTable } from "./transfers.ts";
+import { WriteTable } from "./writes.ts";
+
+/** Replicas of one kind that an object can get at most. */
+export const MAX_REPLICAS = 64;
+
+/** What a put or upsert is about to enter; one instance is used again and again. */
+export class WriteRequest {
+  client = 0;
+  startMs = 0;
+  size = 0;
+  softAction = 0;
+  softTtlMs = 0;
+  hardPin = false;
+  dataType = 0;
+  group: Uint8Array | null = null;
+  superseded = 0;
+  earlierEnds = 0;
+  /** Replicas in memory that are asked for. */
+  wanted = 0;
+  /** Segment names that are to be tried first. */
+  preferred: readonly string[] = [];
+  /** Host whose segments come next, "" = any. */
+  writerHost = "";
+  /** Spreads objects over the segments of one host. */
+  salt = 0;
+  /** Extents found for it. */
+  count = 0;
+  readonly extents = new Int32Array(MAX_REPLICAS);
+  /** Whether a copy in the shared file system is written too. */
+  onSharedDisk = false;
+}
+
+/** Everything the master knows. Only `mutations.ts` changes what outlives the process. */
+export class CoreState {
+  readonly objects: ObjectTable;
+  readonly replicas = new ReplicaTable();
+  readonly extents = new ExtentPool();
+  readonly segments = new SegmentTable(this.extents);
+  readonly clients: ClientTable;
+  readonly tenants = new TenantTable();
+  readonly writes = new WriteTable();
+  readonly groups: GroupTable;
+  readonly recency: RecencyLists;
+  readonly quarantine = new Quarantine();
+  readonly softPins = new DeadlineQueue();
+  /** Writes that replaced others of the same client, until the ends of those are not expected. */
+  readonly superseding = new DeadlineQueue();
+  readonly disks = new DiskTable();
+  readonly transfers = new TransferTable();
+  readonly tasks = new TaskTable();
+  readonly counters = new Counters();
+  /** How often objects are read from disks. */
+  readonly reads = new FrequencySketch();
+  readonly request = new WriteRequest();
+  facts: FactWriter | null = null;
+  nextReplicaId = 1;
+  /** Bytes that eviction is still to free, beyond what the watermark asks for. */
+  wantedBytes = 0;
+  /** Memory of objects that are being written to disk so that it can be freed. */
+  offloadingBytes = 0;
+
+  constructor(readonly config: CoreConfig, readonly rng: Rng) {
+    this.objects = new ObjectTable(new KeyHasher(rng));
+    this.clients = new ClientTable(rng);
+    this.groups = new GroupTable(this.objects);
+    this.recency = new RecencyLists(this.objects);
+    if (config.fsdir !== "") this.segments.noteText(longestSharedPath(config.fsdir));
+  }
+}

@@ -1,0 +1,239 @@
+/** The core's periodic work: time-outs, sessions, eviction, sweeping up. Every call is bounded. */
+import { ExtentState } from "./allocator.ts";
+import { Counter } from "./counters.ts";
+import type { Disk } from "./disks.ts";
+import { evictSlice } from "./eviction.ts";
+import { relist } from "./leases.ts";
+import { RecencyList } from "./lru.ts";
+import {
+  dropExtent,
+  forgetDisk,
+  forgetSegment,
+  freeExtent,
+  killSegment,
+} from "./mount_mutations.ts";
+import { expireClient } from "./mounts.ts";
+import { endSoftPin, eraseObject, removeReplica } from "./mutations.ts";
+import { ObjectFlag, ObjectLink } from "./objects.ts";
+import { cancelOffload } from "./offload_queue.ts";
+import { tickTasks } from "./orders.ts";
+import { commitSuperseding, preempt } from "./puts.ts";
+import { abandonTransfer } from "./replication.ts";
+import type { SegmentEntry } from "./segments.ts";
+import type { CoreState } from "./state.ts";
+import { TransferKind } from "./transfers.ts";
+
+/** Things of each kind that one tick deals with. */
+const BUDGET = 512;
+/** Sessions age by ticks, so these must come even when nothing else is due. */
+const LONGEST_PAUSE_MS = 500;
+
+/** Told when a client has expired: its id and the names of the segments that went with it. */
+export type ExpiryListener = (segmentNames: string[]) => void;
+
+/** Does what is due. Returns the milliseconds until it is wanted again, 0 = there is more to do. */
+export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener): number {
+  state.clients.tick(nowMs);
+  tickGraceful(state, nowMs);
+  let more = expireClients(state, onExpired);
+  more = freeHeld(state, nowMs) || more;
+  more = endSoftPins(state, nowMs) || more;
+  more = settleSuperseding(state, nowMs) || more;
+  more = discardWrites(state, nowMs) || more;
+  more = discardTransfers(state, nowMs) || more;
+  tickTasks(state, nowMs);
+  more = sweepSegments(state) || more;
+  more = sweepDisks(state, nowMs) || more;
+  more = evictSlice(state, nowMs) || more;
+  return more ? 0 : untilNext(state, nowMs);
+}
+
+function untilNext(state: CoreState, nowMs: number): number {
+  const { config, writes, transfers } = state;
+  let untilMs = LONGEST_PAUSE_MS;
+  const due = (timeMs: number) => untilMs = Math.min(untilMs, Math.max(1, timeMs - nowMs));
+  due(state.quarantine.firstTime);
+  due(state.softPins.firstTime);
+  due(state.superseding.firstTime);
+  if (writes.oldest !== 0) due(writes.startMs(writes.oldest) + config.putStartReleaseTimeoutMs + 1);
+  const transfer = transfers.oldest;
+  if (transfer !== null) due(transfer.startMs + config.putStartReleaseTimeoutMs + 1);
+  for (const entry of state.segments.graceful) due(entry.unmountAtMs);
+  due(nowMs + state.clients.untilExpiry(config.clientTtlMs) + 1);
+  return untilMs;
+}
+
+function tickGraceful(state: CoreState, nowMs: number): void {
+  for (const entry of state.segments.graceful) {
+    if (entry.unmountAtMs <= nowMs) killSegment(state, entry);
+  }
+}
+
+function expireClients(state: CoreState, onExpired: ExpiryListener): boolean {
+  for (let i = 0; i < BUDGET; i++) {
+    const client = state.clients.expired(state.config.clientTtlMs);
+    if (client === null) return false;
+    const names = state.segments.byOwner(client.index).map((entry) => entry.name.name);
+    expireClient(state, client);
+    if (names.length > 0) onExpired(Array.from(new Set(names)));
+  }
+  return true;
+}
+
+function freeHeld(state: CoreState, nowMs: number): boolean {
+  const { quarantine, extents } = state;
+  for (let i = 0; i < BUDGET; i++) {
+    const extent = quarantine.next(nowMs, extents);
+    if (extent === 0) return false;
+    freeExtent(state, extent);
+  }
+  return true;
+}
+
+function endSoftPins(state: CoreState, nowMs: number): boolean {
+  const { softPins, objects, recency } = state;
+  for (let i = 0; i < BUDGET; i++) {
+    if (softPins.firstTime > nowMs) return false;
+    const slot = softPins.firstItem;
+    const untilMs = softPins.firstTime;
+    softPins.pop();
+    if (!objects.has(slot) || objects.softPinUntil(slot) !== untilMs) continue;
+    endSoftPin(state, slot);
+    const list = objects.list(slot);
+    if (list === RecencyList.PINNED_READ && objects.leaseUntil(slot) > nowMs) {
+      recency.append(RecencyList.READ, slot);
+    } else if (list !== RecencyList.NONE) {
+      objects.setLeaseUntil(slot, Math.max(objects.leaseUntil(slot), untilMs));
+      recency.append(RecencyList.FRESH, slot);
+    }
+  }
+  return true;
+}
+
+/** Commits upserts whose writer was told "done" while an earlier end of its own was expected. */
+function settleSuperseding(state: CoreState, nowMs: number): boolean {
+  const { superseding, objects, writes } = state;
+  for (let i = 0; i < BUDGET; i++) {
+    if (superseding.firstTime > nowMs) return false;
+    const write = superseding.firstItem;
+    const slot = superseding.firstTicket;
+    superseding.pop();
+    if (!objects.has(slot) || objects.link(slot, ObjectLink.WRITE) !== write) continue;
+    const due = writes.startMs(write) + state.config.putStartDiscardTimeoutMs <= nowMs;
+    const ended = writes.superseded(write) > 0 && writes.earlierEnds(write) > 0;
+    if (due && ended && !writes.isCommitted(write)) commitSuperseding(state, slot, nowMs);
+  }
+  return true;
+}
+
+/** Ends writes whose clients have not been heard of until the release time-out. */
+function discardWrites(state: CoreState, nowMs: number): boolean {
+  const { writes, config } = state;
+  for (let i = 0; i < BUDGET; i++) {
+    const write = writes.oldest;
+    if (write === 0) return false;
+    if (nowMs - writes.startMs(write) <= config.putStartReleaseTimeoutMs) return false;
+    preempt(state, writes.slot(write), nowMs);
+  }
+  return true;
+}
+
+/** Ends copies, moves, promotions and offloads that were never finished. */
+function discardTransfers(state: CoreState, nowMs: number): boolean {
+  const { transfers, config, counters } = state;
+  const startedBefore = nowMs - config.putStartReleaseTimeoutMs;
+  for (let i = 0; i < BUDGET; i++) {
+    const transfer = transfers.oldest;
+    if (transfer === null || transfer.startMs >= startedBefore) break;
+    if (transfer.kind === TransferKind.PROMOTION) counters.add(Counter.PROMOTIONS_EXPIRED, 1);
+    abandonTransfer(state, transfer, 0, nowMs);
+  }
+  for (const [name, startMs] of transfers.unwanted) {
+    if (startMs >= startedBefore) break;
+    transfers.unwanted.delete(name);
+  }
+  for (let i = 0; i < BUDGET; i++) {
+    const offload = transfers.oldestOffload;
+    if (offload === null || offload.startMs >= startedBefore) return false;
+    cancelOffload(state, offload.slot);
+    relist(state, offload.slot, nowMs);
+  }
+  return true;
+}
+
+/** Removes what lay in unmounted segments. */
+function sweepSegments(state: CoreState): boolean {
+  let budget = BUDGET;
+  while (budget > 0) {
+    const entry = state.segments.dead[0];
+    if (entry === undefined) return false;
+    budget = sweepSegment(state, entry, budget);
+  }
+  return true;
+}
+
+function sweepSegment(state: CoreState, entry: SegmentEntry, budget: number): number {
+  const { extents } = state;
+  for (; budget > 0; budget--) {
+    const extent = entry.allocator.first;
+    if (extent === 0) {
+      forgetSegment(state, entry);
+      return budget - 1;
+    }
+    if (extents.state(extent) === ExtentState.USED) {
+      const replica = extents.owner(extent);
+      const slot = state.replicas.slot(replica);
+      removeReplica(state, slot, replica, 0, false);
+      afterLoss(state, slot);
+    }
+    dropExtent(state, entry);
+  }
+  return 0;
+}
+
+/** Removes what lay on disks that were unmounted, and cancels what was asked of their owners. */
+function sweepDisks(state: CoreState, nowMs: number): boolean {
+  let budget = BUDGET;
+  while (budget > 0) {
+    const disk = state.disks.dead[0];
+    if (disk === undefined) return false;
+    budget = sweepDisk(state, disk, budget, nowMs);
+  }
+  return true;
+}
+
+function sweepDisk(state: CoreState, disk: Disk, budget: number, nowMs: number): number {
+  const { replicas, disks, transfers, config } = state;
+  if (!disk.swept) {
+    disk.swept = true;
+    for (const { slot, client } of Array.from(transfers.offloads.values())) {
+      if (client !== disk.client) continue;
+      cancelOffload(state, slot);
+      relist(state, slot, nowMs);
+    }
+    for (const transfer of Array.from(transfers.transfers.values())) {
+      if (transfer.kind !== TransferKind.PROMOTION || transfer.client !== disk.client) continue;
+      state.counters.add(Counter.PROMOTIONS_CANCELLED, 1);
+      const holdUntilMs = transfer.startMs + config.putStartReleaseTimeoutMs;
+      abandonTransfer(state, transfer, holdUntilMs, nowMs);
+    }
+  }
+  for (; budget > 0; budget--) {
+    if (disk.first === 0) {
+      forgetDisk(state, disk);
+      return budget - 1;
+    }
+    const replica = disks.replica(disk.first);
+    const slot = replicas.slot(replica);
+    removeReplica(state, slot, replica, 0, false);
+    afterLoss(state, slot);
+  }
+  return 0;
+}
+
+/** After an object has lost a replica for good: it goes if that was the last. */
+function afterLoss(state: CoreState, slot: number): void {
+  const { objects, recency } = state;
+  if (objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
+  else if (!objects.is(slot, ObjectFlag.IN_MEMORY)) recency.remove(slot);
+}
