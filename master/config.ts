@@ -19,7 +19,7 @@ export interface MasterConfig {
   rpc: ListenAddress & {
     /** Interface whose address replaces `host`, or empty; see {@linkcode resolveRpcHost}. */
     interface: string;
-    /** Address to tell people and tools, or empty for the bound one. */
+    /** Host to show people, or empty for the bound one. */
     advertise: string;
     /** Silence after which a connection is closed; 0 = never. */
     idleTimeoutMs: number;
@@ -235,6 +235,7 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     pendingTaskTimeoutMs: v.pending_task_timeout_sec * 1000 || Infinity,
     processingTaskTimeoutMs: v.processing_task_timeout_sec * 1000 || Infinity,
     maxRetryAttempts: v.max_retry_attempts,
+    fsdir: config.storage.fsdir,
     epochOffsetMs,
   };
 }
