@@ -1,0 +1,106 @@
+/**
+ * What the HTTP side asks of the thread that owns the core.
+ *
+ * Arguments and results are structured-cloneable, because they cross from the Worker to that thread
+ * and back. A refused call rejects with a `StoreError`; its code becomes the HTTP status.
+ */
+import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.ts";
+import type { MasterStatus } from "../metrics/summary_line.ts";
+import type { MetricsSnapshot } from "../metrics/registry.ts";
+
+/** Some keys, one after the other in `bytes`; key `i` ends at `ends[i]`. */
+export interface KeyPage {
+  bytes: Uint8Array<ArrayBuffer>;
+  ends: Uint32Array<ArrayBuffer>;
+  /** Where to go on, or `null` after the last page. */
+  next: number | null;
+}
+
+/** Result of looking one key up. */
+export type KeyResult = { replicas: ReplicaDescriptor[] } | { code: number };
+
+/** A mounted segment with its use, sizes in bytes. */
+export interface SegmentDetail {
+  name: string;
+  id: Uuid;
+  clientId: Uuid;
+  base: bigint;
+  size: number;
+  teEndpoint: string;
+  protocol: string;
+  status: SegmentStatus;
+  allocatedBytes: number;
+  capacityBytes: number;
+}
+
+/** Use of one segment, bytes. */
+export interface SegmentUse {
+  allocatedBytes: number;
+  capacityBytes: number;
+}
+
+/** The calls, as the thread of the core serves them: at once. */
+export interface AdminCore {
+  status(): MasterStatus;
+
+  /**
+   * Keys from `cursor` on, 0 for the first: at most `maxKeys`, and none more once they have
+   * `maxBytes`. Keys that come or go between two pages may be missed.
+   */
+  listKeys(cursor: number, maxKeys: number, maxBytes: number): KeyPage;
+
+  /** Looks a key up as a reader would: grants a lease and counts as a read. OBJECT_NOT_FOUND. */
+  queryKey(key: Uint8Array): ReplicaDescriptor[];
+
+  /** Looks keys up without a lease and without counting. One result per key, in order. */
+  peekKeys(keys: Uint8Array[]): KeyResult[];
+
+  /** Names of the mounted segments. */
+  listSegments(): string[];
+
+  segmentDetails(): SegmentDetail[];
+
+  /** Use of all segments of that name together. SEGMENT_NOT_FOUND. */
+  segmentUse(name: string): SegmentUse;
+
+  /** SEGMENT_NOT_FOUND. */
+  segmentStatus(name: string): SegmentStatus;
+
+  metricsSnapshot(): MetricsSnapshot;
+
+  /** Removes every object, leased ones only with `force`. Returns how many. */
+  removeAll(force: boolean): number;
+}
+
+/** {@linkcode AdminCore} as seen from the Worker. */
+export type AdminBackend = {
+  [Method in keyof AdminCore]: (
+    ...args: Parameters<AdminCore[Method]>
+  ) => Promise<ReturnType<AdminCore[Method]>>;
+};
+
+/** Names of the calls, for the protocol between the threads. */
+export const ADMIN_METHODS = [
+  "status",
+  "listKeys",
+  "queryKey",
+  "peekKeys",
+  "listSegments",
+  "segmentDetails",
+  "segmentUse",
+  "segmentStatus",
+  "metricsSnapshot",
+  "removeAll",
+] as const satisfies readonly (keyof AdminCore)[];
+
+export type AdminMethod = (typeof ADMIN_METHODS)[number];
+
+/** Builds a page from keys that are already in memory. */
+export function packKeys(keys: readonly Uint8Array[], next: number | null): KeyPage {
+  const ends = new Uint32Array(keys.length);
+  let length = 0;
+  keys.forEach((key, index) => ends[index] = length += key.length);
+  const bytes = new Uint8Array(length);
+  keys.forEach((key, index) => bytes.set(key, ends[index] - key.length));
+  return { bytes, ends, next };
+}

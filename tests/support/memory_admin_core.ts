@@ -1,0 +1,134 @@
+/** An admin core of plain data, for tests of the HTTP side. */
+import { ErrorCode } from "../../proto/error_code.ts";
+import { StoreError } from "../../proto/error.ts";
+import type { ReplicaDescriptor, SegmentStatus } from "../../proto/types.ts";
+import {
+  ADMIN_METHODS,
+  type AdminBackend,
+  type AdminCore,
+  type KeyPage,
+  type KeyResult,
+  packKeys,
+  type SegmentDetail,
+  type SegmentUse,
+} from "../../master/http/backend.ts";
+import { Counter } from "../../master/core/counters.ts";
+import { MetricsRegistry, type MetricsSnapshot } from "../../master/metrics/registry.ts";
+import type { MasterStatus } from "../../master/metrics/summary_line.ts";
+import { toHex } from "./wire_vectors.ts";
+
+/** A replica in memory, at an address. */
+export function memoryReplica(
+  size: number,
+  address: bigint,
+  endpoint = "127.0.0.1:12345",
+): ReplicaDescriptor {
+  const buffer = {
+    ...{ size, bufferAddress: address, protocol: "tcp", transportEndpoint: endpoint },
+  };
+  return { id: 1, location: { kind: "memory", buffer }, status: 3 };
+}
+
+export class MemoryAdminCore implements AdminCore {
+  readonly registry = new MetricsRegistry();
+  readonly core = new Float64Array(Object.keys(Counter).length);
+  readonly segments: SegmentDetail[] = [];
+  masterStatus: MasterStatus = {
+    ...{ role: "leader", state: "serving", serviceReady: true },
+    ...{ leaderAddress: null, viewVersion: null },
+  };
+  nowMs = 0;
+  activeClients = 0;
+  /** Keys that queryKey gave a lease. */
+  leased: Uint8Array[] = [];
+  /** The largest page asked for. */
+  largestPage = 0;
+  readonly #objects = new Map<string, { key: Uint8Array; replicas: ReplicaDescriptor[] }>();
+
+  add(key: Uint8Array | string, replicas: ReplicaDescriptor[]): void {
+    const bytes = typeof key === "string" ? new TextEncoder().encode(key) : key;
+    this.#objects.set(toHex(bytes), { key: bytes, replicas });
+  }
+
+  status(): MasterStatus {
+    return this.masterStatus;
+  }
+
+  listKeys(cursor: number, maxKeys: number): KeyPage {
+    this.largestPage = Math.max(this.largestPage, maxKeys);
+    const keys = Array.from(this.#objects.values(), ({ key }) => key);
+    const next = cursor + maxKeys < keys.length ? cursor + maxKeys : null;
+    return packKeys(keys.slice(cursor, cursor + maxKeys), next);
+  }
+
+  queryKey(key: Uint8Array): ReplicaDescriptor[] {
+    const object = this.#objects.get(toHex(key));
+    if (!object) throw new StoreError(ErrorCode.OBJECT_NOT_FOUND, "Cannot query an object");
+    this.leased.push(key);
+    return object.replicas;
+  }
+
+  peekKeys(keys: Uint8Array[]): KeyResult[] {
+    return keys.map((key) => {
+      const object = this.#objects.get(toHex(key));
+      return object ? { replicas: object.replicas } : { code: ErrorCode.OBJECT_NOT_FOUND };
+    });
+  }
+
+  listSegments(): string[] {
+    return this.segments.map(({ name }) => name);
+  }
+
+  segmentDetails(): SegmentDetail[] {
+    return this.segments;
+  }
+
+  segmentUse(name: string): SegmentUse {
+    const { allocatedBytes, capacityBytes } = this.#segment(name);
+    return { allocatedBytes, capacityBytes };
+  }
+
+  segmentStatus(name: string): SegmentStatus {
+    return this.#segment(name).status;
+  }
+
+  metricsSnapshot(): MetricsSnapshot {
+    return this.registry.snapshot(this.nowMs, {
+      core: this.core.slice(),
+      keyCount: this.#objects.size,
+      activeClients: this.activeClients,
+      segments: this.segments.map(({ name, allocatedBytes, capacityBytes }) => ({
+        ...{ name, allocatedBytes, capacityBytes },
+        largestFreeBytes: capacityBytes - allocatedBytes,
+      })),
+      server: { connections: 0, waitingWrites: 0, writeWaits: 0, loopLagSeconds: 0 },
+    });
+  }
+
+  /** Without `force` the leased ones stay. */
+  removeAll(force: boolean): number {
+    const kept = force ? new Set() : new Set(this.leased.map(toHex));
+    let removed = 0;
+    for (const name of this.#objects.keys()) {
+      if (!kept.has(name) && this.#objects.delete(name)) removed++;
+    }
+    return removed;
+  }
+
+  #segment(name: string): SegmentDetail {
+    const found = this.segments.find((segment) => segment.name === name);
+    if (!found) throw new StoreError(ErrorCode.SEGMENT_NOT_FOUND, "Cannot find a segment");
+    return found;
+  }
+}
+
+/** The same calls, each with a promise. */
+export function backendOf(core: AdminCore): AdminBackend {
+  const call = (method: keyof AdminCore) => async (...args: unknown[]) => {
+    await Promise.resolve();
+    return (core[method] as (...args: unknown[]) => unknown).apply(core, args);
+  };
+  return Object.fromEntries(
+    ADMIN_METHODS.map((method) => [method, call(method)]),
+  ) as unknown as AdminBackend;
+}
