@@ -5,7 +5,7 @@
  * slash name the same document; methods it does not know are answered 405.
  */
 import { Hono } from "hono";
-import type { MetadataStore, PutOutcome } from "./metadata_store.ts";
+import type { Document, MetadataStore, PutOutcome } from "./metadata_store.ts";
 import { percentDecode, rawParameter } from "./query.ts";
 import { type BodyRefusal, readBody } from "./request_guard.ts";
 
@@ -30,14 +30,14 @@ export function metadataApp(options: MetadataAppOptions): Hono {
     if (key === null) return missingKey();
     const value = store.get(key);
     if (value === null) return new Response("metadata not found", { status: 404 });
-    return new Response(value.slice(), { headers: { "content-type": "application/json" } });
+    return new Response(value, { headers: { "content-type": "application/json" } });
   });
   app.put("/metadata", async (c) => {
     const key = keyOf(c.req.url);
     if (key === null) return missingKey();
     if (bodies >= maxBodies) return new Response("too many uploads at once", { status: 503 });
     bodies++;
-    let body: Uint8Array | BodyRefusal;
+    let body: Document | BodyRefusal;
     try {
       body = await readBody(c.req.raw, { maxBytes: maxValueBytes, timeoutMs: bodyTimeoutMs });
     } finally {

@@ -36,10 +36,13 @@ export type Probe = (host: string, port: number) => Promise<boolean>;
 
 const MAX_PROBES = 16;
 
+/** A stored document. */
+export type Document = Uint8Array<ArrayBuffer>;
+
 export class MetadataStore {
   readonly limits: MetadataLimits;
   readonly #probe: Probe;
-  readonly #values = new Map<string, Uint8Array>();
+  readonly #values = new Map<string, Document>();
   #totalBytes = 0;
   #probes = 0;
 
@@ -58,12 +61,12 @@ export class MetadataStore {
     return this.#totalBytes;
   }
 
-  get(key: Uint8Array): Uint8Array | null {
+  get(key: Uint8Array): Document | null {
     return this.#values.get(textOf(key)) ?? null;
   }
 
   /** Stores a value; keeps `value` itself. Waits only for the probe of a name's present owner. */
-  async put(key: Uint8Array, value: Uint8Array): Promise<PutOutcome> {
+  async put(key: Uint8Array, value: Document): Promise<PutOutcome> {
     const { maxKeyBytes, maxValueBytes } = this.limits;
     if (key.length > maxKeyBytes) return "key too long";
     if (value.length > maxValueBytes) return "value too large";
@@ -93,7 +96,7 @@ export class MetadataStore {
     return keys.filter((key) => this.#remove(key)).length;
   }
 
-  #set(name: string, value: Uint8Array): PutOutcome {
+  #set(name: string, value: Document): PutOutcome {
     const old = this.#values.get(name);
     const grown = value.length - (old?.length ?? -name.length);
     if (old === undefined && this.#values.size >= this.limits.maxKeys) return "too many keys";

@@ -1,0 +1,142 @@
+/**
+ * Entry of the Worker that serves HTTP, so that the thread that owns the core serves nothing but
+ * RPC. It holds the metadata documents itself and asks that thread for everything else.
+ */
+import { eventfdWaker } from "../../ffi/wake.ts";
+import { Logger } from "../logger.ts";
+import { VERSION } from "../version.ts";
+import { adminApp } from "./admin_app.ts";
+import type { AdminBackend } from "./backend.ts";
+import { coreClient } from "./core_client.ts";
+import { probeHandshake } from "./handshake_probe.ts";
+import { addressOf, type HttpServer, listen, ListenError } from "./listen.ts";
+import { metadataApp } from "./metadata_app.ts";
+import { MetadataStore } from "./metadata_store.ts";
+import { SummaryReporter } from "./summary_reporter.ts";
+import type { ControlMessage, HttpWorkerConfig, WorkerMessage } from "./worker_protocol.ts";
+
+/** Time for a probe of a name's present owner; its successor waits 3 s for the answer. */
+const PROBE_TIMEOUT_MS = 1000;
+/** Time that open requests get when the Worker stops. */
+const DRAIN_TIMEOUT_MS = 500;
+
+/** The servers and the reporter of one Worker. */
+class HttpSide {
+  readonly #config: HttpWorkerConfig;
+  readonly #logger: Logger;
+  readonly #backend: AdminBackend;
+  readonly #reporter: SummaryReporter;
+  readonly #metadata: MetadataStore;
+  readonly #servers: HttpServer[] = [];
+
+  constructor(config: HttpWorkerConfig, port: MessagePort) {
+    const { format, minLevel, prefix } = config.log;
+    this.#config = config;
+    this.#logger = new Logger({
+      ...{ source: "master_admin", json: format === "json", minLevel, prefix, pid: Deno.pid },
+      now: () => performance.timeOrigin + performance.now(),
+      write: writeToStderr,
+    });
+    this.#backend = coreClient({
+      port,
+      wake: config.wakeFd === null ? () => {} : eventfdWaker(config.wakeFd),
+      timeoutMs: config.coreTimeoutMs,
+    });
+    this.#reporter = new SummaryReporter({
+      ...{ backend: this.#backend, logger: this.#logger, format },
+    });
+    this.#metadata = new MetadataStore((host, at) => probeHandshake(host, at, PROBE_TIMEOUT_MS));
+  }
+
+  /** Opens the servers; throws `ListenError` with none left open. */
+  start(): WorkerMessage {
+    const { admin, metadata, log } = this.#config;
+    const onFault = (error: unknown) => this.#logger.error(`HTTP request failed: ${error}`);
+    const adminRoutes = this.#adminApp();
+    const metadataRoutes = metadataApp({ store: this.#metadata });
+    try {
+      this.#servers.push(
+        listen("admin", admin, (request, peer) => adminRoutes.fetch(request, peer), onFault),
+      );
+      if (metadata) {
+        const fetch = (request: Request) => metadataRoutes.fetch(request);
+        this.#servers.push(listen("metadata", metadata, fetch, onFault));
+      }
+    } catch (error) {
+      void this.stop();
+      throw error;
+    }
+    void this.#reporter.start(log.summaryIntervalMs);
+    const [adminServer, metadataServer] = this.#servers;
+    return {
+      type: "listening",
+      listening: {
+        admin: addressOf(adminServer),
+        metadata: metadataServer ? addressOf(metadataServer) : null,
+      },
+    };
+  }
+
+  forgetSegment(name: string): void {
+    this.#metadata.forgetSegment(name);
+  }
+
+  async stop(): Promise<void> {
+    this.#reporter.stop();
+    const drained = Promise.all(this.#servers.map((server) => server.shutdown()));
+    const expired = new Promise((resolve) => setTimeout(resolve, DRAIN_TIMEOUT_MS));
+    await Promise.race([drained, expired]);
+  }
+
+  #adminApp() {
+    const { admin, clusterId, effectiveConfig, startedAtMs } = this.#config;
+    return adminApp({
+      backend: this.#backend,
+      insecure: admin.insecure,
+      config: { version: VERSION, flags: effectiveConfig },
+      processInfo: () => ({
+        version: VERSION,
+        clusterId,
+        rssBytes: Deno.memoryUsage().rss,
+        uptimeSeconds: (Date.now() - startedAtMs) / 1000,
+      }),
+      summary: (current, status) => this.#reporter.summary(current, status),
+      onFault: (error) => this.#logger.error(`Admin request failed: ${error.stack ?? error}`),
+    });
+  }
+}
+
+function writeToStderr(line: string): void {
+  const bytes = new TextEncoder().encode(line);
+  for (let sent = 0; sent < bytes.length;) sent += Deno.stderr.writeSync(bytes.subarray(sent));
+}
+
+const scope = globalThis as unknown as {
+  onmessage: (event: MessageEvent<ControlMessage>) => void;
+  postMessage(message: WorkerMessage): void;
+};
+let side: HttpSide | null = null;
+
+scope.onmessage = async ({ data: message, ports }) => {
+  switch (message.type) {
+    case "start":
+      scope.postMessage(start(message.config, ports[0]));
+      break;
+    case "forget_segment":
+      side?.forgetSegment(message.name);
+      break;
+    case "stop":
+      await side?.stop();
+      scope.postMessage({ type: "stopped" });
+  }
+};
+
+function start(config: HttpWorkerConfig, port: MessagePort): WorkerMessage {
+  try {
+    side = new HttpSide(config, port);
+    return side.start();
+  } catch (error) {
+    if (error instanceof ListenError) return { type: "listen_failed", failure: error.failure };
+    return { type: "failed", message: error instanceof Error ? error.message : String(error) };
+  }
+}

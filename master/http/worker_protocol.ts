@@ -1,0 +1,73 @@
+/** Messages between the thread that owns the core and the Worker that serves HTTP. */
+import type { AdminMethod } from "./backend.ts";
+import type { Json } from "./json_text.ts";
+
+/** A place to listen; port 0 = the system chooses. */
+export interface HttpAddress {
+  host: string;
+  port: number;
+}
+
+/** What the Worker needs to know. Structured-cloneable. */
+export interface HttpWorkerConfig {
+  admin: HttpAddress & { insecure: boolean };
+  /** `null` = no metadata server. */
+  metadata: HttpAddress | null;
+  log: {
+    format: "text" | "kep" | "json";
+    minLevel: number;
+    prefix: boolean;
+    /** `null` = no summary lines. */
+    summaryIntervalMs: number | null;
+  };
+  clusterId: string;
+  /** Unix time at which the process started. */
+  startedAtMs: number;
+  /** What `/v1/config` shows. */
+  effectiveConfig: Json;
+  /** How long the core's thread may take to answer before a request gets 503. */
+  coreTimeoutMs: number;
+  /** An eventfd or other descriptor that ends the core thread's wait, or `null` when it needs none. */
+  wakeFd: number | null;
+}
+
+/** Where the servers listen. */
+export interface HttpListening {
+  admin: HttpAddress;
+  metadata: HttpAddress | null;
+}
+
+/** Why a server could not listen. */
+export interface ListenFailure {
+  server: "admin" | "metadata";
+  host: string;
+  port: number;
+  /** Whether the address is taken, as opposed to not being one of this machine. */
+  inUse: boolean;
+  message: string;
+}
+
+/** From the core's thread, on the Worker's own channel. */
+export type ControlMessage =
+  | { type: "start"; config: HttpWorkerConfig }
+  | { type: "forget_segment"; name: string }
+  | { type: "stop" };
+
+/** From the Worker, on its own channel. */
+export type WorkerMessage =
+  | { type: "listening"; listening: HttpListening }
+  | { type: "listen_failed"; failure: ListenFailure }
+  | { type: "failed"; message: string }
+  | { type: "stopped" };
+
+/** From the Worker, on the port that comes with `start`. */
+export interface CoreRequest {
+  id: number;
+  method: AdminMethod;
+  args: unknown[];
+}
+
+/** The answer to the request of the same id, on the same port. */
+export type CoreReply =
+  | { id: number; value: unknown }
+  | { id: number; code: number; message: string };
