@@ -13,7 +13,7 @@ export interface Request {
 
 /**
  * Reads a JSONL request trace (`{"timestamp", "input_length", "output_length", "hash_ids"}` a line,
- * the format of the public Mooncake traces). `Error` with the line number for a line without ids.
+ * the format of the public Mooncake traces). `RangeError` with the line number for a line without ids.
  */
 export function parseTrace(text: string): Request[] {
   const requests: Request[] = [];
@@ -21,7 +21,7 @@ export function parseTrace(text: string): Request[] {
     if (line.trim() === "") return;
     const blocks = readBlocks(line);
     if (blocks === null) {
-      throw new Error(
+      throw new RangeError(
         `Cannot read line ${i + 1} of the trace: it has no "hash_ids" list of integers`,
       );
     }

@@ -47,6 +47,7 @@ export interface Meter {
 /** A function of the master: its id, how it is served, who counts it. */
 export interface ServedFunction {
   functionId: number;
+  name: string;
   handler: Handler;
   meter: Meter | null;
 }

@@ -27,7 +27,7 @@ export interface DispatcherOptions {
   /** Requests that may wait at the same time; the next one is refused at once. */
   maxWaiting?: number;
   /** Told about a handler that threw something else than a `ProtocolError`. */
-  onFault: (functionId: number, error: unknown) => void;
+  onFault: (name: string, error: unknown) => void;
 }
 
 const messageCodec = new Codec<string>(text);
@@ -126,7 +126,7 @@ export class Dispatcher {
     }
   }
 
-  #run({ functionId, handler, meter }: ServedFunction): Outcome {
+  #run({ name, handler, meter }: ServedFunction): Outcome {
     const call = this.#call;
     try {
       const outcome = handler(call);
@@ -139,7 +139,7 @@ export class Dispatcher {
       if (error instanceof ProtocolError) {
         this.#fail(TransportErrorCode.INVALID_RPC_ARGUMENTS, "invalid rpc arg");
       } else {
-        this.#onFault(functionId, error);
+        this.#onFault(name, error);
         this.#fail(TransportErrorCode.RPC_THROW_EXCEPTION, "internal error of the master");
       }
       return Outcome.DONE;

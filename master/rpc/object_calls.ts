@@ -10,24 +10,24 @@ import type { Reader } from "../../proto/struct_pack/reader.ts";
 import { type SizeWidth, widthFor, type Writer } from "../../proto/struct_pack/writer.ts";
 import type { ReplicateConfig } from "../../proto/types.ts";
 import type { MasterCore } from "../core/core.ts";
-import { type Call, type Handler, Outcome } from "./call.ts";
+import { type Call, Outcome } from "./call.ts";
 import { ConfigReader } from "./config_reader.ts";
 import { KeyList } from "./key_list.ts";
+import { type HandlerEntry, handWritten } from "./plain_call.ts";
 import { ReplicaEncoder } from "./replica_encoder.ts";
 
 /** Answers about one key; negative = an `ErrorCode`. */
 type KeyOperation = (tenant: number, bytes: Uint8Array, start: number, end: number) => number;
 
-/** A call and the handler that serves it. */
-export type HandlerEntry = readonly [Rpc<never, never>, Handler];
-
-const entry = <Q, R>(rpc: Rpc<Q, R>, handler: Handler): HandlerEntry => [
-  rpc as unknown as Rpc<never, never>,
-  handler,
-];
+export interface ObjectCallOptions {
+  maxKeyBytes: number;
+  /** Told the size in bytes of each object that gets its space. */
+  onSize: (bytes: number) => void;
+}
 
 export class ObjectCalls {
   readonly #core: MasterCore;
+  readonly #onSize: (bytes: number) => void;
   readonly #maxKeyBytes: number;
   readonly #keys = new KeyList();
   readonly #checksums: (bigint | null)[] = [];
@@ -35,9 +35,10 @@ export class ObjectCalls {
   readonly #configs = new ConfigReader();
   readonly #encoder: ReplicaEncoder;
 
-  constructor(core: MasterCore, writer: Writer, options: { maxKeyBytes: number }) {
+  constructor(core: MasterCore, writer: Writer, options: ObjectCallOptions) {
     this.#core = core;
     this.#maxKeyBytes = options.maxKeyBytes;
+    this.#onSize = options.onSize;
     this.#encoder = new ReplicaEncoder(core.segments, writer);
   }
 
@@ -45,24 +46,27 @@ export class ObjectCalls {
   entries(): HandlerEntry[] {
     const m = messages;
     return [
-      entry(m.ExistKey, (call) => this.#existKey(call)),
-      entry(m.BatchExistKey, (call) => this.#batchExistKey(call)),
-      entry(m.GetReplicaList, (call) => this.#getReplicaList(call)),
-      entry(m.BatchGetReplicaList, (call) => this.#batchGetReplicaList(call)),
-      entry(m.PutStart, (call) => this.#start(call, m.PutStart, false)),
-      entry(m.UpsertStart, (call) => this.#start(call, m.UpsertStart, true)),
-      entry(m.BatchPutStart, (call) => this.#batchStart(call, m.BatchPutStart, false)),
-      entry(m.BatchUpsertStart, (call) => this.#batchStart(call, m.BatchUpsertStart, true)),
-      entry(m.PutEnd, (call) => this.#end(call, m.PutEnd, false)),
-      entry(m.UpsertEnd, (call) => this.#end(call, m.UpsertEnd, true)),
-      entry(m.BatchPutEnd, (call) => this.#batchEnd(call, m.BatchPutEnd, false)),
-      entry(m.BatchUpsertEnd, (call) => this.#batchEnd(call, m.BatchUpsertEnd, true)),
-      entry(m.PutRevoke, (call) => this.#revoke(call, m.PutRevoke, false)),
-      entry(m.UpsertRevoke, (call) => this.#revoke(call, m.UpsertRevoke, true)),
-      entry(m.BatchPutRevoke, (call) => this.#batchRevoke(call, m.BatchPutRevoke, false)),
-      entry(m.BatchUpsertRevoke, (call) => this.#batchRevoke(call, m.BatchUpsertRevoke, true)),
-      entry(m.Remove, (call) => this.#remove(call)),
-      entry(m.BatchRemove, (call) => this.#batchRemove(call)),
+      handWritten(m.ExistKey, (call) => this.#existKey(call)),
+      handWritten(m.BatchExistKey, (call) => this.#batchExistKey(call)),
+      handWritten(m.GetReplicaList, (call) => this.#getReplicaList(call)),
+      handWritten(m.BatchGetReplicaList, (call) => this.#batchGetReplicaList(call)),
+      handWritten(m.PutStart, (call) => this.#start(call, m.PutStart, false)),
+      handWritten(m.UpsertStart, (call) => this.#start(call, m.UpsertStart, true)),
+      handWritten(m.BatchPutStart, (call) => this.#batchStart(call, m.BatchPutStart, false)),
+      handWritten(m.BatchUpsertStart, (call) => this.#batchStart(call, m.BatchUpsertStart, true)),
+      handWritten(m.PutEnd, (call) => this.#end(call, m.PutEnd, false)),
+      handWritten(m.UpsertEnd, (call) => this.#end(call, m.UpsertEnd, true)),
+      handWritten(m.BatchPutEnd, (call) => this.#batchEnd(call, m.BatchPutEnd, false)),
+      handWritten(m.BatchUpsertEnd, (call) => this.#batchEnd(call, m.BatchUpsertEnd, true)),
+      handWritten(m.PutRevoke, (call) => this.#revoke(call, m.PutRevoke, false)),
+      handWritten(m.UpsertRevoke, (call) => this.#revoke(call, m.UpsertRevoke, true)),
+      handWritten(m.BatchPutRevoke, (call) => this.#batchRevoke(call, m.BatchPutRevoke, false)),
+      handWritten(
+        m.BatchUpsertRevoke,
+        (call) => this.#batchRevoke(call, m.BatchUpsertRevoke, true),
+      ),
+      handWritten(m.Remove, (call) => this.#remove(call)),
+      handWritten(m.BatchRemove, (call) => this.#batchRemove(call)),
     ];
   }
 
@@ -223,31 +227,13 @@ export class ObjectCalls {
     const groups = config.groupIds;
     if (groups !== null && groups.length !== keyCount) return ErrorCode.INVALID_PARAMS;
     const group = groups === null ? null : groups[index];
-    return upsert
-      ? core.upsertStart(
-        client,
-        tenant,
-        bytes,
-        start,
-        end,
-        size,
-        config,
-        group,
-        call.nowMs,
-        this.#encoder,
-      )
-      : core.putStart(
-        client,
-        tenant,
-        bytes,
-        start,
-        end,
-        size,
-        config,
-        group,
-        call.nowMs,
-        this.#encoder,
-      );
+    const sink = this.#encoder;
+    const { nowMs } = call;
+    const code = upsert
+      ? core.upsertStart(client, tenant, bytes, start, end, size, config, group, nowMs, sink)
+      : core.putStart(client, tenant, bytes, start, end, size, config, group, nowMs, sink);
+    if (code === ErrorCode.OK) this.#onSize(size);
+    return code;
   }
 
   #end<Q, R>(call: Call, rpc: Rpc<Q, R>, upsert: boolean): Outcome {

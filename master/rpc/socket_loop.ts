@@ -66,6 +66,11 @@ export class SocketLoop {
     this.#stopped.resolve();
   }
 
+  /** Gives the port back without having served. */
+  close(): void {
+    this.#listener.close();
+  }
+
   async run(): Promise<void> {
     const accepting = this.#accept();
     const timer = setInterval(() => this.#tick(), TICK_EVERY_MS);

@@ -1,0 +1,77 @@
+/** `deno run -A master/main.ts`: runs a master until SIGTERM or SIGINT. */
+import { readFileSync } from "node:fs";
+import { FlagError } from "./flag_layers.ts";
+import { parseMasterFlags } from "./flag_parser.ts";
+import { type MasterConfig, resolveRpcHost } from "./config.ts";
+import { Logger } from "./logger.ts";
+import { Master, StartError } from "./master.ts";
+
+/** Exit codes: 0 stopped by a signal, 2 bad flags, 3 a port cannot be had. */
+export async function main(args: string[]): Promise<number> {
+  const parsed = await parseMasterFlags(
+    args,
+    Deno.env.toObject(),
+    (path) => readFileSync(path, "utf8"),
+  );
+  if ("help" in parsed || "version" in parsed) {
+    await write(Deno.stdout, "help" in parsed ? parsed.help : parsed.version);
+    return 0;
+  }
+  if ("error" in parsed) return fail(parsed.error, parsed.exitCode);
+  try {
+    await serve(parsed.config);
+    return 0;
+  } catch (error) {
+    if (error instanceof FlagError) return fail(error.message, 2);
+    if (error instanceof StartError) return fail(error.message, 3);
+    throw error;
+  }
+}
+
+async function serve(config: MasterConfig): Promise<void> {
+  const { format, minLevel, prefix } = config.log;
+  const logger = new Logger({
+    ...{ source: "master", json: format === "json", minLevel, prefix, pid: Deno.pid },
+    now: () => performance.timeOrigin + performance.now(),
+    write: (text) => void Deno.stderr.writeSync(new TextEncoder().encode(text)),
+  });
+  const interfaces = config.rpc.interface === "" ? [] : Deno.networkInterfaces();
+  const master = await Master.start(config, resolveRpcHost(config, interfaces), logger);
+  for (const note of config.notes) logger.info(note);
+  if (master.withoutShim !== null) {
+    logger.info(`RPC is served on Deno's sockets, without the C shim: ${master.withoutShim}`);
+  }
+  const { rpc, admin, metadata } = master.addresses;
+  const parts = [
+    `RPC ${join(config.rpc.advertise || rpc.host, rpc.port)}`,
+    `admin and metrics http://${join(admin.host, admin.port)}`,
+    metadata
+      ? `metadata http://${join(metadata.host, metadata.port)}/metadata`
+      : "no metadata server",
+  ];
+  logger.info(`snowskin master ready: ${parts.join(", ")}`);
+  const stop = () => {
+    logger.info("stopping");
+    master.stop();
+  };
+  const signals = ["SIGTERM", "SIGINT"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, stop);
+  await master.run();
+  for (const signal of signals) Deno.removeSignalListener(signal, stop);
+}
+
+function join(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function fail(line: string, code: number): number {
+  console.error(`snowskin master: ${line}`);
+  return code;
+}
+
+async function write(stream: { write(bytes: Uint8Array): Promise<number> }, text: string) {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length;) at += await stream.write(bytes.subarray(at));
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
