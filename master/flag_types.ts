@@ -80,9 +80,8 @@ export const FLAG_SOURCES = [
 ] as const;
 export type FlagSource = (typeof FLAG_SOURCES)[number];
 
-const HOUR_MS = 3_600_000;
-/** The longest duration a flag takes. */
-export const YEAR_MS = 365 * 24 * HOUR_MS;
+/** Milliseconds. */
+export const HOUR_MS = 3_600_000;
 
 /** Builders for the flags of one group, each `(name, default, ..., help)`. */
 export function group(name: FlagGroup) {
@@ -106,11 +105,16 @@ export function group(name: FlagGroup) {
       min: 0,
       max: 1,
     }),
-    duration: <N extends string>(flag: N, value: number, help: string): DurationFlag<N> => ({
+    duration: <N extends string>(
+      flag: N,
+      value: number,
+      maxHours: number,
+      help: string,
+    ): DurationFlag<N> => ({
       ...base(flag, help),
       type: "duration",
       default: value,
-      max: YEAR_MS,
+      max: maxHours * HOUR_MS,
     }),
     choice: <N extends string, V extends string>(
       flag: N,

@@ -1,5 +1,5 @@
 /** Text of a flag to its value, and the sentences about what a flag allows. */
-import type { Flag, FlagValue } from "./flag_types.ts";
+import { type Flag, type FlagValue, HOUR_MS } from "./flag_types.ts";
 
 /** A value, or why the text is not one: the part of an error line after `--name=text: `. */
 export type FlagValueResult = { value: FlagValue } | { error: string };
@@ -47,7 +47,7 @@ export function allowedText(flag: Flag): string {
     case "double":
       return `allowed: ${flag.min} to ${flag.max}`;
     case "duration":
-      return `allowed: 0 to ${flag.max / 3_600_000}h, as milliseconds or with ms, s, m or h`;
+      return `allowed: 0 to ${flag.max / HOUR_MS}h, as milliseconds or with ms, s, m or h`;
     case "enum":
       return `allowed: ${flag.allowed.join(", ")}`;
     case "string":

@@ -5,7 +5,7 @@
  * unchanged; the flags marked `*` in the help have no counterpart there. A flag whose feature
  * this version does not have is listed with `unavailable` and accepted at its default only.
  */
-import { absent, type Flag, FlagGroup, type FlagValue, group, YEAR_MS } from "./flag_types.ts";
+import { absent, type Flag, FlagGroup, type FlagValue, group } from "./flag_types.ts";
 
 const U32_MAX = 2 ** 32 - 1;
 const I32_MAX = 2 ** 31 - 1;
@@ -29,7 +29,8 @@ const files = group(FlagGroup.CONFIGURATION);
 
 const PORT = [0, 65_535] as const;
 const COUNT = [0, U32_MAX] as const;
-const SECONDS = [0, YEAR_MS / 1000] as const;
+/** Seconds of a year. */
+const SECONDS = [0, 365 * 24 * 3600] as const;
 
 const HA = "high availability";
 const SNAPSHOT = "metadata snapshots";
@@ -118,9 +119,19 @@ export const FLAGS = [
   ),
 
   clients.int("client_ttl", 10, [1, 86_400], "Seconds without a ping until a client expires."),
-  clients.duration("default_kv_lease_ttl", 10_000, "Lease a reader gets on an object."),
-  clients.duration("default_kv_soft_pin_ttl", 1_800_000, "Soft pin when the writer names no time."),
-  clients.duration("max_kv_soft_pin_ttl", 86_400_000, "Longest soft pin a writer may ask for."),
+  clients.duration("default_kv_lease_ttl", 10_000, 500, "Lease a reader gets on an object."),
+  clients.duration(
+    "default_kv_soft_pin_ttl",
+    1_800_000,
+    1000,
+    "Soft pin when the writer names no time.",
+  ),
+  clients.duration(
+    "max_kv_soft_pin_ttl",
+    86_400_000,
+    1000,
+    "Longest soft pin a writer may ask for.",
+  ),
   clients.int(
     "put_start_discard_timeout_sec",
     30,
@@ -176,7 +187,7 @@ export const FLAGS = [
   disk.int(
     "promotion_admission_threshold",
     2,
-    [1, U32_MAX],
+    [1, 255],
     "Reads of a key until it is promoted.",
   ),
   disk.int("promotion_max_per_heartbeat", 1, [1, U32_MAX], "Promotions handed out per heartbeat."),
