@@ -13,6 +13,8 @@ export interface AdminCallsOptions {
   clock: () => number;
   /** What the RPC server knows of itself; the lag is reset by asking. */
   serverStats: () => ServerStats;
+  /** Ends the master. */
+  onShutDown: (reason: string) => void;
 }
 
 const nothing = { begin() {}, memory() {}, disk() {}, localDisk() {} };
@@ -99,6 +101,10 @@ export class AdminCalls implements AdminCore {
   removeAll(force: boolean): number {
     const { core, clock } = this.#options;
     return core.removeAll(-1, force, clock());
+  }
+
+  shutDown(reason: string): void {
+    this.#options.onShutDown(reason);
   }
 }
 

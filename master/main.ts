@@ -50,14 +50,7 @@ async function serve(config: MasterConfig): Promise<void> {
       : "no metadata server",
   ];
   logger.info(`snowskin master ready: ${parts.join(", ")}`);
-  const stop = () => {
-    logger.info("stopping");
-    master.stop();
-  };
-  const signals = ["SIGTERM", "SIGINT"] as const;
-  for (const signal of signals) Deno.addSignalListener(signal, stop);
   await master.run();
-  for (const signal of signals) Deno.removeSignalListener(signal, stop);
 }
 
 function join(host: string, port: number): string {

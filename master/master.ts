@@ -104,7 +104,13 @@ export class Master {
       writeWaits: dispatcher.waits,
       loopLagSeconds: loop.takeWorstBatchMs() / 1000,
     });
-    const admin = new AdminCalls({ core, metrics, clock, serverStats });
+    const admin = new AdminCalls({
+      ...{ core, metrics, clock, serverStats },
+      onShutDown(reason) {
+        logger.info(`stopping: ${reason}`);
+        loop.stop();
+      },
+    });
     const http = new HttpWorker({
       core: admin,
       onFault: (error) => onFault("An admin call", error),
@@ -195,5 +201,6 @@ async function startHttp(http: HttpWorker, config: MasterConfig, wakeFd: number 
     effectiveConfig: effectiveConfig(config),
     coreTimeoutMs: CORE_TIMEOUT_MS,
     wakeFd,
+    signals: ["SIGTERM", "SIGINT"],
   });
 }

@@ -70,6 +70,9 @@ export interface AdminCore {
 
   /** Removes every object, leased ones only with `force`. Returns how many. */
   removeAll(force: boolean): number;
+
+  /** Asks the master to end, because of `reason`. */
+  shutDown(reason: string): void;
 }
 
 /** {@linkcode AdminCore} as seen from the Worker. */
@@ -91,6 +94,7 @@ export const ADMIN_METHODS = [
   "segmentStatus",
   "metricsSnapshot",
   "removeAll",
+  "shutDown",
 ] as const satisfies readonly (keyof AdminCore)[];
 
 export type AdminMethod = (typeof ADMIN_METHODS)[number];

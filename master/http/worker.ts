@@ -67,6 +67,9 @@ class HttpSide {
       throw error;
     }
     void this.#reporter.start(log.summaryIntervalMs);
+    for (const signal of this.#config.signals) {
+      Deno.addSignalListener(signal, () => void this.#backend.shutDown(signal).catch(onFault));
+    }
     const [adminServer, metadataServer] = this.#servers;
     return {
       type: "listening",

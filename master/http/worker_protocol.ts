@@ -29,6 +29,11 @@ export interface HttpWorkerConfig {
   coreTimeoutMs: number;
   /** An eventfd or other descriptor that ends the core thread's wait, or `null` when it needs none. */
   wakeFd: number | null;
+  /**
+   * Signals that end the master. The Worker listens for them because the core's thread, which waits
+   * in C, would see them late.
+   */
+  signals: Deno.Signal[];
 }
 
 /** Where the servers listen. */

@@ -16,6 +16,7 @@ const config: HttpWorkerConfig = {
   effectiveConfig: {},
   coreTimeoutMs: 5000,
   wakeFd: null,
+  signals: [],
 };
 
 const linux = Deno.build.os === "linux";

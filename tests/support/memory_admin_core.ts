@@ -106,6 +106,8 @@ export class MemoryAdminCore implements AdminCore {
   }
 
   /** Without `force` the leased ones stay. */
+  shutDown(): void {}
+
   removeAll(force: boolean): number {
     const kept = force ? new Set() : new Set(this.leased.map(toHex));
     let removed = 0;
