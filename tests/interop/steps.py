@@ -427,7 +427,7 @@ def restart_steps(r, a, b):
     print(json.dumps({"pause": "restart"}), flush=True)
     sys.stdin.readline()
     r.step("after restart: put works again", lambda: until(lambda: a.put("again/1", b"back"), 0, 60))
-    r.step("after restart: get", lambda: b.get("again/1"))
+    r.step("after restart: get", lambda: until(lambda: b.get("again/1"), b"back"))
     r.step("after restart: the other client too", lambda: until(lambda: b.put("again/2", b"b"), 0, 60))
     r.step("after restart: an old key", lambda: a.is_exist("core/1"))
     r.step("after restart: an old value", lambda: a.get("core/1"))
