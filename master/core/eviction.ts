@@ -51,7 +51,8 @@ export function evictSlice(state: CoreState, nowMs: number): boolean {
     state.wantedBytes = Math.max(state.wantedBytes, wanted);
   }
   let evicted = 0;
-  while (state.wantedBytes > 0 && evicted < MAX_PER_TICK) {
+  let kept = 0;
+  while (state.wantedBytes > 0 && evicted + kept < MAX_PER_TICK) {
     const victim = nextVictim(state, nowMs);
     if (victim === 0) {
       state.wantedBytes = 0;
@@ -59,11 +60,13 @@ export function evictSlice(state: CoreState, nowMs: number): boolean {
     }
     const before = counters.get(Counter.EVICTED_BYTES) + state.offloadingBytes;
     evict(state, victim, nowMs);
-    state.wantedBytes -= counters.get(Counter.EVICTED_BYTES) + state.offloadingBytes - before;
-    evicted++;
+    const freed = counters.get(Counter.EVICTED_BYTES) + state.offloadingBytes - before;
+    state.wantedBytes -= freed;
+    if (freed > 0) evicted++;
+    else kept++;
   }
   if (evicted > 0 && state.wantedBytes <= 0) counters.add(Counter.EVICTIONS_SUCCESSFUL, 1);
-  return state.wantedBytes > 0;
+  return state.wantedBytes > 0 && evicted > 0;
 }
 
 /** The object that was used least recently of those that may be evicted now, or 0. */

@@ -160,7 +160,10 @@ export function putEnd(
   if (write === 0) return isRepeatedEnd(state, slot, replicaType);
   if (isEarlierEnd(state, slot, write, nowMs)) return ErrorCode.OK;
   dropLost(state, slot);
-  if (objects.link(slot, ObjectLink.WRITE) === 0) return ErrorCode.REPLICA_IS_GONE;
+  if (objects.link(slot, ObjectLink.WRITE) === 0) {
+    relist(state, slot, nowMs);
+    return ErrorCode.REPLICA_IS_GONE;
+  }
   const commits = !writes.isCommitted(write) && willCommit(state, slot, replicaType);
   if (commits) removeOldVersion(state, slot, nowMs);
   const softPin = commits ? softPinAfter(state, slot, nowMs) : 0;

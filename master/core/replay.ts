@@ -39,8 +39,9 @@ import type { Task } from "./tasks.ts";
 import type { TransferKind } from "./transfers.ts";
 
 /**
- * Applies the facts in `bytes[start, end)`, whole ones, in order. A fact that has been applied before
- * changes nothing. Throws a `ProtocolError` on bytes that are no facts.
+ * Applies the facts in `bytes[start, end)`, whole ones, in the order in which they were told. The
+ * same fact twice in a row is the same as once. Throws a `ProtocolError` on bytes that are no facts
+ * or do not fit what came before.
  */
 export function replay(state: CoreState, bytes: Uint8Array, start: number, end: number): void {
   const reader = new FactReader(bytes, start, end, state.config.epochOffsetMs);
