@@ -15,18 +15,23 @@ export const TransferCode = {
   OK: 0,
   INVALID_ARGUMENT: -1,
   TOO_MANY_REQUESTS: -2,
+  /** The peer refused the range: it does not lie inside one published region. */
   ADDRESS_NOT_REGISTERED: -3,
+  /** The peer's host name could not be resolved. */
   DNS: -101,
+  /** The connection ended before the operation did, or the peer was closed. */
   SOCKET: -102,
   MALFORMED_JSON: -103,
   REJECT_HANDSHAKE: -104,
   METADATA: -200,
+  /** No connection to the peer could be made. */
   ENDPOINT: -201,
   MEMORY: -302,
   NOT_IMPLEMENTED: -303,
   /** Ours: the deadline passed before the operation completed. */
   TIMEOUT: -1720,
 } as const;
+export type TransferCode = (typeof TransferCode)[keyof typeof TransferCode];
 
 /** Memory owned by the engine. `bytes` is detached (length 0) once the region is disposed. */
 export interface Region extends Disposable {
@@ -36,6 +41,12 @@ export interface Region extends Disposable {
   readonly bytes: Uint8Array;
   /** Address at which peers reach the first byte, or `null` while it is not published. */
   readonly remoteBase: bigint | null;
+
+  /**
+   * Has the system provide every page now, so that the first transfers take no page faults. Where
+   * memory cannot be provided ahead, resolves at once. Rejects when there is not enough memory.
+   */
+  populate(): Promise<void>;
 }
 
 /** Identifies an open peer of one engine; reused ids carry a new generation. */
@@ -74,11 +85,26 @@ export interface ListenOptions {
   port?: number;
 }
 
+/** What an engine has served to others since it was made. */
+export interface TransferStats {
+  servedReads: number;
+  servedWrites: number;
+  servedReadBytes: number;
+  servedWriteBytes: number;
+  /** Requests refused for their address, size or opcode. */
+  refused: number;
+  /** Connections of peers now. */
+  connections: number;
+}
+
 export interface TransferEngine extends AsyncDisposable {
   /** Which implementation this is, for logs and results. */
   readonly name: "tcp-native" | "tcp-typescript";
 
-  /** Allocates zeroed memory; `publish` makes it readable and writable by peers. */
+  /**
+   * Allocates zeroed memory; `publish` makes it readable and writable by peers. `RangeError` for a
+   * length that is not a positive integer, `Error` when the system has not enough memory.
+   */
   allocate(length: number, options?: { publish?: boolean }): Region;
 
   /** Serves published regions to peers. Rejects with the system's error when the port is in use. */
@@ -97,4 +123,9 @@ export interface TransferEngine extends AsyncDisposable {
    * complete in any order, on any number of connections.
    */
   transfer(ops: readonly TransferOperation[], options?: TransferOptions): Promise<Int32Array>;
+
+  /** {@linkcode transfer} of one operation, cheaper: resolves with its code. */
+  transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode>;
+
+  stats(): TransferStats;
 }

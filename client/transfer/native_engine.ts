@@ -1,0 +1,344 @@
+import type { Completions } from "../../ffi/completions.ts";
+import { Errno } from "../../ffi/errno.ts";
+import type { Library } from "../../ffi/library.ts";
+import { NativeEngine, type NativeEngineOptions } from "../../ffi/native_engine.ts";
+import { BORROWED, OperationBatch } from "../../ffi/operation_batch.ts";
+import {
+  checkBorrowed,
+  checkLength,
+  checkListenPort,
+  checkOperation,
+  checkPeerAddress,
+  timeoutOf,
+} from "./checks.ts";
+import {
+  type ListenOptions,
+  type PeerAddress,
+  type PeerId,
+  type Region,
+  TransferCode,
+  type TransferEngine,
+  type TransferOperation,
+  type TransferOptions,
+  type TransferStats,
+} from "./engine.ts";
+import { NativePeers } from "./native_peers.ts";
+import { NativeRegion } from "./native_region.ts";
+
+/** Tunables of {@linkcode NativeTransferEngine}. */
+export interface NativeTransferOptions extends NativeEngineOptions {
+  /** Microseconds that a submitted transfer may sleep in the kernel before it is polled for; 50. */
+  inlineWaitUs?: number;
+}
+
+const INLINE_WAIT_US = 50;
+/** Microseconds of moving bytes on the calling thread before the poll takes over. */
+const INLINE_WORK_US = 1000;
+/** Milliseconds spent inline after which one transfer goes through the event loop. */
+const INLINE_BURST_MS = 2;
+/** Operations packed at a time. */
+const BATCH = 1024;
+/** Milliseconds after which operations that found the queue full are tried again. */
+const FULL_RETRY_MS = 10;
+
+const codes = new Map<number, TransferCode>([
+  [0, TransferCode.OK],
+  [Errno.EFAULT, TransferCode.ADDRESS_NOT_REGISTERED],
+  [Errno.ETIMEDOUT, TransferCode.TIMEOUT],
+  [Errno.EHOSTUNREACH, TransferCode.ENDPOINT],
+  [Errno.ENOMEM, TransferCode.MEMORY],
+  [Errno.EINVAL, TransferCode.INVALID_ARGUMENT],
+  [Errno.ERANGE, TransferCode.INVALID_ARGUMENT],
+]);
+
+function codeOf(result: number): TransferCode {
+  return codes.get(-result) ?? TransferCode.SOCKET;
+}
+
+/** A transfer until its last operation has completed; keeps borrowed memory reachable. */
+interface Transfer {
+  /** The operation, or all of them: what they borrow stays alive through this. */
+  ops: TransferOperation | readonly TransferOperation[];
+  /** `null` for a single operation. */
+  results: Int32Array | null;
+  code: TransferCode;
+  left: number;
+  resolve: (result: never) => void;
+}
+
+/** The transfer engine on the C shim. */
+export class NativeTransferEngine implements TransferEngine {
+  readonly name = "tcp-native";
+  readonly #engine: NativeEngine;
+  readonly #peers: NativePeers;
+  readonly #regions = new Map<number, NativeRegion>();
+  readonly #inlineWaitUs: number;
+
+  /** Transfers by the low half of their operations' `user_data`. */
+  readonly #transfers: (Transfer | null)[] = [];
+  readonly #freeSlots: number[] = [];
+  /** Operations accepted by the shim and not yet completed. */
+  #outstanding = 0;
+
+  readonly #staged = new OperationBatch(BATCH);
+  #stagedTimeoutMs = 0;
+  #full = false;
+  #turnIsDue = false;
+  #sinceTurn = 0;
+  #inlineMs = 0;
+  #polling: Promise<void> | null = null;
+  #closed = false;
+
+  constructor(library: Library, options: NativeTransferOptions = {}) {
+    this.#engine = new NativeEngine(library.symbols, options);
+    this.#peers = new NativePeers(this.#engine);
+    this.#inlineWaitUs = options.inlineWaitUs ?? INLINE_WAIT_US;
+  }
+
+  allocate(length: number, options: { publish?: boolean } = {}): Region {
+    checkLength(length);
+    this.#checkOpen();
+    const memory = this.#engine.register(length, options.publish ?? false);
+    const region = new NativeRegion(this.#engine, memory, () => {
+      this.#submitStaged();
+      this.#regions.delete(memory.id);
+    });
+    this.#regions.set(memory.id, region);
+    return region;
+  }
+
+  // deno-lint-ignore require-await -- the interface allows an engine to bind asynchronously
+  async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
+    const host = options.host ?? "0.0.0.0";
+    checkListenPort(options.port ?? 0);
+    this.#checkOpen();
+    return { host, port: this.#engine.listen(host, options.port ?? 0) };
+  }
+
+  openPeer(address: PeerAddress): PeerId {
+    checkPeerAddress(address);
+    this.#checkOpen();
+    return this.#peers.open(address);
+  }
+
+  closePeer(peer: PeerId): void {
+    this.#submitStaged();
+    this.#peers.close(peer);
+    if (this.#outstanding > 0) this.#scheduleTurn();
+  }
+
+  stats(): TransferStats {
+    return this.#engine.stats();
+  }
+
+  // deno-lint-ignore require-await -- a malformed argument rejects rather than throws
+  async transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode> {
+    const timeoutMs = timeoutOf(options);
+    this.#check(op);
+    const native = this.#peers.native(op.peer);
+    if (native === 0) return this.#afterResolving(op, timeoutMs);
+    return new Promise<TransferCode>((resolve) => {
+      const slot = this.#slot(op, null, 1, resolve);
+      this.#stage(op, native, slot, 0, timeoutMs);
+      this.#scheduleTurn();
+    });
+  }
+
+  async transfer(
+    ops: readonly TransferOperation[],
+    options?: TransferOptions,
+  ): Promise<Int32Array> {
+    const timeoutMs = timeoutOf(options);
+    const named: PeerId[] = [];
+    for (const op of ops) {
+      this.#check(op);
+      if (this.#peers.native(op.peer) === 0) named.push(op.peer);
+    }
+    const results = new Int32Array(ops.length);
+    if (ops.length === 0) return results;
+    if (named.length > 0) {
+      await Promise.all(Array.from(new Set(named), (peer) => this.#peers.resolve(peer)));
+    }
+    return new Promise<Int32Array>((resolve) => {
+      const slot = this.#slot([...ops], results, ops.length, resolve);
+      for (let i = 0; i < ops.length; i++) {
+        const native = this.#peers.native(ops[i].peer);
+        if (native === 0 || this.#closed) this.#complete(slot, i, this.#unresolved(ops[i].peer));
+        else this.#stage(ops[i], native, slot, i, timeoutMs);
+      }
+      this.#scheduleTurn();
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#submitStaged();
+    this.#engine.shutdown();
+    await this.#polling;
+    while (this.#outstanding > 0) {
+      const count = this.#engine.wait(0, 0, 0);
+      if (count === 0) break;
+      this.#collect(this.#engine.waited, count);
+    }
+    for (const region of [...this.#regions.values()]) region[Symbol.dispose]();
+    await this.#engine[Symbol.asyncDispose]();
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Error("The transfer engine is closed");
+  }
+
+  #check(op: TransferOperation): void {
+    this.#checkOpen();
+    checkOperation(op);
+    if (!this.#peers.has(op.peer)) throw new RangeError(`Peer ${op.peer} is not open`);
+    if (!(op.local instanceof NativeRegion)) checkBorrowed(op.local as Uint8Array);
+    else if (this.#regions.get(op.local.id) !== op.local) {
+      throw new TypeError("local is a region of another engine");
+    }
+  }
+
+  async #afterResolving(op: TransferOperation, timeoutMs: number): Promise<TransferCode> {
+    const [code] = await this.transfer([op], { timeoutMs });
+    return code as TransferCode;
+  }
+
+  #unresolved(peer: PeerId): TransferCode {
+    return this.#peers.has(peer) && !this.#closed ? TransferCode.DNS : TransferCode.SOCKET;
+  }
+
+  #slot(
+    ops: TransferOperation | readonly TransferOperation[],
+    results: Int32Array | null,
+    left: number,
+    resolve: (result: never) => void,
+  ): number {
+    const slot = this.#freeSlots.pop() ?? this.#transfers.length;
+    this.#transfers[slot] = { ops, results, code: TransferCode.OK, left, resolve };
+    return slot;
+  }
+
+  /** Packs an operation; the first of a turn goes out at once, so that the peer can begin. */
+  #stage(
+    op: TransferOperation,
+    native: number,
+    slot: number,
+    index: number,
+    timeoutMs: number,
+  ): void {
+    const staged = this.#staged;
+    if (staged.count === BATCH || (staged.count > 0 && this.#stagedTimeoutMs !== timeoutMs)) {
+      this.#submitStaged();
+    }
+    if (staged.count === BATCH) {
+      this.#complete(slot, index, TransferCode.TOO_MANY_REQUESTS);
+      return;
+    }
+    this.#stagedTimeoutMs = timeoutMs;
+    const { local } = op;
+    const region = local instanceof NativeRegion ? local.id : BORROWED;
+    staged.push(
+      slot,
+      index,
+      op.opcode,
+      native,
+      op.remoteAddress,
+      op.length,
+      region,
+      op.localOffset,
+    );
+    if (region === BORROWED) staged.borrow(local as Uint8Array, op.localOffset);
+  }
+
+  #submitStaged(): void {
+    const staged = this.#staged;
+    while (staged.count > 0) {
+      const accepted = this.#engine.submit(staged, this.#stagedTimeoutMs);
+      if (accepted > 0) {
+        this.#outstanding += accepted;
+        this.#sinceTurn += accepted;
+        staged.shift(accepted);
+      } else if (accepted < 0) {
+        this.#complete(staged.userLow(0), staged.userHigh(0), codeOf(accepted));
+        staged.shift(1);
+      } else {
+        this.#full = true;
+        return;
+      }
+    }
+    this.#full = false;
+  }
+
+  /** All transfers begun before the next microtask checkpoint share one turn. */
+  #scheduleTurn(): void {
+    if (this.#turnIsDue) return;
+    this.#turnIsDue = true;
+    this.#submitStaged();
+    queueMicrotask(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#turnIsDue = false;
+    this.#submitStaged();
+    const wanted = Math.min(this.#sinceTurn, this.#outstanding);
+    this.#sinceTurn = 0;
+    if (wanted > 0 && this.#inlineMs < INLINE_BURST_MS) this.#waitInline(wanted);
+    if (this.#outstanding > 0 || this.#full) this.#polling ??= this.#poll();
+    else if (this.#polling !== null && !this.#closed) this.#engine.wake();
+  };
+
+  #waitInline(wanted: number): void {
+    const begun = performance.now();
+    const { waited } = this.#engine;
+    let count = this.#engine.wait(
+      Math.min(wanted, waited.capacity),
+      this.#inlineWaitUs,
+      INLINE_WORK_US,
+    );
+    this.#collect(waited, count);
+    while (count === waited.capacity) {
+      count = this.#engine.wait(0, 0, INLINE_WORK_US);
+      this.#collect(waited, count);
+    }
+    this.#inlineMs += performance.now() - begun;
+  }
+
+  async #poll(): Promise<void> {
+    while (this.#outstanding > 0 || this.#full) {
+      const count = await this.#engine.poll(this.#full ? FULL_RETRY_MS : undefined);
+      this.#inlineMs = 0;
+      if (count < 0) break;
+      this.#collect(this.#engine.polled, count);
+      if (this.#full) this.#submitStaged();
+    }
+    this.#polling = null;
+  }
+
+  #collect(completions: Completions, count: number): void {
+    this.#outstanding -= count;
+    for (let i = 0; i < count; i++) {
+      const result = completions.result(i);
+      const code = result === 0 ? TransferCode.OK : codeOf(result);
+      this.#complete(completions.userLow(i), completions.userHigh(i), code);
+    }
+  }
+
+  #complete(slot: number, index: number, code: TransferCode): void {
+    const transfer = this.#transfers[slot]!;
+    const { ops, results } = transfer;
+    if (code === TransferCode.ENDPOINT) {
+      this.#peers.failed(
+        results === null
+          ? (ops as TransferOperation).peer
+          : (ops as readonly TransferOperation[])[index].peer,
+      );
+    }
+    if (results === null) transfer.code = code;
+    else results[index] = code;
+    if (--transfer.left > 0) return;
+    this.#transfers[slot] = null;
+    this.#freeSlots.push(slot);
+    transfer.resolve((results ?? transfer.code) as never);
+  }
+}

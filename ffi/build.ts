@@ -1,0 +1,147 @@
+/**
+ * Compiles the C shim: `deno task build`, or {@linkcode buildLibrary} from code.
+ *
+ * Needs a C compiler and nothing else. The result is named after a hash of the sources and flags, so
+ * an up-to-date build is found by its name alone and an old one is never loaded by mistake.
+ */
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+
+export const COMPILE_FLAGS = [
+  "-std=c11",
+  "-O2",
+  "-g1",
+  "-Wall",
+  "-Wextra",
+  "-Werror",
+  "-fvisibility=hidden",
+  "-fPIC",
+  "-pthread",
+];
+
+/** A library on disk, or one line that says why there is none. */
+export type BuildResult = { path: string } | { reason: string };
+
+/** Where the sources are, or `null` when this code was not loaded from a local disk. */
+export function nativeFolder(): string | null {
+  const url = new URL("../native/", import.meta.url);
+  return url.protocol === "file:" ? decodeURIComponent(url.pathname) : null;
+}
+
+/** All files below `folder` in a fixed order, as paths that begin with it. */
+export function listFiles(folder: string): string[] {
+  const found: string[] = [];
+  for (const entry of Deno.readDirSync(folder)) {
+    if (entry.isDirectory) found.push(...listFiles(`${folder}${entry.name}/`));
+    else if (entry.isFile) found.push(folder + entry.name);
+  }
+  return found.sort();
+}
+
+/** C files of the library. */
+export function librarySources(native: string): string[] {
+  return listFiles(`${native}src/`).filter((path) => path.endsWith(".c"));
+}
+
+/** Path of the library that the present sources make, whether it exists or not. */
+export function libraryPath(native: string): string {
+  const hash = createHash("sha256");
+  hash.update(JSON.stringify([COMPILE_FLAGS, Deno.build.target]));
+  const inputs = [
+    ...listFiles(`${native}include/`),
+    ...listFiles(`${native}src/`),
+    `${native}mc.map`,
+  ];
+  for (const path of inputs) {
+    const bytes = Deno.readFileSync(path);
+    hash.update(`\n${path.slice(native.length)} ${bytes.length}\n`);
+    hash.update(Buffer.from(bytes));
+  }
+  return `${native}build/libsnowskin-${hash.digest("hex").slice(0, 16)}.so`;
+}
+
+/** Whether a file of that name exists. */
+export function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+interface Attempt {
+  /** False when there is no such program. */
+  found: boolean;
+  error: string | null;
+}
+
+function attempt(compiler: string, args: string[]): Attempt {
+  const [program, ...prefix] = compiler.split(/\s+/);
+  try {
+    const { success, stderr } = new Deno.Command(program, {
+      args: [...prefix, ...args],
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).outputSync();
+    if (success) return { found: true, error: null };
+    const lines = new TextDecoder().decode(stderr).split("\n");
+    const telling = lines.find((line) => /error|undefined reference/.test(line)) ?? lines[0];
+    return { found: true, error: `${program} failed: ${telling.trim()}` };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return { found: false, error: null };
+    throw error;
+  }
+}
+
+/** Runs the first C compiler that exists: `$CC`, cc, gcc, clang. `null` on success, or one line. */
+export function compile(args: string[]): string | null {
+  const chosen = Deno.env.get("CC")?.trim();
+  for (const compiler of chosen ? [chosen] : ["cc", "gcc", "clang"]) {
+    const { found, error } = attempt(compiler, args);
+    if (found) return error;
+  }
+  return chosen
+    ? `CC names "${chosen}", which does not exist`
+    : "no C compiler found (cc, gcc, clang)";
+}
+
+/**
+ * Compiles the shim unless an up-to-date build exists. Several processes may do so at once: each
+ * writes a file of its own and renames it into place.
+ */
+export function buildLibrary(): BuildResult {
+  const native = nativeFolder();
+  if (native === null) return { reason: "the code was not loaded from a local disk" };
+  try {
+    const path = libraryPath(native);
+    if (isFile(path)) return { path };
+    Deno.mkdirSync(`${native}build`, { recursive: true });
+    const unfinished = `${path}.${Deno.pid}.${crypto.randomUUID().slice(0, 8)}`;
+    const failure = compile([
+      ...COMPILE_FLAGS,
+      "-shared",
+      `-I${native}include`,
+      `-Wl,--version-script=${native}mc.map`,
+      "-o",
+      unfinished,
+      ...librarySources(native),
+    ]);
+    if (failure !== null) return { reason: failure };
+    Deno.renameSync(unfinished, path);
+    return { path };
+  } catch (error) {
+    const text = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    return { reason: `cannot build it: ${text}` };
+  }
+}
+
+if (import.meta.main) {
+  const result = buildLibrary();
+  if ("reason" in result) {
+    console.error(`Cannot build the C shim: ${result.reason}`);
+    Deno.exit(1);
+  }
+  console.log(result.path);
+}

@@ -1,0 +1,75 @@
+/**
+ * Sizes and byte offsets of the structs in `native/include/mc/`. The names are those that `mc_layout`
+ * reports; `layout_test.ts` compares every one with the loaded library.
+ */
+export const LAYOUT = {
+  "sizeof mc_op": 48,
+  "mc_op.user_data": 0,
+  "mc_op.local_offset": 8,
+  "mc_op.remote": 16,
+  "mc_op.length": 24,
+  "mc_op.region": 32,
+  "mc_op.peer": 36,
+  "mc_op.opcode": 40,
+  "mc_op.reserved": 44,
+  "sizeof mc_completion": 16,
+  "mc_completion.user_data": 0,
+  "mc_completion.result": 8,
+  "mc_completion.detail": 12,
+  "sizeof mc_engine_options": 32,
+  "mc_engine_options.size": 0,
+  "mc_engine_options.max_ops": 4,
+  "mc_engine_options.lanes_per_peer": 8,
+  "mc_engine_options.lane_spill_bytes": 12,
+  "mc_engine_options.connect_timeout_ms": 16,
+  "mc_engine_options.max_connections": 20,
+  "mc_engine_options.server_threads": 24,
+  "mc_engine_options.stall_timeout_ms": 28,
+  "sizeof mc_engine_stats": 80,
+  "mc_engine_stats.served_reads": 0,
+  "mc_engine_stats.served_writes": 8,
+  "mc_engine_stats.served_read_bytes": 16,
+  "mc_engine_stats.served_write_bytes": 24,
+  "mc_engine_stats.refused": 32,
+  "mc_engine_stats.accepted": 40,
+  "mc_engine_stats.rejected": 48,
+  "mc_engine_stats.connections": 56,
+  "mc_engine_stats.connects": 64,
+  "mc_engine_stats.server_threads": 72,
+  "sizeof mc_region_options": 16,
+  "mc_region_options.size": 0,
+  "mc_region_options.flags": 4,
+  "mc_region_options.length": 8,
+  "sizeof mc_region_info": 24,
+  "mc_region_info.address": 0,
+  "mc_region_info.length": 8,
+  "mc_region_info.remote_base": 16,
+  "sizeof mc_peer_options": 80,
+  "mc_peer_options.size": 0,
+  "mc_peer_options.transport": 4,
+  "mc_peer_options.protocol_version": 8,
+  "mc_peer_options.port": 12,
+  "mc_peer_options.host": 16,
+} as const;
+
+/** A name in {@linkcode LAYOUT}. */
+export type LayoutName = keyof typeof LAYOUT;
+
+const ENTRY_BYTES = 64;
+const ENTRY_NAME_BYTES = 56;
+
+/** What a loaded library reports, in the form of {@linkcode LAYOUT}. */
+export function readLayout(
+  symbols: { mc_layout(out: Uint8Array<ArrayBuffer>, max: number): number },
+): Record<string, number> {
+  const count = symbols.mc_layout(new Uint8Array(0), 0);
+  const bytes = new Uint8Array(count * ENTRY_BYTES);
+  symbols.mc_layout(bytes, count);
+  const view = new DataView(bytes.buffer);
+  const layout: Record<string, number> = {};
+  for (let at = 0; at < bytes.length; at += ENTRY_BYTES) {
+    const name = bytes.subarray(at, bytes.indexOf(0, at));
+    layout[new TextDecoder().decode(name)] = view.getUint32(at + ENTRY_NAME_BYTES, true);
+  }
+  return layout;
+}

@@ -1,0 +1,52 @@
+import { buildLibrary } from "./build.ts";
+import { engineSymbols } from "./engine_symbols.ts";
+import { ABI_VERSION, layoutSymbols } from "./layout_symbols.ts";
+import { rpcSymbols } from "./rpc_symbols.ts";
+
+const symbols = { ...layoutSymbols, ...engineSymbols, ...rpcSymbols };
+
+/** The loaded shim. Whoever opened it closes it, after everything that uses it. */
+export interface Library extends Disposable {
+  readonly path: string;
+  readonly symbols: Deno.DynamicLibrary<typeof symbols>["symbols"];
+  close(): void;
+}
+
+function firstLine(error: unknown): string {
+  return error instanceof Error ? error.message.split("\n")[0] : String(error);
+}
+
+function load(path: string): Library | { unavailable: string } {
+  let opened: Deno.DynamicLibrary<typeof symbols>;
+  try {
+    opened = Deno.dlopen(path, symbols);
+  } catch (error) {
+    return { unavailable: `cannot load ${path}: ${firstLine(error)}` };
+  }
+  const version = opened.symbols.mc_abi_version();
+  if (version !== ABI_VERSION) {
+    opened.close();
+    return { unavailable: `${path} has interface version ${version}, needed is ${ABI_VERSION}` };
+  }
+  return {
+    path,
+    symbols: opened.symbols,
+    close: () => opened.close(),
+    [Symbol.dispose]: () => opened.close(),
+  };
+}
+
+/**
+ * Loads the C shim, compiling it first when that is needed and possible. Otherwise says in one line
+ * why there is none. `choice` is `off` (never load it), the path of a library, or empty for the one
+ * that belongs to this code; default is the environment variable `SNOWSKIN_NATIVE`.
+ */
+export function openLibrary(
+  choice: string | undefined = Deno.env.get("SNOWSKIN_NATIVE"),
+): Library | { unavailable: string } {
+  if (choice === "off") return { unavailable: "SNOWSKIN_NATIVE is off" };
+  if (choice) return load(choice);
+  if (Deno.build.os !== "linux") return { unavailable: `it needs Linux, not ${Deno.build.os}` };
+  const built = buildLibrary();
+  return "path" in built ? load(built.path) : { unavailable: built.reason };
+}

@@ -1,0 +1,253 @@
+import type { engineSymbols } from "./engine_symbols.ts";
+import { Completions } from "./completions.ts";
+import { Errno } from "./errno.ts";
+import { LAYOUT, type LayoutName } from "./layout.ts";
+import { checked } from "./native_error.ts";
+import type { OperationBatch } from "./operation_batch.ts";
+
+/** The engine part of the loaded shim. */
+export type EngineLibrary = Deno.DynamicLibrary<typeof engineSymbols>["symbols"];
+
+/** Fields of `struct mc_engine_options`; what is absent gets the default stated in `mc/engine.h`. */
+export interface NativeEngineOptions {
+  /** Operations not yet completed. */
+  maxOps?: number;
+  /** Connections to one peer. */
+  lanesPerPeer?: number;
+  /** Bytes queued on a connection before the next one is used. */
+  laneSpillBytes?: number;
+  connectTimeoutMs?: number;
+  /** Served at once. */
+  maxConnections?: number;
+  /** I/O threads that serve peers, at most. */
+  serverThreads?: number;
+  /** How long a peer may be silent in the middle of a request. */
+  stallTimeoutMs?: number;
+}
+
+/** Counters since the engine was opened; see `struct mc_engine_stats`. */
+export interface NativeEngineStats {
+  servedReads: number;
+  servedWrites: number;
+  servedReadBytes: number;
+  servedWriteBytes: number;
+  refused: number;
+  accepted: number;
+  rejected: number;
+  connections: number;
+  connects: number;
+  serverThreads: number;
+}
+
+/** Memory of the engine. `bytes` lies outside the JavaScript heap. */
+export interface NativeMemory {
+  id: number;
+  bytes: Uint8Array<ArrayBuffer>;
+  /** Address at which peers find it, or `null` when it is not published. */
+  remoteBase: bigint | null;
+}
+
+const PUBLISHED = 1;
+const POLL_FOREVER = 0xffff_ffff;
+const COMPLETIONS = 256;
+const HOST_BYTES = LAYOUT["sizeof mc_peer_options"] - LAYOUT["mc_peer_options.host"];
+
+/** A struct that is filled once, field by field. */
+class Struct<Name extends string> {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly view: DataView;
+
+  constructor(readonly name: Name) {
+    this.bytes = new Uint8Array(LAYOUT[`sizeof ${name}` as LayoutName]);
+    this.view = new DataView(this.bytes.buffer);
+  }
+
+  u32(field: string, value: number): this {
+    this.view.setUint32(this.#at(field), value, true);
+    return this;
+  }
+
+  u64(field: string, value: number): this {
+    this.view.setBigUint64(this.#at(field), BigInt(value), true);
+    return this;
+  }
+
+  read(field: string): bigint {
+    return this.view.getBigUint64(this.#at(field), true);
+  }
+
+  #at(field: string): number {
+    return LAYOUT[`${this.name}.${field}` as LayoutName];
+  }
+}
+
+function encodeHost(host: string): Uint8Array<ArrayBuffer> {
+  const bytes = new TextEncoder().encode(`${host}\0`);
+  if (bytes.length > HOST_BYTES) throw new RangeError(`"${host}" is not a numeric address`);
+  return bytes;
+}
+
+/**
+ * Owns one native transfer engine (`mc/engine.h`). Pointers stay in here; operations and completions
+ * are packed arrays. Methods throw {@linkcode NativeError}.
+ */
+export class NativeEngine implements AsyncDisposable {
+  readonly #library: EngineLibrary;
+  #handle: Deno.PointerObject | null;
+  #polling: Promise<number> | null = null;
+  #populating = new Set<Promise<unknown>>();
+
+  /** What the last {@linkcode wait} returned. */
+  readonly waited = new Completions(COMPLETIONS);
+  /** What the last {@linkcode poll} returned. */
+  readonly polled = new Completions(COMPLETIONS);
+
+  constructor(library: EngineLibrary, options: NativeEngineOptions = {}) {
+    this.#library = library;
+    const struct = new Struct("mc_engine_options")
+      .u32("size", LAYOUT["sizeof mc_engine_options"])
+      .u32("max_ops", options.maxOps ?? 0)
+      .u32("lanes_per_peer", options.lanesPerPeer ?? 0)
+      .u32("lane_spill_bytes", options.laneSpillBytes ?? 0)
+      .u32("connect_timeout_ms", options.connectTimeoutMs ?? 0)
+      .u32("max_connections", options.maxConnections ?? 0)
+      .u32("server_threads", options.serverThreads ?? 0)
+      .u32("stall_timeout_ms", options.stallTimeoutMs ?? 0);
+    const out = new BigUint64Array(1);
+    checked("mc_engine_open", library.mc_engine_open(struct.bytes, out));
+    this.#handle = Deno.UnsafePointer.create(out[0]);
+  }
+
+  /** Serves published memory at a numeric address and returns the port. */
+  listen(host: string, port: number): number {
+    const result = this.#library.mc_engine_listen(this.#handle, encodeHost(host), port);
+    return checked("mc_engine_listen", result);
+  }
+
+  /** Maps zeroed memory. Release it with {@linkcode unregister}. */
+  register(length: number, publish: boolean): NativeMemory {
+    const options = new Struct("mc_region_options")
+      .u32("size", LAYOUT["sizeof mc_region_options"])
+      .u32("flags", publish ? PUBLISHED : 0)
+      .u64("length", length);
+    const info = new Struct("mc_region_info");
+    const result = this.#library.mc_region_register(this.#handle, options.bytes, info.bytes);
+    const id = checked("mc_region_register", result);
+    const address = Deno.UnsafePointer.create(info.read("address"));
+    if (address === null) throw new TypeError("A region has no address");
+    const buffer = Deno.UnsafePointerView.getArrayBuffer(address, length);
+    const base = info.read("remote_base");
+    return { id, bytes: new Uint8Array(buffer), remoteBase: base === 0n ? null : base };
+  }
+
+  /** Has the system provide every page now; takes about 0.4 s per GiB, off this thread. */
+  async populate(id: number): Promise<void> {
+    const call = this.#library.mc_region_populate(this.#handle, id);
+    this.#populating.add(call);
+    try {
+      checked("mc_region_populate", await call);
+    } finally {
+      this.#populating.delete(call);
+    }
+  }
+
+  /** Withdraws memory from peers and detaches `bytes`; it is unmapped when nothing uses it. */
+  unregister(memory: NativeMemory): void {
+    memory.bytes.buffer.transfer();
+    checked("mc_region_unregister", this.#library.mc_region_unregister(this.#handle, memory.id));
+  }
+
+  /** Names a peer by its numeric address and returns its id. */
+  openPeer(host: string, port: number, protocolVersion: number): number {
+    const struct = new Struct("mc_peer_options")
+      .u32("size", LAYOUT["sizeof mc_peer_options"])
+      .u32("protocol_version", protocolVersion)
+      .u32("port", port);
+    struct.bytes.set(encodeHost(host), LAYOUT["mc_peer_options.host"]);
+    return checked("mc_peer_open", this.#library.mc_peer_open(this.#handle, struct.bytes));
+  }
+
+  /** Closes a peer; its operations complete with `-ECANCELED`. */
+  closePeer(id: number): void {
+    checked("mc_peer_close", this.#library.mc_peer_close(this.#handle, id));
+  }
+
+  /** Starts the operations of a batch; returns how many were accepted, or `-errno` of the first. */
+  submit(batch: OperationBatch, timeoutMs: number): number {
+    return this.#library.mc_submit(this.#handle, batch.bytes, batch.count, timeoutMs);
+  }
+
+  /** Starts the only operation of a batch, on borrowed memory that starts at `local`. */
+  submitOne(batch: OperationBatch, local: Uint8Array, timeoutMs: number): number {
+    return this.#library.mc_submit_one(
+      this.#handle,
+      batch.bytes,
+      local as Uint8Array<ArrayBuffer>,
+      timeoutMs,
+    );
+  }
+
+  /**
+   * Moves bytes on this thread until `min` operations have completed, sleeping at most `sleepUs`;
+   * returns how many are in {@linkcode waited}.
+   */
+  wait(min: number, sleepUs: number, workUs: number): number {
+    return this.#library.mc_wait(
+      this.#handle,
+      this.waited.bytes,
+      COMPLETIONS,
+      min,
+      sleepUs,
+      workUs,
+    );
+  }
+
+  /**
+   * Resolves with how many completions are in {@linkcode polled}: 0 after {@linkcode wake} or
+   * `timeoutMs`, negative once the engine is shut down and nothing is left. One at a time.
+   */
+  async poll(timeoutMs = POLL_FOREVER): Promise<number> {
+    const call = this.#library.mc_poll(this.#handle, this.polled.bytes, COMPLETIONS, timeoutMs);
+    this.#polling = call;
+    const count = await call;
+    this.#polling = null;
+    return count === -Errno.ESHUTDOWN ? count : checked("mc_poll", count);
+  }
+
+  /** Ends the poll that is under way. */
+  wake(): void {
+    this.#library.mc_wake(this.#handle);
+  }
+
+  stats(): NativeEngineStats {
+    const struct = new Struct("mc_engine_stats");
+    this.#library.mc_engine_stats(this.#handle, struct.bytes, struct.bytes.length);
+    const field = (name: string) => Number(struct.read(name));
+    return {
+      servedReads: field("served_reads"),
+      servedWrites: field("served_writes"),
+      servedReadBytes: field("served_read_bytes"),
+      servedWriteBytes: field("served_write_bytes"),
+      refused: field("refused"),
+      accepted: field("accepted"),
+      rejected: field("rejected"),
+      connections: field("connections"),
+      connects: field("connects"),
+      serverThreads: field("server_threads"),
+    };
+  }
+
+  /** Fails everything in flight; the completions can still be fetched. */
+  shutdown(): void {
+    if (this.#handle !== null) this.#library.mc_engine_shutdown(this.#handle);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const handle = this.#handle;
+    if (handle === null) return;
+    this.#library.mc_engine_shutdown(handle);
+    await Promise.allSettled([this.#polling, ...this.#populating]);
+    this.#handle = null;
+    checked("mc_engine_destroy", this.#library.mc_engine_destroy(handle));
+  }
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MC_PEER_H
+#define MC_PEER_H
+
+#include <stdint.h>
+
+#include "mc/api.h"
+
+struct mc_engine;
+
+enum mc_transport_kind {
+	MC_TRANSPORT_TCP = 0,
+};
+
+struct mc_peer_options {
+	uint32_t size;             /* sizeof(struct mc_peer_options) */
+	uint32_t transport;        /* enum mc_transport_kind */
+	uint32_t protocol_version; /* TCP framing: 2 with acknowledgements, 1 without */
+	uint32_t port;             /* 1..65535 */
+	char host[64];             /* numeric address, NUL-terminated */
+};
+
+/*
+ * Names a peer. Connections are made when the first operation needs one, and again by
+ * the first operation after one broke. Returns the id (> 0), or -EINVAL, -ENODEV (no
+ * such transport in this engine), -ENOMEM, -ENOSPC.
+ */
+MC_API int mc_peer_open(struct mc_engine *engine, const struct mc_peer_options *options);
+
+/*
+ * Closes the peer's connections; what is in flight completes with -ECANCELED. Never
+ * blocks. Returns 0, or -ESTALE for an id that is not valid.
+ */
+MC_API int mc_peer_close(struct mc_engine *engine, uint32_t id);
+
+#endif

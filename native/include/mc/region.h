@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MC_REGION_H
+#define MC_REGION_H
+
+#include <stdint.h>
+
+#include "mc/api.h"
+
+struct mc_engine;
+
+enum mc_region_flags {
+	MC_REGION_PUBLISHED = 1 << 0, /* peers may read and write it */
+};
+
+struct mc_region_options {
+	uint32_t size;   /* sizeof(struct mc_region_options) */
+	uint32_t flags;  /* enum mc_region_flags */
+	uint64_t length; /* bytes, > 0 */
+};
+
+struct mc_region_info {
+	uint64_t address;     /* of the first byte in this process */
+	uint64_t length;      /* bytes */
+	uint64_t remote_base; /* of the first byte as peers name it, or 0 */
+};
+
+/*
+ * Maps zeroed memory. The remote base of a published region is not its address: it
+ * is drawn per registration and never used again by this engine, so a descriptor that
+ * outlived its region is refused. Returns the id (> 0) and *info, or -EINVAL,
+ * -ENOMEM, -ENOSPC (too many regions, or no remote addresses left).
+ */
+MC_API int mc_region_register(struct mc_engine *engine, const struct mc_region_options *options,
+			      struct mc_region_info *info);
+
+/*
+ * Has the kernel provide every page now, so that the first transfers take no page
+ * faults. Blocks for about 0.4 s per GiB; any thread. Returns 0, -ESTALE, -ENOMEM, or
+ * -ECANCELED when the region or the engine went away meanwhile.
+ */
+MC_API int mc_region_populate(struct mc_engine *engine, uint32_t id);
+
+/*
+ * Withdraws a region: when it returns 0, no peer reads or writes it any more, and
+ * transfers that were under way break off. The memory itself is unmapped as soon as
+ * no local operation uses it. Returns -ESTALE for an id that is not valid.
+ */
+MC_API int mc_region_unregister(struct mc_engine *engine, uint32_t id);
+
+#endif

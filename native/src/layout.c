@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mc/layout.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "common.h"
+#include "mc/engine.h"
+#include "mc/op.h"
+#include "mc/peer.h"
+#include "mc/region.h"
+
+#define SIZE(type) { "sizeof " #type, sizeof(struct type), 0 }
+#define FIELD(type, field) { #type "." #field, offsetof(struct type, field), 0 }
+
+static const struct mc_layout_entry entries[] = {
+	SIZE(mc_op),
+	FIELD(mc_op, user_data),
+	FIELD(mc_op, local_offset),
+	FIELD(mc_op, remote),
+	FIELD(mc_op, length),
+	FIELD(mc_op, region),
+	FIELD(mc_op, peer),
+	FIELD(mc_op, opcode),
+	FIELD(mc_op, reserved),
+	SIZE(mc_completion),
+	FIELD(mc_completion, user_data),
+	FIELD(mc_completion, result),
+	FIELD(mc_completion, detail),
+	SIZE(mc_engine_options),
+	FIELD(mc_engine_options, size),
+	FIELD(mc_engine_options, max_ops),
+	FIELD(mc_engine_options, lanes_per_peer),
+	FIELD(mc_engine_options, lane_spill_bytes),
+	FIELD(mc_engine_options, connect_timeout_ms),
+	FIELD(mc_engine_options, max_connections),
+	FIELD(mc_engine_options, server_threads),
+	FIELD(mc_engine_options, stall_timeout_ms),
+	SIZE(mc_engine_stats),
+	FIELD(mc_engine_stats, served_reads),
+	FIELD(mc_engine_stats, served_writes),
+	FIELD(mc_engine_stats, served_read_bytes),
+	FIELD(mc_engine_stats, served_write_bytes),
+	FIELD(mc_engine_stats, refused),
+	FIELD(mc_engine_stats, accepted),
+	FIELD(mc_engine_stats, rejected),
+	FIELD(mc_engine_stats, connections),
+	FIELD(mc_engine_stats, connects),
+	FIELD(mc_engine_stats, server_threads),
+	SIZE(mc_region_options),
+	FIELD(mc_region_options, size),
+	FIELD(mc_region_options, flags),
+	FIELD(mc_region_options, length),
+	SIZE(mc_region_info),
+	FIELD(mc_region_info, address),
+	FIELD(mc_region_info, length),
+	FIELD(mc_region_info, remote_base),
+	SIZE(mc_peer_options),
+	FIELD(mc_peer_options, size),
+	FIELD(mc_peer_options, transport),
+	FIELD(mc_peer_options, protocol_version),
+	FIELD(mc_peer_options, port),
+	FIELD(mc_peer_options, host),
+};
+
+int mc_abi_version(void)
+{
+	return MC_ABI_VERSION;
+}
+
+int mc_layout(struct mc_layout_entry *out, uint32_t max)
+{
+	memcpy(out, entries, mc_min(max, MC_ARRAY_SIZE(entries)) * sizeof(*out));
+	return (int)MC_ARRAY_SIZE(entries);
+}

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "region.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "engine.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define HUGE_PAGE (2ull << 20)
+#define POPULATE_STEP (16ull << 20)
+
+/*
+ * Regions start in the middle of a page. A socket puts a status or header of 8 or 24 bytes
+ * at the start of a page and the body behind it; copying between addresses that agree but
+ * for such a small distance in their last 12 bits costs some processors twice the time, and
+ * bodies that start on a page are the common case.
+ */
+#define REGION_SHIFT 2048u
+
+/* Remote addresses are drawn from [2^46, 2^52): exact in a double, and never an address. */
+#define BASE_FIRST (1ull << 46)
+#define BASE_SPREAD (1ull << 51)
+#define BASE_LIMIT (1ull << 52)
+#define BASE_GAP HUGE_PAGE
+
+int mc_publisher_init(struct mc_publisher *publisher)
+{
+	struct mc_published *none = calloc(1, sizeof(*none));
+	uint64_t random;
+
+	if (!none)
+		return -ENOMEM;
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random)) {
+		free(none);
+		return -EIO;
+	}
+	publisher->next_base = (BASE_FIRST + random % (BASE_SPREAD - BASE_FIRST)) & ~(BASE_GAP - 1);
+	publisher->readers = NULL;
+	pthread_mutex_init(&publisher->lock, NULL);
+	atomic_store(&publisher->published, none);
+	return 0;
+}
+
+void mc_publisher_free(struct mc_publisher *publisher)
+{
+	free(atomic_load(&publisher->published));
+	pthread_mutex_destroy(&publisher->lock);
+}
+
+void mc_reader_add(struct mc_publisher *publisher, struct mc_reader *reader)
+{
+	pthread_mutex_lock(&publisher->lock);
+	reader->next = publisher->readers;
+	publisher->readers = reader;
+	pthread_mutex_unlock(&publisher->lock);
+}
+
+void mc_reader_remove(struct mc_publisher *publisher, struct mc_reader *reader)
+{
+	struct mc_reader **at;
+
+	pthread_mutex_lock(&publisher->lock);
+	for (at = &publisher->readers; *at; at = &(*at)->next) {
+		if (*at == reader) {
+			*at = reader->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&publisher->lock);
+}
+
+/* Returns when no reader can still see what was unpublished before; lock is held. */
+static void wait_for_readers(struct mc_publisher *publisher)
+{
+	const struct timespec nap = { .tv_nsec = 20000 };
+
+	for (struct mc_reader *reader = publisher->readers; reader; reader = reader->next) {
+		uint64_t turn = atomic_load(&reader->turn);
+
+		while ((turn & 1) && atomic_load(&reader->turn) == turn)
+			nanosleep(&nap, NULL);
+	}
+}
+
+static void set_entry(struct mc_published_region *to, struct mc_published_region *from)
+{
+	to->base = from->base;
+	to->memory = from->memory;
+	atomic_init(&to->length, atomic_load(&from->length));
+}
+
+static int publish(struct mc_publisher *publisher, struct mc_region *region)
+{
+	struct mc_published *old, *list;
+	int err = 0;
+
+	pthread_mutex_lock(&publisher->lock);
+	if (region->length > BASE_LIMIT - 2 * BASE_GAP - publisher->next_base) {
+		err = -ENOSPC;
+		goto out;
+	}
+	old = atomic_load(&publisher->published);
+	list = malloc(sizeof(*list) + (old->count + 1) * sizeof(list->regions[0]));
+	if (!list) {
+		err = -ENOMEM;
+		goto out;
+	}
+	list->count = 0;
+	for (uint32_t i = 0; i < old->count; i++) {
+		if (atomic_load(&old->regions[i].length))
+			set_entry(&list->regions[list->count++], &old->regions[i]);
+	}
+	region->remote_base = publisher->next_base;
+	publisher->next_base += (region->length + 2 * BASE_GAP - 1) & ~(BASE_GAP - 1);
+	list->regions[list->count].base = region->remote_base;
+	list->regions[list->count].memory = region->memory;
+	atomic_init(&list->regions[list->count].length, region->length);
+	list->count++;
+	atomic_store(&publisher->published, list);
+	wait_for_readers(publisher);
+	free(old);
+out:
+	pthread_mutex_unlock(&publisher->lock);
+	return err;
+}
+
+static void unpublish(struct mc_publisher *publisher, const struct mc_region *region)
+{
+	struct mc_published *list;
+	uint32_t at = 0;
+
+	pthread_mutex_lock(&publisher->lock);
+	list = atomic_load(&publisher->published);
+	while (list->regions[at].base != region->remote_base)
+		at++;
+	atomic_store(&list->regions[at].length, 0);
+	wait_for_readers(publisher);
+	pthread_mutex_unlock(&publisher->lock);
+}
+
+uint8_t *mc_published_find(struct mc_published *published, uint64_t address, uint64_t length)
+{
+	struct mc_published_region *region;
+	uint32_t low = 0, high = published->count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (published->regions[middle].base <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == 0 || length == 0)
+		return NULL;
+	region = &published->regions[low - 1];
+	if (!mc_range_ok(address - region->base, length, atomic_load(&region->length)))
+		return NULL;
+	return region->memory + (address - region->base);
+}
+
+static uint64_t map_length(uint64_t length)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return (length + REGION_SHIFT + page - 1) & ~(page - 1);
+}
+
+/* Large maps start on a huge page, or the kernel could not use huge pages at either end. */
+static uint8_t *map_memory(uint64_t length)
+{
+	uint64_t slack = length >= HUGE_PAGE ? HUGE_PAGE : 0;
+	uint64_t head;
+	uint8_t *memory;
+
+	memory = mmap(NULL, length + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		      -1, 0);
+	if (memory == MAP_FAILED)
+		return NULL;
+	if (slack) {
+		head = -(uintptr_t)memory & (HUGE_PAGE - 1);
+		if (head)
+			munmap(memory, head);
+		memory += head;
+		if (slack > head)
+			munmap(memory + length, slack - head);
+		madvise(memory, length, MADV_HUGEPAGE);
+	}
+	madvise(memory, length, MADV_DONTFORK);
+	madvise(memory, length, MADV_DONTDUMP);
+	return memory;
+}
+
+int mc_region_register(struct mc_engine *engine, const struct mc_region_options *options,
+		       struct mc_region_info *info)
+{
+	struct mc_region *region;
+	uint8_t *memory;
+	int id, err;
+
+	if (!options || !info || options->size < sizeof(*options) || options->length == 0 ||
+	    options->length > BASE_LIMIT || (options->flags & ~(uint32_t)MC_REGION_PUBLISHED))
+		return -EINVAL;
+	region = calloc(1, sizeof(*region));
+	if (!region)
+		return -ENOMEM;
+	region->users = 1;
+	region->length = options->length;
+	memory = map_memory(map_length(options->length));
+	if (!memory) {
+		free(region);
+		return -ENOMEM;
+	}
+	region->memory = memory + REGION_SHIFT;
+	err = mc_engine_region_added(engine, region);
+	if (err)
+		goto err_unmap;
+	pthread_mutex_lock(&engine->state_lock);
+	id = mc_slots_add(&engine->regions, region);
+	pthread_mutex_unlock(&engine->state_lock);
+	if (id < 0) {
+		err = id;
+		goto err_removed;
+	}
+	if (options->flags & MC_REGION_PUBLISHED) {
+		err = publish(&engine->publisher, region);
+		if (err)
+			goto err_slot;
+	}
+	info->address = (uintptr_t)region->memory;
+	info->length = region->length;
+	info->remote_base = region->remote_base;
+	return id;
+
+err_slot:
+	pthread_mutex_lock(&engine->state_lock);
+	mc_slots_remove(&engine->regions, (uint32_t)id);
+	pthread_mutex_unlock(&engine->state_lock);
+err_removed:
+	mc_engine_region_removed(engine, region);
+err_unmap:
+	mc_region_free(region);
+	return err;
+}
+
+int mc_region_unregister(struct mc_engine *engine, uint32_t id)
+{
+	struct mc_region *region;
+	bool last;
+
+	pthread_mutex_lock(&engine->state_lock);
+	region = mc_slots_remove(&engine->regions, id);
+	pthread_mutex_unlock(&engine->state_lock);
+	if (!region)
+		return -ESTALE;
+	atomic_store(&region->withdrawn, true);
+	if (region->remote_base)
+		unpublish(&engine->publisher, region);
+	mc_engine_region_removed(engine, region);
+
+	pthread_mutex_lock(&engine->state_lock);
+	last = mc_region_put_locked(region);
+	pthread_mutex_unlock(&engine->state_lock);
+	if (last)
+		mc_region_free(region);
+	return 0;
+}
+
+int mc_region_get_locked(struct mc_engine *engine, uint32_t id, uint64_t offset, uint64_t length,
+			 struct mc_region **found)
+{
+	struct mc_region *region = mc_slots_get(&engine->regions, id);
+
+	if (!region)
+		return -ESTALE;
+	if (!mc_range_ok(offset, length, region->length))
+		return -ERANGE;
+	region->users++;
+	*found = region;
+	return 0;
+}
+
+bool mc_region_put_locked(struct mc_region *region)
+{
+	return --region->users == 0;
+}
+
+void mc_region_free(struct mc_region *region)
+{
+	munmap(region->memory - REGION_SHIFT, map_length(region->length));
+	free(region);
+}
+
+/* Writes to every page without changing it: peers may be using the memory already. */
+static void touch(uint8_t *memory, uint64_t length)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	for (uint64_t at = 0; at < length; at += page)
+		__atomic_fetch_or(&memory[at], 0, __ATOMIC_RELAXED);
+}
+
+int mc_region_populate(struct mc_engine *engine, uint32_t id)
+{
+	struct mc_region *region;
+	uint64_t length;
+	uint8_t *memory;
+	bool last;
+	int err;
+
+	pthread_mutex_lock(&engine->state_lock);
+	err = mc_region_get_locked(engine, id, 0, 0, &region);
+	pthread_mutex_unlock(&engine->state_lock);
+	if (err)
+		return err;
+	memory = region->memory - REGION_SHIFT;
+	length = map_length(region->length);
+	for (uint64_t at = 0; at < length && !err; at += POPULATE_STEP) {
+		uint64_t step = mc_min(POPULATE_STEP, length - at);
+
+		if (atomic_load(&region->withdrawn) || atomic_load(&engine->stopping))
+			err = -ECANCELED;
+		else if (madvise(memory + at, step, MADV_POPULATE_WRITE) == 0)
+			continue;
+		else if (errno == ENOMEM)
+			err = -ENOMEM;
+		else
+			touch(memory + at, step);
+	}
+	pthread_mutex_lock(&engine->state_lock);
+	last = mc_region_put_locked(region);
+	pthread_mutex_unlock(&engine->state_lock);
+	if (last)
+		mc_region_free(region);
+	return err;
+}

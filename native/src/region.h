@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MC_REGION_INTERNAL_H
+#define MC_REGION_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mc/region.h"
+
+struct mc_region {
+	uint8_t *memory;
+	uint64_t length;
+	uint64_t remote_base; /* 0: not published */
+	uint32_t users;       /* the registration, operations, populate; under state_lock */
+	atomic_bool withdrawn;
+};
+
+struct mc_published_region {
+	uint64_t base;
+	uint8_t *memory;
+	_Atomic uint64_t length; /* 0 once withdrawn */
+};
+
+/* The published regions sorted by base; replaced, not edited, when one is added. */
+struct mc_published {
+	uint32_t count;
+	struct mc_published_region regions[];
+};
+
+/*
+ * A thread that touches published memory. turn is odd while it does; whoever withdraws a
+ * region first makes it invisible and then waits until each reader has ended the turn that
+ * it was in.
+ */
+struct mc_reader {
+	_Atomic uint64_t turn;
+	struct mc_reader *next;
+};
+
+struct mc_publisher {
+	pthread_mutex_t lock; /* changes of what follows */
+	_Atomic(struct mc_published *) published;
+	struct mc_reader *readers;
+	uint64_t next_base;
+};
+
+int mc_publisher_init(struct mc_publisher *publisher);
+void mc_publisher_free(struct mc_publisher *publisher);
+
+void mc_reader_add(struct mc_publisher *publisher, struct mc_reader *reader);
+void mc_reader_remove(struct mc_publisher *publisher, struct mc_reader *reader);
+
+/* What lies between enter and leave must not sleep. */
+static inline struct mc_published *mc_reader_enter(struct mc_publisher *publisher,
+						   struct mc_reader *reader)
+{
+	atomic_fetch_add(&reader->turn, 1);
+	return atomic_load(&publisher->published);
+}
+
+static inline void mc_reader_leave(struct mc_reader *reader)
+{
+	atomic_fetch_add(&reader->turn, 1);
+}
+
+/* Returns the memory behind a range that lies inside one region, or NULL. */
+uint8_t *mc_published_find(struct mc_published *published, uint64_t address, uint64_t length);
+
+/*
+ * Takes a use of the region if [offset, offset + length) lies inside it: 0, -ESTALE or
+ * -ERANGE. The caller holds state_lock, also for mc_region_put_locked(), which returns
+ * true when the caller has to mc_region_free() it after unlocking.
+ */
+int mc_region_get_locked(struct mc_engine *engine, uint32_t id, uint64_t offset, uint64_t length,
+			 struct mc_region **region);
+bool mc_region_put_locked(struct mc_region *region);
+void mc_region_free(struct mc_region *region);
+
+#endif

@@ -1,0 +1,557 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "tcp_lane.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../common.h"
+
+#define IOV_COUNT 64
+/* Of one call into the kernel, and of one lane before the next has its turn. */
+#define CALL_BYTES (1u << 20)
+#define TURN_BYTES (512u << 10)
+
+void tcp_lane_set_ready(struct tcp_lane *lane)
+{
+	if (mc_list_empty(&lane->ready))
+		mc_list_append(&lane->link->client->ready, &lane->ready);
+}
+
+static void on_event(struct mc_watch *watch, uint32_t events)
+{
+	struct tcp_lane *lane = mc_container_of(watch, struct tcp_lane, watch);
+
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		lane->hung_up = true;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		lane->readable = true;
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		lane->writable = true;
+	tcp_lane_set_ready(lane);
+}
+
+struct tcp_lane *tcp_lane_new(struct tcp_link *link)
+{
+	struct tcp_lane *lane = calloc(1, sizeof(*lane));
+
+	if (!lane)
+		return NULL;
+	mc_list_init(&lane->ready);
+	lane->watch.ready = on_event;
+	lane->link = link;
+	lane->fd = -1;
+	return lane;
+}
+
+static void lane_close(struct tcp_lane *lane)
+{
+	if (lane->state == LANE_CLOSED)
+		return;
+	mc_watch_remove(lane->link->client->engine, &lane->watch);
+	close(lane->fd);
+	mc_list_remove(&lane->ready);
+	lane->fd = -1;
+	lane->state = LANE_CLOSED;
+	lane->readable = false;
+	lane->writable = false;
+	lane->hung_up = false;
+	lane->broken = 0;
+}
+
+void tcp_lane_free(struct tcp_lane *lane)
+{
+	lane_close(lane);
+	free(lane);
+}
+
+static int lane_open(struct tcp_lane *lane)
+{
+	struct tcp_link *link = lane->link;
+	struct mc_engine *engine = link->client->engine;
+	int fd, err;
+
+	fd = tcp_socket(link->address.ss_family);
+	if (fd < 0)
+		return fd;
+	err = mc_watch_add(engine, &lane->watch, fd);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	lane->fd = fd;
+	lane->mark = 1;
+	lane->state = LANE_CONNECTING;
+	lane->connect_deadline = engine->now + link->client->connect_timeout;
+	if (connect(fd, (struct sockaddr *)&link->address, link->address_length) < 0 &&
+	    errno != EINPROGRESS) {
+		err = -errno;
+		lane_close(lane);
+		return err;
+	}
+	mc_engine_deadline(engine, lane->connect_deadline);
+	return 0;
+}
+
+/* What a request weighs in the choice of a lane. */
+static uint64_t weight(const struct mc_work *work)
+{
+	return work->length + TCP_HEADER_SIZE;
+}
+
+int tcp_lane_push(struct tcp_lane *lane, struct mc_work *work)
+{
+	struct tcp_request *request = tcp_request(work);
+	int err;
+
+	if (lane->state == LANE_CLOSED) {
+		err = lane_open(lane);
+		if (err)
+			return err;
+	}
+	*request = (struct tcp_request){
+		.header.size = work->length,
+		.header.address = work->remote,
+		.header.opcode = (uint8_t)work->opcode |
+				 (lane->link->acknowledged ? TCP_ACKNOWLEDGED : 0),
+	};
+	mc_queue_push(&lane->queue, work);
+	lane->queued_bytes += weight(work);
+	if (!lane->sending) {
+		lane->sending = work;
+		lane->sent = 0;
+	}
+	if (lane->state == LANE_OPEN)
+		tcp_lane_set_ready(lane);
+	return 0;
+}
+
+/* Detaches the queue and forgets all progress on it. */
+static struct mc_work_queue take_queue(struct tcp_lane *lane)
+{
+	struct mc_work_queue queue = lane->queue;
+
+	lane->queue.first = NULL;
+	lane->sending = NULL;
+	lane->sent = 0;
+	lane->received = 0;
+	lane->queued_bytes = 0;
+	return queue;
+}
+
+/* Closes the connection; overdue, if any, fails with another result than the rest. */
+static void lane_break(struct tcp_lane *lane, struct mc_work *overdue, int result, int detail)
+{
+	struct mc_engine *engine = lane->link->client->engine;
+	struct mc_work_queue queue = take_queue(lane);
+	struct mc_work *work;
+
+	lane_close(lane);
+	while ((work = mc_queue_pop(&queue))) {
+		if (tcp_request(work)->abandoned)
+			mc_work_free(engine, work);
+		else
+			mc_work_finish(engine, work, work == overdue ? -ETIMEDOUT : result, detail);
+	}
+}
+
+void tcp_lane_fail(struct tcp_lane *lane, int result, int detail)
+{
+	lane_break(lane, NULL, result, detail);
+}
+
+/* Ends the first request of the queue. */
+static void finish_first(struct tcp_lane *lane, int result)
+{
+	struct mc_engine *engine = lane->link->client->engine;
+	struct mc_work *work = mc_queue_pop(&lane->queue);
+
+	lane->queued_bytes -= weight(work);
+	lane->received = 0;
+	if (tcp_request(work)->abandoned)
+		mc_work_free(engine, work);
+	else
+		mc_work_finish(engine, work, result, 0);
+}
+
+/*
+ * The peer answers nothing after a refusal and closes, so what was queued behind it has
+ * not been carried out and starts afresh on a new connection.
+ */
+static void refuse_first(struct tcp_lane *lane)
+{
+	struct tcp_client *client = lane->link->client;
+	struct mc_work_queue queue;
+	struct mc_work *work;
+
+	finish_first(lane, -EFAULT);
+	queue = take_queue(lane);
+	lane_close(lane);
+	while ((work = mc_queue_pop(&queue))) {
+		if (tcp_request(work)->abandoned)
+			mc_work_free(client->engine, work);
+		else
+			tcp_client_submit(client, work);
+	}
+}
+
+/* An unacknowledged WRITE is over when its last byte has left. */
+static void finish_unanswered(struct tcp_lane *lane)
+{
+	struct mc_work *work;
+
+	if (lane->link->acknowledged)
+		return;
+	while ((work = lane->queue.first) && work != lane->sending &&
+	       work->opcode == MC_OP_WRITE)
+		finish_first(lane, 0);
+}
+
+static uint64_t message_size(const struct mc_work *work)
+{
+	return TCP_HEADER_SIZE + (work->opcode == MC_OP_WRITE ? work->length : 0);
+}
+
+static void advance_sending(struct tcp_lane *lane, uint64_t bytes)
+{
+	while (bytes > 0) {
+		uint64_t left = message_size(lane->sending) - lane->sent;
+
+		if (bytes < left) {
+			lane->sent += bytes;
+			return;
+		}
+		bytes -= left;
+		lane->sending = lane->sending->next;
+		lane->sent = 0;
+	}
+}
+
+/* One call of sendmsg with as many requests as it takes. */
+static void lane_send(struct tcp_lane *lane, uint64_t *budget)
+{
+	struct iovec iov[IOV_COUNT];
+	struct msghdr message = { .msg_iov = iov };
+	uint64_t skip = lane->sent, total = 0;
+	struct mc_work *work;
+	ssize_t count;
+
+	for (work = lane->sending; work && message.msg_iovlen + 2 <= IOV_COUNT && total < CALL_BYTES;
+	     work = work->next) {
+		if (skip < TCP_HEADER_SIZE) {
+			iov[message.msg_iovlen].iov_base =
+				(uint8_t *)&tcp_request(work)->header + skip;
+			iov[message.msg_iovlen++].iov_len = TCP_HEADER_SIZE - skip;
+			total += TCP_HEADER_SIZE - skip;
+			skip = TCP_HEADER_SIZE;
+		}
+		if (work->opcode == MC_OP_WRITE) {
+			uint64_t from = skip - TCP_HEADER_SIZE;
+			uint64_t part = mc_min(work->length - from, CALL_BYTES);
+
+			iov[message.msg_iovlen].iov_base = work->local + from;
+			iov[message.msg_iovlen++].iov_len = part;
+			total += part;
+			if (from + part < work->length)
+				break;
+		}
+		skip = 0;
+	}
+	count = sendmsg(lane->fd, &message, MSG_NOSIGNAL);
+	if (count < 0) {
+		if (errno == EAGAIN) {
+			lane->writable = false;
+		} else if (errno != EINTR) {
+			lane->broken = errno;
+			lane->readable = true;
+		}
+		return;
+	}
+	if ((uint64_t)count < total)
+		lane->writable = false;
+	*budget -= mc_min(*budget, (uint64_t)count);
+	advance_sending(lane, (uint64_t)count);
+	finish_unanswered(lane);
+}
+
+/* Is the header of work on its way, so that an answer may come? */
+static bool is_asked(const struct tcp_lane *lane, const struct mc_work *work)
+{
+	return work != lane->sending || lane->sent >= TCP_HEADER_SIZE;
+}
+
+/*
+ * Lists where the next bytes of the answers belong. Stops at the first request that is
+ * still being sent, and after a part of an answer.
+ */
+static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *total)
+{
+	const uint64_t status_size = lane->link->acknowledged ? TCP_STATUS_SIZE : 0;
+	uint64_t skip = lane->received;
+	struct mc_work *work;
+	int count = 0;
+
+	*total = 0;
+	for (work = lane->queue.first; work; work = work->next) {
+		if (count + 2 > IOV_COUNT || *total >= CALL_BYTES || !is_asked(lane, work))
+			break;
+		if (skip < status_size) {
+			iov[count].iov_base = (uint8_t *)&tcp_request(work)->status + skip;
+			iov[count++].iov_len = status_size - skip;
+			*total += status_size - skip;
+			skip = status_size;
+		}
+		if (work->opcode == MC_OP_READ) {
+			uint64_t from = skip - status_size;
+			uint64_t part = mc_min(work->length - from, CALL_BYTES);
+
+			if (tcp_request(work)->abandoned) {
+				iov[count].iov_base = lane->link->client->sink;
+				part = mc_min(part, TCP_SINK_SIZE);
+			} else {
+				iov[count].iov_base = work->local + from;
+			}
+			iov[count++].iov_len = part;
+			*total += part;
+			if (from + part < work->length)
+				break;
+		}
+		if (work == lane->sending)
+			break;
+		skip = 0;
+	}
+	return count;
+}
+
+/* Accounts for received bytes; false: the lane was closed. */
+static bool advance_receiving(struct tcp_lane *lane, uint64_t bytes)
+{
+	const uint64_t status_size = lane->link->acknowledged ? TCP_STATUS_SIZE : 0;
+
+	while (bytes > 0) {
+		struct mc_work *work = lane->queue.first;
+		struct tcp_status *status = &tcp_request(work)->status;
+		uint64_t part;
+
+		if (lane->received < status_size) {
+			part = mc_min(bytes, status_size - lane->received);
+			lane->received += part;
+			bytes -= part;
+			if (lane->received < status_size)
+				return true;
+			if (status->magic != TCP_STATUS_MAGIC ||
+			    (status->code != TCP_STATUS_OK && status->code != TCP_STATUS_REFUSED)) {
+				tcp_lane_fail(lane, -EPROTO, 0);
+				return false;
+			}
+			if (status->code == TCP_STATUS_REFUSED) {
+				refuse_first(lane);
+				return false;
+			}
+		}
+		if (work->opcode == MC_OP_READ) {
+			part = mc_min(bytes, status_size + work->length - lane->received);
+			lane->received += part;
+			bytes -= part;
+			if (lane->received < status_size + work->length)
+				return true;
+		} else if (work == lane->sending) {
+			tcp_lane_fail(lane, -EPROTO, 0); /* acknowledged before it was sent */
+			return false;
+		}
+		finish_first(lane, 0);
+		finish_unanswered(lane);
+	}
+	return true;
+}
+
+/* recv() said count: 0 or an error, or bytes that nobody asked for. */
+static void fail_receiving(struct tcp_lane *lane, ssize_t count)
+{
+	int detail = count < 0 ? errno : 0;
+
+	if (count > 0)
+		tcp_lane_fail(lane, -EPROTO, 0);
+	else
+		tcp_lane_fail(lane, -ECONNRESET, lane->broken ? lane->broken : detail);
+}
+
+/* Nothing is expected: the peer has closed, or it is not one of ours. */
+static void receive_unexpected(struct tcp_lane *lane)
+{
+	uint8_t byte;
+	ssize_t count = recv(lane->fd, &byte, 1, MSG_PEEK);
+
+	lane->readable = false;
+	if (count < 0 && (errno == EAGAIN || errno == EINTR) && !lane->broken)
+		return;
+	fail_receiving(lane, count);
+}
+
+/* One call of recvmsg into the memory of as many requests as there are answers. */
+static void lane_receive(struct tcp_lane *lane, uint64_t *budget)
+{
+	struct iovec iov[IOV_COUNT];
+	struct msghdr message = { .msg_iov = iov };
+	uint64_t total;
+	ssize_t count;
+
+	message.msg_iovlen = (size_t)list_answers(lane, iov, &total);
+	if (total == 0) {
+		receive_unexpected(lane);
+		return;
+	}
+	count = recvmsg(lane->fd, &message, 0);
+	if (count < 0 && errno == EINTR)
+		return;
+	if (count < 0 && errno == EAGAIN && !lane->broken) {
+		lane->readable = false;
+		return;
+	}
+	if (count <= 0) {
+		fail_receiving(lane, count);
+		return;
+	}
+	if ((uint64_t)count < total)
+		lane->readable = lane->hung_up || lane->broken;
+	*budget -= mc_min(*budget, (uint64_t)count);
+	if (advance_receiving(lane, (uint64_t)count) && !lane->queue.first)
+		lane->readable = lane->hung_up;
+}
+
+void tcp_lane_check(struct tcp_lane *lane)
+{
+	receive_unexpected(lane);
+}
+
+static void finish_connecting(struct tcp_lane *lane)
+{
+	socklen_t length = sizeof(int);
+	int err = 0;
+
+	if (!lane->writable)
+		return;
+	if (getsockopt(lane->fd, SOL_SOCKET, SO_ERROR, &err, &length) < 0)
+		err = errno;
+	if (err) {
+		tcp_lane_fail(lane, -EHOSTUNREACH, err);
+		return;
+	}
+	tcp_tune_connected(lane->fd);
+	lane->state = LANE_OPEN;
+	atomic_fetch_add(&lane->link->client->connects, 1);
+}
+
+static bool can_send(const struct tcp_lane *lane)
+{
+	return lane->writable && lane->sending && !lane->broken;
+}
+
+/* Bytes that the first answer still lacks, if it is a READ's. */
+static uint64_t missing_body(const struct tcp_lane *lane)
+{
+	const struct mc_work *work = lane->queue.first;
+
+	if (!work || work->opcode != MC_OP_READ)
+		return 0;
+	return work->length + (lane->link->acknowledged ? TCP_STATUS_SIZE : 0) - lane->received;
+}
+
+bool tcp_lane_run(struct tcp_lane *lane, uint64_t *budget)
+{
+	uint64_t turn = mc_min(*budget, TURN_BYTES);
+	const uint64_t granted = turn;
+
+	if (lane->state == LANE_CONNECTING)
+		finish_connecting(lane);
+	lane->active = lane->link->client->engine->now;
+	while (turn > 0 && lane->state == LANE_OPEN && (can_send(lane) || lane->readable)) {
+		if (can_send(lane))
+			lane_send(lane, &turn);
+		if (lane->state == LANE_OPEN && lane->readable)
+			lane_receive(lane, &turn);
+	}
+	if (lane->state == LANE_OPEN && !lane->readable)
+		tcp_set_mark(lane->fd, missing_body(lane), &lane->mark);
+	*budget -= granted - turn;
+	return lane->state == LANE_OPEN && (can_send(lane) || lane->readable);
+}
+
+/*
+ * Ends overdue work whose header has left: its memory is its caller's again, so a blank
+ * takes its place in the queue. Returns the blank, or NULL when that cannot be done.
+ */
+static struct mc_work *abandon(struct tcp_lane *lane, struct mc_work *work, struct mc_work *before)
+{
+	struct mc_engine *engine = lane->link->client->engine;
+	struct mc_work *blank;
+
+	if (work == lane->sending && work->opcode == MC_OP_WRITE)
+		return NULL;
+	blank = mc_work_alloc(engine);
+	if (!blank)
+		return NULL;
+	*blank = *work;
+	blank->region = NULL;
+	blank->local = NULL;
+	tcp_request(blank)->abandoned = true;
+	if (before)
+		before->next = blank;
+	else
+		lane->queue.first = blank;
+	if (lane->queue.last == work)
+		lane->queue.last = blank;
+	if (lane->sending == work)
+		lane->sending = blank;
+	mc_work_finish(engine, work, -ETIMEDOUT, 0);
+	return blank;
+}
+
+int64_t tcp_lane_expire(struct tcp_lane *lane, int64_t now)
+{
+	struct mc_engine *engine = lane->link->client->engine;
+	struct mc_work *work, *following, *before = NULL;
+	int64_t next = MC_NEVER;
+	bool has_left = true, wanted = false;
+
+	if (lane->state == LANE_CONNECTING) {
+		if (now >= lane->connect_deadline) {
+			tcp_lane_fail(lane, -EHOSTUNREACH, ETIMEDOUT);
+			return MC_NEVER;
+		}
+		next = lane->connect_deadline;
+	}
+	for (work = lane->queue.first; work; work = following) {
+		following = work->next;
+		if (work == lane->sending)
+			has_left = lane->sent > 0;
+		else if (before && before == lane->sending)
+			has_left = false;
+		if (tcp_request(work)->abandoned || work->deadline > now) {
+			if (!tcp_request(work)->abandoned) {
+				next = mc_earlier(next, work->deadline);
+				wanted = true;
+			}
+			before = work;
+			continue;
+		}
+		if (has_left) {
+			before = abandon(lane, work, before);
+			if (before)
+				continue;
+			lane_break(lane, work, -ECONNRESET, 0);
+			return MC_NEVER;
+		}
+		mc_queue_remove_after(&lane->queue, before);
+		lane->queued_bytes -= weight(work);
+		if (lane->sending == work)
+			lane->sending = following;
+		mc_work_finish(engine, work, -ETIMEDOUT, 0);
+	}
+	if (lane->queue.first && !wanted)
+		tcp_lane_fail(lane, -ECONNRESET, 0);
+	return next;
+}

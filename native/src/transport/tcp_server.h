@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MC_TCP_SERVER_H
+#define MC_TCP_SERVER_H
+
+#include "../list.h"
+#include "tcp.h"
+
+#define TCP_ANSWERS_MAX 32
+#define TCP_INPUT_SIZE (64u << 10)
+
+/* An answer, or what is left of it: a status frame, then bytes of a region. */
+struct tcp_answer {
+	uint64_t address;
+	uint64_t left;
+	uint8_t status_left;
+	uint8_t code; /* enum tcp_status_code */
+};
+
+/*
+ * An accepted connection. It belongs to one I/O thread. Addresses are kept, never
+ * pointers: each call into the kernel looks its range up again, so that a region that
+ * was withdrawn meanwhile is not touched.
+ */
+struct tcp_session {
+	struct mc_list entry; /* in the thread's sessions */
+	struct mc_list ready; /* in the thread's ready list, or alone */
+	int fd;
+	uint32_t mark; /* of tcp_set_mark() */
+	bool readable, writable, ended; /* ended: the peer sends nothing any more */
+	bool closing;  /* nothing more is read; closed after the last answer */
+	bool lingers;  /* ... and after the peer has closed too, its input thrown away */
+	bool draining; /* that is under way */
+	bool heard;    /* has sent a request */
+	int64_t active; /* when bytes last moved */
+
+	uint8_t *held; /* input that waits, held_size bytes from held_at: own or partial */
+	uint32_t held_at, held_size;
+	uint8_t partial[TCP_HEADER_SIZE];
+	uint32_t input_size; /* to ask for at a time */
+
+	uint64_t body_address; /* of the WRITE being received */
+	uint64_t body_left;
+	bool body_acknowledged;
+
+	uint32_t answer_first, answer_count; /* ring */
+	uint64_t answer_bytes;
+	struct tcp_answer answers[TCP_ANSWERS_MAX];
+};
+
+enum tcp_counter {
+	TCP_READS,
+	TCP_WRITES,
+	TCP_READ_BYTES,
+	TCP_WRITE_BYTES,
+	TCP_REFUSED,
+	TCP_COUNTERS,
+};
+
+struct tcp_thread {
+	struct tcp_server *server;
+	pthread_t id;
+	int epoll_fd;
+	int wake_fd;
+	pthread_mutex_t lock;    /* incoming */
+	struct mc_list incoming; /* sessions handed over by the accepting thread */
+	struct mc_list sessions;
+	struct mc_list ready;
+	struct mc_reader reader;
+	int64_t now;
+	int64_t sweep_at; /* look for stalled sessions; MC_NEVER when none can be */
+	atomic_bool crowded; /* no room for more: who never asked for anything has to go */
+	_Atomic uint32_t session_count;
+	_Atomic uint64_t counters[TCP_COUNTERS];
+	uint8_t input[TCP_INPUT_SIZE];
+};
+
+struct tcp_session *tcp_session_new(int fd, int64_t now);
+void tcp_session_free(struct tcp_session *session);
+
+enum tcp_session_turn {
+	SESSION_WAITS,
+	SESSION_HAS_MORE,
+	SESSION_OVER,
+};
+
+/* Serves what has arrived, up to a limit of bytes. */
+enum tcp_session_turn tcp_session_run(struct tcp_session *session, struct tcp_thread *thread);
+
+/* Is the peer in the middle of something, so that its silence is a stall? */
+bool tcp_session_owes(const struct tcp_session *session);
+
+/* Only the thread itself writes its counters. */
+static inline void tcp_count(struct tcp_thread *thread, enum tcp_counter counter, uint64_t add)
+{
+	uint64_t value = atomic_load_explicit(&thread->counters[counter], memory_order_relaxed);
+
+	atomic_store_explicit(&thread->counters[counter], value + add, memory_order_relaxed);
+}
+
+struct mc_publisher *tcp_server_publisher(const struct tcp_server *server);
+
+#endif

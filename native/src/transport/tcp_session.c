@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../common.h"
+#include "tcp_server.h"
+
+/* Of one call into the kernel, and of one session before the next has its turn. */
+#define CALL_BYTES (1u << 20)
+#define TURN_BYTES (2u << 20)
+#define INPUT_MIN 8192u
+
+static const struct tcp_status status_frames[] = {
+	[TCP_STATUS_OK] = { TCP_STATUS_OK, TCP_STATUS_MAGIC },
+	[TCP_STATUS_REFUSED] = { TCP_STATUS_REFUSED, TCP_STATUS_MAGIC },
+};
+
+struct tcp_session *tcp_session_new(int fd, int64_t now)
+{
+	struct tcp_session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	mc_list_init(&session->entry);
+	mc_list_init(&session->ready);
+	session->fd = fd;
+	session->mark = 1;
+	session->held = session->partial;
+	session->input_size = INPUT_MIN;
+	session->active = now;
+	return session;
+}
+
+void tcp_session_free(struct tcp_session *session)
+{
+	mc_list_remove(&session->entry);
+	mc_list_remove(&session->ready);
+	if (session->held != session->partial)
+		free(session->held);
+	close(session->fd);
+	free(session);
+}
+
+bool tcp_session_owes(const struct tcp_session *session)
+{
+	return session->held_size || session->body_left || session->answer_count ||
+	       session->closing;
+}
+
+static void add_answer(struct tcp_session *session, bool acknowledged, uint8_t code,
+		       uint64_t address, uint64_t length)
+{
+	uint32_t at = (session->answer_first + session->answer_count++) % TCP_ANSWERS_MAX;
+
+	session->answers[at] = (struct tcp_answer){
+		.address = address,
+		.left = length,
+		.status_left = acknowledged ? TCP_STATUS_SIZE : 0,
+		.code = code,
+	};
+	session->answer_bytes += length;
+}
+
+/* Version 1 has no word for a refusal: the connection just ends. */
+static void refuse(struct tcp_session *session, struct tcp_thread *thread, bool acknowledged)
+{
+	tcp_count(thread, TCP_REFUSED, 1);
+	if (acknowledged)
+		add_answer(session, true, TCP_STATUS_REFUSED, 0, 0);
+	session->lingers = acknowledged;
+	session->closing = true;
+	session->body_left = 0;
+}
+
+static void body_done(struct tcp_session *session, struct tcp_thread *thread)
+{
+	tcp_count(thread, TCP_WRITES, 1);
+	if (session->body_acknowledged)
+		add_answer(session, true, TCP_STATUS_OK, 0, 0);
+}
+
+static void begin_request(struct tcp_session *session, struct tcp_thread *thread,
+			  struct mc_published *published, const uint8_t *bytes)
+{
+	struct tcp_header header;
+	bool acknowledged;
+	uint8_t opcode;
+
+	memcpy(&header, bytes, sizeof(header));
+	acknowledged = header.opcode & TCP_ACKNOWLEDGED;
+	opcode = header.opcode & (uint8_t)~TCP_ACKNOWLEDGED;
+	session->heard = true;
+	if (opcode > MC_OP_WRITE || !mc_published_find(published, header.address, header.size)) {
+		refuse(session, thread, acknowledged);
+	} else if (opcode == MC_OP_READ) {
+		tcp_count(thread, TCP_READS, 1);
+		add_answer(session, acknowledged, TCP_STATUS_OK, header.address, header.size);
+	} else {
+		session->body_address = header.address;
+		session->body_left = header.size;
+		session->body_acknowledged = acknowledged;
+	}
+}
+
+/* Takes the next part of a WRITE's bytes; false when its region is gone. */
+static bool store_body(struct tcp_session *session, struct tcp_thread *thread,
+		       struct mc_published *published, const uint8_t *bytes, uint64_t size)
+{
+	uint8_t *memory =
+		mc_published_find(published, session->body_address, session->body_left);
+
+	if (!memory) {
+		refuse(session, thread, session->body_acknowledged);
+		return false;
+	}
+	memcpy(memory, bytes, size);
+	tcp_count(thread, TCP_WRITE_BYTES, size);
+	session->body_address += size;
+	session->body_left -= size;
+	if (!session->body_left)
+		body_done(session, thread);
+	return true;
+}
+
+static bool can_take_request(const struct tcp_session *session)
+{
+	return !session->closing && session->answer_count < TCP_ANSWERS_MAX &&
+	       session->answer_bytes < CALL_BYTES;
+}
+
+/* Carries out what the input holds; returns how much of it is used up. */
+static uint32_t consume(struct tcp_session *session, struct tcp_thread *thread,
+			const uint8_t *input, uint32_t size)
+{
+	struct mc_publisher *publisher = tcp_server_publisher(thread->server);
+	struct mc_published *published = mc_reader_enter(publisher, &thread->reader);
+	uint32_t at = 0;
+
+	while (at < size) {
+		if (session->body_left) {
+			uint32_t part = (uint32_t)mc_min(size - at, session->body_left);
+
+			if (!store_body(session, thread, published, input + at, part))
+				break;
+			at += part;
+		} else if (size - at >= TCP_HEADER_SIZE && can_take_request(session)) {
+			begin_request(session, thread, published, input + at);
+			at += TCP_HEADER_SIZE;
+		} else {
+			break;
+		}
+	}
+	mc_reader_leave(&thread->reader);
+	return at;
+}
+
+/* Puts input aside; false without memory. */
+static bool hold(struct tcp_session *session, const uint8_t *input, uint32_t size)
+{
+	if (size > sizeof(session->partial)) {
+		uint8_t *held = malloc(size);
+
+		if (!held)
+			return false;
+		session->held = held;
+	}
+	memcpy(session->held, input, size);
+	session->held_at = 0;
+	session->held_size = size;
+	return true;
+}
+
+static void unhold(struct tcp_session *session)
+{
+	if (session->held != session->partial)
+		free(session->held);
+	session->held = session->partial;
+	session->held_at = 0;
+	session->held_size = 0;
+}
+
+/* Continues with input that was put aside while answers were waiting. */
+static uint32_t consume_held(struct tcp_session *session, struct tcp_thread *thread)
+{
+	uint32_t used = consume(session, thread, session->held + session->held_at,
+				session->held_size);
+
+	session->held_at += used;
+	session->held_size -= used;
+	if (!session->held_size)
+		unhold(session);
+	return used;
+}
+
+enum { IO_ERROR = -2, IO_END = -1, IO_WAIT = 0 };
+
+/* What a call into the kernel returned, as bytes or one of the above. */
+static int64_t io_result(ssize_t count)
+{
+	if (count > 0)
+		return count;
+	if (count == 0)
+		return IO_END;
+	return errno == EAGAIN ? IO_WAIT : IO_ERROR;
+}
+
+/* Receives into the region that is being written. */
+static int64_t receive_body(struct tcp_session *session, struct tcp_thread *thread)
+{
+	struct mc_publisher *publisher = tcp_server_publisher(thread->server);
+	uint64_t part = mc_min(session->body_left, CALL_BYTES);
+	struct mc_published *published;
+	uint8_t *memory;
+	int64_t count;
+
+	published = mc_reader_enter(publisher, &thread->reader);
+	memory = mc_published_find(published, session->body_address, session->body_left);
+	count = memory ? io_result(recv(session->fd, memory, part, 0)) : IO_WAIT;
+	mc_reader_leave(&thread->reader);
+	if (!memory) {
+		refuse(session, thread, session->body_acknowledged);
+		return IO_WAIT;
+	}
+	if (count < (int64_t)part)
+		session->readable = session->ended;
+	if (count > 0) {
+		tcp_count(thread, TCP_WRITE_BYTES, (uint64_t)count);
+		session->body_address += (uint64_t)count;
+		session->body_left -= (uint64_t)count;
+		if (!session->body_left)
+			body_done(session, thread);
+	}
+	return count;
+}
+
+/* Receives requests and the beginning of bodies. */
+static int64_t receive_input(struct tcp_session *session, struct tcp_thread *thread)
+{
+	uint32_t before = session->held_size, size, used;
+	uint8_t *input = thread->input;
+	int64_t count;
+
+	memcpy(input, session->held + session->held_at, before);
+	count = io_result(recv(session->fd, input + before, session->input_size - before, 0));
+	if (count < (int64_t)(session->input_size - before))
+		session->readable = session->ended;
+	if (count <= 0)
+		return count;
+	size = before + (uint32_t)count;
+	used = consume(session, thread, input, size);
+	unhold(session);
+	if (used < size && !session->closing && !hold(session, input + used, size - used))
+		return IO_ERROR;
+	/* Many small requests: take more at a time. A long body: copy less of it. */
+	if (session->body_left)
+		session->input_size = INPUT_MIN;
+	else if (size == session->input_size && size < TCP_INPUT_SIZE)
+		session->input_size *= 2;
+	return count;
+}
+
+static int64_t receive(struct tcp_session *session, struct tcp_thread *thread)
+{
+	if (session->held_size) {
+		uint32_t used = consume_held(session, thread);
+
+		if (used || session->held_size >= TCP_HEADER_SIZE)
+			return used;
+	}
+	if (!session->readable)
+		return IO_WAIT;
+	if (session->body_left)
+		return receive_body(session, thread);
+	return receive_input(session, thread);
+}
+
+/* One call of sendmsg with as many answers as it takes. */
+static int64_t send_answers(struct tcp_session *session, struct tcp_thread *thread)
+{
+	struct mc_publisher *publisher = tcp_server_publisher(thread->server);
+	struct iovec iov[2 * TCP_ANSWERS_MAX];
+	struct msghdr message = { .msg_iov = iov };
+	struct mc_published *published;
+	uint64_t total = 0;
+	bool gone = false;
+	int64_t count;
+
+	published = mc_reader_enter(publisher, &thread->reader);
+	for (uint32_t i = 0; i < session->answer_count && total < CALL_BYTES; i++) {
+		struct tcp_answer *answer =
+			&session->answers[(session->answer_first + i) % TCP_ANSWERS_MAX];
+		uint64_t part = mc_min(answer->left, CALL_BYTES);
+		uint8_t *memory = NULL;
+
+		if (answer->left) {
+			memory = mc_published_find(published, answer->address, answer->left);
+			gone = !memory;
+			if (gone)
+				break;
+		}
+		if (answer->status_left) {
+			iov[message.msg_iovlen].iov_base =
+				(uint8_t *)&status_frames[answer->code] + TCP_STATUS_SIZE -
+				answer->status_left;
+			iov[message.msg_iovlen++].iov_len = answer->status_left;
+			total += answer->status_left;
+		}
+		if (answer->left) {
+			iov[message.msg_iovlen].iov_base = memory;
+			iov[message.msg_iovlen++].iov_len = part;
+			total += part;
+			if (part < answer->left)
+				break;
+		}
+	}
+	count = total ? io_result(sendmsg(session->fd, &message, MSG_NOSIGNAL)) : IO_ERROR;
+	mc_reader_leave(&thread->reader);
+	if (count < (int64_t)total)
+		session->writable = false;
+	/* A status has promised bytes that are gone: only closing tells the peer. */
+	if (gone && count == (int64_t)total)
+		return IO_ERROR;
+	return count;
+}
+
+static void advance_answers(struct tcp_session *session, struct tcp_thread *thread,
+			    uint64_t bytes)
+{
+	while (bytes > 0) {
+		struct tcp_answer *answer = &session->answers[session->answer_first];
+		uint64_t part = mc_min(bytes, answer->status_left);
+
+		answer->status_left -= (uint8_t)part;
+		bytes -= part;
+		part = mc_min(bytes, answer->left);
+		answer->address += part;
+		answer->left -= part;
+		bytes -= part;
+		session->answer_bytes -= part;
+		tcp_count(thread, TCP_READ_BYTES, part);
+		if (answer->status_left || answer->left)
+			return;
+		session->answer_first = (session->answer_first + 1) % TCP_ANSWERS_MAX;
+		session->answer_count--;
+	}
+}
+
+/* After a refusal; without reading on, the system would reset and the refusal be lost. */
+static enum tcp_session_turn drain(struct tcp_session *session, struct tcp_thread *thread)
+{
+	if (!session->draining) {
+		shutdown(session->fd, SHUT_WR);
+		session->draining = true;
+		session->readable = true;
+	}
+	for (uint32_t moved = 0; moved < TURN_BYTES; moved += TCP_INPUT_SIZE) {
+		int64_t count = io_result(recv(session->fd, thread->input, TCP_INPUT_SIZE, 0));
+
+		if (count < 0)
+			return SESSION_OVER;
+		if (count == IO_WAIT)
+			return SESSION_WAITS;
+	}
+	return SESSION_HAS_MORE;
+}
+
+static enum tcp_session_turn take_turn(struct tcp_session *session, struct tcp_thread *thread)
+{
+	uint64_t moved = 0;
+
+	while (moved < TURN_BYTES) {
+		int64_t count = IO_WAIT;
+
+		if (can_take_request(session) && (session->readable || session->held_size)) {
+			count = receive(session, thread);
+			if (count == IO_ERROR || (count == IO_END && !session->answer_count))
+				return SESSION_OVER;
+			if (count == IO_END)
+				session->closing = true;
+			if (count > 0) {
+				session->active = thread->now;
+				moved += (uint64_t)count;
+				if (session->readable && can_take_request(session) &&
+				    !(session->answer_count && session->body_left))
+					continue;
+			}
+		}
+		if (session->answer_count) {
+			if (!session->writable)
+				return SESSION_WAITS;
+			count = send_answers(session, thread);
+			if (count < 0)
+				return SESSION_OVER;
+			if (count == IO_WAIT)
+				return SESSION_WAITS;
+			session->active = thread->now;
+			advance_answers(session, thread, (uint64_t)count);
+			moved += (uint64_t)count;
+		} else if (session->closing) {
+			return session->lingers ? drain(session, thread) : SESSION_OVER;
+		} else if (count == IO_WAIT) {
+			return SESSION_WAITS;
+		}
+	}
+	return SESSION_HAS_MORE;
+}
+
+enum tcp_session_turn tcp_session_run(struct tcp_session *session, struct tcp_thread *thread)
+{
+	enum tcp_session_turn result = take_turn(session, thread);
+
+	if (result == SESSION_WAITS)
+		tcp_set_mark(session->fd, session->body_left, &session->mark);
+	return result;
+}
