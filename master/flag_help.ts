@@ -15,6 +15,7 @@ export function helpText(): string {
     "protocol of mooncake_master. Without flags it serves RPC on port 50051 and the admin server on",
     "port 9003.",
     "",
+    "Example:",
     "  snowskin master --rpc_port=50051 --enable_http_metadata_server=true --client_ttl=10",
     "",
     "Flags are written --name=value, --name value or, for booleans, --name and --noname. The same",
