@@ -31,3 +31,10 @@ export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
     signal?.addEventListener("abort", finish);
   });
 }
+
+/** Resolves when `work` has settled, or after `ms` at the latest. */
+export async function within(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+  const settled = new AbortController();
+  const done = work.then(() => {}, () => {}).finally(() => settled.abort());
+  await Promise.race([done, pause(clock, ms, settled.signal)]);
+}

@@ -1,8 +1,9 @@
 import type { Notification } from "../../proto/handshake.ts";
 import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import { documentTimestamp } from "../../proto/metadata/segment_document.ts";
+import type { BufferDescriptor } from "../../proto/types.ts";
 import { formatHostPort, isLoopback, parseHostPort } from "./address.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, within } from "./clock.ts";
 import {
   Opcode,
   type PeerId,
@@ -17,8 +18,18 @@ import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory } from "./peer_directory.ts";
 import { listenInRange } from "./port_range.ts";
 
+/** Results after which a peer's document is looked up again, since it may have moved. */
+const STALE_PEER_CODES: readonly number[] = [
+  TransferCode.SOCKET,
+  TransferCode.ENDPOINT,
+  TransferCode.DNS,
+  TransferCode.ADDRESS_NOT_REGISTERED,
+];
+
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
+
+const WITHDRAW_LIMIT_MS = 2000;
 
 export interface EndpointOptions {
   engine: TransferEngine;
@@ -49,6 +60,13 @@ export interface EndpointOptions {
 /** A transfer whose peer is given by the name under which it publishes its memory. */
 export interface EndpointOperation extends TransferOperation {
   endpoint: string;
+}
+
+/** Part of the memory that this process lends. */
+export interface OwnMemory {
+  readonly local: Region;
+  readonly localOffset: number;
+  readonly length: number;
 }
 
 /** The peer of an operation before its endpoint has been looked up. */
@@ -108,13 +126,20 @@ export class TransferEndpoint {
     return region;
   }
 
-  /** Takes published memory back and frees it; peers that still use it are refused. */
+  /**
+   * Takes published memory back and frees it; peers that still use it are refused. Never rejects: a
+   * document that cannot be stored now is stored later.
+   */
   async reclaim(region: Region): Promise<void> {
     const at = this.#lent.indexOf(region);
     if (at < 0) return;
     this.#lent.splice(at, 1);
     region[Symbol.dispose]();
-    await this.#publish();
+    try {
+      await this.#publish();
+    } catch (error) {
+      this.#options.log(`cannot publish the documents of ${this.#name}: ${errorText(error)}`);
+    }
   }
 
   /** Puts documents back that somebody replaced or deleted. Never rejects. */
@@ -135,6 +160,7 @@ export class TransferEndpoint {
    * Fills in the `peer` of each operation.
    */
   transfer(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
+    if (ops.length === 0) return Promise.resolve(new Int32Array(0));
     for (let i = 0; i < ops.length; i++) {
       const op = ops[i];
       const peer = this.#isOwn(op) ? undefined : this.#directory.known(op.endpoint);
@@ -142,6 +168,12 @@ export class TransferEndpoint {
       op.peer = peer;
     }
     return this.#run(ops, timeoutMs);
+  }
+
+  /** The lent memory that a descriptor names, or `null` when it is that of another process. */
+  ownMemory(buffer: BufferDescriptor): OwnMemory | null {
+    if (this.#name === "" || buffer.transportEndpoint !== this.#name) return null;
+    return this.#find(buffer.bufferAddress, buffer.size);
   }
 
   /** Why operations with an endpoint fail, for a message. */
@@ -152,22 +184,30 @@ export class TransferEndpoint {
     return `the transfer with ${endpoint} ended with ${name ?? "code"} ${code}`;
   }
 
-  /** Withdraws the documents, stops serving and frees all memory. */
+  /**
+   * Withdraws the documents, stops serving and frees all memory. A metadata server that does not
+   * answer is waited for two seconds. Never rejects.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopGuard();
-    await this.#starting?.catch(() => {});
-    await this.#publishing.catch(() => {});
-    try {
-      if (this.#name !== "") await this.#options.metadata.withdraw();
-    } catch (error) {
-      this.#options.log(`cannot withdraw the documents of ${this.#name}: ${errorText(error)}`);
-    }
+    await within(this.#options.clock, WITHDRAW_LIMIT_MS, this.#withdraw());
     await this.#server?.close();
     this.#directory.clear();
     for (const region of this.#lent.splice(0)) region[Symbol.dispose]();
     await this.engine[Symbol.asyncDispose]();
+  }
+
+  async #withdraw(): Promise<void> {
+    await this.#starting?.catch(() => {});
+    await this.#publishing.catch(() => {});
+    if (this.#name === "") return;
+    try {
+      await this.#options.metadata.withdraw();
+    } catch (error) {
+      this.#options.log(`cannot withdraw the documents of ${this.#name}: ${errorText(error)}`);
+    }
   }
 
   async #ensureStarted(): Promise<void> {
@@ -256,7 +296,9 @@ export class TransferEndpoint {
 
   async #run(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
     const startedAt = this.#options.clock.now();
-    const codes = await this.engine.transfer(ops, { timeoutMs });
+    const codes = ops.length === 1
+      ? Int32Array.of(await this.engine.transferOne(ops[0], { timeoutMs }))
+      : await this.engine.transfer(ops, { timeoutMs });
     for (let i = 0; i < codes.length; i++) {
       if (codes[i] === TransferCode.OK) continue;
       const restMs = Math.floor(timeoutMs - (this.#options.clock.now() - startedAt));
@@ -309,26 +351,17 @@ export class TransferEndpoint {
     const moved = new Map<string, boolean>();
     const suspects = new Set<string>();
     for (let i = 0; i < ops.length; i++) {
-      const code = codes[i];
-      if (code === TransferCode.SOCKET || code === TransferCode.ADDRESS_NOT_REGISTERED) {
-        suspects.add(ops[i].endpoint);
-      }
+      if (STALE_PEER_CODES.includes(codes[i])) suspects.add(ops[i].endpoint);
     }
     await Promise.all(Array.from(suspects, async (name) => {
-      try {
-        moved.set(name, await this.#directory.refresh(name));
-      } catch {
-        suspects.delete(name);
-      }
+      moved.set(name, await this.#directory.refresh(name).catch(() => false));
     }));
     const again: number[] = [];
     for (let i = 0; i < ops.length; i++) {
       const { endpoint } = ops[i];
       const peer = this.#directory.known(endpoint);
-      if (!suspects.has(endpoint) || peer === undefined) continue;
-      const worth = codes[i] === TransferCode.SOCKET ||
-        (codes[i] === TransferCode.ADDRESS_NOT_REGISTERED && moved.get(endpoint) === true);
-      if (!worth) continue;
+      if (!STALE_PEER_CODES.includes(codes[i]) || peer === undefined) continue;
+      if (codes[i] !== TransferCode.SOCKET && moved.get(endpoint) !== true) continue;
       ops[i].peer = peer;
       again.push(i);
     }
@@ -338,19 +371,24 @@ export class TransferEndpoint {
   }
 
   #copy(op: EndpointOperation): number {
+    const own = this.#find(op.remoteAddress, op.length);
+    if (own === null) return TransferCode.ADDRESS_NOT_REGISTERED;
+    const local = op.local instanceof Uint8Array ? op.local : op.local.bytes;
+    const mine = local.subarray(op.localOffset, op.localOffset + op.length);
+    const lent = own.local.bytes.subarray(own.localOffset, own.localOffset + op.length);
+    if (op.opcode === Opcode.WRITE) lent.set(mine);
+    else mine.set(lent);
+    return TransferCode.OK;
+  }
+
+  #find(address: bigint, length: number): OwnMemory | null {
     for (const region of this.#lent) {
-      const base = region.remoteBase ?? 0n;
-      const offset = op.remoteAddress - base;
-      if (offset < 0n || offset + BigInt(op.length) > BigInt(region.length)) continue;
-      const at = Number(offset);
-      const local = op.local instanceof Uint8Array ? op.local : op.local.bytes;
-      const mine = local.subarray(op.localOffset, op.localOffset + op.length);
-      const lent = region.bytes.subarray(at, at + op.length);
-      if (op.opcode === Opcode.WRITE) lent.set(mine);
-      else mine.set(lent);
-      return TransferCode.OK;
+      const offset = address - (region.remoteBase ?? 0n);
+      if (offset >= 0n && offset + BigInt(length) <= BigInt(region.length)) {
+        return { local: region, localOffset: Number(offset), length };
+      }
     }
-    return TransferCode.ADDRESS_NOT_REGISTERED;
+    return null;
   }
 }
 

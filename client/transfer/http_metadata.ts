@@ -1,5 +1,7 @@
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { ErrorCode } from "../../proto/error_code.ts";
+import { StoreError } from "../../proto/error.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
 import { escapeKey, rpcMetaKey, segmentKey } from "../../proto/metadata/keys.ts";
 import { formatRpcMeta, parseRpcMeta, type RpcMeta } from "../../proto/metadata/rpc_meta.ts";
@@ -52,8 +54,8 @@ export class HttpMetadata implements MetadataStore {
     }
     const key = segmentKey(document.name, this.#options);
     const text = formatSegmentDocument(document);
-    await this.#put(key, text);
     this.#ours.set(key, text);
+    await this.#put(key, text);
   }
 
   async restore(): Promise<boolean> {
@@ -103,7 +105,8 @@ export class HttpMetadata implements MetadataStore {
     if (other !== null) {
       const { host, port } = parseRpcMeta(other);
       if (await this.#options.probe(host, port)) {
-        throw new Error(
+        throw new StoreError(
+          ErrorCode.INVALID_PARAMS,
           `The name ${JSON.stringify(name)} is in use by the process that answers at ` +
             formatHostPort(host, port),
         );
@@ -154,7 +157,8 @@ export class HttpMetadata implements MetadataStore {
       const fail = (why: string) => {
         settle();
         request.destroy();
-        reject(new Error(`The metadata server at ${url} cannot be asked: ${why}`));
+        const message = `The metadata server at ${url} cannot be asked: ${why}`;
+        reject(new StoreError(ErrorCode.RPC_FAIL, message));
       };
       const stopConnect = clock.after(
         connectTimeoutMs,

@@ -16,8 +16,9 @@ export interface PeerDocument {
 /** Where the documents of a cluster's transfer endpoints live. */
 export interface MetadataStore {
   /**
-   * Makes our documents known, in place of those of the last call. Rejects with `Error` when they
-   * cannot be stored or the name belongs to another living process.
+   * Makes our documents known, in place of those of the last call. Rejects with `StoreError`,
+   * `INVALID_PARAMS` when the name belongs to another living process and `RPC_FAIL` when nobody can
+   * be asked, and with `Error` when the documents are refused.
    */
   publish(document: SegmentDocument, handshake: RpcMeta): Promise<void>;
 

@@ -8,6 +8,7 @@ import {
   type TransferEngine,
   type TransferOperation,
   type TransferOptions,
+  type TransferStats,
 } from "../../client/transfer/engine.ts";
 
 /** What engines of one test share instead of a network: who listens where, and what fails. */
@@ -27,6 +28,10 @@ class MemoryRegion implements Region {
   constructor(readonly id: number, readonly length: number, base: bigint | null) {
     this.bytes = new Uint8Array(length);
     this.remoteBase = base;
+  }
+
+  populate(): Promise<void> {
+    return Promise.resolve();
   }
 
   [Symbol.dispose](): void {
@@ -83,6 +88,22 @@ export class MemoryEngine implements TransferEngine {
     this.batches.push([...ops]);
     await this.network.delay();
     return Int32Array.from(ops, (op) => this.#move(op));
+  }
+
+  async transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode> {
+    const [code] = await this.transfer([op], options);
+    return code as TransferCode;
+  }
+
+  stats(): TransferStats {
+    return {
+      servedReads: 0,
+      servedWrites: 0,
+      servedReadBytes: 0,
+      servedWriteBytes: 0,
+      refused: 0,
+      connections: 0,
+    };
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,57 @@
+import { ErrorCode } from "../proto/error_code.ts";
+import { StoreError } from "../proto/error.ts";
+import type { Expected } from "../proto/messages.ts";
+
+/** Keys of one call to the master. */
+const MAX_KEYS = 1024;
+/** Bytes of keys of one call, which with everything else must fit a frame. */
+const MAX_KEY_BYTES = 8 << 20;
+/** Bytes of values that are under way between one start and one end. */
+export const MAX_VALUE_BYTES: number = 256 << 20;
+
+/**
+ * Cuts items into runs that fit one call: `[from, to)` each, in order. A run holds at least one item,
+ * however large.
+ */
+export function cutBatch(
+  keys: readonly Uint8Array[],
+  valueBytes: (i: number) => number = () => 0,
+): [from: number, to: number][] {
+  const runs: [number, number][] = [];
+  let from = 0;
+  let keyBytes = 0;
+  let bytes = 0;
+  for (let i = 0; i < keys.length; i++) {
+    const size = valueBytes(i);
+    const full = i - from >= MAX_KEYS || keyBytes + keys[i].length > MAX_KEY_BYTES ||
+      bytes + size > MAX_VALUE_BYTES;
+    if (full && i > from) {
+      runs.push([from, i]);
+      from = i;
+      keyBytes = bytes = 0;
+    }
+    keyBytes += keys[i].length;
+    bytes += size;
+  }
+  if (keys.length > from) runs.push([from, keys.length]);
+  return runs;
+}
+
+/** The answers of a batch call; when the call itself failed, its code for every item. */
+export async function answers<T>(
+  count: number,
+  call: Promise<Expected<T>[]>,
+): Promise<Expected<T>[]> {
+  try {
+    const answered = await call;
+    if (answered.length === count) return answered;
+    return failures(count, ErrorCode.INTERNAL_ERROR);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return failures(count, error.code);
+  }
+}
+
+function failures<T>(count: number, code: number): Expected<T>[] {
+  return Array.from({ length: count }, () => ({ code, value: null }));
+}

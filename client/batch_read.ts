@@ -1,0 +1,172 @@
+import { ErrorCode } from "../proto/error_code.ts";
+import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
+import { answers, cutBatch, MAX_VALUE_BYTES } from "./batch.ts";
+import type { StoreContext } from "./context.ts";
+import { MAX_LEASES, pushReads, readableBuffers, type ReadPiece, readTimeoutMs } from "./read.ts";
+import type { EndpointOperation } from "./transfer/endpoint.ts";
+import { TransferCode } from "./transfer/engine.ts";
+
+/**
+ * Says what to read of the object at a position of the batch, given its size; an error code when
+ * that size does not do.
+ */
+export type BatchReadPlan = (index: number, size: number) => readonly ReadPiece[] | number;
+
+/** An object whose replicas are known and that has not been read yet. */
+interface OpenItem {
+  readonly index: number;
+  readonly buffers: readonly BufferDescriptor[];
+  readonly leaseEndsAt: number;
+  readonly size: number;
+  /** Which of `buffers` is read next. */
+  replica: number;
+}
+
+/**
+ * Reads parts of several objects: for each run of the batch one look-up and one batch of transfers,
+ * and a further one for items whose replica failed. Resolves with a code per item, in order;
+ * rejects for no failure of an item or a call.
+ */
+export async function readBatch(
+  store: StoreContext,
+  keys: readonly Uint8Array[],
+  plan: BatchReadPlan,
+): Promise<Int32Array> {
+  const batch = new BatchReader(store, keys, plan);
+  await batch.run();
+  return batch.codes;
+}
+
+class BatchReader {
+  readonly codes: Int32Array;
+  readonly #store: StoreContext;
+  readonly #keys: readonly Uint8Array[];
+  readonly #plan: BatchReadPlan;
+  /** Leases that ended while an item was being read. */
+  readonly #expired: Uint8Array;
+
+  constructor(store: StoreContext, keys: readonly Uint8Array[], plan: BatchReadPlan) {
+    this.#store = store;
+    this.#keys = keys;
+    this.#plan = plan;
+    this.codes = new Int32Array(keys.length);
+    this.#expired = new Uint8Array(keys.length);
+  }
+
+  async run(): Promise<void> {
+    let pending: number[] = [];
+    for (const [i, key] of this.#keys.entries()) {
+      if (key.length > 0) pending.push(i);
+      else this.codes[i] = ErrorCode.INVALID_PARAMS;
+    }
+    while (pending.length > 0) {
+      const again: number[] = [];
+      for (const [from, to] of cutBatch(pending.map((i) => this.#keys[i]))) {
+        await this.#readRun(pending.slice(from, to), again);
+      }
+      pending = again;
+    }
+  }
+
+  /** Looks a run up and reads it; what needs another lease is added to `again`. */
+  async #readRun(run: readonly number[], again: number[]): Promise<void> {
+    const { master, clock, tenantId } = this.#store;
+    const askedAt = clock.now();
+    const keys = run.map((i) => this.#keys[i]);
+    const lists = await answers(keys.length, master.batchGetReplicaList({ keys, tenantId }));
+    let open: OpenItem[] = [];
+    for (const [at, index] of run.entries()) {
+      const { code, value } = lists[at];
+      this.codes[index] = code;
+      if (code !== ErrorCode.OK || value === null) continue;
+      const item = this.#openItem(index, value, askedAt);
+      if (item !== null) open.push(item);
+    }
+    let first = true;
+    while (open.length > 0) {
+      const count = groupLength(open);
+      const retries = await this.#readGroup(open.slice(0, count), again, first);
+      open = [...retries, ...open.slice(count)];
+      first = false;
+    }
+  }
+
+  #openItem(index: number, list: ReplicaList, askedAt: number): OpenItem | null {
+    const buffers = readableBuffers(this.#store, list);
+    if (buffers === null) {
+      this.codes[index] = ErrorCode.NOT_SUPPORTED;
+      return null;
+    }
+    const leaseEndsAt = askedAt + list.leaseTtlMs;
+    return { index, buffers, leaseEndsAt, size: buffers[0].size, replica: 0 };
+  }
+
+  /**
+   * Reads a group and returns the items to read from their next replica. A lease that ended before
+   * the transfer began is not the item's fault, except in the first group of a run.
+   */
+  async #readGroup(
+    group: readonly OpenItem[],
+    again: number[],
+    first: boolean,
+  ): Promise<OpenItem[]> {
+    const { endpoint, choice, clock } = this.#store;
+    const ops: EndpointOperation[] = [];
+    const owners: OpenItem[] = [];
+    const reading: OpenItem[] = [];
+    let timeoutMs = this.#store.transferTimeoutMs;
+    for (const item of group) {
+      const itemMs = readTimeoutMs(this.#store, item.leaseEndsAt);
+      if (itemMs === 0) {
+        this.#needLease(item, again, first);
+        continue;
+      }
+      const buffer = item.buffers[item.replica];
+      const pieces = this.#plan(item.index, buffer.size);
+      if (typeof pieces === "number") {
+        this.codes[item.index] = pieces;
+        continue;
+      }
+      pushReads(ops, buffer, pieces);
+      while (owners.length < ops.length) owners.push(item);
+      reading.push(item);
+      timeoutMs = Math.min(timeoutMs, itemMs);
+    }
+    const codes = await endpoint.transfer(ops, timeoutMs);
+    const endedAt = clock.now();
+    const failed = new Set<OpenItem>();
+    for (let i = 0; i < codes.length; i++) {
+      if (codes[i] === TransferCode.OK) continue;
+      failed.add(owners[i]);
+      choice.note(ops[i].endpoint, false);
+    }
+    const retries: OpenItem[] = [];
+    for (const item of reading) {
+      if (failed.has(item)) {
+        if (++item.replica < item.buffers.length) retries.push(item);
+        else this.codes[item.index] = ErrorCode.TRANSFER_FAIL;
+      } else if (endedAt >= item.leaseEndsAt) {
+        this.#needLease(item, again, true);
+      }
+    }
+    return retries;
+  }
+
+  #needLease({ index }: OpenItem, again: number[], counts: boolean): void {
+    if (counts && ++this.#expired[index] >= MAX_LEASES) {
+      this.codes[index] = ErrorCode.LEASE_EXPIRED;
+    } else {
+      again.push(index);
+    }
+  }
+}
+
+/** How many of the first items are read in one batch of transfers. */
+function groupLength(items: readonly OpenItem[]): number {
+  let bytes = 0;
+  for (let i = 0; i < items.length; i++) {
+    bytes += items[i].size;
+    if (bytes > MAX_VALUE_BYTES && i > 0) return i;
+  }
+  return items.length;
+}

@@ -1,0 +1,141 @@
+import { ErrorCode } from "../proto/error_code.ts";
+import { type ReplicateConfig, ReplicaType } from "../proto/types.ts";
+import { answers, cutBatch } from "./batch.ts";
+import type { Result, StoreContext } from "./context.ts";
+import { type Slice, totalLength } from "./memory.ts";
+import type { EndpointOperation } from "./transfer/endpoint.ts";
+import { TransferCode } from "./transfer/engine.ts";
+import { pushWrites, transferAll, type WriteKind, type WriteOutcome } from "./write.ts";
+
+/** One object of a batch. */
+export interface WriteItem {
+  readonly key: Uint8Array;
+  readonly slices: readonly Slice[];
+}
+
+interface PlacedItem extends WriteItem {
+  /** Position in the caller's batch. */
+  readonly index: number;
+  readonly length: number;
+}
+
+/**
+ * Stores several objects: for each run of the batch one start, one batch of transfers and one end.
+ * Resolves with one result per item, in order; rejects for no failure of an item or a call.
+ */
+export async function writeBatch(
+  store: StoreContext,
+  kind: WriteKind,
+  items: readonly WriteItem[],
+  config: ReplicateConfig,
+): Promise<Result<WriteOutcome>[]> {
+  const results: Result<WriteOutcome>[] = new Array(items.length);
+  const placed: PlacedItem[] = [];
+  for (const [index, { key, slices }] of items.entries()) {
+    const length = totalLength(slices);
+    if (key.length > 0 && length > 0) placed.push({ key, slices, index, length });
+    else results[index] = { code: ErrorCode.INVALID_PARAMS, value: null };
+  }
+  const runs = cutBatch(placed.map(({ key }) => key), (i) => placed[i].length);
+  for (const [from, to] of runs) {
+    await writeRun(store, kind, placed.slice(from, to), config, results);
+  }
+  return results;
+}
+
+async function writeRun(
+  store: StoreContext,
+  kind: WriteKind,
+  items: readonly PlacedItem[],
+  config: ReplicateConfig,
+  results: Result<WriteOutcome>[],
+): Promise<void> {
+  const { master, clientId, tenantId } = store;
+  const request = {
+    clientId,
+    keys: items.map(({ key }) => key),
+    sliceLengths: items.map(({ length }) => length),
+    config: configOf(config, items),
+    tenantId,
+  };
+  const started = await answers(
+    items.length,
+    kind === "put" ? master.batchPutStart(request) : master.batchUpsertStart(request),
+  );
+
+  const ops: EndpointOperation[] = [];
+  const owners: number[] = [];
+  const ready: PlacedItem[] = [];
+  const failed: PlacedItem[] = [];
+  for (const [i, item] of items.entries()) {
+    const { code, value: replicas } = started[i];
+    if (code === ErrorCode.OBJECT_ALREADY_EXISTS && kind === "put") {
+      results[item.index] = { code: ErrorCode.OK, value: "exists" };
+    } else if (code !== ErrorCode.OK) {
+      results[item.index] = { code, value: null };
+    } else if (pushWrites(ops, replicas ?? [], item.slices, item.length) !== null) {
+      failed.push(item);
+    } else {
+      while (owners.length < ops.length) owners.push(ready.length);
+      ready.push(item);
+    }
+    ops.length = owners.length;
+  }
+
+  const broken = new Set<number>();
+  const codes = await transferAll(store, ops);
+  for (let i = 0; i < codes.length; i++) if (codes[i] !== TransferCode.OK) broken.add(owners[i]);
+  const whole = ready.filter((_, i) => !broken.has(i));
+  failed.push(...ready.filter((_, i) => broken.has(i)));
+  await Promise.all([
+    end(store, kind, whole, results),
+    revoke(store, kind, failed, results),
+  ]);
+}
+
+/** The groups of a batch belong to its items one by one, so a run takes its own. */
+function configOf(config: ReplicateConfig, items: readonly PlacedItem[]): ReplicateConfig {
+  const { groupIds } = config;
+  return groupIds === null
+    ? config
+    : { ...config, groupIds: items.map(({ index }) => groupIds[index]) };
+}
+
+async function end(
+  store: StoreContext,
+  kind: WriteKind,
+  items: readonly PlacedItem[],
+  results: Result<WriteOutcome>[],
+): Promise<void> {
+  if (items.length === 0) return;
+  const { master, clientId, tenantId } = store;
+  const objectMetas = items.map(({ key }) => ({ key, objectChecksum: null }));
+  const ended = await answers(
+    items.length,
+    kind === "put"
+      ? master.batchPutEnd({ clientId, objectMetas, replicaType: ReplicaType.ALL, tenantId })
+      : master.batchUpsertEnd({ clientId, objectMetas, tenantId }),
+  );
+  for (const [i, { index }] of items.entries()) {
+    const { code } = ended[i];
+    results[index] = { code, value: code === ErrorCode.OK ? "stored" : null };
+  }
+}
+
+async function revoke(
+  store: StoreContext,
+  kind: WriteKind,
+  items: readonly PlacedItem[],
+  results: Result<WriteOutcome>[],
+): Promise<void> {
+  if (items.length === 0) return;
+  for (const { index } of items) results[index] = { code: ErrorCode.TRANSFER_FAIL, value: null };
+  const { master, clientId, tenantId } = store;
+  const keys = items.map(({ key }) => key);
+  await answers(
+    items.length,
+    kind === "put"
+      ? master.batchPutRevoke({ clientId, keys, replicaType: ReplicaType.ALL, tenantId })
+      : master.batchUpsertRevoke({ clientId, keys, tenantId }),
+  );
+}

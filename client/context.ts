@@ -1,0 +1,25 @@
+import type { ReplicateConfig, Uuid } from "../proto/types.ts";
+import type { MasterClient } from "./master_client.ts";
+import type { ReplicaChoice } from "./replica_choice.ts";
+import type { Clock } from "./transfer/clock.ts";
+import type { TransferEndpoint } from "./transfer/endpoint.ts";
+
+/** What the operations of one client work with. */
+export interface StoreContext {
+  readonly master: MasterClient;
+  readonly endpoint: TransferEndpoint;
+  readonly choice: ReplicaChoice;
+  readonly clock: Clock;
+  readonly clientId: Uuid;
+  readonly tenantId: Uint8Array;
+  readonly defaultConfig: ReplicateConfig;
+  /** Milliseconds for one batch of transfers. */
+  readonly transferTimeoutMs: number;
+}
+
+/** What became of one item of a batch: code 0 and a value, or another code and `null`. */
+export interface Result<T> {
+  /** One of `ErrorCode`. */
+  readonly code: number;
+  readonly value: T | null;
+}

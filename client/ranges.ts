@@ -1,0 +1,64 @@
+import { ErrorCode } from "../proto/error_code.ts";
+import { StoreError } from "../proto/error.ts";
+import { describe } from "./key.ts";
+import { type Memory, sliceOf } from "./memory.ts";
+import type { ReadPiece } from "./read.ts";
+
+/** Part of an object. */
+export interface ReadRange {
+  /** Bytes from the start of the object. */
+  offset: number;
+  /** Bytes. */
+  length: number;
+}
+
+/** Part of an object and where it goes. */
+export interface ReadRangeInto extends ReadRange {
+  target: Memory;
+  /** Bytes from the start of `target`; default 0. */
+  targetOffset?: number;
+}
+
+/**
+ * Checks ranges with their targets and describes them for the engine. `TypeError` for what are no
+ * ranges, `RangeError` for negative or broken numbers and for a range that its target cannot hold.
+ */
+export function rangePieces(ranges: readonly ReadRangeInto[]): ReadPiece[] {
+  checkRanges(ranges);
+  return ranges.map(({ offset, length, target, targetOffset = 0 }) => {
+    const slice = sliceOf(target, "A target");
+    checkCount("targetOffset", targetOffset);
+    if (targetOffset + length > slice.length) {
+      throw new RangeError(
+        `A target of ${slice.length} bytes cannot hold ${length} bytes at ${targetOffset}`,
+      );
+    }
+    return { offset, length, local: slice.local, localOffset: slice.localOffset + targetOffset };
+  });
+}
+
+/** Refuses what are no ranges: `TypeError` or `RangeError`. */
+export function checkRanges(ranges: readonly ReadRange[]): void {
+  if (!Array.isArray(ranges)) throw new TypeError(`Ranges are an array, not ${describe(ranges)}`);
+  for (const { offset, length } of ranges) {
+    checkCount("offset", offset);
+    checkCount("length", length);
+  }
+}
+
+/** Refuses ranges that reach beyond an object of `size` bytes: `StoreError`, `INVALID_PARAMS`. */
+export function checkInside(ranges: readonly ReadRange[], size: number, what: string): void {
+  for (const { offset, length } of ranges) {
+    if (offset + length <= size) continue;
+    throw new StoreError(
+      ErrorCode.INVALID_PARAMS,
+      `${what}: ${length} bytes from ${offset} reach beyond its ${size} bytes`,
+    );
+  }
+}
+
+function checkCount(name: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(`${name} is ${describe(value)}; allowed: integers from 0`);
+  }
+}

@@ -1,0 +1,123 @@
+import { ErrorCode } from "../proto/error_code.ts";
+import { StoreError } from "../proto/error.ts";
+import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
+import type { StoreContext } from "./context.ts";
+import { showKey } from "./key.ts";
+import { valueOf } from "./master_client.ts";
+import type { Slice } from "./memory.ts";
+import { type EndpointOperation, UNKNOWN_PEER } from "./transfer/endpoint.ts";
+import { Opcode, TransferCode } from "./transfer/engine.ts";
+
+/** Part of an object and where it goes. */
+export interface ReadPiece extends Slice {
+  /** Bytes from the start of the object. */
+  readonly offset: number;
+}
+
+/** Says what to read of an object of a size; may throw `StoreError` when that size does not do. */
+export type ReadPlan = (size: number) => readonly ReadPiece[];
+
+/** How often an object is looked up when its lease runs out during the transfer. */
+export const MAX_LEASES = 2;
+
+/**
+ * Share of a lease that a transfer may take. The rest is left to accept what did arrive when one of
+ * many peers stays silent.
+ */
+const USABLE_LEASE = 0.9;
+
+/**
+ * Reads parts of an object. Resolves with false when there is no such object. `StoreError`:
+ * `LEASE_EXPIRED` when the bytes came too late to be trusted, twice; `TRANSFER_FAIL` when no replica
+ * could be read; `NOT_SUPPORTED` when none is in memory. Memory may hold anything after a failure.
+ */
+export async function readObject(
+  store: StoreContext,
+  key: Uint8Array,
+  plan: ReadPlan,
+): Promise<boolean> {
+  const what = () => `Cannot read ${showKey(key)}`;
+  const { master, clock, tenantId } = store;
+  if (key.length === 0) {
+    throw new StoreError(ErrorCode.INVALID_PARAMS, `${what()}: the key is empty`);
+  }
+  for (let lease = 1; lease <= MAX_LEASES; lease++) {
+    const askedAt = clock.now();
+    const answer = await master.getReplicaList({ key, tenantId });
+    if (isMissing(answer.code)) return false;
+    const list = valueOf(answer, what());
+    const buffers = readableBuffers(store, list);
+    if (buffers === null) throw new StoreError(ErrorCode.NOT_SUPPORTED, `${what()}: ${ON_DISK}`);
+    if (await readBuffers(store, buffers, askedAt + list.leaseTtlMs, plan, what)) return true;
+  }
+  throw new StoreError(
+    ErrorCode.LEASE_EXPIRED,
+    `${what()}: its lease ran out before the bytes were there, ${MAX_LEASES} times`,
+  );
+}
+
+/** Why an object without a memory replica cannot be read. */
+export const ON_DISK = "it has no replica in memory, and reading disks is not available yet";
+
+/** Whether a code says that there is nothing to read (yet). */
+export function isMissing(code: number): boolean {
+  return code === ErrorCode.OBJECT_NOT_FOUND || code === ErrorCode.REPLICA_IS_NOT_READY;
+}
+
+/** Where an object can be read, best first; `null` when nowhere. */
+export function readableBuffers(
+  store: StoreContext,
+  list: ReplicaList,
+): BufferDescriptor[] | null {
+  const buffers = store.choice.order(list.replicas, store.endpoint.name);
+  return buffers.length > 0 ? buffers : null;
+}
+
+/** Milliseconds that a transfer may take which must end before a lease does; 0 = none are left. */
+export function readTimeoutMs(store: StoreContext, leaseEndsAt: number): number {
+  const usable = Math.floor((leaseEndsAt - store.clock.now()) * USABLE_LEASE);
+  return Math.max(0, Math.min(store.transferTimeoutMs, usable));
+}
+
+/** Adds the operations that read pieces of a replica. */
+export function pushReads(
+  ops: EndpointOperation[],
+  buffer: BufferDescriptor,
+  pieces: readonly ReadPiece[],
+): void {
+  for (const { offset, length, local, localOffset } of pieces) {
+    if (length === 0) continue;
+    ops.push({
+      opcode: Opcode.READ,
+      endpoint: buffer.transportEndpoint,
+      peer: UNKNOWN_PEER,
+      remoteAddress: buffer.bufferAddress + BigInt(offset),
+      length,
+      local,
+      localOffset,
+    });
+  }
+}
+
+/** Reads from one replica after the other; false = the lease ended before one was done. */
+async function readBuffers(
+  store: StoreContext,
+  buffers: readonly BufferDescriptor[],
+  leaseEndsAt: number,
+  plan: ReadPlan,
+  what: () => string,
+): Promise<boolean> {
+  let why = "";
+  for (const buffer of buffers) {
+    const ops: EndpointOperation[] = [];
+    pushReads(ops, buffer, plan(buffer.size));
+    const timeoutMs = readTimeoutMs(store, leaseEndsAt);
+    if (timeoutMs === 0) return false;
+    const codes = await store.endpoint.transfer(ops, timeoutMs);
+    const code = codes.find((code) => code !== TransferCode.OK);
+    store.choice.note(buffer.transportEndpoint, code === undefined);
+    if (code === undefined) return store.clock.now() < leaseEndsAt;
+    why = store.endpoint.explain(buffer.transportEndpoint, code);
+  }
+  throw new StoreError(ErrorCode.TRANSFER_FAIL, `${what()}: ${why}`);
+}

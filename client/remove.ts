@@ -1,0 +1,44 @@
+import { ErrorCode } from "../proto/error_code.ts";
+import { StoreError } from "../proto/error.ts";
+import { answers, cutBatch } from "./batch.ts";
+import type { Result, StoreContext } from "./context.ts";
+import { showKey } from "./key.ts";
+import { valueOf } from "./master_client.ts";
+
+/** Removes one object. */
+export async function removeObject(
+  store: StoreContext,
+  key: Uint8Array,
+  force: boolean,
+): Promise<void> {
+  const what = `Cannot remove ${showKey(key)}`;
+  if (key.length === 0) throw new StoreError(ErrorCode.INVALID_PARAMS, `${what}: the key is empty`);
+  const { master, tenantId } = store;
+  valueOf(await master.remove({ key, force, tenantId }), what);
+}
+
+/** Removes several objects. */
+export async function removeBatch(
+  store: StoreContext,
+  keys: readonly Uint8Array[],
+  force: boolean,
+): Promise<Result<null>[]> {
+  const { master, tenantId } = store;
+  const results: Result<null>[] = [];
+  for (const [from, to] of cutBatch(keys)) {
+    const run = keys.slice(from, to);
+    results.push(...await answers(run.length, master.batchRemove({ keys: run, force, tenantId })));
+  }
+  return results;
+}
+
+/** Removes the objects whose key an ECMAScript pattern is found in; resolves with how many. */
+export async function removeByRegex(
+  store: StoreContext,
+  regex: string,
+  force: boolean,
+): Promise<number> {
+  const { master, tenantId } = store;
+  const answer = await master.removeByRegex({ regex, force, tenantId });
+  return valueOf(answer, `Cannot remove by ${JSON.stringify(regex)}`);
+}

@@ -1,0 +1,95 @@
+import { ErrorCode } from "../proto/error_code.ts";
+import { StoreError } from "../proto/error.ts";
+import { ClientStatus } from "../proto/types.ts";
+import type { StoreContext } from "./context.ts";
+import { valueOf } from "./master_client.ts";
+import type { SegmentTable } from "./segments.ts";
+import type { TaskRunner } from "./task_runner.ts";
+
+/** How often a client shows that it lives and asks for tasks, as the reference's clients do. */
+const BEAT_MS = 1000;
+const TASKS_PER_FETCH = 16;
+
+/**
+ * Keeps a client known to its master: a ping every second, the segments mounted again when the
+ * master asks for it, and tasks fetched for the memory that is lent. A master that was away is found
+ * again by itself, after its version was checked.
+ */
+export class MasterSession {
+  readonly #store: StoreContext;
+  readonly #segments: SegmentTable;
+  readonly #tasks: TaskRunner;
+  readonly #log: (line: string) => void;
+  #cancelBeat: () => void = () => {};
+  #stopped = false;
+  /** Whether the master's version is known to be ours. */
+  #checked: boolean;
+  #trouble: string | null = null;
+
+  /** `checked` says that the master's version was just checked. */
+  constructor(
+    store: StoreContext,
+    segments: SegmentTable,
+    tasks: TaskRunner,
+    options: { log: (line: string) => void; checked: boolean },
+  ) {
+    this.#store = store;
+    this.#segments = segments;
+    this.#tasks = tasks;
+    this.#log = options.log;
+    this.#checked = options.checked;
+  }
+
+  /** Whether the last beat reached the master. */
+  get connected(): boolean {
+    return this.#trouble === null;
+  }
+
+  /** Beats once, then every second until {@linkcode stop}. */
+  async start(): Promise<void> {
+    await this.#beat();
+    if (!this.#stopped) this.#cancelBeat = this.#store.clock.after(BEAT_MS, () => this.start());
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelBeat();
+  }
+
+  async #beat(): Promise<void> {
+    const { master, clientId } = this.#store;
+    try {
+      if (!this.#checked) {
+        await master.checkVersion();
+        this.#checked = true;
+      }
+      const { clientStatus } = valueOf(
+        await master.ping({ clientId }),
+        "The master refused a ping",
+      );
+      if (clientStatus === ClientStatus.NEED_REMOUNT) await this.#segments.remount();
+      if (this.#trouble !== null) this.#log("the master answers again");
+      this.#trouble = null;
+      await this.#fetchTasks();
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#failed(error);
+    }
+  }
+
+  /** The owner of the source does a copy or a move, so a client that lends nothing has no tasks. */
+  async #fetchTasks(): Promise<void> {
+    if (this.#stopped || this.#segments.segments.length === 0) return;
+    const { master, clientId } = this.#store;
+    const answer = await master.fetchTasks({ clientId, batchSize: TASKS_PER_FETCH });
+    this.#tasks.submit(valueOf(answer, "The master refused to hand out tasks"));
+  }
+
+  #failed(error: StoreError): void {
+    if (error.code === ErrorCode.RPC_FAIL || error.code === ErrorCode.RPC_TIMEOUT) {
+      this.#checked = false;
+    }
+    if (!this.#stopped && this.#trouble !== error.message) this.#log(error.message);
+    this.#trouble = error.message;
+  }
+}

@@ -1,0 +1,133 @@
+import { ErrorCode } from "../proto/error_code.ts";
+import { StoreError } from "../proto/error.ts";
+import { type ReplicaDescriptor, type ReplicateConfig, ReplicaType } from "../proto/types.ts";
+import type { StoreContext } from "./context.ts";
+import { showKey } from "./key.ts";
+import { valueOf } from "./master_client.ts";
+import { type Slice, totalLength } from "./memory.ts";
+import { type EndpointOperation, UNKNOWN_PEER } from "./transfer/endpoint.ts";
+import { Opcode, TransferCode } from "./transfer/engine.ts";
+
+/** Whether an existing object stands in the way or is replaced. */
+export type WriteKind = "put" | "upsert";
+
+/**
+ * What became of a write: `exists` means that the key had a value, or was being written by somebody
+ * else, and was left as it was.
+ */
+export type WriteOutcome = "stored" | "exists";
+
+/** Stores one object. `StoreError` when it could not be stored; nothing of it is readable then. */
+export async function writeObject(
+  store: StoreContext,
+  kind: WriteKind,
+  key: Uint8Array,
+  slices: readonly Slice[],
+  config: ReplicateConfig,
+): Promise<WriteOutcome> {
+  const length = totalLength(slices);
+  const what = `Cannot store ${showKey(key)}`;
+  if (key.length === 0) throw new StoreError(ErrorCode.INVALID_PARAMS, `${what}: the key is empty`);
+  if (length === 0) throw new StoreError(ErrorCode.INVALID_PARAMS, `${what}: the value is empty`);
+  const { master, clientId, tenantId } = store;
+  const request = { clientId, key, sliceLength: length, config, tenantId };
+  const started = await (kind === "put" ? master.putStart(request) : master.upsertStart(request));
+  if (started.code === ErrorCode.OBJECT_ALREADY_EXISTS && kind === "put") return "exists";
+  const replicas = valueOf(started, what);
+
+  try {
+    const why = await fill(store, replicas, slices, length);
+    if (why !== null) throw new StoreError(ErrorCode.TRANSFER_FAIL, `${what}: ${why}`);
+  } catch (error) {
+    await revoke(store, kind, key, ReplicaType.ALL);
+    throw error;
+  }
+  if (replicas.some(({ location }) => location.kind === "disk")) {
+    await revoke(store, kind, key, ReplicaType.DISK);
+  }
+  const end = {
+    clientId,
+    objectMeta: { key, objectChecksum: null },
+    replicaType: ReplicaType.ALL,
+    tenantId,
+  };
+  valueOf(await (kind === "put" ? master.putEnd(end) : master.upsertEnd(end)), what);
+  return "stored";
+}
+
+/**
+ * Adds the operations that fill an object's memory replicas, and returns why that is not possible,
+ * or `null`.
+ */
+export function pushWrites(
+  ops: EndpointOperation[],
+  replicas: readonly ReplicaDescriptor[],
+  slices: readonly Slice[],
+  length: number,
+): string | null {
+  let filled = 0;
+  for (const { location } of replicas) {
+    if (location.kind === "disk") continue;
+    if (location.kind !== "memory") return `this client cannot write ${location.kind} replicas`;
+    const { size, bufferAddress, transportEndpoint } = location.buffer;
+    if (size !== length) return `the master allocated ${size} bytes for ${length}`;
+    let remoteAddress = bufferAddress;
+    for (const { local, localOffset, length } of slices) {
+      ops.push({
+        opcode: Opcode.WRITE,
+        endpoint: transportEndpoint,
+        peer: UNKNOWN_PEER,
+        remoteAddress,
+        length,
+        local,
+        localOffset,
+      });
+      remoteAddress += BigInt(length);
+    }
+    filled++;
+  }
+  return filled > 0 ? null : "the master allocated no replica in memory";
+}
+
+/** Runs a batch of writes and notes for later reads which peers failed. */
+export async function transferAll(
+  store: StoreContext,
+  ops: readonly EndpointOperation[],
+): Promise<Int32Array> {
+  const codes = await store.endpoint.transfer(ops, store.transferTimeoutMs);
+  for (let i = 0; i < codes.length; i++) {
+    if (codes[i] !== TransferCode.OK) store.choice.note(ops[i].endpoint, false);
+  }
+  return codes;
+}
+
+/** Writes a value into all of its replicas; resolves with why that failed, or `null`. */
+async function fill(
+  store: StoreContext,
+  replicas: readonly ReplicaDescriptor[],
+  slices: readonly Slice[],
+  length: number,
+): Promise<string | null> {
+  const ops: EndpointOperation[] = [];
+  const why = pushWrites(ops, replicas, slices, length);
+  if (why !== null) return why;
+  const codes = await transferAll(store, ops);
+  const at = codes.findIndex((code) => code !== TransferCode.OK);
+  return at < 0 ? null : store.endpoint.explain(ops[at].endpoint, codes[at]);
+}
+
+/** Gives unfinished replicas back. The master does so by itself later when it cannot be told. */
+async function revoke(
+  store: StoreContext,
+  kind: WriteKind,
+  key: Uint8Array,
+  replicaType: ReplicaType,
+): Promise<void> {
+  const { master, clientId, tenantId } = store;
+  const request = { clientId, key, replicaType, tenantId };
+  try {
+    await (kind === "put" ? master.putRevoke(request) : master.upsertRevoke(request));
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+  }
+}

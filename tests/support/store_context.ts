@@ -1,0 +1,122 @@
+import type { StoreContext } from "../../client/context.ts";
+import { MasterClient } from "../../client/master_client.ts";
+import { defaultConfig } from "../../client/put_options.ts";
+import { ReplicaChoice } from "../../client/replica_choice.ts";
+import { TransferEndpoint } from "../../client/transfer/endpoint.ts";
+import type { Region } from "../../client/transfer/engine.ts";
+import type { MetadataStore } from "../../client/transfer/metadata_store.ts";
+import type { Rpc } from "../../proto/messages.ts";
+import { type ReplicaDescriptor, ReplicaStatus } from "../../proto/types.ts";
+import { FakeClock } from "./fake_clock.ts";
+import { MemoryEngine, MemoryNetwork } from "./memory_engine.ts";
+
+/** Answers of a master that a test writes down, by call; a call without one fails the test. */
+export type Answers = Record<string, (request: never) => unknown>;
+
+/** A client's operations on a master that answers as told and on peers in memory. */
+export class StoreFixture {
+  readonly clock = new FakeClock();
+  readonly network = new MemoryNetwork();
+  readonly engine: MemoryEngine = new MemoryEngine(this.network);
+  readonly endpoint: TransferEndpoint;
+  readonly store: StoreContext;
+  /** Every call with its request, in order. */
+  readonly calls: { name: string; request: unknown }[] = [];
+  answers: Answers;
+
+  constructor(answers: Answers = {}) {
+    this.answers = answers;
+    this.endpoint = new TransferEndpoint({
+      engine: this.engine,
+      metadata: addressesAsNames(),
+      named: true,
+      clock: this.clock,
+      random: () => 0.5,
+      localHostname: "10.0.0.1:1",
+      advertisedHost: "127.0.0.1",
+      minPort: 20_000,
+      maxPort: 32_000,
+      handshakeTimeoutMs: 5000,
+      handshakeMaxLength: 1 << 20,
+      maxProtocolVersion: 2,
+      memcpy: true,
+      log: () => {},
+    });
+    this.store = {
+      master: new MasterClient({ call: (rpc, request) => this.#call(rpc, request) }),
+      endpoint: this.endpoint,
+      choice: new ReplicaChoice(this.clock, 0),
+      clock: this.clock,
+      clientId: "1-2",
+      tenantId: new TextEncoder().encode("default"),
+      defaultConfig: defaultConfig(""),
+      transferTimeoutMs: 30_000,
+    };
+  }
+
+  /** Names of the calls so far. */
+  get names(): string[] {
+    return this.calls.map(({ name }) => name);
+  }
+
+  /** The requests of one kind of call. */
+  requests<T>(name: string): T[] {
+    return this.calls.filter((call) => call.name === name).map(({ request }) => request as T);
+  }
+
+  /** A peer whose name is its address, with memory of `length` bytes. */
+  async peer(address: string, length = 4096): Promise<{ engine: MemoryEngine; region: Region }> {
+    const engine = new MemoryEngine(this.network);
+    const [host, port] = address.split(":");
+    await engine.listen({ host, port: Number(port) });
+    return { engine, region: engine.allocate(length, { publish: true }) };
+  }
+
+  async #call<Q, R>(rpc: Rpc<Q, R>, request: Q): Promise<R> {
+    this.calls.push({ name: rpc.name, request });
+    const answer = this.answers[rpc.name];
+    if (answer === undefined) throw new Error(`The test has no answer to ${rpc.name}`);
+    await Promise.resolve();
+    return await answer(request as never) as R;
+  }
+}
+
+/** A complete replica of `size` bytes at `offset` of a peer's memory. */
+export function replica(
+  endpoint: string,
+  region: Region,
+  size: number,
+  offset = 0,
+  status: number = ReplicaStatus.COMPLETE,
+): ReplicaDescriptor {
+  const bufferAddress = (region.remoteBase ?? 0n) + BigInt(offset);
+  const buffer = { size, bufferAddress, protocol: "tcp", transportEndpoint: endpoint };
+  return { id: 1, status, location: { kind: "memory", buffer } };
+}
+
+/** Metadata in which every name of the form `host:port` is its own data address. */
+function addressesAsNames(): MetadataStore {
+  return {
+    lookup: (name) => {
+      const [host, port] = name.split(":");
+      if (!Number(port)) return Promise.reject(new Error(`nobody is called ${name}`));
+      const document = {
+        name,
+        protocols: ["tcp"],
+        buffers: [],
+        tcpDataHost: host,
+        tcpDataPort: Number(port),
+        tcpProtoVersion: 2,
+        rdmaServerName: "",
+        devices: [],
+        priorities: new Map(),
+        timestamp: "",
+      };
+      return Promise.resolve({ document, dataHost: host });
+    },
+    publish: () => Promise.resolve(),
+    restore: () => Promise.resolve(false),
+    withdraw: () => Promise.resolve(),
+    handshakeAnswer: () => null,
+  };
+}
