@@ -8,6 +8,11 @@ import {
 } from "./rpc_symbols.ts";
 import { checked, NativeError } from "./native_error.ts";
 
+/** The buffer for requests at first, and again some polls after a large frame. */
+const IN_BYTES = 256 * 1024;
+const MAX_IN_BYTES = 2 ** 31 - 1;
+const SHRINK_AFTER = 100;
+
 /** The rpc part of the loaded shim. */
 export type RpcLibrary = Deno.DynamicLibrary<typeof rpcSymbols>["symbols"];
 
@@ -22,6 +27,11 @@ export interface RpcServerOptions {
   /** Seconds; 0 = never. */
   idleTimeoutSec: number;
   tcpNoDelay: boolean;
+  /**
+   * MiB that unfinished requests and unread replies of all connections may take; a connection that
+   * needs more is closed, unless it needs little. Default 512, or four frames if that is more.
+   */
+  maxKeptMib?: number;
 }
 
 /** Called for each complete frame; `bytes[start, end)` is the body, valid during the call. */
@@ -39,9 +49,13 @@ export type FrameVisitor = (
 export class NativeRpcServer implements Disposable {
   readonly #library: RpcLibrary;
   #handle: Deno.PointerValue;
-  #in = new Uint8Array(256 * 1024);
+  #in = new Uint8Array(IN_BYTES);
   #view = new DataView(this.#in.buffer);
   #count = 0;
+  /** Bytes that a waiting frame wants the buffer to have. */
+  #need = 0;
+  /** Polls since the buffer was last needed in its present size. */
+  #calmPolls = 0;
   readonly port: number;
   /** An eventfd; writing a non-zero u64 to it ends the running or the next poll. */
   readonly wakeFd: number;
@@ -63,25 +77,40 @@ export class NativeRpcServer implements Disposable {
    * hands out. Returns whether somebody wrote to {@linkcode wakeFd}.
    */
   poll(replies: Uint8Array, timeoutMs: number): boolean {
-    const filled = Number(
-      this.#library.mc_rpc_poll(
-        this.#handle,
-        replies as Uint8Array<ArrayBuffer>,
-        BigInt(replies.length),
-        this.#in,
-        BigInt(this.#in.length),
-        timeoutMs,
-      ),
+    if (this.#need > 0) this.#resize(this.#need);
+    else if (this.#in.length > IN_BYTES && ++this.#calmPolls > SHRINK_AFTER) this.#resize(IN_BYTES);
+    const filled = this.#library.mc_rpc_poll(
+      this.#handle,
+      replies as Uint8Array<ArrayBuffer>,
+      replies.length,
+      this.#in,
+      this.#in.length,
+      timeoutMs,
     );
     if (filled < 0) throw new NativeError("mc_rpc_poll", -filled);
+    if (filled > IN_BYTES) this.#calmPolls = 0;
     this.#count = this.#view.getUint32(0, true);
+    this.#need = this.#view.getUint32(8, true);
     this.connections = this.#view.getUint32(12, true);
     return (this.#view.getUint32(4, true) & RPC_WOKEN) !== 0;
+  }
+
+  /** Sends packed replies between two polls. */
+  send(replies: Uint8Array): void {
+    const { mc_rpc_send } = this.#library;
+    const bytes = replies as Uint8Array<ArrayBuffer>;
+    checked("mc_rpc_send", mc_rpc_send(this.#handle, bytes, bytes.length));
+  }
+
+  /** Whether replies to a connection can still be sent. */
+  isOpen(connection: number): boolean {
+    return this.#library.mc_rpc_is_open(this.#handle, connection) !== 0;
   }
 
   /** Visits every request of the last poll, once. */
   visit(visitor: FrameVisitor): void {
     const view = this.#view;
+    const bytes = this.#in;
     const count = this.#count;
     this.#count = 0;
     let at = RPC_BATCH_BYTES;
@@ -93,21 +122,21 @@ export class NativeRpcServer implements Disposable {
         view.getUint32(at + 4, true),
         view.getUint32(at + 8, true),
         view.getUint32(at + 12, true),
-        this.#in,
+        bytes,
         start,
         end,
       );
       at = (end + 7) & ~7;
     }
-    const need = view.getUint32(8, true);
-    if (need > this.#in.length) this.#grow(need);
   }
 
-  #grow(need: number): void {
-    let size = this.#in.length;
+  /** Makes the buffer hold `need` bytes, in the least power-of-two multiple of its first size. */
+  #resize(need: number): void {
+    let size = IN_BYTES;
     while (size < need) size *= 2;
-    this.#in = new Uint8Array(size);
+    this.#in = new Uint8Array(Math.min(size, MAX_IN_BYTES));
     this.#view = new DataView(this.#in.buffer);
+    this.#calmPolls = 0;
   }
 
   [Symbol.dispose](): void {
@@ -128,7 +157,7 @@ function packOptions(options: RpcServerOptions): Uint8Array<ArrayBuffer> {
     options.maxFrameBytes,
     options.idleTimeoutSec,
     options.tcpNoDelay ? 1 : 0,
-    0,
+    options.maxKeptMib ?? 0,
   ];
   fields.forEach((value, i) => view.setUint32(4 * i, value, true));
   const host = new TextEncoder().encode(options.host);

@@ -254,6 +254,118 @@ test("a client that does not read its replies does not stop the others", async (
   assert.deepEqual((await reading).subarray(15 << 20), big);
 });
 
+test("a client that always leaves something unread costs no more than that", async () => {
+  using fixture = new Fixture();
+  const client = await fixture.connect();
+  await writeAll(client, frame(1, 1, pattern(3, 1)));
+  fixture.until(() => fixture.received.length === 1);
+  const [{ connection }] = fixture.received;
+  const piece = pattern(1 << 20, 5);
+  for (let i = 0; i < 24; i++) fixture.reply(connection, piece);
+  fixture.poll();
+  const before = Deno.memoryUsage().rss;
+  for (let i = 0; i < 128; i++) {
+    let read: Uint8Array | null = null;
+    const reading = readExactly(client, piece.length).then((bytes) => read = bytes);
+    while (read === null) {
+      fixture.poll();
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    assert.deepEqual(await reading, piece);
+    fixture.reply(connection, piece);
+  }
+  const grown = Deno.memoryUsage().rss - before;
+  assert(grown < 80 << 20, `grew by ${grown} bytes`);
+});
+
+test("a client that leaves 64 MiB unread is closed when the next reply comes", async () => {
+  using fixture = new Fixture();
+  const client = await fixture.connect();
+  await writeAll(client, frame(1, 1, pattern(3, 1)));
+  fixture.until(() => fixture.received.length === 1);
+  const [{ connection }] = fixture.received;
+  const piece = new Uint8Array(16 << 20);
+  for (let i = 0; i < 5; i++) {
+    fixture.reply(connection, piece);
+    fixture.poll();
+    assert(fixture.server.isOpen(connection), `closed after ${16 * i} MiB`);
+  }
+  fixture.reply(connection, piece);
+  fixture.poll();
+  fixture.reply(connection, piece);
+  fixture.poll();
+  assert.equal(fixture.server.isOpen(connection), false);
+});
+
+test("what unfinished frames take together is bounded", async () => {
+  using fixture = new Fixture({ maxKeptMib: 8 });
+  const clients = await Promise.all(Array.from({ length: 20 }, () => fixture.connect()));
+  const most = frame(1, 2, pattern(1 << 20, 1)).subarray(0, 1 << 20);
+  fixture.until(() => fixture.server.connections === 20);
+  const writing = Promise.allSettled(clients.map((client) => writeAll(client, most)));
+  let written = false;
+  writing.then(() => written = true);
+  while (!written) {
+    fixture.poll();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  fixture.until(() => fixture.server.connections < 20);
+  assert(fixture.server.connections >= 4, "frames were refused before the limit was reached");
+  const small = await fixture.connect();
+  const whole = frame(9, 3, pattern(1000, 1));
+  await writeAll(small, whole.subarray(0, 500));
+  fixture.until(() => fixture.server.connections <= 9);
+  fixture.poll(20);
+  await writeAll(small, whole.subarray(500));
+  fixture.until(() => fixture.received.some(({ seq }) => seq === 9));
+});
+
+test("a frame that arrives byte by byte is whole in the end", async () => {
+  using fixture = new Fixture();
+  const client = await fixture.connect();
+  const bytes = frame(3, 4, pattern(60, 2));
+  for (let at = 0; at < bytes.length; at++) {
+    await writeAll(client, bytes.subarray(at, at + 1));
+    fixture.poll();
+    assert.equal(fixture.received.length > 0, false, `after ${at} bytes`);
+    if (at === bytes.length - 2) break;
+  }
+  await writeAll(client, bytes.subarray(bytes.length - 1));
+  fixture.until(() => fixture.received.length === 1);
+  assert.deepEqual(fixture.received[0].body, pattern(60, 2));
+});
+
+test("replies sent between two polls come before those of the next", async () => {
+  using fixture = new Fixture();
+  const client = await fixture.connect();
+  await writeAll(client, frame(1, 1, pattern(3, 1)));
+  fixture.until(() => fixture.received.length === 1);
+  const [{ connection }] = fixture.received;
+  const record = new Uint8Array(8 + 5);
+  new DataView(record.buffer).setUint32(0, connection, true);
+  new DataView(record.buffer).setUint32(4, 5, true);
+  record.set(pattern(5, 1), 8);
+  fixture.server.send(record);
+  assert.deepEqual(await readExactly(client, 5), pattern(5, 1));
+  fixture.reply(connection, pattern(6, 2));
+  fixture.poll();
+  assert.deepEqual(await readExactly(client, 6), pattern(6, 2));
+  assert.throws(() => fixture.server.send(record.subarray(0, 9)), /mc_rpc_send.*EINVAL/);
+});
+
+test("a connection is open until its client has hung up", async () => {
+  using fixture = new Fixture();
+  const client = await fixture.connect();
+  await writeAll(client, frame(1, 1, pattern(3, 1)));
+  fixture.until(() => fixture.received.length === 1);
+  const [{ connection }] = fixture.received;
+  assert.equal(fixture.server.isOpen(connection), true);
+  assert.equal(fixture.server.isOpen(connection + 1), false);
+  fixture.close(client);
+  fixture.until(() => fixture.server.connections === 0);
+  assert.equal(fixture.server.isOpen(connection), false);
+});
+
 test("connections beyond the limit are closed at once", async () => {
   using fixture = new Fixture({ maxConnections: 3 });
   for (let i = 0; i < 3; i++) await fixture.connect();

@@ -4,9 +4,11 @@ export const rpcSymbols = {
   mc_rpc_port: { parameters: ["pointer"], result: "i32" },
   mc_rpc_wake_fd: { parameters: ["pointer"], result: "i32" },
   mc_rpc_poll: {
-    parameters: ["pointer", "buffer", "u64", "buffer", "u64", "u32"],
-    result: "i64",
+    parameters: ["pointer", "buffer", "u32", "buffer", "u32", "u32"],
+    result: "i32",
   },
+  mc_rpc_send: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
+  mc_rpc_is_open: { parameters: ["pointer", "u32"], result: "i32" },
   mc_rpc_close: { parameters: ["pointer"], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;
 

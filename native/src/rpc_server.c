@@ -25,8 +25,13 @@ enum {
 	MAX_EVENTS = 256,
 	MAX_IOV = 64,
 	ACCEPT_BURST = 64,
-	/* A connection whose peer does not read its replies is not read from either. */
-	UNSENT_LIMIT = 4 * 1024 * 1024,
+	/* A connection whose peer leaves so many reply bytes unread is not read from either. */
+	UNSENT_PAUSE = 4 * 1024 * 1024,
+	/* One that has left so many unread when the next reply comes is closed. */
+	UNSENT_LIMIT = 64 * 1024 * 1024,
+	DEFAULT_KEPT_MIB = 512,
+	/* What any connection may keep, however much all of them keep together. */
+	KEPT_ALWAYS = 64 * 1024,
 };
 
 /* epoll_event.data.u64 of the two descriptors that are not connections. */
@@ -54,6 +59,8 @@ struct mc_rpc_server {
 	uint32_t capacity, open, free_head;
 	uint32_t ready_head, ready_tail;
 	int64_t last_sweep_sec;
+	size_t kept; /* bytes of the in and out buffers of all connections */
+	size_t kept_limit;
 	uint8_t *scratch;
 };
 
@@ -103,7 +110,7 @@ static void conn_watch(struct mc_rpc_server *server, struct conn *conn)
 {
 	size_t unsent = conn->out_length - conn->out_start;
 	uint32_t events = (unsent ? EPOLLOUT : 0) |
-			  (unsent < UNSENT_LIMIT && !conn->ready ? EPOLLIN : 0);
+			  (unsent < UNSENT_PAUSE && !conn->ready ? EPOLLIN : 0);
 
 	if (events == conn->events)
 		return;
@@ -132,13 +139,40 @@ static void ready_remove(struct mc_rpc_server *server, struct conn *conn)
 	conn->ready = 0;
 }
 
+/* Grows a buffer of a connection. -ENOBUFS when all connections together keep too much. */
+static int reserve(struct mc_rpc_server *server, uint8_t **bytes, size_t *capacity, size_t wanted)
+{
+	if (wanted <= *capacity)
+		return 0;
+	size_t next = *capacity ? *capacity : 512;
+	while (next < wanted)
+		next *= 2;
+	if (next > KEPT_ALWAYS && server->kept + next - *capacity > server->kept_limit)
+		return -ENOBUFS;
+	uint8_t *grown = realloc(*bytes, next);
+	if (!grown)
+		return -ENOMEM;
+	server->kept += next - *capacity;
+	*bytes = grown;
+	*capacity = next;
+	return 0;
+}
+
+static void release(struct mc_rpc_server *server, uint8_t **bytes, size_t *capacity)
+{
+	server->kept -= *capacity;
+	free(*bytes);
+	*bytes = NULL;
+	*capacity = 0;
+}
+
 static void conn_close(struct mc_rpc_server *server, struct conn *conn)
 {
 	if (conn->ready)
 		ready_remove(server, conn);
 	close(conn->fd); /* also leaves the epoll set */
-	free(conn->in);
-	free(conn->out);
+	release(server, &conn->in, &conn->in_capacity);
+	release(server, &conn->out, &conn->out_capacity);
 	uint32_t generation = (conn->generation + 1) & (UINT32_MAX >> SLOT_BITS);
 	*conn = (struct conn){ .fd = -1, .generation = generation, .next = server->free_head };
 	server->free_head = (uint32_t)(conn - server->conns);
@@ -163,7 +197,7 @@ static int conns_grow(struct mc_rpc_server *server)
 	return 0;
 }
 
-/* Takes a connection that would exceed a limit and closes it, so that the caller's peer sees an end. */
+/* Takes a connection that would exceed a limit and closes it, so that its peer sees an end. */
 static void refuse_one(struct mc_rpc_server *server)
 {
 	close(server->spare_fd);
@@ -275,21 +309,6 @@ static int64_t take_frames(struct mc_rpc_server *server, struct conn *conn, stru
 	}
 }
 
-static int reserve(uint8_t **bytes, size_t *capacity, size_t wanted)
-{
-	if (wanted <= *capacity)
-		return 0;
-	size_t next = *capacity ? *capacity : 4096;
-	while (next < wanted)
-		next *= 2;
-	uint8_t *grown = realloc(*bytes, next);
-	if (!grown)
-		return -ENOMEM;
-	*bytes = grown;
-	*capacity = next;
-	return 0;
-}
-
 static void ready_add(struct mc_rpc_server *server, struct conn *conn)
 {
 	uint32_t slot = (uint32_t)(conn - server->conns);
@@ -305,6 +324,21 @@ static void ready_add(struct mc_rpc_server *server, struct conn *conn)
 	server->ready_tail = slot;
 }
 
+/* Appends bytes of an unfinished frame. */
+static int keep_in(struct mc_rpc_server *server, struct conn *conn, const uint8_t *bytes,
+		   size_t length)
+{
+	if (!length)
+		return 0;
+	int result =
+		reserve(server, &conn->in, &conn->in_capacity, conn->in_length + length);
+	if (result < 0)
+		return result;
+	memcpy(conn->in + conn->in_length, bytes, length);
+	conn->in_length += length;
+	return 0;
+}
+
 /* Hands out frames of the bytes kept in conn->in. Returns 0, or a negative errno to close it. */
 static int take_kept(struct mc_rpc_server *server, struct conn *conn, struct batch *batch)
 {
@@ -314,13 +348,10 @@ static int take_kept(struct mc_rpc_server *server, struct conn *conn, struct bat
 	if (used < 0)
 		return (int)used;
 	conn->in_length -= (size_t)used;
-	if (conn->in_length == 0) {
-		free(conn->in);
-		conn->in = NULL;
-		conn->in_capacity = 0;
-	} else if (used) {
+	if (conn->in_length == 0)
+		release(server, &conn->in, &conn->in_capacity);
+	else if (used)
 		memmove(conn->in, conn->in + used, conn->in_length);
-	}
 	if (full)
 		ready_add(server, conn);
 	return 0;
@@ -329,47 +360,44 @@ static int take_kept(struct mc_rpc_server *server, struct conn *conn, struct bat
 /* Reads what has arrived. Returns 0, or a negative errno to close the connection. */
 static int conn_read(struct mc_rpc_server *server, struct conn *conn, struct batch *batch)
 {
-	if (conn->in_length) {
-		size_t room = conn->in_length < SCRATCH_BYTES ? SCRATCH_BYTES : conn->in_length;
-		if (reserve(&conn->in, &conn->in_capacity, conn->in_length + room) < 0)
-			return -ENOMEM;
-		ssize_t n = recv(conn->fd, conn->in + conn->in_length,
-				 conn->in_capacity - conn->in_length, 0);
-		if (n <= 0)
-			return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -ECONNRESET;
-		conn->in_length += (size_t)n;
-		return take_kept(server, conn, batch);
-	}
 	ssize_t n = recv(conn->fd, server->scratch, SCRATCH_BYTES, 0);
 	if (n <= 0)
 		return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -ECONNRESET;
+	if (conn->in_length) {
+		int result = keep_in(server, conn, server->scratch, (size_t)n);
+		return result < 0 ? result : take_kept(server, conn, batch);
+	}
 	int full;
 	int64_t used = take_frames(server, conn, batch, server->scratch, (size_t)n, &full);
 	if (used < 0)
 		return (int)used;
-	size_t rest = (size_t)(n - used);
-	if (rest) {
-		if (reserve(&conn->in, &conn->in_capacity, rest) < 0)
-			return -ENOMEM;
-		memcpy(conn->in, server->scratch + used, rest);
-		conn->in_length = rest;
-	}
+	int result = keep_in(server, conn, server->scratch + used, (size_t)(n - used));
+	if (result < 0)
+		return result;
 	if (full)
 		ready_add(server, conn);
 	return 0;
 }
 
 /* Keeps the bytes of iov from `sent` on. */
-static int keep_unsent(struct conn *conn, const struct iovec *iov, int count, size_t sent)
+static int keep_unsent(struct mc_rpc_server *server, struct conn *conn, const struct iovec *iov,
+		       int count, size_t sent)
 {
+	if (conn->out_start > conn->out_length / 2) {
+		conn->out_length -= conn->out_start;
+		memmove(conn->out, conn->out + conn->out_start, conn->out_length);
+		conn->out_start = 0;
+	}
 	for (int i = 0; i < count; i++) {
 		if (sent >= iov[i].iov_len) {
 			sent -= iov[i].iov_len;
 			continue;
 		}
 		size_t n = iov[i].iov_len - sent;
-		if (reserve(&conn->out, &conn->out_capacity, conn->out_length + n) < 0)
-			return -ENOMEM;
+		int result =
+			reserve(server, &conn->out, &conn->out_capacity, conn->out_length + n);
+		if (result < 0)
+			return result;
 		memcpy(conn->out + conn->out_length, (uint8_t *)iov[i].iov_base + sent, n);
 		conn->out_length += n;
 		sent = 0;
@@ -377,10 +405,12 @@ static int keep_unsent(struct conn *conn, const struct iovec *iov, int count, si
 	return 0;
 }
 
-static int conn_send(struct conn *conn, struct iovec *iov, int count)
+static int conn_send(struct mc_rpc_server *server, struct conn *conn, struct iovec *iov, int count)
 {
 	size_t sent = 0;
 
+	if (conn->out_length - conn->out_start > UNSENT_LIMIT)
+		return -ENOBUFS;
 	if (conn->out_length == 0) {
 		struct msghdr message = { .msg_iov = iov, .msg_iovlen = (size_t)count };
 		ssize_t n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
@@ -388,10 +418,10 @@ static int conn_send(struct conn *conn, struct iovec *iov, int count)
 			return -errno;
 		sent = n > 0 ? (size_t)n : 0;
 	}
-	return keep_unsent(conn, iov, count, sent);
+	return keep_unsent(server, conn, iov, count, sent);
 }
 
-static int conn_flush(struct conn *conn)
+static int conn_flush(struct mc_rpc_server *server, struct conn *conn)
 {
 	ssize_t n = send(conn->fd, conn->out + conn->out_start, conn->out_length - conn->out_start,
 			 MSG_NOSIGNAL);
@@ -400,16 +430,15 @@ static int conn_flush(struct conn *conn)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	conn->out_start += (size_t)n;
 	if (conn->out_start == conn->out_length) {
-		free(conn->out);
-		conn->out = NULL;
-		conn->out_start = conn->out_length = conn->out_capacity = 0;
+		release(server, &conn->out, &conn->out_capacity);
+		conn->out_start = conn->out_length = 0;
 	}
 	return 0;
 }
 
-static int send_replies(struct mc_rpc_server *server, const uint8_t *replies, uint64_t length)
+static int send_replies(struct mc_rpc_server *server, const uint8_t *replies, uint32_t length)
 {
-	uint64_t at = 0;
+	uint32_t at = 0;
 
 	while (at < length) {
 		struct iovec iov[MAX_IOV];
@@ -427,12 +456,12 @@ static int send_replies(struct mc_rpc_server *server, const uint8_t *replies, ui
 			connection = reply.connection;
 			iov[count++] = (struct iovec){ (void *)(uintptr_t)(replies + at + sizeof(reply)),
 						       reply.length };
-			at += sizeof(reply) + reply.length;
+			at += (uint32_t)sizeof(reply) + reply.length;
 		}
 		struct conn *conn = conn_find(server, connection);
 		if (!conn)
 			continue;
-		if (conn_send(conn, iov, count) < 0)
+		if (conn_send(server, conn, iov, count) < 0)
 			conn_close(server, conn);
 		else if (conn->out_length || conn->events != EPOLLIN)
 			conn_watch(server, conn);
@@ -463,7 +492,7 @@ static void conn_event(struct mc_rpc_server *server, struct conn *conn, uint32_t
 		return;
 	conn->last_active_sec = server->options.idle_timeout_sec ? now_sec() : 0;
 	if (events & EPOLLOUT && conn->out_length)
-		result = conn_flush(conn);
+		result = conn_flush(server, conn);
 	if (result == 0 && events & (EPOLLIN | EPOLLHUP | EPOLLERR) && !conn->ready)
 		result = conn_read(server, conn, batch);
 	if (result < 0)
@@ -493,8 +522,19 @@ static void take_ready(struct mc_rpc_server *server, struct batch *batch)
 	}
 }
 
-API int64_t mc_rpc_poll(struct mc_rpc_server *server, const uint8_t *replies,
-			uint64_t replies_length, uint8_t *in, uint64_t in_capacity,
+API int32_t mc_rpc_send(struct mc_rpc_server *server, const uint8_t *replies,
+			uint32_t replies_length)
+{
+	return send_replies(server, replies, replies_length);
+}
+
+API int32_t mc_rpc_is_open(struct mc_rpc_server *server, uint32_t connection)
+{
+	return conn_find(server, connection) != NULL;
+}
+
+API int32_t mc_rpc_poll(struct mc_rpc_server *server, const uint8_t *replies,
+			uint32_t replies_length, uint8_t *in, uint32_t in_capacity,
 			uint32_t timeout_ms)
 {
 	struct epoll_event events[MAX_EVENTS];
@@ -502,7 +542,7 @@ API int64_t mc_rpc_poll(struct mc_rpc_server *server, const uint8_t *replies,
 			       .capacity = in_capacity };
 	uint32_t flags = 0;
 
-	if (in_capacity < 4096 || in_capacity > UINT32_MAX)
+	if (in_capacity < 4096 || in_capacity > INT32_MAX)
 		return -EINVAL;
 	int result = send_replies(server, replies, replies_length);
 	if (result < 0)
@@ -526,7 +566,7 @@ API int64_t mc_rpc_poll(struct mc_rpc_server *server, const uint8_t *replies,
 	}
 	struct mc_rpc_batch head = { batch.count, flags, batch.need, server->open };
 	memcpy(in, &head, sizeof(head));
-	return (int64_t)batch.length;
+	return (int32_t)batch.length;
 }
 
 static int parse_host(const char *host, uint32_t port, struct sockaddr_storage *address,
@@ -581,15 +621,26 @@ static int watch_fd(int epoll_fd, int fd, uint64_t token)
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+static size_t kept_limit(const struct mc_rpc_options *options)
+{
+	size_t least = (size_t)DEFAULT_KEPT_MIB << 20;
+	size_t frames = (size_t)options->max_frame_bytes * 4;
+
+	if (options->max_kept_mib)
+		return (size_t)options->max_kept_mib << 20;
+	return frames > least ? frames : least;
+}
+
 API int mc_rpc_open(const struct mc_rpc_options *options, struct mc_rpc_server **out)
 {
-	if (options->size != sizeof(*options) || options->port > 65535 || options->reserved ||
+	if (options->size != sizeof(*options) || options->port > 65535 ||
 	    !memchr(options->host, 0, sizeof(options->host)) || options->max_frame_bytes > 1u << 30)
 		return -EINVAL;
 	struct mc_rpc_server *server = calloc(1, sizeof(*server));
 	if (!server)
 		return -ENOMEM;
 	server->options = *options;
+	server->kept_limit = kept_limit(options);
 	server->free_head = server->ready_head = server->ready_tail = NONE;
 	server->epoll_fd = server->wake_fd = server->spare_fd = -1;
 	int result = server->listen_fd = open_listener(options);

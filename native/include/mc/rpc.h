@@ -21,7 +21,7 @@ struct mc_rpc_options {
 	uint32_t max_frame_bytes;   /* body and attachment together */
 	uint32_t idle_timeout_sec;  /* 0 = connections may stay idle for ever */
 	uint32_t tcp_nodelay;       /* 0 or 1 */
-	uint32_t reserved;          /* must be 0 */
+	uint32_t max_kept_mib;      /* see mc_rpc_poll(); 0 = 512, or 4 frames if that is more */
 	char host[64];              /* numeric IPv4 or IPv6 address, NUL terminated */
 };
 
@@ -77,12 +77,25 @@ int mc_rpc_wake_fd(const struct mc_rpc_server *server);
 /*
  * Sends the packed replies, then waits up to timeout_ms for requests and fills `in` with
  * struct mc_rpc_batch and its records. Returns the bytes filled, or -errno: -EINVAL when the
- * replies are malformed or in_capacity is under 4096.
+ * replies are malformed or in_capacity is under 4096 or above INT32_MAX.
+ * Replies to connections that are gone are dropped. A connection is closed when its stream is not
+ * the protocol, when it leaves more than 64 MiB of replies unread, and when what is kept for all
+ * connections, unfinished requests and unread replies, would exceed max_kept_mib and it is not one
+ * of those that keep little.
  * Ownership: replies are copied or sent before the call returns; `in` is the caller's.
  * Threads: one thread polls.
  */
-int64_t mc_rpc_poll(struct mc_rpc_server *server, const uint8_t *replies, uint64_t replies_length,
-		    uint8_t *in, uint64_t in_capacity, uint32_t timeout_ms);
+int32_t mc_rpc_poll(struct mc_rpc_server *server, const uint8_t *replies, uint32_t replies_length,
+		    uint8_t *in, uint32_t in_capacity, uint32_t timeout_ms);
+
+/*
+ * Sends the packed replies as mc_rpc_poll() does, without waiting for anything. Returns 0, or
+ * -EINVAL when they are malformed. Threads: the one that polls.
+ */
+int32_t mc_rpc_send(struct mc_rpc_server *server, const uint8_t *replies, uint32_t replies_length);
+
+/* Whether replies to a connection can still be sent. Threads: the one that polls. */
+int32_t mc_rpc_is_open(struct mc_rpc_server *server, uint32_t connection);
 
 /* Closes every connection and the listening socket. */
 void mc_rpc_close(struct mc_rpc_server *server);
