@@ -44,11 +44,12 @@ export function evictSlice(state: CoreState, nowMs: number): boolean {
   const { counters, config } = state;
   const capacity = counters.get(Counter.CAPACITY_BYTES);
   if (capacity === 0) return false;
-  const over = counters.get(Counter.ALLOCATED_BYTES) / capacity - config.evictionHighWatermarkRatio;
-  if (over > 0) {
-    const wanted = (over + config.evictionRatio) * capacity - state.offloadingBytes;
+  const { evictionHighWatermarkRatio: high, evictionRatio } = config;
+  const allocated = counters.get(Counter.ALLOCATED_BYTES);
+  if (allocated / capacity > high) {
+    const wanted = Math.floor(allocated - (high - evictionRatio) * capacity);
     if (state.wantedBytes <= 0) counters.add(Counter.EVICTIONS_ATTEMPTED, 1);
-    state.wantedBytes = Math.max(state.wantedBytes, wanted);
+    state.wantedBytes = Math.max(state.wantedBytes, wanted - state.offloadingBytes);
   }
   let evicted = 0;
   let kept = 0;
