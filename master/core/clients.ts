@@ -61,10 +61,8 @@ export class ClientTable {
 
   /** The index of the client whose id is at `bytes[at, at + 16)`, which is made known if need be. */
   intern(bytes: Uint8Array, at: number): number {
-    const hash = this.#hasher.hash(0, bytes, at, at + UUID_BYTES);
-    for (let index = this.#index.seek(hash); index !== 0; index = this.#index.seekNext()) {
-      if (sameId(this.#clients[index]!.bytes, bytes, at)) return index;
-    }
+    const known = this.findBytes(bytes, at);
+    if (known !== 0) return known;
     const index = this.#unused.pop() ?? this.#clients.length;
     this.place(index, bytes, at);
     this.see(index);
@@ -81,10 +79,14 @@ export class ClientTable {
 
   /** The index of a client that is known, or 0. */
   find(id: Uuid): number {
-    if (!writeUuidBytes(id, this.#scratch, 0)) return 0;
-    const hash = this.#hasher.hash(0, this.#scratch, 0, UUID_BYTES);
+    return writeUuidBytes(id, this.#scratch, 0) ? this.findBytes(this.#scratch, 0) : 0;
+  }
+
+  /** {@linkcode ClientTable.find} by the id at `bytes[at, at + 16)`. */
+  findBytes(bytes: Uint8Array, at: number): number {
+    const hash = this.#hasher.hash(0, bytes, at, at + UUID_BYTES);
     for (let index = this.#index.seek(hash); index !== 0; index = this.#index.seekNext()) {
-      if (sameId(this.#clients[index]!.bytes, this.#scratch, 0)) return index;
+      if (sameId(this.#clients[index]!.bytes, bytes, at)) return index;
     }
     return 0;
   }

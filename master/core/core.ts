@@ -111,6 +111,11 @@ export class MasterCore {
     return this.#state.clients.intern(bytes, at);
   }
 
+  /** The index of a client that is known, by its id in wire form at `bytes[at, at + 16)`, or 0. */
+  findClient(bytes: Uint8Array, at: number): number {
+    return this.#state.clients.findBytes(bytes, at);
+  }
+
   /** The index of a client by the text of its id. `RangeError` when it is no id. */
   internClientUuid(id: Uuid): number {
     return this.#state.clients.require(id);
