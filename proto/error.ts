@@ -1,6 +1,18 @@
 import { type ErrorCode, errorName } from "./error_code.ts";
 
-/** A failure the caller is expected to handle; `code` is the wire value, equal in every process. */
+/**
+ * A failure the caller is expected to handle; `code` is the wire value, equal in every process.
+ *
+ * @example
+ * ```ts ignore
+ * try {
+ *   await client.remove("layer/0");
+ * } catch (error) {
+ *   if (error instanceof StoreError && error.code === ErrorCode.OBJECT_HAS_LEASE) await retryLater();
+ *   else throw error;
+ * }
+ * ```
+ */
 export class StoreError extends Error {
   /** Always `StoreError`. */
   override readonly name = "StoreError";

@@ -1,6 +1,13 @@
 /**
  * Numeric results of the store protocol. The numbers are the reference system's wire values and are
  * equal in every process and language; the ones from -1710 down are ours.
+ *
+ * @example
+ * ```ts ignore
+ * const gone = (await client.batchGet(keys)).filter(({ code }) =>
+ *   code === ErrorCode.OBJECT_NOT_FOUND
+ * );
+ * ```
  */
 export const ErrorCode = {
   OK: 0,
@@ -90,7 +97,17 @@ const names = new Map<number, string>(
   Object.entries(ErrorCode).map(([name, code]) => [code, name]),
 );
 
-/** The name of a code, or `UNKNOWN_ERROR(<code>)` for a number outside the table. */
+/**
+ * The name of a code, or `UNKNOWN_ERROR(<code>)` for a number outside the table.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { errorName } from "./error_code.ts";
+ *
+ * assert.equal(errorName(-704), "OBJECT_NOT_FOUND");
+ * ```
+ */
 export function errorName(code: number): string {
   return names.get(code) ?? `UNKNOWN_ERROR(${code})`;
 }

@@ -34,9 +34,18 @@ export interface HandshakeFrame {
   body: JsonValue;
 }
 
-/** A message that one engine leaves with another, beside a transfer. */
+/**
+ * A message that one engine leaves with another, beside a transfer.
+ *
+ * @example
+ * ```ts ignore
+ * const client = await StoreClient.connect({ onNotify: ({ name, message }) => log(name, message) });
+ * ```
+ */
 export interface Notification {
+  /** Who left it, as that engine calls itself. */
   name: string;
+  /** The message. */
   message: string;
 }
 

@@ -5,7 +5,14 @@
  * virtual addresses are `bigint` because a peer may use all 64 bits. A {@linkcode Uuid} is text.
  */
 
-/** Two unsigned 64-bit halves in the reference's text form, `"<first>-<second>"`, decimal. */
+/**
+ * Two unsigned 64-bit halves in the reference's text form, `"<first>-<second>"`, decimal.
+ *
+ * @example
+ * ```ts ignore
+ * const id: Uuid = await client.createCopyTask("layer/0", ["10.0.0.8:12345"]);
+ * ```
+ */
 export type Uuid = string;
 
 /** Where a replica lives. Wire values. */
@@ -20,7 +27,14 @@ export const ReplicaType = {
 /** One of the values of {@linkcode ReplicaType}. */
 export type ReplicaType = (typeof ReplicaType)[keyof typeof ReplicaType];
 
-/** Life of a replica. Wire values. */
+/**
+ * Life of a replica. Wire values.
+ *
+ * @example
+ * ```ts ignore
+ * const whole = replicas.filter(({ status }) => status === ReplicaStatus.COMPLETE);
+ * ```
+ */
 export const ReplicaStatus = {
   UNDEFINED: 0,
   INITIALIZED: 1,
@@ -49,12 +63,26 @@ export const SegmentStatus = {
 /** One of the values of {@linkcode SegmentStatus}. */
 export type SegmentStatus = (typeof SegmentStatus)[keyof typeof SegmentStatus];
 
-/** What a put does to the soft pin of its object. Wire values. */
+/**
+ * What a put does to the soft pin of its object. Wire values.
+ *
+ * @example
+ * ```ts ignore
+ * await client.put("system-prompt", value, { softPinAction: SoftPinAction.ENABLE });
+ * ```
+ */
 export const SoftPinAction = { PRESERVE: 0, ENABLE: 1, DISABLE: 2 } as const;
 /** One of the values of {@linkcode SoftPinAction}. */
 export type SoftPinAction = (typeof SoftPinAction)[keyof typeof SoftPinAction];
 
-/** What an object holds, for policies and statistics. Wire values. */
+/**
+ * What an object holds, for policies and statistics. Wire values.
+ *
+ * @example
+ * ```ts ignore
+ * await client.put("layer/0", value, { dataType: ObjectDataType.KVCACHE });
+ * ```
+ */
 export const ObjectDataType = {
   UNKNOWN: 0,
   KVCACHE: 1,
@@ -70,17 +98,39 @@ export const ObjectDataType = {
 /** One of the values of {@linkcode ObjectDataType}. */
 export type ObjectDataType = (typeof ObjectDataType)[keyof typeof ObjectDataType];
 
-/** What a task orders. Wire values. */
+/**
+ * What a task orders. Wire values.
+ *
+ * @example
+ * ```ts ignore
+ * const copies = (await client.queryTask(id)).type === TaskType.REPLICA_COPY;
+ * ```
+ */
 export const TaskType = { REPLICA_COPY: 0, REPLICA_MOVE: 1 } as const;
 /** One of the values of {@linkcode TaskType}. */
 export type TaskType = (typeof TaskType)[keyof typeof TaskType];
 
-/** Life of a task. Wire values. */
+/**
+ * Life of a task. Wire values.
+ *
+ * @example
+ * ```ts ignore
+ * const done = (await client.queryTask(id)).status === TaskStatus.SUCCESS;
+ * ```
+ */
 export const TaskStatus = { PENDING: 0, PROCESSING: 1, FAILED: 2, SUCCESS: 3 } as const;
 /** One of the values of {@linkcode TaskStatus}. */
 export type TaskStatus = (typeof TaskStatus)[keyof typeof TaskStatus];
 
-/** Memory that a client lends to the pool. `teEndpoint` is where its transfer engine is reached. */
+/**
+ * Memory that a client lends to the pool. `teEndpoint` is where its transfer engine is reached.
+ *
+ * @example
+ * ```ts ignore
+ * const segment: Segment = await client.mountSegment("1gb");
+ * await client.unmountSegment(segment.id);
+ * ```
+ */
 export interface Segment {
   /** Id of this mount. */
   id: Uuid;
@@ -158,7 +208,15 @@ export interface ReplicateConfig {
   groupIds: Uint8Array[] | null;
 }
 
-/** Where the bytes of a replica in memory lie. */
+/**
+ * Where the bytes of a replica in memory lie.
+ *
+ * @example
+ * ```ts ignore
+ * const [{ location }] = await client.replicas("layer/0") ?? [];
+ * if (location.kind === "memory") console.log(location.buffer.transportEndpoint);
+ * ```
+ */
 export interface BufferDescriptor {
   /** Bytes. */
   size: number;
@@ -170,7 +228,14 @@ export interface BufferDescriptor {
   transportEndpoint: string;
 }
 
-/** What a replica's location looks like for each kind of replica. */
+/**
+ * What a replica's location looks like for each kind of replica.
+ *
+ * @example
+ * ```ts ignore
+ * const inMemory = replicas.filter(({ location }) => location.kind === "memory");
+ * ```
+ */
 export type ReplicaLocation =
   | { kind: "memory"; buffer: BufferDescriptor }
   | { kind: "nof"; buffer: BufferDescriptor }
@@ -185,7 +250,14 @@ export type ReplicaLocation =
     shardIdx: number;
   };
 
-/** One replica of an object. */
+/**
+ * One replica of an object.
+ *
+ * @example
+ * ```ts ignore
+ * const replicas: ReplicaDescriptor[] | null = await client.replicas("layer/0");
+ * ```
+ */
 export interface ReplicaDescriptor {
   /** Id of the replica, never used twice. */
   id: number;
@@ -269,7 +341,14 @@ export interface PromotionAllocStartResponse {
   memoryDescriptor: ReplicaDescriptor;
 }
 
-/** State of a task. */
+/**
+ * State of a task.
+ *
+ * @example
+ * ```ts ignore
+ * const task: QueryTaskResponse = await client.queryTask(id);
+ * ```
+ */
 export interface QueryTaskResponse {
   /** The task. */
   id: Uuid;

@@ -85,11 +85,23 @@ export interface ListenOptions {
   port?: number;
 }
 
-/** What an engine has served to others since it was made. */
+/**
+ * What an engine has served to others since it was made.
+ *
+ * @example
+ * ```ts ignore
+ * const stats: TransferStats = client.transferStats();
+ * console.log(stats.servedReadBytes);
+ * ```
+ */
 export interface TransferStats {
+  /** Reads of published memory by peers. */
   servedReads: number;
+  /** Writes to published memory by peers. */
   servedWrites: number;
+  /** Bytes of those reads. */
   servedReadBytes: number;
+  /** Bytes of those writes. */
   servedWriteBytes: number;
   /** Requests refused for their address, size or opcode. */
   refused: number;
