@@ -118,7 +118,7 @@ class ObjectModel {
       if (object.softUntilMs <= nowMs) object.softUntilMs = 0;
       if (write === null) continue;
       const age = nowMs - write.startMs;
-      if (age >= DISCARD_MS && write.superseded > 0 && write.earlierEnds > 0) {
+      if (age >= DISCARD_MS && write.earlierEnds > 0) {
         this.commit(object, object.version?.checksum ?? null, nowMs);
         committed.push(key);
       } else if (age > RELEASE_MS) {

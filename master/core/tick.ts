@@ -36,11 +36,11 @@ export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener)
   state.clients.tick(nowMs);
   tickGraceful(state, nowMs);
   let more = expireClients(state, onExpired);
-  more = freeHeld(state, nowMs) || more;
   more = endSoftPins(state, nowMs) || more;
   more = settleSuperseding(state, nowMs) || more;
   more = discardWrites(state, nowMs) || more;
   more = discardTransfers(state, nowMs) || more;
+  more = freeHeld(state, nowMs) || more;
   tickTasks(state, nowMs);
   more = sweepSegments(state) || more;
   more = sweepDisks(state, nowMs) || more;
@@ -120,8 +120,8 @@ function settleSuperseding(state: CoreState, nowMs: number): boolean {
     superseding.pop();
     if (!objects.has(slot) || objects.link(slot, ObjectLink.WRITE) !== write) continue;
     const due = writes.startMs(write) + state.config.putStartDiscardTimeoutMs <= nowMs;
-    const ended = writes.superseded(write) > 0 && writes.earlierEnds(write) > 0;
-    if (due && ended && !writes.isCommitted(write)) commitSuperseding(state, slot, nowMs);
+    const ended = writes.earlierEnds(write) > 0 && !writes.isCommitted(write);
+    if (due && ended) commitSuperseding(state, slot, nowMs);
   }
   return true;
 }
