@@ -130,8 +130,8 @@ Deno.test("ranges are checked against their targets and against the object", () 
   ];
   for (const range of wrong) assert.throws(() => rangePieces([range]), RangeError);
   assert.throws(() => rangePieces({} as never), TypeError);
-  checkInside([{ offset: 5, length: 5 }], 10, "x");
-  assert.throws(() => checkInside([{ offset: 5, length: 6 }], 10, "x"), {
+  checkInside([{ offset: 5, length: 5 }], 10, keyBytes("x"));
+  assert.throws(() => checkInside([{ offset: 5, length: 6 }], 10, keyBytes("x")), {
     code: ErrorCode.INVALID_PARAMS,
   });
 });

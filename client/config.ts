@@ -5,8 +5,16 @@
 import { errorText } from "./transfer/error_text.ts";
 import { resolveSettings, seconds, type StoreSettings } from "./settings.ts";
 
-/** Where settings are read; nothing else is looked at. */
+/**
+ * Where settings are read; nothing else is looked at.
+ *
+ * @example
+ * ```ts ignore
+ * const sources: ConfigSources = { env: process.env, readFile: (path) => readFileSync(path, "utf8") };
+ * ```
+ */
 export interface ConfigSources {
+  /** Variables of the environment. */
   env: Readonly<Record<string, string | undefined>>;
   /** Settings by their file key, with the name to use in messages (`--master`, `-D tenant_id`). */
   definitions?: readonly { name: string; key: string; value: string }[];
@@ -16,7 +24,17 @@ export interface ConfigSources {
   readFile(path: string): string;
 }
 
+/**
+ * What {@linkcode readConfig} found.
+ *
+ * @example
+ * ```ts ignore
+ * const config: Config = readConfig(sources);
+ * console.log(config.given.has("globalSegmentSize"));
+ * ```
+ */
 export interface Config {
+  /** Every setting, checked. */
   settings: StoreSettings;
   /** Settings that somebody set; the others are defaults. */
   given: ReadonlySet<keyof StoreSettings>;
@@ -87,6 +105,15 @@ const unusedKeys = ["ssd_offload_path"];
  * Reads the configuration. Pure: it looks only at what it is given. `RangeError` with one line that
  * names the setting, the value and what is allowed, for a bad value, an unknown key, or a file that
  * cannot be read.
+ *
+ * @example
+ * ```ts
+ * import { readConfig } from "./config.ts";
+ *
+ * const env = { MOONCAKE_MASTER: "10.0.0.1:50051", MOONCAKE_GLOBAL_SEGMENT_SIZE: "16gb" };
+ * const { settings } = readConfig({ env, readFile: () => "" });
+ * console.log(settings.globalSegmentSize); // 17179869184
+ * ```
  */
 export function readConfig(from: ConfigSources): Config {
   const file = readConfigFile(from);

@@ -17,9 +17,18 @@ export interface StoreContext {
   readonly transferTimeoutMs: number;
 }
 
-/** What became of one item of a batch: code 0 and a value, or another code and `null`. */
+/**
+ * What became of one item of a batch: code 0 and a value, or another code and `null`.
+ *
+ * @example
+ * ```ts ignore
+ * const results: Result<Uint8Array>[] = await client.batchGet(["a", "b"]);
+ * const found = results.filter(({ code }) => code === ErrorCode.OK);
+ * ```
+ */
 export interface Result<T> {
   /** One of `ErrorCode`. */
   readonly code: number;
+  /** What the operation is for, such as the bytes of an object. */
   readonly value: T | null;
 }

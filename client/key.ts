@@ -1,4 +1,11 @@
-/** An object's name: text is taken as UTF-8, bytes as they are. */
+/**
+ * An object's name: text is taken as UTF-8, bytes as they are.
+ *
+ * @example
+ * ```ts ignore
+ * const keys: Key[] = ["layer/0", crypto.getRandomValues(new Uint8Array(16))];
+ * ```
+ */
 export type Key = string | Uint8Array;
 
 const encoder = new TextEncoder();

@@ -1,19 +1,15 @@
-import { ErrorCode } from "../proto/error_code.ts";
-import { StoreError } from "../proto/error.ts";
 import type { ReplicaDescriptor, ReplicaList } from "../proto/types.ts";
 import { answers, cutBatch } from "./batch.ts";
 import type { Result, StoreContext } from "./context.ts";
-import { showKey } from "./key.ts";
-import { valueOf } from "./master_client.ts";
+import { answerValue, checkKey } from "./object_call.ts";
 import { isMissing } from "./read.ts";
 
 /** The replicas of an object; `null` when there is none to read. Renews its lease. */
 export async function lookUp(store: StoreContext, key: Uint8Array): Promise<ReplicaList | null> {
-  const what = `Cannot look up ${showKey(key)}`;
-  if (key.length === 0) throw new StoreError(ErrorCode.INVALID_PARAMS, `${what}: the key is empty`);
+  checkKey(key, "look up");
   const { master, tenantId } = store;
   const answer = await master.getReplicaList({ key, tenantId });
-  return isMissing(answer.code) ? null : valueOf(answer, what);
+  return isMissing(answer.code) ? null : answerValue(answer, "look up", key);
 }
 
 /** Bytes of the object that a replica belongs to. */
@@ -23,10 +19,9 @@ export function sizeOf({ location }: ReplicaDescriptor): number {
 
 /** Whether an object can be read. Renews its lease. */
 export async function exists(store: StoreContext, key: Uint8Array): Promise<boolean> {
-  const what = `Cannot look for ${showKey(key)}`;
-  if (key.length === 0) throw new StoreError(ErrorCode.INVALID_PARAMS, `${what}: the key is empty`);
+  checkKey(key, "look for");
   const { master, tenantId } = store;
-  return valueOf(await master.existKey({ key, tenantId }), what);
+  return answerValue(await master.existKey({ key, tenantId }), "look for", key);
 }
 
 /** Whether each of several objects can be read. Renews their leases. */

@@ -1,7 +1,15 @@
 import { ObjectDataType, type ReplicateConfig, SoftPinAction } from "../proto/types.ts";
 import { describe, type Key, keyBytes } from "./key.ts";
 
-/** How an object is placed and kept; what is left out has the default of the reference. */
+/**
+ * How an object is placed and kept; what is left out has the default of the reference.
+ *
+ * @example
+ * ```ts ignore
+ * const options: PutOptions = { replicaNum: 2, softPinAction: SoftPinAction.ENABLE };
+ * await client.put("system-prompt", value, options);
+ * ```
+ */
 export interface PutOptions {
   /** Memory replicas wanted; default 1. The master may make fewer when it has fewer segments. */
   replicaNum?: number;
@@ -19,7 +27,9 @@ export interface PutOptions {
   preferredSegments?: readonly string[];
   /** Name of the segment to place the first replica in. */
   preferredSegment?: string;
+  /** Names of NVMe segments to place replicas in. */
   preferredNofSegments?: readonly string[];
+  /** Place all replicas of a batch on one node when that is possible; default false. */
   preferAllocInSameNode?: boolean;
   /** One of `ObjectDataType`; default `UNKNOWN`. */
   dataType?: number;

@@ -1,10 +1,18 @@
 import { ErrorCode } from "../proto/error_code.ts";
-import { StoreError } from "../proto/error.ts";
 import { describe } from "./key.ts";
 import { type Memory, sliceOf } from "./memory.ts";
+import { objectError } from "./object_call.ts";
 import type { ReadPiece } from "./read.ts";
 
-/** Part of an object. */
+/**
+ * Part of an object.
+ *
+ * @example
+ * ```ts ignore
+ * const header: ReadRange = { offset: 0, length: 64 };
+ * const parts = await client.getRanges("layer/0", [header]);
+ * ```
+ */
 export interface ReadRange {
   /** Bytes from the start of the object. */
   offset: number;
@@ -12,8 +20,17 @@ export interface ReadRange {
   length: number;
 }
 
-/** Part of an object and where it goes. */
+/**
+ * Part of an object and where it goes.
+ *
+ * @example
+ * ```ts ignore
+ * const range: ReadRangeInto = { offset: 4096, length: 64, target: new Uint8Array(64) };
+ * await client.getIntoRanges("layer/0", [range]);
+ * ```
+ */
 export interface ReadRangeInto extends ReadRange {
+  /** Memory that receives the bytes. */
   target: Memory;
   /** Bytes from the start of `target`; default 0. */
   targetOffset?: number;
@@ -47,13 +64,11 @@ export function checkRanges(ranges: readonly ReadRange[]): void {
 }
 
 /** Refuses ranges that reach beyond an object of `size` bytes: `StoreError`, `INVALID_PARAMS`. */
-export function checkInside(ranges: readonly ReadRange[], size: number, what: string): void {
+export function checkInside(ranges: readonly ReadRange[], size: number, key: Uint8Array): void {
   for (const { offset, length } of ranges) {
     if (offset + length <= size) continue;
-    throw new StoreError(
-      ErrorCode.INVALID_PARAMS,
-      `${what}: ${length} bytes from ${offset} reach beyond its ${size} bytes`,
-    );
+    const why = `${length} bytes from ${offset} reach beyond its ${size} bytes`;
+    throw objectError(ErrorCode.INVALID_PARAMS, "read", key, why);
   }
 }
 

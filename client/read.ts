@@ -1,10 +1,8 @@
 import { ErrorCode } from "../proto/error_code.ts";
-import { StoreError } from "../proto/error.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
 import type { StoreContext } from "./context.ts";
-import { showKey } from "./key.ts";
-import { valueOf } from "./master_client.ts";
 import type { Slice } from "./memory.ts";
+import { answerValue, checkKey, objectError } from "./object_call.ts";
 import { type EndpointOperation, UNKNOWN_PEER } from "./transfer/endpoint.ts";
 import { Opcode, TransferCode } from "./transfer/engine.ts";
 
@@ -36,28 +34,23 @@ export async function readObject(
   key: Uint8Array,
   plan: ReadPlan,
 ): Promise<boolean> {
-  const what = () => `Cannot read ${showKey(key)}`;
+  checkKey(key, "read");
   const { master, clock, tenantId } = store;
-  if (key.length === 0) {
-    throw new StoreError(ErrorCode.INVALID_PARAMS, `${what()}: the key is empty`);
-  }
   for (let lease = 1; lease <= MAX_LEASES; lease++) {
     const askedAt = clock.now();
     const answer = await master.getReplicaList({ key, tenantId });
     if (isMissing(answer.code)) return false;
-    const list = valueOf(answer, what());
+    const list = answerValue(answer, "read", key);
     const buffers = readableBuffers(store, list);
-    if (buffers === null) throw new StoreError(ErrorCode.NOT_SUPPORTED, `${what()}: ${ON_DISK}`);
-    if (await readBuffers(store, buffers, askedAt + list.leaseTtlMs, plan, what)) return true;
+    if (buffers === null) throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, ON_DISK);
+    if (await readBuffers(store, buffers, askedAt + list.leaseTtlMs, key, plan)) return true;
   }
-  throw new StoreError(
-    ErrorCode.LEASE_EXPIRED,
-    `${what()}: its lease ran out before the bytes were there, ${MAX_LEASES} times`,
-  );
+  const why = `its lease ran out before the bytes were there, ${MAX_LEASES} times`;
+  throw objectError(ErrorCode.LEASE_EXPIRED, "read", key, why);
 }
 
 /** Why an object without a memory replica cannot be read. */
-export const ON_DISK = "it has no replica in memory, and reading disks is not available yet";
+const ON_DISK = "it has no replica in memory, and reading disks is not available yet";
 
 /** Whether a code says that there is nothing to read (yet). */
 export function isMissing(code: number): boolean {
@@ -104,8 +97,8 @@ async function readBuffers(
   store: StoreContext,
   buffers: readonly BufferDescriptor[],
   leaseEndsAt: number,
+  key: Uint8Array,
   plan: ReadPlan,
-  what: () => string,
 ): Promise<boolean> {
   let why = "";
   for (const buffer of buffers) {
@@ -119,5 +112,5 @@ async function readBuffers(
     if (code === undefined) return store.clock.now() < leaseEndsAt;
     why = store.endpoint.explain(buffer.transportEndpoint, code);
   }
-  throw new StoreError(ErrorCode.TRANSFER_FAIL, `${what()}: ${why}`);
+  throw objectError(ErrorCode.TRANSFER_FAIL, "read", key, why);
 }

@@ -1,9 +1,7 @@
-import { ErrorCode } from "../proto/error_code.ts";
-import { StoreError } from "../proto/error.ts";
 import { answers, cutBatch } from "./batch.ts";
 import type { Result, StoreContext } from "./context.ts";
-import { showKey } from "./key.ts";
 import { valueOf } from "./master_client.ts";
+import { answerValue, checkKey } from "./object_call.ts";
 
 /** Removes one object. */
 export async function removeObject(
@@ -11,10 +9,9 @@ export async function removeObject(
   key: Uint8Array,
   force: boolean,
 ): Promise<void> {
-  const what = `Cannot remove ${showKey(key)}`;
-  if (key.length === 0) throw new StoreError(ErrorCode.INVALID_PARAMS, `${what}: the key is empty`);
+  checkKey(key, "remove");
   const { master, tenantId } = store;
-  valueOf(await master.remove({ key, force, tenantId }), what);
+  answerValue(await master.remove({ key, force, tenantId }), "remove", key);
 }
 
 /** Removes several objects. */

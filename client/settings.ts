@@ -6,7 +6,15 @@ import { parseHostPort } from "./transfer/address.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { parseSize } from "./size.ts";
 
-/** Checked settings. Sizes are bytes, times milliseconds. */
+/**
+ * Checked settings. Sizes are bytes, times milliseconds.
+ *
+ * @example
+ * ```ts ignore
+ * const settings: StoreSettings = readConfig(sources).settings;
+ * const client = await StoreClient.connect(settings);
+ * ```
+ */
 export interface StoreSettings {
   /** Host that peers reach this process at, with the port that names its segment if one is given. */
   localHostname: string;
@@ -18,19 +26,29 @@ export interface StoreSettings {
   globalSegmentSize: number;
   /** Staging memory; 0 = pure server, which refuses data calls. */
   localBufferSize: number;
+  /** How bytes travel: `tcp`. */
   protocol: string;
+  /** Network devices; empty, as tcp uses none. */
   deviceName: string;
+  /** Whose objects these are. */
   tenantId: string;
+  /** Whether a store node serves health and metrics over HTTP. */
   enableHttpServer: boolean;
+  /** Port of that server. */
   httpPort: number;
+  /** For one call to the master. */
   rpcTimeoutMs: number;
+  /** Until the master is connected. */
   rpcConnectTimeoutMs: number;
+  /** For one batch of transfers. */
   transferTimeoutMs: number;
+  /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
   handshakeMaxLength: number;
   /** Ports that the handshake and the data server may take. */
   minPort: number;
+  /** Last of these ports. */
   maxPort: number;
   /** Host published instead of that of `localHostname`; empty = not replaced. */
   advertisedHost: string;

@@ -9,6 +9,14 @@ for (const [power, letter] of ["k", "m", "g", "t"].entries()) {
  * Bytes of a size given as a number or as text: digits, an optional fraction, and an optional unit
  * (`b`, `k`, `kb`, `kib`, `m` ... `tib`, any case; every unit is a power of 1024, as in the
  * reference). A fraction of a byte is cut off. `RangeError` naming `name` for anything else.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { parseSize } from "./size.ts";
+ *
+ * assert.equal(parseSize("--segment_size", "1.5gb"), 1_610_612_736);
+ * ```
  */
 export function parseSize(name: string, value: unknown): number {
   const bytes = typeof value === "string" ? parseText(value) : value;

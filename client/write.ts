@@ -2,9 +2,8 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import { type ReplicaDescriptor, type ReplicateConfig, ReplicaType } from "../proto/types.ts";
 import type { StoreContext } from "./context.ts";
-import { showKey } from "./key.ts";
-import { valueOf } from "./master_client.ts";
 import { type Slice, totalLength } from "./memory.ts";
+import { answerValue, checkKey, objectError } from "./object_call.ts";
 import { type EndpointOperation, UNKNOWN_PEER } from "./transfer/endpoint.ts";
 import { Opcode, TransferCode } from "./transfer/engine.ts";
 
@@ -14,6 +13,11 @@ export type WriteKind = "put" | "upsert";
 /**
  * What became of a write: `exists` means that the key had a value, or was being written by somebody
  * else, and was left as it was.
+ *
+ * @example
+ * ```ts ignore
+ * const outcome: WriteOutcome = await client.put("layer/0", value);
+ * ```
  */
 export type WriteOutcome = "stored" | "exists";
 
@@ -26,18 +30,19 @@ export async function writeObject(
   config: ReplicateConfig,
 ): Promise<WriteOutcome> {
   const length = totalLength(slices);
-  const what = `Cannot store ${showKey(key)}`;
-  if (key.length === 0) throw new StoreError(ErrorCode.INVALID_PARAMS, `${what}: the key is empty`);
-  if (length === 0) throw new StoreError(ErrorCode.INVALID_PARAMS, `${what}: the value is empty`);
+  checkKey(key, "store");
+  if (length === 0) {
+    throw objectError(ErrorCode.INVALID_PARAMS, "store", key, "the value is empty");
+  }
   const { master, clientId, tenantId } = store;
   const request = { clientId, key, sliceLength: length, config, tenantId };
   const started = await (kind === "put" ? master.putStart(request) : master.upsertStart(request));
   if (started.code === ErrorCode.OBJECT_ALREADY_EXISTS && kind === "put") return "exists";
-  const replicas = valueOf(started, what);
+  const replicas = answerValue(started, "store", key);
 
   try {
     const why = await fill(store, replicas, slices, length);
-    if (why !== null) throw new StoreError(ErrorCode.TRANSFER_FAIL, `${what}: ${why}`);
+    if (why !== null) throw objectError(ErrorCode.TRANSFER_FAIL, "store", key, why);
   } catch (error) {
     await revoke(store, kind, key, ReplicaType.ALL);
     throw error;
@@ -51,7 +56,8 @@ export async function writeObject(
     replicaType: ReplicaType.ALL,
     tenantId,
   };
-  valueOf(await (kind === "put" ? master.putEnd(end) : master.upsertEnd(end)), what);
+  const ended = await (kind === "put" ? master.putEnd(end) : master.upsertEnd(end));
+  answerValue(ended, "store", key);
   return "stored";
 }
 

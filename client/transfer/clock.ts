@@ -1,4 +1,11 @@
-/** Time and timers, passed in so that a test can hold them still. */
+/**
+ * Time and timers, passed in so that a test can hold them still.
+ *
+ * @example
+ * ```ts ignore
+ * const client = await StoreClient.connect({ clock: new FakeClock() });
+ * ```
+ */
 export interface Clock {
   /** Milliseconds since some moment; never goes back. */
   now(): number;
