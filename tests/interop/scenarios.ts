@@ -9,6 +9,7 @@ import {
 } from "../../examples/local_cluster.ts";
 import { startReferenceMaster } from "../../bench/json_peer.ts";
 import type { Wheel } from "../support/wheel.ts";
+import { ourClientSteps, startWheelPeer } from "./our_client.ts";
 import { compareSteps, type Comparison, LEASE_MS, runSteps, type Step } from "./steps.ts";
 
 type Installed = Extract<Wheel, { python: string }>;
@@ -71,35 +72,16 @@ export function oursUnderTest(env: Record<string, string> = {}): Promise<MasterU
 /** Lends memory to a pool; ours or the reference's store node. */
 type Lender = (master: string, metadata: string) => Promise<AsyncDisposable>;
 
-/** One process of the published wheel that lends memory and does nothing else. */
-export async function startReferenceNode(
+/** One process of the published wheel that lends memory. */
+async function startReferenceNode(
   wheel: Installed,
   master: string,
   metadata: string,
   bytes: number,
 ): Promise<AsyncDisposable> {
-  const program = "import sys; from mooncake.store import MooncakeDistributedStore as S; s = S();" +
-    " r = s.setup('127.0.0.1', sys.argv[1], int(sys.argv[3]), 16 << 20, 'tcp', '', sys.argv[2]);" +
-    " print('ready', r, flush=True); sys.stdin.read(); s.close()";
-  const child = new Deno.Command(wheel.python, {
-    args: ["-B", "-c", program, metadata, master, String(bytes)],
-    env: { MC_TCP_BIND_ADDRESS: "127.0.0.1" },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const reader = child.stdout.getReader();
-  const { value } = await reader.read();
-  const line = new TextDecoder().decode(value);
-  if (!line.startsWith("ready 0")) throw new Error(`The reference's node did not start: ${line}`);
-  reader.releaseLock();
-  return {
-    async [Symbol.asyncDispose]() {
-      await child.stdin.close();
-      await child.stdout.cancel();
-      await child.status;
-    },
-  };
+  const { peer, hello } = await startWheelPeer(wheel, master, metadata, bytes);
+  if (hello.code !== 0) throw new Error(`The reference's node did not start: ${hello.code}`);
+  return peer;
 }
 
 export interface Scenario {
@@ -183,7 +165,20 @@ async function restarted(wheel: Installed): Promise<Comparison> {
   return compareSteps(expected, seen);
 }
 
+/** Our client and the wheel's, side by side, on the reference's cluster and on ours. */
+function ourClient(metadata: (master: MasterUnderTest) => string) {
+  return (wheel: Installed) =>
+    compare(wheel, (master) =>
+      ourClientSteps(wheel, {
+        master: master.address,
+        metadata: metadata(master),
+        segmentBytes: SEGMENT_BYTES,
+      }));
+}
+
 export const scenarios: Scenario[] = [
+  { name: "our client beside the wheel, on its segments, P2P handshake", run: ourClient(p2p) },
+  { name: "our client beside the wheel, on its segments, HTTP metadata", run: ourClient(http) },
   { name: "wheel clients and their segments, P2P handshake", run: withOwnSegments(p2p) },
   { name: "wheel clients and their segments, HTTP metadata", run: withOwnSegments(http) },
   { name: "wheel clients on a store node, P2P handshake", run: withNode(p2p) },
