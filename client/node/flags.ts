@@ -1,0 +1,188 @@
+import { type Config, configKeys, type ConfigSources, readConfig } from "../config.ts";
+
+/** What the command line of a store node asks for. */
+export interface NodeOptions extends Config {
+  /** Milliseconds that an absent master is waited for. */
+  maxWaitMs: number;
+  /** Port of the health server; `null` = none. */
+  httpPort: number | null;
+}
+
+interface Flag {
+  /** Key of the setting that the flag defines, or `null` for one of the node itself. */
+  key: string | null;
+  placeholder: string;
+  help: string;
+}
+
+const flags: Readonly<Record<string, Flag>> = {
+  master: {
+    key: "master_server_address",
+    placeholder: "HOST:PORT",
+    help: "the master to join (MOONCAKE_MASTER; default 127.0.0.1:50051)",
+  },
+  segment_size: {
+    key: "global_segment_size",
+    placeholder: "SIZE",
+    help: "memory to lend, such as 16gb (MOONCAKE_GLOBAL_SEGMENT_SIZE; default 3355443200, or " +
+      "less when the machine has less)",
+  },
+  host: {
+    key: "local_hostname",
+    placeholder: "HOST[:PORT]",
+    help: "where clients reach this node; with a port it is the segment's name " +
+      "(MOONCAKE_LOCAL_HOSTNAME; default 127.0.0.1)",
+  },
+  metadata_server: {
+    key: "metadata_server",
+    placeholder: "WHERE",
+    help: "P2PHANDSHAKE or http://host:port/metadata " +
+      "(MOONCAKE_TE_META_DATA_SERVER; default P2PHANDSHAKE)",
+  },
+  protocol: {
+    key: "protocol",
+    placeholder: "NAME",
+    help: "transport: tcp (MOONCAKE_PROTOCOL; default tcp)",
+  },
+  tenant_id: {
+    key: "tenant_id",
+    placeholder: "NAME",
+    help: "tenant (MOONCAKE_TENANT_ID; default default)",
+  },
+  config: {
+    key: null,
+    placeholder: "FILE",
+    help: "JSON file with the settings of -D (MOONCAKE_CONFIG_PATH)",
+  },
+  define: {
+    key: null,
+    placeholder: "KEY=VALUE",
+    help: "one setting, see below; also -D KEY=VALUE",
+  },
+  max_wait_time: {
+    key: null,
+    placeholder: "SECONDS",
+    help: "how long to wait for a master that is not there yet (default 60)",
+  },
+  http_port: {
+    key: null,
+    placeholder: "PORT",
+    help: "serve /health/live, /health/ready and /metrics on this port (default: no HTTP; " +
+      "MOONCAKE_ENABLE_CLIENT_HTTP_SERVER with MOONCAKE_CLIENT_HTTP_PORT)",
+  },
+};
+
+const DEFAULT_MAX_WAIT_MS = 60_000;
+
+/**
+ * Reads the command line, the configuration file and the environment of a store node. `RangeError`
+ * with one line for an unknown flag or a bad value.
+ */
+export function parseNodeFlags(
+  args: readonly string[],
+  sources: Pick<ConfigSources, "env" | "readFile">,
+): NodeOptions | { help: string } {
+  const definitions: { name: string; key: string; value: string }[] = [];
+  let configPath: string | undefined;
+  let maxWaitMs = DEFAULT_MAX_WAIT_MS;
+  let httpPort: number | undefined;
+  for (const { name, value } of readArgs(args)) {
+    if (name === "help") return { help: helpText() };
+    const { key } = flags[name];
+    if (key !== null) definitions.push({ name: `--${name}`, key, value });
+    else if (name === "config") configPath = value;
+    else if (name === "define") definitions.push(readDefinition(value));
+    else if (name === "max_wait_time") maxWaitMs = readSeconds(value);
+    else httpPort = readPort(value);
+  }
+  const config = readConfig({
+    ...sources,
+    // A node lends memory and moves no objects of its own unless it is told to.
+    env: { MOONCAKE_LOCAL_BUFFER_SIZE: "0", ...sources.env },
+    definitions,
+    ...(configPath !== undefined && { configPath }),
+  });
+  const { enableHttpServer, httpPort: configuredPort } = config.settings;
+  return {
+    ...config,
+    maxWaitMs,
+    httpPort: httpPort ?? (enableHttpServer ? configuredPort : null),
+  };
+}
+
+function readArgs(args: readonly string[]): { name: string; value: string }[] {
+  const found: { name: string; value: string }[] = [];
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i];
+    if (arg === "--help" || arg === "-h") return [{ name: "help", value: "" }];
+    const short = /^-D(.*)$/s.exec(arg);
+    const long = /^--([^=]+)(?:=(.*))?$/s.exec(arg);
+    if (short === null && long === null) {
+      throw new RangeError(`${JSON.stringify(arg)} is no flag; see --help`);
+    }
+    const name = short === null ? long![1].replaceAll("-", "_") : "define";
+    if (!Object.hasOwn(flags, name)) {
+      const allowed = Object.keys(flags).map((flag) => `--${flag}`).join(", ");
+      throw new RangeError(`unknown flag ${arg.split("=")[0]}; allowed: ${allowed}, --help`);
+    }
+    const attached = short === null ? long![2] : short[1] || undefined;
+    const value = attached ?? args[++i];
+    if (value === undefined) throw new RangeError(`${arg} needs a value; see --help`);
+    found.push({ name, value });
+  }
+  return found;
+}
+
+function readDefinition(text: string): { name: string; key: string; value: string } {
+  const at = text.indexOf("=");
+  if (at < 1) throw new RangeError(`-D ${JSON.stringify(text)} is refused; allowed: KEY=VALUE`);
+  const key = text.slice(0, at);
+  return { name: `-D ${key}`, key, value: text.slice(at + 1) };
+}
+
+function readSeconds(text: string): number {
+  const seconds = text.trim() === "" ? NaN : Number(text);
+  if (!(seconds >= 0 && seconds <= 86_400)) {
+    throw new RangeError(`--max_wait_time=${text} is refused; allowed: 0 to 86400 seconds`);
+  }
+  return seconds * 1000;
+}
+
+function readPort(text: string): number {
+  const port = /^\d+$/.test(text) ? Number(text) : NaN;
+  if (!(port >= 1 && port <= 65535)) {
+    throw new RangeError(`--http_port=${text} is refused; allowed: 1 to 65535`);
+  }
+  return port;
+}
+
+function helpText(): string {
+  const lines = Object.entries(flags).map(([name, { placeholder, help }]) =>
+    `  --${name}=${placeholder}\n${wrap(help, 6)}`
+  );
+  return `Usage: deno run -A client/node/main.ts [FLAGS]
+
+Runs a store node: lends memory of this machine to the pool of a master.
+
+Flags, as --name=value or --name value (what names a setting wins over the configuration file,
+which wins over the environment variable in brackets):
+${lines.join("\n")}
+  --help
+
+Settings of -D and of the configuration file:
+${wrap([...new Set(configKeys)].join(", "), 2)}
+
+Example:
+  deno run -A client/node/main.ts --master=10.0.0.1:50051 --host=10.0.0.7 --segment_size=64gb
+`;
+}
+
+function wrap(text: string, indent: number): string {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines[lines.length - 1];
+    if (line !== "" && indent + line.length + 1 + word.length > 98) lines.push(word);
+    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
+  }
+  return lines.map((line) => " ".repeat(indent) + line).join("\n");
+}

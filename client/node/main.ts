@@ -1,0 +1,79 @@
+/** `deno run -A client/node/main.ts`: runs a store node until SIGTERM or SIGINT. */
+import { readFileSync } from "node:fs";
+import { StoreError } from "../../proto/error.ts";
+import { type StoreSettings } from "../settings.ts";
+import { isLoopback, parseHostPort } from "../transfer/address.ts";
+import { errorText } from "../transfer/error_text.ts";
+import { type NodeOptions, parseNodeFlags } from "./flags.ts";
+import { HealthServer } from "./health_server.ts";
+import { availableMemory, chooseSegmentSize } from "./memory.ts";
+import { StoreNode } from "./node.ts";
+
+/** Exit codes: 0 stopped by a signal, 1 cannot join the pool, 2 bad flags, 3 a port is taken. */
+export async function main(args: string[]): Promise<number> {
+  const readFile = (path: string) => readFileSync(path, "utf8");
+  let options: NodeOptions | { help: string };
+  try {
+    options = parseNodeFlags(args, { env: Deno.env.toObject(), readFile });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return fail(error, 2);
+  }
+  if ("help" in options) {
+    console.log(options.help);
+    return 0;
+  }
+  const asked = options.given.has("globalSegmentSize") ? options.settings.globalSegmentSize : null;
+  const available = availableMemory(Deno.systemMemoryInfo().available, readFile);
+  const { size, note } = chooseSegmentSize(asked, available);
+  if (note !== null) console.log(note);
+  return await run({ ...options.settings, globalSegmentSize: size }, options);
+}
+
+async function run(settings: StoreSettings, options: NodeOptions): Promise<number> {
+  const stopping = new AbortController();
+  const stop = () => stopping.abort();
+  const signals = ["SIGTERM", "SIGINT"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, stop);
+  let node: StoreNode | null = null;
+  let health: HealthServer | null = null;
+  try {
+    if (options.httpPort !== null) {
+      health = HealthServer.start(httpHost(settings), options.httpPort, () => node);
+    }
+    node = await StoreNode.start({
+      ...settings,
+      maxWaitMs: options.maxWaitMs,
+      log: (line) => console.log(line),
+      signal: stopping.signal,
+    });
+    if (!stopping.signal.aborted) {
+      console.log(`store node ready: ${node.describe()}`);
+      await new Promise((resolve) => stopping.signal.addEventListener("abort", resolve));
+    }
+    return 0;
+  } catch (error) {
+    if (stopping.signal.aborted) return 0;
+    if (error instanceof Deno.errors.AddrInUse) {
+      return fail(new Error(`--http_port=${options.httpPort} is in use; allowed: a free port`), 3);
+    }
+    if (error instanceof StoreError || error instanceof RangeError) return fail(error, 1);
+    throw error;
+  } finally {
+    for (const signal of signals) Deno.removeSignalListener(signal, stop);
+    await node?.close();
+    await health?.[Symbol.asyncDispose]();
+  }
+}
+
+function httpHost({ localHostname }: StoreSettings): string {
+  const host = parseHostPort(localHostname)?.host ?? "";
+  return isLoopback(host) ? host : host.includes(":") ? "::" : "0.0.0.0";
+}
+
+function fail(error: Error, code: number): number {
+  console.error(`snowskin store: ${errorText(error)}`);
+  return code;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { ErrorCode } from "../../proto/error_code.ts";
+import type { StoreError } from "../../proto/error.ts";
+import { FakeClock } from "../../tests/support/fake_clock.ts";
+import { until } from "../../tests/support/until.ts";
+import { type NodeOptions, parseNodeFlags } from "./flags.ts";
+import { availableMemory, chooseSegmentSize, DEFAULT_SEGMENT_BYTES } from "./memory.ts";
+import { StoreNode } from "./node.ts";
+
+const GIB = 1024 ** 3;
+
+function parse(args: string[], env: Record<string, string> = {}, file = "{}"): NodeOptions {
+  const parsed = parseNodeFlags(args, { env, readFile: () => file });
+  assert(!("help" in parsed));
+  return parsed;
+}
+
+Deno.test("without flags a node is a pure server of the local master, without HTTP", () => {
+  const { settings, given, maxWaitMs, httpPort } = parse([]);
+  assert.equal(settings.masterServerAddress, "127.0.0.1:50051");
+  assert.equal(settings.metadataServer, "P2PHANDSHAKE");
+  assert.equal(settings.localBufferSize, 0);
+  assert(!given.has("globalSegmentSize"));
+  assert.equal(maxWaitMs, 60_000);
+  assert.equal(httpPort, null);
+});
+
+Deno.test("flags are written with = or a space, with _ or -, and win over everything", () => {
+  const env = { MOONCAKE_MASTER: "env:1", MOONCAKE_LOCAL_BUFFER_SIZE: "4mb" };
+  const file = '{"master_server_address":"file:1","tenant_id":"file"}';
+  const { settings, maxWaitMs, httpPort } = parse(
+    [
+      ...["--master=flag:1", "--segment-size", "2gb", "-Dtenant_id=t=1", "-D", "protocol=TCP"],
+      ...["--max-wait-time=1.5", "--http_port", "9000", "--config=c.json"],
+    ],
+    env,
+    file,
+  );
+  assert.equal(settings.masterServerAddress, "flag:1");
+  assert.equal(settings.globalSegmentSize, 2 * GIB);
+  assert.equal(settings.tenantId, "t=1");
+  assert.equal(settings.protocol, "tcp");
+  assert.equal(settings.localBufferSize, 4 << 20);
+  assert.equal(maxWaitMs, 1500);
+  assert.equal(httpPort, 9000);
+});
+
+Deno.test("the environment can ask for the health server", () => {
+  assert.equal(parse([], { MOONCAKE_ENABLE_CLIENT_HTTP_SERVER: "true" }).httpPort, 9300);
+  const env = { MOONCAKE_ENABLE_CLIENT_HTTP_SERVER: "1", MOONCAKE_CLIENT_HTTP_PORT: "9301" };
+  assert.equal(parse([], env).httpPort, 9301);
+});
+
+Deno.test("a bad command line is refused on one line that names what is wrong", () => {
+  const wrong: [string[], RegExp][] = [
+    [["--bogus=1"], /^unknown flag --bogus; allowed: --master, /],
+    [["--constructor=1"], /^unknown flag/],
+    [["master"], /^"master" is no flag/],
+    [["--master"], /^--master needs a value/],
+    [["--master=x"], /^--master="x" is refused; allowed: host:port/],
+    [["--segment_size=12xb"], /^--segment_size="12xb" is not a size/],
+    [["--http_port=0"], /^--http_port=0 is refused; allowed: 1 to 65535/],
+    [["--max-wait-time=soon"], /^--max_wait_time=soon is refused/],
+    [["-Dtenant_id"], /^-D "tenant_id" is refused; allowed: KEY=VALUE/],
+    [["-Dtenant=x"], /^-D tenant: the key "tenant" is unknown/],
+    [["--protocol=bogus"], /^--protocol="bogus" is refused; allowed: tcp/],
+  ];
+  for (const [args, message] of wrong) {
+    assert.throws(() => parse(args), (error) => {
+      assert(error instanceof RangeError);
+      assert.match(error.message, message);
+      assert(!error.message.includes("\n"));
+      return true;
+    });
+  }
+});
+
+Deno.test("the help names every flag and shows an example", () => {
+  const parsed = parseNodeFlags(["--help"], { env: {}, readFile: () => "" });
+  assert("help" in parsed);
+  for (
+    const text of ["--master=", "--segment_size=", "--max_wait_time=", "Example:", "tenant_id"]
+  ) {
+    assert(parsed.help.includes(text), text);
+  }
+  assert(parsed.help.split("\n").every((line) => line.length <= 100));
+});
+
+Deno.test("available memory is what the system or the control group leaves", () => {
+  const none = (): string => {
+    throw new Error("no such file");
+  };
+  assert.equal(availableMemory(8 * GIB, none), 8 * GIB);
+  const group = (limit: string, usage: string) => (path: string) =>
+    path.startsWith("/sys/fs/cgroup/memory/")
+      ? none()
+      : path.endsWith("memory.max")
+      ? `${limit}\n`
+      : `${usage}\n`;
+  assert.equal(availableMemory(8 * GIB, group(`${4 * GIB}`, `${GIB}`)), 3 * GIB);
+  assert.equal(availableMemory(8 * GIB, group("max", "5")), 8 * GIB);
+  assert.equal(availableMemory(8 * GIB, group("100", "200")), 0);
+});
+
+Deno.test("the default segment shrinks to a small machine, a size that was asked for does not", () => {
+  assert.deepEqual(chooseSegmentSize(null, 64 * GIB), { size: DEFAULT_SEGMENT_BYTES, note: null });
+  const small = chooseSegmentSize(null, 2 * GIB);
+  assert.equal(small.size, Math.floor(2 * GIB * 0.8 / (1 << 20)) * (1 << 20));
+  assert.match(small.note ?? "", /^lending 1\.60 GiB instead of the default 3\.13 GiB/);
+  assert.deepEqual(chooseSegmentSize(GIB, 2 * GIB), { size: GIB, note: null });
+  const large = chooseSegmentSize(4 * GIB, 2 * GIB);
+  assert.equal(large.size, 4 * GIB);
+  assert.match(large.note ?? "", /larger than the 2\.00 GiB/);
+});
+
+Deno.test("an absent master is waited for with progress lines until the time is up", async () => {
+  const clock = new FakeClock();
+  const lines: string[] = [];
+  const started = StoreNode.start({
+    masterServerAddress: "127.0.0.1:1",
+    globalSegmentSize: 1 << 20,
+    maxWaitMs: 20_000,
+    clock,
+    log: (line) => lines.push(line),
+  });
+  let failure: StoreError | null = null;
+  started.catch((error) => failure = error);
+  await until(async () => {
+    await clock.advance(100);
+    return failure !== null;
+  });
+  assert.equal((failure as StoreError | null)?.code, ErrorCode.RPC_FAIL);
+  assert(clock.now() <= 22_000, `${clock.now()}`);
+  assert(lines.length >= 2 && lines.length <= 5, lines.join("\n"));
+  assert.match(lines[0], /^waiting \(\d+ s of 20 s\): Cannot call ServiceReady at 127\.0\.0\.1:1/);
+});
+
+Deno.test("waiting ends when the node is told to stop", async () => {
+  const stopping = new AbortController();
+  const started = StoreNode.start({
+    masterServerAddress: "127.0.0.1:1",
+    globalSegmentSize: 1 << 20,
+    rpcConnectTimeoutMs: 5,
+    log: () => stopping.abort(),
+    signal: stopping.signal,
+  });
+  await assert.rejects(started, { name: "AbortError" });
+});
+
+Deno.test("a refusal that waiting cannot mend is reported at once", async () => {
+  const refused = StoreNode.start({ globalSegmentSize: 0, localBufferSize: 0, log: () => {} });
+  await assert.rejects(refused, { code: ErrorCode.INVALID_PARAMS });
+});

@@ -1,0 +1,245 @@
+import { ErrorCode } from "../proto/error_code.ts";
+import { StoreError } from "../proto/error.ts";
+import type { Notification } from "../proto/handshake.ts";
+import { BufferPool } from "./buffer_pool.ts";
+import type { StoreContext } from "./context.ts";
+import { MasterClient } from "./master_client.ts";
+import { defaultConfig } from "./put_options.ts";
+import { ReplicaChoice } from "./replica_choice.ts";
+import { RpcClient } from "./rpc_client.ts";
+import { SegmentTable } from "./segments.ts";
+import { MasterSession } from "./session.ts";
+import { resolveSettings, settingTable, type StoreSettings } from "./settings.ts";
+import { TaskRunner } from "./task_runner.ts";
+import { parseHostPort } from "./transfer/address.ts";
+import { type Clock, systemClock } from "./transfer/clock.ts";
+import { TransferEndpoint } from "./transfer/endpoint.ts";
+import type { TransferEngine } from "./transfer/engine.ts";
+import { probe } from "./transfer/handshake_client.ts";
+import { HttpMetadata } from "./transfer/http_metadata.ts";
+import { parseMetadataServer } from "./transfer/metadata_server.ts";
+import { type MetadataStore, P2pMetadata } from "./transfer/metadata_store.ts";
+import { openEngine } from "./transfer/open_engine.ts";
+import { randomUuid } from "./uuid.ts";
+
+/**
+ * Which implementation moves the bytes: the C shim, the one in TypeScript, or whichever is best here.
+ *
+ * @example
+ * ```ts ignore
+ * const client = await StoreClient.connect({ engine: "typescript" });
+ * ```
+ */
+export type EngineChoice = "auto" | "native" | "typescript";
+
+/**
+ * What `StoreClient.connect` can be told; every member has a default.
+ *
+ * @example
+ * ```ts ignore
+ * const client = await StoreClient.connect({
+ *   masterServerAddress: "10.0.0.1:50051",
+ *   localHostname: "10.0.0.7",
+ *   globalSegmentSize: "16gb",
+ * });
+ * ```
+ */
+export interface StoreOptions
+  extends Partial<Omit<StoreSettings, "globalSegmentSize" | "localBufferSize">> {
+  /** Memory to lend, in bytes or as text (`"16gb"`); default 0, a pure client. */
+  globalSegmentSize?: number | string;
+  /** Limit of `allocateBuffer`, in bytes or as text; default 16 MiB; 0 = a pure server. */
+  localBufferSize?: number | string;
+  /** Default `auto`: the C shim where it can be had. Node has only `typescript`. */
+  engine?: EngineChoice;
+  /** Have the system provide lent memory ahead of its first use; default false. */
+  populate?: boolean;
+  /** Receives lines about trouble with the master or the metadata server; default none. */
+  log?: (line: string) => void;
+  /** Called with each message that a peer leaves; throwing refuses the message. */
+  onNotify?: (notification: Notification) => void;
+  /** Time and timers; default those of the process. */
+  clock?: Clock;
+}
+
+/** The parts of a connected client. */
+export interface ClientParts {
+  readonly settings: StoreSettings;
+  readonly store: StoreContext;
+  readonly rpc: RpcClient;
+  readonly endpoint: TransferEndpoint;
+  readonly segments: SegmentTable;
+  readonly tasks: TaskRunner;
+  readonly session: MasterSession;
+  readonly pool: BufferPool;
+}
+
+/** Largest segment that is mounted as one; a larger one becomes several of one name. */
+const MAX_SEGMENT_BYTES = 4 * 1024 ** 3;
+
+/** How long a master that does not answer holds up the end of a client. */
+const UNMOUNT_LIMIT_MS = 2000;
+
+/**
+ * Connects to a master and lends memory. Rejects as `StoreClient.connect` does, and leaves nothing
+ * open then.
+ */
+export async function openClient(options: StoreOptions): Promise<ClientParts> {
+  const settings = settingsOf(options);
+  if (settings.globalSegmentSize === 0 && settings.localBufferSize === 0) {
+    throw new StoreError(
+      ErrorCode.INVALID_PARAMS,
+      "A client with neither a segment nor a local buffer has nothing to do",
+    );
+  }
+  const clock = options.clock ?? systemClock;
+  const master = openMaster(settings, clock);
+  try {
+    await master.client.checkVersion();
+    const engine = await chooseEngine(options);
+    const parts = assemble(settings, options, clock, master, engine);
+    try {
+      await lend(parts);
+    } catch (error) {
+      await closeClient(parts);
+      throw error;
+    }
+    return parts;
+  } catch (error) {
+    await master.rpc.close();
+    throw error;
+  }
+}
+
+/** Takes the memory back, leaves the metadata and gives every socket and timer up. */
+export async function closeClient(parts: ClientParts): Promise<void> {
+  parts.session.stop();
+  parts.tasks.stop();
+  await parts.segments.unmountAll(UNMOUNT_LIMIT_MS);
+  await parts.endpoint.close();
+  parts.pool[Symbol.dispose]();
+  await parts.rpc.close();
+}
+
+function settingsOf(options: StoreOptions): StoreSettings {
+  const { log: _l, onNotify: _n, clock: _c, engine: _e, populate: _p, ...settings } = options;
+  const { engine = "auto" } = options;
+  if (!["auto", "native", "typescript"].includes(engine)) {
+    throw new RangeError(
+      `engine=${JSON.stringify(engine)} is refused; allowed: auto, native, typescript`,
+    );
+  }
+  const given = new Map<keyof StoreSettings, { name: string; value: unknown }>();
+  for (const [name, value] of Object.entries(settings)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(settingTable, name)) throw new TypeError(`There is no store option ${name}`);
+    given.set(name as keyof StoreSettings, { name, value });
+  }
+  return resolveSettings(given);
+}
+
+async function chooseEngine({ engine = "auto", log }: StoreOptions): Promise<TransferEngine> {
+  const opened = openEngine(engine === "typescript" ? { native: "off" } : {});
+  if (opened.reason === null || engine === "typescript") return opened.engine;
+  if (engine === "native") {
+    await opened.engine[Symbol.asyncDispose]();
+    const message = `The native engine cannot be had: ${opened.reason}`;
+    throw new StoreError(ErrorCode.INVALID_PARAMS, message);
+  }
+  log?.(`bytes are moved by the engine in TypeScript: ${opened.reason}`);
+  return opened.engine;
+}
+
+function openMaster(settings: StoreSettings, clock: Clock) {
+  const { host, port } = parseHostPort(settings.masterServerAddress)!;
+  const rpc = new RpcClient({
+    host,
+    port: port!,
+    clock,
+    connectTimeoutMs: settings.rpcConnectTimeoutMs,
+    requestTimeoutMs: settings.rpcTimeoutMs,
+  });
+  return { rpc, client: new MasterClient(rpc) };
+}
+
+function openMetadata(settings: StoreSettings, clock: Clock): MetadataStore {
+  const handshake = {
+    clock,
+    timeoutMs: settings.handshakeTimeoutMs,
+    maxLength: settings.handshakeMaxLength,
+  };
+  const server = parseMetadataServer("metadataServer", settings.metadataServer);
+  if (server.kind === "p2p") return new P2pMetadata(handshake);
+  return new HttpMetadata({
+    url: server.url,
+    clusterId: settings.metadataClusterId,
+    clock,
+    probe: (host, port) => probe(host, port, handshake),
+  });
+}
+
+function assemble(
+  settings: StoreSettings,
+  options: StoreOptions,
+  clock: Clock,
+  master: { rpc: RpcClient; client: MasterClient },
+  engine: TransferEngine,
+): ClientParts {
+  const log = options.log ?? (() => {});
+  const clientId = newId();
+  const endpoint = new TransferEndpoint({
+    ...settings,
+    engine,
+    metadata: openMetadata(settings, clock),
+    named: parseMetadataServer("metadataServer", settings.metadataServer).kind !== "p2p",
+    clock,
+    random: Math.random,
+    maxProtocolVersion: settings.tcpProtocolVersion,
+    ...(options.onNotify && { onNotify: options.onNotify }),
+    log,
+  });
+  const segments = new SegmentTable({
+    master: master.client,
+    endpoint,
+    clock,
+    clientId,
+    localHostname: settings.localHostname,
+    populate: options.populate ?? false,
+    newId,
+    log,
+  });
+  const store: StoreContext = {
+    master: master.client,
+    endpoint,
+    choice: new ReplicaChoice(clock, Math.random() * 0x1_0000_0000),
+    clock,
+    clientId,
+    tenantId: new TextEncoder().encode(settings.tenantId),
+    defaultConfig: defaultConfig(segments.hostId),
+    transferTimeoutMs: settings.transferTimeoutMs,
+  };
+  const tasks = new TaskRunner(store, log);
+  return {
+    settings,
+    store,
+    rpc: master.rpc,
+    endpoint,
+    segments,
+    tasks,
+    session: new MasterSession(store, segments, tasks, { log, checked: true }),
+    pool: new BufferPool(engine, settings.localBufferSize),
+  };
+}
+
+async function lend({ settings, segments, session }: ClientParts): Promise<void> {
+  for (let left = settings.globalSegmentSize; left > 0;) {
+    const size = Math.min(left, MAX_SEGMENT_BYTES);
+    await segments.mount(size);
+    left -= size;
+  }
+  await session.start();
+}
+
+function newId(): string {
+  return randomUuid((halves) => crypto.getRandomValues(halves));
+}

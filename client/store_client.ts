@@ -1,0 +1,438 @@
+import { ErrorCode } from "../proto/error_code.ts";
+import { StoreError } from "../proto/error.ts";
+import type { QueryTaskResponse, ReplicaDescriptor, Segment, Uuid } from "../proto/types.ts";
+import { readBatch } from "./batch_read.ts";
+import { writeBatch } from "./batch_write.ts";
+import type { StoreBuffer } from "./buffer_pool.ts";
+import type { Result, StoreContext } from "./context.ts";
+import { describe, type Key, keyBytes, keysBytes } from "./key.ts";
+import { existBatch, exists, lookUp, sizeOf } from "./lookup.ts";
+import { valueOf } from "./master_client.ts";
+import { answerValue, objectError } from "./object_call.ts";
+import { type Memory, sliceOf, slicesOf, type Value } from "./memory.ts";
+import { type PutOptions, replicateConfig } from "./put_options.ts";
+import {
+  checkInside,
+  checkRanges,
+  rangePieces,
+  type ReadRange,
+  type ReadRangeInto,
+} from "./ranges.ts";
+import { readObject, type ReadPiece } from "./read.ts";
+import { removeBatch, removeByRegex, removeObject } from "./remove.ts";
+import { type ClientParts, closeClient, openClient, type StoreOptions } from "./setup.ts";
+import { parseSize } from "./size.ts";
+import type { TransferStats } from "./transfer/engine.ts";
+import { type WriteKind, writeObject, type WriteOutcome } from "./write.ts";
+
+/**
+ * One object of a batch to store.
+ *
+ * @example
+ * ```ts ignore
+ * const items: PutItem[] = [{ key: "layer/0", value: new Uint8Array(4096) }];
+ * await client.batchPut(items);
+ * ```
+ */
+export interface PutItem {
+  /** The object's name. */
+  key: Key;
+  /** Its bytes. */
+  value: Value;
+}
+
+/**
+ * One object of a batch to read, and where it goes.
+ *
+ * @example
+ * ```ts ignore
+ * const items: GetIntoItem[] = [{ key: "layer/0", target: new Uint8Array(4096) }];
+ * const [{ code, value }] = await client.batchGetInto(items);
+ * ```
+ */
+export interface GetIntoItem {
+  /** The object's name. */
+  key: Key;
+  /** At least as long as the object. */
+  target: Memory;
+}
+
+/**
+ * How objects are removed.
+ *
+ * @example
+ * ```ts ignore
+ * const options: RemoveOptions = { force: true };
+ * await client.remove("layer/0", options);
+ * ```
+ */
+export interface RemoveOptions {
+  /** Remove objects although somebody has a lease on them; default false. */
+  force?: boolean;
+}
+
+/**
+ * A client of a store: puts objects into the memory that the nodes of a cluster lend, gets them
+ * back, and may lend memory of its own.
+ *
+ * A single operation rejects with `StoreError` when it fails; a batch resolves with one
+ * {@linkcode Result} per item, in order, and rejects only for a closed client. Wrong arguments
+ * reject with `TypeError` or `RangeError` before anything is sent. Values are moved straight from
+ * and to the caller's memory: it must not change until the promise has settled.
+ *
+ * @example
+ * ```ts ignore
+ * await using client = await StoreClient.connect({ masterServerAddress: "127.0.0.1:50051" });
+ * await client.put("layer/0", new Uint8Array([1, 2, 3]));
+ * console.log(await client.get("layer/0"));
+ * ```
+ */
+export class StoreClient implements AsyncDisposable {
+  readonly #parts: ClientParts;
+  readonly #store: StoreContext;
+  readonly #closing = new AbortController();
+  #closed: Promise<void> | null = null;
+
+  private constructor(parts: ClientParts) {
+    this.#parts = parts;
+    this.#store = parts.store;
+  }
+
+  /**
+   * Connects to a master, lends memory if asked to, and keeps the client known to the master until
+   * {@linkcode close}. `RangeError` or `TypeError` for a bad option; `StoreError`: `INVALID_PARAMS`
+   * with neither a segment nor a local buffer or when the memory cannot be lent, `RPC_FAIL` or
+   * `RPC_TIMEOUT` when the master does not answer, `INVALID_VERSION` when it speaks another protocol.
+   */
+  static async connect(options: StoreOptions = {}): Promise<StoreClient> {
+    return new StoreClient(await openClient(options));
+  }
+
+  /** This client's id with the master. */
+  get clientId(): Uuid {
+    return this.#store.clientId;
+  }
+
+  /** Name of the memory that this client lends; empty while it lends none. */
+  get hostname(): string {
+    return this.segments[0]?.name ?? "";
+  }
+
+  /** The memory that this client lends. */
+  get segments(): Segment[] {
+    return this.#parts.segments.segments;
+  }
+
+  /** Whether the master answered the last heartbeat, at most about a second ago. */
+  get connected(): boolean {
+    return this.#closed === null && this.#parts.session.connected;
+  }
+
+  /** Which transfer engine moves the bytes: `tcp-native` or `tcp-typescript`. */
+  get engine(): string {
+    return this.#parts.endpoint.engine.name;
+  }
+
+  /** What this client's memory has served to peers so far. */
+  transferStats(): TransferStats {
+    return this.#parts.endpoint.engine.stats();
+  }
+
+  /**
+   * Stores an object. Resolves with `exists`, and leaves the old value, when the key has a value or
+   * is being written by somebody else. `StoreError`: `INVALID_PARAMS` for an empty key or value,
+   * `NO_AVAILABLE_HANDLE` without room, `TRANSFER_FAIL` when a replica could not be written.
+   */
+  put(key: Key, value: Value, options?: PutOptions): Promise<WriteOutcome> {
+    return this.#write("put", key, value, options);
+  }
+
+  /** Stores an object, or replaces it: readers see the old or the new value. Errors as `put`. */
+  async upsert(key: Key, value: Value, options?: PutOptions): Promise<void> {
+    await this.#write("upsert", key, value, options);
+  }
+
+  /**
+   * Reads an object; `null` when there is none. `StoreError`: `TRANSFER_FAIL` when no replica could
+   * be read, `LEASE_EXPIRED` when it took longer than the master guards the bytes.
+   */
+  async get(key: Key): Promise<Uint8Array | null> {
+    const bytes = keyBytes(key);
+    this.#checkData();
+    let value = new Uint8Array(0);
+    const found = await readObject(this.#store, bytes, (size) => {
+      value = new Uint8Array(size);
+      return [{ offset: 0, length: size, local: value, localOffset: 0 }];
+    });
+    return found ? value : null;
+  }
+
+  /**
+   * Reads an object into memory and resolves with its size; `null` when there is none. Errors as
+   * `get`, and `INVALID_PARAMS` when the memory is too short. After an error it may hold anything.
+   */
+  async getInto(key: Key, target: Memory): Promise<number | null> {
+    const bytes = keyBytes(key);
+    const slice = sliceOf(target, "A target");
+    this.#checkData();
+    let length = 0;
+    const found = await readObject(this.#store, bytes, (size) => {
+      if (size > slice.length) {
+        const why = `its ${size} bytes do not fit into ${slice.length}`;
+        throw objectError(ErrorCode.INVALID_PARAMS, "read", bytes, why);
+      }
+      length = size;
+      return [{ ...slice, offset: 0, length: size }];
+    });
+    return found ? length : null;
+  }
+
+  /**
+   * Reads parts of an object; `null` when there is none. Errors as `get`, and `INVALID_PARAMS` for a
+   * range that reaches beyond the object.
+   */
+  async getRanges(key: Key, ranges: readonly ReadRange[]): Promise<Uint8Array[] | null> {
+    checkRanges(ranges);
+    const values = ranges.map(({ length }) => new Uint8Array(length));
+    const into = ranges.map((range, i) => ({ ...range, target: values[i] }));
+    return await this.getIntoRanges(key, into) === null ? null : values;
+  }
+
+  /** Reads parts of an object into memory and resolves with their bytes. Errors as `getRanges`. */
+  async getIntoRanges(key: Key, ranges: readonly ReadRangeInto[]): Promise<number | null> {
+    const bytes = keyBytes(key);
+    const pieces = rangePieces(ranges);
+    this.#checkData();
+    const found = await readObject(this.#store, bytes, (size) => {
+      checkInside(pieces, size, bytes);
+      return pieces;
+    });
+    return found ? pieces.reduce((sum, { length }) => sum + length, 0) : null;
+  }
+
+  /** Bytes of an object; `null` when there is none. */
+  async getSize(key: Key): Promise<number | null> {
+    const replicas = await this.replicas(key);
+    return replicas === null || replicas.length === 0 ? null : sizeOf(replicas[0]);
+  }
+
+  /** Whether an object can be read. */
+  async isExist(key: Key): Promise<boolean> {
+    const bytes = keyBytes(key);
+    this.#checkOpen();
+    return await exists(this.#store, bytes);
+  }
+
+  /** Where an object is stored; `null` when there is none. */
+  async replicas(key: Key): Promise<ReplicaDescriptor[] | null> {
+    const bytes = keyBytes(key);
+    this.#checkOpen();
+    return (await lookUp(this.#store, bytes))?.replicas ?? null;
+  }
+
+  /**
+   * Removes an object. `StoreError`: `OBJECT_NOT_FOUND`, `OBJECT_HAS_LEASE` unless forced,
+   * `REPLICA_IS_NOT_READY` while it is being written.
+   */
+  async remove(key: Key, options: RemoveOptions = {}): Promise<void> {
+    const bytes = keyBytes(key);
+    this.#checkOpen();
+    await removeObject(this.#store, bytes, options.force ?? false);
+  }
+
+  /**
+   * Removes the objects in whose key an ECMAScript pattern is found, and resolves with how many.
+   * `StoreError` with `INVALID_PARAMS` for a bad pattern.
+   */
+  async removeByRegex(pattern: string, options: RemoveOptions = {}): Promise<number> {
+    if (typeof pattern !== "string") {
+      throw new TypeError(`A pattern is a string, not ${describe(pattern)}`);
+    }
+    this.#checkOpen();
+    return await removeByRegex(this.#store, pattern, options.force ?? false);
+  }
+
+  /** Removes every object that is not leased, or every object, and resolves with how many. */
+  async removeAll(options: RemoveOptions = {}): Promise<number> {
+    this.#checkOpen();
+    const { master, tenantId } = this.#store;
+    return await master.removeAll({ force: options.force ?? false, tenantId });
+  }
+
+  /** `put` of several objects in a few calls; results carry `stored` or `exists`. */
+  batchPut(items: readonly PutItem[], options?: PutOptions): Promise<Result<WriteOutcome>[]> {
+    return this.#writeBatch("put", items, options);
+  }
+
+  /** `upsert` of several objects in a few calls. */
+  batchUpsert(items: readonly PutItem[], options?: PutOptions): Promise<Result<WriteOutcome>[]> {
+    return this.#writeBatch("upsert", items, options);
+  }
+
+  /** `get` of several objects; a missing one has the code `OBJECT_NOT_FOUND`. */
+  async batchGet(keys: readonly Key[]): Promise<Result<Uint8Array>[]> {
+    const bytes = keysBytes(keys);
+    this.#checkData();
+    const values: Uint8Array[] = new Array(bytes.length);
+    const codes = await readBatch(this.#store, bytes, (i, size) => {
+      const value = values[i] = new Uint8Array(size);
+      return [{ offset: 0, length: size, local: value, localOffset: 0 }];
+    });
+    return Array.from(codes, (code, i) => ({ code, value: code === 0 ? values[i] : null }));
+  }
+
+  /** `getInto` of several objects; results carry bytes, or `INVALID_PARAMS` for short memory. */
+  async batchGetInto(items: readonly GetIntoItem[]): Promise<Result<number>[]> {
+    checkItems(items);
+    const bytes = items.map(({ key }) => keyBytes(key));
+    const slices = items.map(({ target }) => sliceOf(target, "A target"));
+    this.#checkData();
+    const sizes = new Float64Array(items.length);
+    const codes = await readBatch(this.#store, bytes, (i, size): ReadPiece[] | number => {
+      if (size > slices[i].length) return ErrorCode.INVALID_PARAMS;
+      sizes[i] = size;
+      return [{ ...slices[i], offset: 0, length: size }];
+    });
+    return Array.from(codes, (code, i) => ({ code, value: code === 0 ? sizes[i] : null }));
+  }
+
+  /** `isExist` of several objects. */
+  async batchIsExist(keys: readonly Key[]): Promise<Result<boolean>[]> {
+    const bytes = keysBytes(keys);
+    this.#checkOpen();
+    return await existBatch(this.#store, bytes);
+  }
+
+  /** `remove` of several objects. */
+  async batchRemove(keys: readonly Key[], options: RemoveOptions = {}): Promise<Result<null>[]> {
+    const bytes = keysBytes(keys);
+    this.#checkOpen();
+    return await removeBatch(this.#store, bytes, options.force ?? false);
+  }
+
+  /**
+   * Native memory that values can be stored from and read into, up to the client's local buffer
+   * size; its contents are undefined. `RangeError` for a bad length, `StoreError` with
+   * `BUFFER_OVERFLOW` above the limit.
+   */
+  allocateBuffer(length: number): StoreBuffer {
+    this.#checkData();
+    return this.#parts.pool.allocate(length);
+  }
+
+  /**
+   * Lends further memory, given in bytes or as text (`"1gb"`). `StoreError` when it cannot be had or
+   * the master refuses it.
+   */
+  async mountSegment(size: number | string): Promise<Segment> {
+    const bytes = parseSize("size", size);
+    if (bytes === 0) throw new RangeError("A segment needs at least one byte");
+    this.#checkOpen();
+    return await this.#parts.segments.mount(bytes);
+  }
+
+  /**
+   * Takes lent memory back. Objects in it are lost at once, or, with `graceMs`, stay readable so
+   * long; the promise resolves when the memory is free. `StoreError` with `SEGMENT_NOT_FOUND` for an
+   * unknown id.
+   */
+  async unmountSegment(id: Uuid, options: { graceMs?: number } = {}): Promise<void> {
+    const graceMs = options.graceMs ?? 0;
+    if (!Number.isSafeInteger(graceMs) || graceMs < 0) {
+      throw new RangeError(`graceMs is ${describe(graceMs)}; allowed: integers from 0`);
+    }
+    this.#checkOpen();
+    await this.#parts.segments.unmount(id, graceMs, this.#closing.signal);
+  }
+
+  /**
+   * Orders copies of an object on further segments, given by name, and resolves with the task's id;
+   * the owner of the object does it. `StoreError`: `OBJECT_NOT_FOUND`, `INVALID_PARAMS` for an
+   * unknown segment, `TASK_PENDING_LIMIT_EXCEEDED`.
+   */
+  async createCopyTask(key: Key, targets: readonly string[]): Promise<Uuid> {
+    const bytes = keyBytes(key);
+    this.#checkOpen();
+    const { master, tenantId } = this.#store;
+    const answer = await master.createCopyTask({ key: bytes, tenantId, targets: [...targets] });
+    return answerValue(answer, "order copies of", bytes);
+  }
+
+  /** Orders the move of an object from one segment to another. Errors as `createCopyTask`. */
+  async createMoveTask(key: Key, source: string, target: string): Promise<Uuid> {
+    const bytes = keyBytes(key);
+    this.#checkOpen();
+    const { master, tenantId } = this.#store;
+    const answer = await master.createMoveTask({ key: bytes, tenantId, source, target });
+    return answerValue(answer, "order the move of", bytes);
+  }
+
+  /** How a task stands. `StoreError` with `TASK_NOT_FOUND` for an unknown id. */
+  async queryTask(id: Uuid): Promise<QueryTaskResponse> {
+    this.#checkOpen();
+    return valueOf(await this.#store.master.queryTask({ taskId: id }), `Cannot query task ${id}`);
+  }
+
+  /**
+   * Takes lent memory back and gives every socket and timer up. Operations in flight fail; later ones
+   * reject with `StoreError`, `UNAVAILABLE_IN_CURRENT_STATUS`. Never rejects; may be called again.
+   */
+  close(): Promise<void> {
+    this.#closing.abort();
+    return this.#closed ??= closeClient(this.#parts);
+  }
+
+  /** {@linkcode close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #write(
+    kind: WriteKind,
+    key: Key,
+    value: Value,
+    options: PutOptions | undefined,
+  ): Promise<WriteOutcome> {
+    const bytes = keyBytes(key);
+    const slices = slicesOf(value);
+    const config = replicateConfig(options, this.#store.defaultConfig, 1);
+    this.#checkData();
+    return await writeObject(this.#store, kind, bytes, slices, config);
+  }
+
+  async #writeBatch(
+    kind: WriteKind,
+    items: readonly PutItem[],
+    options: PutOptions | undefined,
+  ): Promise<Result<WriteOutcome>[]> {
+    checkItems(items);
+    const writes = items.map(({ key, value }) => ({ key: keyBytes(key), slices: slicesOf(value) }));
+    const config = replicateConfig(options, this.#store.defaultConfig, items.length);
+    this.#checkData();
+    return await writeBatch(this.#store, kind, writes, config);
+  }
+
+  #checkOpen(): void {
+    if (this.#closed === null) return;
+    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS, "The client is closed");
+  }
+
+  /** A pure server lends memory and moves no objects of its own. */
+  #checkData(): void {
+    this.#checkOpen();
+    if (this.#parts.settings.localBufferSize > 0) return;
+    throw new StoreError(
+      ErrorCode.ILLEGAL_CLIENT,
+      "A client without a local buffer is a pure server and may not move objects",
+    );
+  }
+}
+
+function checkItems(items: readonly unknown[]): void {
+  if (!Array.isArray(items)) throw new TypeError(`Items are an array, not ${describe(items)}`);
+  for (const item of items) {
+    if (typeof item !== "object" || item === null) {
+      throw new TypeError(`An item is an object, not ${describe(item)}`);
+    }
+  }
+}
