@@ -1,4 +1,4 @@
-import type { StoreClient } from "../../mod.ts";
+import type { StoreBuffer, StoreClient } from "../../mod.ts";
 import { countWrong, fillBlock } from "./content.ts";
 import type { Request } from "./request.ts";
 
@@ -36,18 +36,15 @@ export class Replay {
   readonly tally: Tally = newTally();
   readonly #store: StoreClient;
   readonly #blockBytes: number;
-  readonly #bytes: Uint8Array;
   readonly #words: Uint32Array;
-  readonly #region;
+  readonly #buffer: StoreBuffer;
 
   constructor(store: StoreClient, blockBytes: number) {
     this.#store = store;
     this.#blockBytes = blockBytes;
-    const buffer = store.allocateBuffer(CHUNK_BLOCKS * blockBytes);
-    this.#region = buffer.region;
-    this.#bytes = buffer.bytes;
-    const { buffer: memory, byteOffset, length } = this.#bytes;
-    this.#words = new Uint32Array(memory, byteOffset, length / 4);
+    this.#buffer = store.allocateBuffer(CHUNK_BLOCKS * blockBytes);
+    const { buffer, byteOffset, length } = this.#buffer.bytes;
+    this.#words = new Uint32Array(buffer, byteOffset, length / 4);
   }
 
   async run(request: Request): Promise<void> {
@@ -103,7 +100,7 @@ export class Replay {
   }
 
   #slot(i: number) {
-    return { region: this.#region, offset: i * this.#blockBytes, length: this.#blockBytes };
+    return this.#buffer.slice(i * this.#blockBytes, this.#blockBytes);
   }
 
   #slotWords(i: number): Uint32Array {
