@@ -107,8 +107,8 @@ export class NativeRpcServer implements Disposable {
     return this.#library.mc_rpc_is_open(this.#handle, connection) !== 0;
   }
 
-  /** Visits every request of the last poll, once. */
-  visit(visitor: FrameVisitor): void {
+  /** Visits every request of the last poll, once. Returns how many there were. */
+  visit(visitor: FrameVisitor): number {
     const view = this.#view;
     const bytes = this.#in;
     const count = this.#count;
@@ -128,6 +128,7 @@ export class NativeRpcServer implements Disposable {
       );
       at = (end + 7) & ~7;
     }
+    return count;
   }
 
   /** Makes the buffer hold `need` bytes, in the least power-of-two multiple of its first size. */

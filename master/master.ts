@@ -97,7 +97,7 @@ export class Master {
     const native = "unavailable" in library
       ? null
       : { library, server: openNative(library, server) };
-    const socketLoop = native === null ? openSockets({ ...server, ...common }) : null;
+    const socketLoop = native === null ? openSockets({ ...server, ...common, onFault }) : null;
     const serverStats = () => ({
       connections: native?.server.connections ?? socketLoop?.connections ?? 0,
       waitingWrites: dispatcher.waiting,

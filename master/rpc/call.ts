@@ -8,8 +8,6 @@ import type { Replies } from "./replies.ts";
  */
 export class Call {
   readonly reader = new Reader();
-  connection = 0;
-  seq = 0;
   /** Milliseconds on the master's monotonic clock. */
   nowMs = 0;
   /** Until when this request may wait for space; `nowMs` = not at all. */

@@ -4,20 +4,7 @@ import { Codec } from "../../proto/struct_pack/codec.ts";
 import { text } from "../../proto/struct_pack/schema.ts";
 import { Call, Outcome, type ServedFunction } from "./call.ts";
 import type { Replies } from "./replies.ts";
-
-/** A request that waits for space, with the part of its reply that is already written. */
-interface Waiting {
-  connection: number;
-  seq: number;
-  served: ServedFunction;
-  body: Uint8Array;
-  reply: Uint8Array;
-  width: 1 | 2 | 4 | 8;
-  resumeAt: number;
-  items: number;
-  failedItems: number;
-  untilMs: number;
-}
+import { WaitingLine, type WaitingRequest } from "./waiting_line.ts";
 
 export interface DispatcherOptions {
   functions: Iterable<ServedFunction>;
@@ -30,6 +17,10 @@ export interface DispatcherOptions {
   onFault: (name: string, error: unknown) => void;
 }
 
+/** A request with a larger body does not wait for space, nor one beyond the sum of such bodies. */
+const MAX_WAITING_BODY_BYTES = 1 << 20;
+const MAX_WAITING_BYTES = 64 << 20;
+
 const messageCodec = new Codec<string>(text);
 
 /** Takes request frames, calls their handlers and packs the replies. */
@@ -38,9 +29,8 @@ export class Dispatcher {
   readonly #replies: Replies;
   readonly #call: Call;
   readonly #putWaitMs: number;
-  readonly #maxWaiting: number;
   readonly #onFault: DispatcherOptions["onFault"];
-  #waiting: Waiting[] = [];
+  readonly #waiting: WaitingLine;
   /** Requests that have waited for space since the start. */
   waits = 0;
 
@@ -49,7 +39,11 @@ export class Dispatcher {
     this.#replies = options.replies;
     this.#call = new Call(options.replies);
     this.#putWaitMs = options.putWaitMs;
-    this.#maxWaiting = options.maxWaiting ?? 10_000;
+    this.#waiting = new WaitingLine({
+      requests: options.maxWaiting ?? 10_000,
+      bodyBytes: MAX_WAITING_BODY_BYTES,
+      totalBytes: MAX_WAITING_BYTES,
+    });
     this.#onFault = options.onFault;
   }
 
@@ -78,17 +72,21 @@ export class Dispatcher {
       );
     }
     const call = this.#call;
-    call.connection = connection;
-    call.seq = seq;
     call.nowMs = nowMs;
-    call.waitUntilMs = this.#waiting.length < this.#maxWaiting ? nowMs + this.#putWaitMs : nowMs;
+    call.waitUntilMs = this.#waiting.admits(end - start) ? nowMs + this.#putWaitMs : nowMs;
     call.resumeAt = 0;
     call.items = 0;
     call.failedItems = 0;
     call.reader.reset(bytes, start, end);
     if (this.#run(served) === Outcome.WAIT) {
       this.waits++;
-      this.#park(served, bytes.slice(start, end), call.waitUntilMs);
+      const { waitUntilMs: untilMs, resumeAt, items, failedItems } = call;
+      const body = bytes.slice(start, end);
+      const reply = this.#takeReply();
+      this.#waiting.add({
+        ...{ connection, seq, served, body, untilMs },
+        ...{ reply, width: replies.writer.width, resumeAt, items, failedItems },
+      });
     }
   }
 
@@ -101,29 +99,42 @@ export class Dispatcher {
     );
   }
 
-  /** Tries the waiting requests again; the ones whose time is over are refused. */
-  retryWaiting(nowMs: number): void {
-    if (this.#waiting.length === 0) return;
-    const tried = this.#waiting;
-    this.#waiting = [];
-    const { writer } = this.#replies;
-    for (const request of tried) {
-      const call = this.#call;
-      this.#replies.begin(request.connection, request.seq);
-      writer.raw(request.reply);
-      writer.startSizes(request.width);
-      call.connection = request.connection;
-      call.seq = request.seq;
-      call.nowMs = nowMs;
-      call.waitUntilMs = Math.max(nowMs, request.untilMs);
-      call.resumeAt = request.resumeAt;
-      call.items = request.items;
-      call.failedItems = request.failedItems;
-      call.reader.reset(request.body);
-      if (this.#run(request.served) === Outcome.WAIT) {
-        this.#park(request.served, request.body, request.untilMs);
-      }
+  /**
+   * Tries waiting requests again, a bounded number at a time; the ones whose time is over are
+   * refused, and those whose connection is not open any more dropped. Returns whether one of them
+   * got what it waited for.
+   */
+  retryWaiting(nowMs: number, isOpen: (connection: number) => boolean): boolean {
+    if (this.#waiting.length === 0) return false;
+    return this.#waiting.round(
+      nowMs,
+      (request) => !isOpen(request.connection) || this.#retry(request, nowMs),
+    );
+  }
+
+  #retry(request: WaitingRequest, nowMs: number): boolean {
+    const replies = this.#replies;
+    const call = this.#call;
+    replies.begin(request.connection, request.seq);
+    replies.writer.raw(request.reply);
+    replies.writer.startSizes(request.width);
+    call.nowMs = nowMs;
+    call.waitUntilMs = Math.max(nowMs, request.untilMs);
+    call.resumeAt = request.resumeAt;
+    call.items = request.items;
+    call.failedItems = request.failedItems;
+    call.reader.reset(request.body);
+    if (this.#run(request.served) === Outcome.DONE) return true;
+    if (call.resumeAt === request.resumeAt) {
+      replies.abandon();
+      return false;
     }
+    request.width = replies.writer.width;
+    request.reply = this.#takeReply();
+    request.resumeAt = call.resumeAt;
+    request.items = call.items;
+    request.failedItems = call.failedItems;
+    return false;
   }
 
   #run({ name, handler, meter }: ServedFunction): Outcome {
@@ -146,15 +157,12 @@ export class Dispatcher {
     }
   }
 
-  #park(served: ServedFunction, body: Uint8Array, untilMs: number): void {
-    const { connection, seq, resumeAt, items, failedItems } = this.#call;
+  /** Takes the body written so far out of the replies. */
+  #takeReply(): Uint8Array {
     const { writer, bodyStart } = this.#replies;
     const reply = writer.bytes.slice(bodyStart);
-    this.#waiting.push({
-      ...{ connection, seq, served, body, reply, resumeAt, items, failedItems, untilMs },
-      width: writer.width,
-    });
     this.#replies.abandon();
+    return reply;
   }
 
   #fail(code: TransportErrorCode, message: string): void {

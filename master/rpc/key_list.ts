@@ -1,13 +1,28 @@
 import type { Reader } from "../../proto/struct_pack/reader.ts";
 
+const FIRST_CAPACITY = 1024;
+/** Lists that have grown beyond this are given up at the next short batch. */
+const KEPT_CAPACITY = 64 * 1024;
+
 /**
- * Where the keys of a batch lie in the request buffer, kept from call to call so that reading a batch
- * allocates nothing.
+ * Where the keys of a batch lie in the request buffer, with what else a batch says of each key. Kept
+ * from call to call, so that reading a batch allocates nothing.
  */
 export class KeyList {
   count = 0;
-  starts = new Uint32Array(1024);
-  ends = new Uint32Array(1024);
+  starts = new Uint32Array(FIRST_CAPACITY);
+  ends = new Uint32Array(FIRST_CAPACITY);
+  /** Set by {@linkcode KeyList.readMetas}, one for each key. */
+  checksums: (bigint | null)[] = [];
+  /** Set by {@linkcode KeyList.readSizes}, `sizeCount` of them. */
+  sizes = new Float64Array(FIRST_CAPACITY);
+  sizeCount = 0;
+
+  /** Takes a `string` as a list of one key. */
+  readKey(reader: Reader): void {
+    this.#begin(1);
+    this.#readBlob(reader, 0);
+  }
 
   /** Takes a `vector<string>`. */
   readKeys(reader: Reader): void {
@@ -15,22 +30,47 @@ export class KeyList {
     for (let i = 0; i < count; i++) this.#readBlob(reader, i);
   }
 
-  /** Takes a `vector<ObjectMeta>`; `checksums` receives one value per key. */
-  readMetas(reader: Reader, checksums: (bigint | null)[]): void {
+  /** Takes an `ObjectMeta` as a list of one. */
+  readMeta(reader: Reader): void {
+    this.#begin(1);
+    this.#readMeta(reader, 0);
+  }
+
+  /** Takes a `vector<ObjectMeta>`. */
+  readMetas(reader: Reader): void {
     const count = this.#begin(reader.size(2));
-    for (let i = 0; i < count; i++) {
-      this.#readBlob(reader, i);
-      checksums[i] = reader.bool() ? reader.u64() : null;
-    }
+    for (let i = 0; i < count; i++) this.#readMeta(reader, i);
+  }
+
+  /** Takes a `u64` as a list of one size. */
+  readSize(reader: Reader): void {
+    this.sizes[0] = reader.u64Number();
+    this.sizeCount = 1;
+  }
+
+  /** Takes a `vector<u64>`, which need not be as long as the list of keys. */
+  readSizes(reader: Reader): void {
+    const count = reader.size(8);
+    const capacity = fit(this.sizes.length, count);
+    if (capacity !== this.sizes.length) this.sizes = new Float64Array(capacity);
+    for (let i = 0; i < count; i++) this.sizes[i] = reader.u64Number();
+    this.sizeCount = count;
   }
 
   #begin(count: number): number {
-    if (count > this.starts.length) {
-      this.starts = new Uint32Array(count * 2);
-      this.ends = new Uint32Array(count * 2);
+    const capacity = fit(this.starts.length, count);
+    if (capacity !== this.starts.length) {
+      this.starts = new Uint32Array(capacity);
+      this.ends = new Uint32Array(capacity);
+      this.checksums = [];
     }
     this.count = count;
     return count;
+  }
+
+  #readMeta(reader: Reader, i: number): void {
+    this.#readBlob(reader, i);
+    this.checksums[i] = reader.bool() ? reader.u64() : null;
   }
 
   #readBlob(reader: Reader, i: number): void {
@@ -39,4 +79,10 @@ export class KeyList {
     this.starts[i] = start;
     this.ends[i] = start + length;
   }
+}
+
+/** The capacity of a list that is to hold `count`: what it has, unless that is too little or a lot. */
+function fit(capacity: number, count: number): number {
+  if (count > capacity) return count * 2;
+  return capacity > KEPT_CAPACITY && count <= FIRST_CAPACITY ? FIRST_CAPACITY : capacity;
 }

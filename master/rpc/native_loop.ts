@@ -4,11 +4,15 @@ import { RpcKind } from "../../ffi/rpc_symbols.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Replies } from "./replies.ts";
 
-/** Longest sleep of an idle loop: how late a signal of the operating system may be seen. */
-const IDLE_POLL_MS = 100;
+/** Longest sleep of an idle loop: how late the thread's own event loop may get its turn. */
+const IDLE_POLL_MS = 250;
 /** Under load the thread's own event loop gets a turn this often. */
 const TURN_EVERY_MS = 20;
 const TICK_EVERY_MS = 10;
+/** How often waiting requests are tried when nothing else happens. */
+const WAITING_POLL_MS = 1;
+/** Replies of one batch are sent in parts of about this size. */
+const MAX_REPLY_BYTES = 4 << 20;
 
 export interface NativeLoopOptions {
   server: NativeRpcServer;
@@ -29,7 +33,7 @@ function eventLoopTurn(): Promise<void> {
 
 /**
  * The thread that owns the core: polls sockets through the shim, serves what has arrived, lets the
- * core do its periodic work. Signals are seen in the turns that it gives its event loop.
+ * core do its periodic work. Replies leave before anything that is not an answer to a request.
  */
 export class NativeLoop {
   readonly #options: NativeLoopOptions;
@@ -55,8 +59,16 @@ export class NativeLoop {
   async run(): Promise<void> {
     const { server, dispatcher, replies, maxFrameBytes, clock, tick, onWake } = this.#options;
     let now = clock();
+    let lastTick = now;
     let nextTick = now;
     let lastTurn = now;
+    let sleep = 0;
+    const sendReplies = () => {
+      if (replies.length === 0) return;
+      server.send(replies.bytes);
+      replies.clear();
+    };
+    const isOpen = (connection: number) => server.isOpen(connection);
     const visit = (
       connection: number,
       kind: number,
@@ -68,26 +80,32 @@ export class NativeLoop {
     ) => {
       if (kind === RpcKind.TOO_LARGE) dispatcher.tooLarge(connection, seq, maxFrameBytes);
       else dispatcher.request(connection, seq, functionId, bytes, start, end, now);
+      if (replies.length > MAX_REPLY_BYTES) sendReplies();
     };
     while (!this.#stopping) {
-      const sleep = Math.min(IDLE_POLL_MS, Math.max(0, Math.ceil(nextTick - clock())));
-      const woken = server.poll(replies.bytes, dispatcher.waiting > 0 ? Math.min(1, sleep) : sleep);
+      const woken = server.poll(replies.bytes, sleep);
       replies.clear();
       now = clock();
       const started = now;
-      server.visit(visit);
-      dispatcher.retryWaiting(now);
+      const progress = dispatcher.retryWaiting(now, isOpen);
+      const served = server.visit(visit);
+      if (served > 0) nextTick = Math.min(nextTick, lastTick + TICK_EVERY_MS);
+      const turn = now - lastTurn >= TURN_EVERY_MS;
+      if (now >= nextTick || woken || turn) sendReplies();
       if (now >= nextTick) {
         const delay = tick(now);
-        nextTick = now + Math.max(delay, delay > 0 ? TICK_EVERY_MS : 0);
+        lastTick = now;
+        nextTick = now + (delay > 0 ? Math.max(delay, TICK_EVERY_MS) : 0);
       }
       now = clock();
       this.#worstBatchMs = Math.max(this.#worstBatchMs, now - started);
       if (woken) onWake();
-      if (now - lastTurn >= TURN_EVERY_MS) {
+      if (turn) {
         await eventLoopTurn();
-        lastTurn = clock();
+        now = lastTurn = clock();
       }
+      sleep = Math.min(IDLE_POLL_MS, Math.max(0, Math.ceil(nextTick - now)));
+      if (dispatcher.waiting > 0) sleep = progress ? 0 : Math.min(sleep, WAITING_POLL_MS);
     }
     server.poll(replies.bytes, 0);
   }

@@ -4,9 +4,21 @@ import type { Dispatcher } from "./dispatcher.ts";
 import type { Replies } from "./replies.ts";
 
 const READ_BYTES = 64 * 1024;
+/** Shortest and longest time between two rounds of periodic work. */
 const TICK_EVERY_MS = 10;
+const IDLE_TICK_MS = 250;
+/** How often waiting requests are tried when nothing else happens. */
+const WAITING_TICK_MS = 2;
+/** Pause after a connection could not be accepted, as when the process is out of descriptors. */
+const ACCEPT_PAUSE_MS = 50;
 /** A connection whose peer leaves so many reply bytes unread is closed. */
 const UNSENT_LIMIT = 64 << 20;
+/**
+ * What unfinished requests of all connections may take, or four frames if that is more; and what any
+ * connection may take however much the others do.
+ */
+const LEAST_HELD_LIMIT = 512 << 20;
+const HELD_ALWAYS = 64 << 10;
 
 export interface SocketLoopOptions {
   host: string;
@@ -19,12 +31,19 @@ export interface SocketLoopOptions {
   tcpNoDelay: boolean;
   /** Seconds; 0 = never. */
   idleTimeoutSec: number;
+  /** Milliseconds, monotonic. */
   clock: () => number;
+  /** The core's periodic work; returns how many milliseconds until it is wanted again. */
   tick: (nowMs: number) => number;
+  /** Told about an error that is no failure of a connection. */
+  onFault: (what: string, error: unknown) => void;
 }
 
 interface Connection {
   socket: Deno.TcpConn;
+  /** Bytes of an unfinished request. */
+  held: number;
+  /** Bytes of replies that are still to be sent. */
   unsent: number;
   sending: Promise<unknown>;
   lastActiveMs: number;
@@ -39,8 +58,14 @@ export class SocketLoop {
   readonly #listener: Deno.TcpListener;
   readonly #connections = new Map<number, Connection>();
   readonly #stopped = Promise.withResolvers<void>();
+  readonly #isOpen = (id: number) => this.#connections.has(id);
   #nextId = 1;
   #worstBatchMs = 0;
+  #nextTickMs = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerAtMs = Infinity;
+  #held = 0;
+  #stopping = false;
 
   /** Binds and listens; throws `Deno.errors.AddrInUse` when the port is taken. */
   constructor(options: SocketLoopOptions) {
@@ -71,55 +96,85 @@ export class SocketLoop {
     this.#listener.close();
   }
 
+  /** Serves until {@linkcode stop}. */
   async run(): Promise<void> {
     const accepting = this.#accept();
-    const timer = setInterval(() => this.#tick(), TICK_EVERY_MS);
+    this.#tick();
     await this.#stopped.promise;
-    clearInterval(timer);
+    this.#stopping = true;
+    clearTimeout(this.#timer);
     this.#listener.close();
     for (const id of this.#connections.keys()) this.#close(id);
     await accepting;
   }
 
   #tick(): void {
-    const { clock, tick, dispatcher, idleTimeoutSec } = this.#options;
+    const { clock, tick, dispatcher } = this.#options;
     const now = clock();
-    dispatcher.retryWaiting(now);
-    tick(now);
+    this.#timerAtMs = Infinity;
+    if (now >= this.#nextTickMs) {
+      const delay = tick(now);
+      this.#nextTickMs = now + Math.min(IDLE_TICK_MS, Math.max(TICK_EVERY_MS, delay));
+      this.#closeIdle(now);
+    }
+    const progress = dispatcher.retryWaiting(now, this.#isOpen);
     this.#sendReplies();
+    if (progress) this.#tickBy(now);
+    else this.#tickBy(dispatcher.waiting > 0 ? now + WAITING_TICK_MS : this.#nextTickMs);
+  }
+
+  /** Sees to it that there is a round of periodic work at `atMs` or before. */
+  #tickBy(atMs: number): void {
+    if (this.#stopping || this.#timerAtMs <= atMs) return;
+    clearTimeout(this.#timer);
+    this.#timerAtMs = atMs;
+    this.#timer = setTimeout(() => this.#tick(), Math.max(0, atMs - this.#options.clock()));
+  }
+
+  #closeIdle(nowMs: number): void {
+    const { idleTimeoutSec } = this.#options;
     if (idleTimeoutSec === 0) return;
     for (const [id, { lastActiveMs }] of this.#connections) {
-      if (now - lastActiveMs > idleTimeoutSec * 1000) this.#close(id);
+      if (nowMs - lastActiveMs > idleTimeoutSec * 1000) this.#close(id);
     }
   }
 
   async #accept(): Promise<void> {
-    try {
-      for await (const socket of this.#listener) {
-        if (this.#connections.size >= this.#options.maxConnections) socket.close();
-        else this.#open(socket);
+    while (!this.#stopping) {
+      let socket: Deno.TcpConn;
+      try {
+        socket = await this.#listener.accept();
+      } catch (error) {
+        if (error instanceof Deno.errors.BadResource) return;
+        await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));
+        continue;
       }
-    } catch (error) {
-      if (!(error instanceof Deno.errors.BadResource)) throw error;
+      if (this.#connections.size >= this.#options.maxConnections) socket.close();
+      else this.#open(socket);
     }
   }
 
   #open(socket: Deno.TcpConn): void {
     const id = this.#nextId;
     this.#nextId = (this.#nextId + 1) >>> 0 || 1;
-    socket.setNoDelay(this.#options.tcpNoDelay);
-    socket.setKeepAlive(true);
     const connection = {
       socket,
+      held: 0,
       unsent: 0,
       sending: Promise.resolve(),
       lastActiveMs: this.#options.clock(),
     };
     this.#connections.set(id, connection);
-    this.#serve(id, connection).catch(() => {}).finally(() => this.#close(id));
+    this.#serve(id, connection)
+      .catch((error) => {
+        if (!isConnectionError(error)) this.#options.onFault("Serving a connection", error);
+      })
+      .finally(() => this.#close(id));
   }
 
   async #serve(id: number, connection: Connection): Promise<void> {
+    connection.socket.setNoDelay(this.#options.tcpNoDelay);
+    connection.socket.setKeepAlive(true);
     const splitter = new RequestSplitter({ maxBodyBytes: this.#options.maxFrameBytes });
     const buffer = new Uint8Array(READ_BYTES);
     for (;;) {
@@ -129,12 +184,10 @@ export class SocketLoop {
       splitter.feed(buffer, 0, count);
       try {
         this.#serveFrames(id, splitter);
-      } catch (error) {
-        if (error instanceof ProtocolError) return;
-        throw error;
       } finally {
         this.#sendReplies();
       }
+      if (!this.#connections.has(id) || !this.#mayHold(connection, splitter.heldBytes)) return;
       await connection.sending;
     }
   }
@@ -147,7 +200,17 @@ export class SocketLoop {
       if (splitter.tooLarge) dispatcher.tooLarge(id, seq, maxFrameBytes);
       else dispatcher.request(id, seq, functionId, bytes, bodyStart, bodyEnd, now);
     }
+    this.#nextTickMs = Math.min(this.#nextTickMs, now + TICK_EVERY_MS);
+    this.#tickBy(dispatcher.waiting > 0 ? now + WAITING_TICK_MS : this.#nextTickMs);
     this.#worstBatchMs = Math.max(this.#worstBatchMs, clock() - now);
+  }
+
+  /** Notes how much a connection keeps; whether that is within the limits. */
+  #mayHold(connection: Connection, bytes: number): boolean {
+    this.#held += bytes - connection.held;
+    connection.held = bytes;
+    const limit = Math.max(LEAST_HELD_LIMIT, 4 * this.#options.maxFrameBytes);
+    return bytes <= HELD_ALWAYS || this.#held <= limit;
   }
 
   /** Hands the packed replies to their connections, neighbours of one connection together. */
@@ -182,8 +245,18 @@ export class SocketLoop {
     const connection = this.#connections.get(id);
     if (connection === undefined) return;
     this.#connections.delete(id);
+    this.#held -= connection.held;
     connection.socket.close();
   }
+}
+
+/** Whether the other side, or our own end of the connection, is to blame. */
+function isConnectionError(error: unknown): boolean {
+  const { errors } = Deno;
+  return error instanceof ProtocolError || error instanceof errors.BadResource ||
+    error instanceof errors.Interrupted || error instanceof errors.ConnectionReset ||
+    error instanceof errors.ConnectionAborted || error instanceof errors.BrokenPipe ||
+    error instanceof errors.NotConnected || error instanceof errors.TimedOut;
 }
 
 function join(parts: Uint8Array[]): Uint8Array {

@@ -59,6 +59,11 @@ abstract class FrameSplitter {
     return this.#heldLength > 0 || this.#unwanted > 0;
   }
 
+  /** Bytes gathered of a frame that is not whole yet. */
+  get heldBytes(): number {
+    return this.#heldLength;
+  }
+
   /** Hands over `chunk[start, end)`, which must stay as it is until `next` has returned false. */
   feed(chunk: Uint8Array, start = 0, end: number = chunk.length): void {
     if (this.#position !== this.#end) {

@@ -1,0 +1,59 @@
+/** Parts that the requests and answers of calls about objects share, read and written in place. */
+import type { Rpc } from "../../proto/messages.ts";
+import { beginBody } from "../../proto/struct_pack/codec.ts";
+import type { Reader } from "../../proto/struct_pack/reader.ts";
+import type { SizeWidth, Writer } from "../../proto/struct_pack/writer.ts";
+import type { MasterCore } from "../core/core.ts";
+import type { Call } from "./call.ts";
+import type { KeyList } from "./key_list.ts";
+
+/** Reads one key, or the keys of a batch. */
+export function takeKeys(keys: KeyList, reader: Reader, batch: boolean): void {
+  if (batch) keys.readKeys(reader);
+  else keys.readKey(reader);
+}
+
+/** Reads the tenant, the last argument of every call about objects, and returns its index. */
+export function takeTenant(core: MasterCore, reader: Reader): number {
+  const length = reader.length();
+  const start = reader.skip(length);
+  reader.expectEnd();
+  return core.internTenant(reader.bytes, start, start + length);
+}
+
+/** Begins an answer; that of a batch says how many items it holds. */
+export function beginList<Q, R>(
+  { replies: { writer } }: Call,
+  rpc: Rpc<Q, R>,
+  batch: boolean,
+  items: number,
+  width: SizeWidth,
+): void {
+  beginBody(writer, rpc.response, width, false);
+  if (batch) writer.size(items);
+}
+
+/** Counts one thing that was answered with a code; negative = it failed. */
+export function count(call: Call, code: number): void {
+  call.items++;
+  if (code < 0) call.failedItems++;
+}
+
+/** `expected<bool>` from 1, 0 or a negative code. */
+export function writeFlag(writer: Writer, code: number): void {
+  if (code < 0) return writeError(writer, code);
+  writer.u8(1);
+  writer.u8(code);
+}
+
+/** `expected<void>` from 0 or a negative code. */
+export function writeDone(writer: Writer, code: number): void {
+  if (code < 0) return writeError(writer, code);
+  writer.u8(1);
+}
+
+/** The error side of an `expected`. */
+export function writeError(writer: Writer, code: number): void {
+  writer.u8(0);
+  writer.i32(code);
+}
