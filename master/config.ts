@@ -235,6 +235,7 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     pendingTaskTimeoutMs: v.pending_task_timeout_sec * 1000 || Infinity,
     processingTaskTimeoutMs: v.processing_task_timeout_sec * 1000 || Infinity,
     maxRetryAttempts: v.max_retry_attempts,
+    reattachGraceMs: v.reattach_grace,
     fsdir: config.storage.fsdir,
     epochOffsetMs,
   };

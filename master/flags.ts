@@ -119,6 +119,12 @@ export const FLAGS = [
   ),
 
   clients.int("client_ttl", 10, [1, 86_400], "Seconds without a ping until a client expires."),
+  clients.duration(
+    "reattach_grace",
+    60_000,
+    24,
+    "* How long a restarted master keeps what clients held that have not come back.",
+  ),
   clients.duration("default_kv_lease_ttl", 10_000, 500, "Lease a reader gets on an object."),
   clients.duration(
     "default_kv_soft_pin_ttl",

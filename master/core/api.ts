@@ -57,6 +57,8 @@ export interface CoreConfig {
   pendingTaskTimeoutMs: number;
   processingTaskTimeoutMs: number;
   maxRetryAttempts: number;
+  /** How long a core that has taken over waits for the owners of segments and disks. */
+  reattachGraceMs: number;
   /** Directory of the shared file system that also gets a copy of every object, "" = none. */
   fsdir: string;
   /** Offset between `nowMs` and the Unix epoch, added to times that go on the wire. */

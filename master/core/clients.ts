@@ -54,6 +54,11 @@ export class ClientTable {
     return this.#remounted;
   }
 
+  /** For how long the master has been running, stalls left out. */
+  get awakeMs(): number {
+    return this.#awakeMs;
+  }
+
   /** Every client index is below this. */
   get limit(): number {
     return this.#clients.length;

@@ -28,6 +28,7 @@ export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig
     pendingTaskTimeoutMs: 300_000,
     processingTaskTimeoutMs: 300_000,
     maxRetryAttempts: 10,
+    reattachGraceMs: 60_000,
     fsdir: "",
     epochOffsetMs: 0,
     ...changes,
@@ -46,6 +47,7 @@ export function checkCoreConfig(config: CoreConfig): void {
     ["putStartDiscardTimeoutMs", 0, Infinity],
     ["putStartReleaseTimeoutMs", 0, Infinity],
     ["offloadCapRatio", 0, 1],
+    ["reattachGraceMs", 0, Infinity],
     ["promotionAdmissionThreshold", 1, 255],
   ];
   for (const [name, least, most] of limits) {

@@ -86,8 +86,9 @@ export class MasterCore {
   }
 
   /**
-   * Makes a core that has replayed facts decide by itself: what may have been leased counts as leased
-   * from now on, because leases are not among the facts.
+   * Makes a core that has replayed facts decide by itself. Sessions and leases are not among the
+   * facts: what may have been leased counts as leased from now on, and what segments and disks hold
+   * can be read once their owners are back.
    */
   finishReplay(nowMs: number): void {
     finishReplay(this.#state, nowMs);

@@ -21,6 +21,8 @@ export interface Disk {
   readonly promotions: Set<number>;
   /** The owner is to wipe the disk. */
   removeAll: boolean;
+  /** The owner has not come back since this core took over. */
+  awaiting: boolean;
   /** What was asked of the owner of a killed disk has been cancelled. */
   swept: boolean;
   /** First entry, see {@linkcode DiskTable.next}. */
@@ -69,6 +71,7 @@ export class DiskTable {
       offloads: new Set(),
       promotions: new Set(),
       removeAll: false,
+      awaiting: false,
       swept: false,
       first: 0,
     };
@@ -130,8 +133,14 @@ export class DiskTable {
     return this.#disks[this.#entries.word(entry, DISK)]!;
   }
 
+  /** Whether the entry's disk is mounted. */
   isAlive(entry: number): boolean {
     return this.#alive[this.#entries.word(entry, DISK)] === 1;
+  }
+
+  /** Whether the owner of the entry's disk is there to serve it. */
+  isAttached(entry: number): boolean {
+    return this.isAlive(entry) && !this.disk(entry).awaiting;
   }
 
   /** Where the owner serves the replica. */

@@ -6,7 +6,7 @@ import { RecencyList } from "./lru.ts";
 import { ObjectFlag } from "./objects.ts";
 import { offloadBeforeEviction } from "./offload.ts";
 import { placeReplicas } from "./placement.ts";
-import { listFor } from "./queries.ts";
+import { isAnyReachable, listFor } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
 /** Objects that one put may evict, and one tick. */
@@ -91,11 +91,17 @@ function oldest(state: CoreState, fresh: RecencyList, read: RecencyList, nowMs: 
 }
 
 /**
- * Evicts an object, with the others of its group, or has it written to disk first. Returns the
- * longest free block that came of it, in bytes.
+ * Evicts an object, with the others of its group, or has it written to disk first. What only awaited
+ * owners have counts as just read: nothing could be put in its place. Returns the longest free block that
+ * came of it, in bytes.
  */
 function evict(state: CoreState, victim: number, nowMs: number): number {
   const { objects, groups, recency } = state;
+  if (state.awaitedUntilMs !== Infinity && !isAnyReachable(state, victim)) {
+    objects.setLeaseUntil(victim, nowMs + state.config.defaultKvLeaseTtlMs);
+    recency.append(listFor(state, victim, true), victim);
+    return 0;
+  }
   if (!objects.is(victim, ObjectFlag.GROUPED)) return evictOne(state, victim, nowMs);
   const group = groups.of(victim)!;
   let leasedUntilMs = 0;

@@ -22,6 +22,9 @@ export function mountSegment(state: CoreState, segment: Segment, client: number)
   if (!isMountable(segment)) return ErrorCode.INVALID_PARAMS;
   state.clients.see(client);
   const present = state.segments.byId(segment.id);
+  if (present !== null && state.segments.awaiting.has(present)) {
+    return reattach(state, present, segment, client);
+  }
   if (present !== null && present.status !== SegmentStatus.OK) {
     return ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
   }
@@ -30,6 +33,21 @@ export function mountSegment(state: CoreState, segment: Segment, client: number)
   const index = state.segments.nextIndex();
   if (index < 0) return ErrorCode.INTERNAL_ERROR;
   enterSegment(state, index, segment, client);
+  return ErrorCode.OK;
+}
+
+/** Makes what lies in an awaited segment readable again: its owner shows that it still holds it. */
+function reattach(
+  state: CoreState,
+  entry: SegmentEntry,
+  segment: Segment,
+  client: number,
+): ErrorCode {
+  if (!isSameSegment(entry.view.segment, segment) || entry.owner !== client) {
+    return ErrorCode.INVALID_PARAMS;
+  }
+  state.segments.attach(entry);
+  if (segment.hostId !== "") state.clients.get(client).hostId = segment.hostId;
   return ErrorCode.OK;
 }
 
@@ -55,7 +73,29 @@ export function remountSegments(
     if (code !== ErrorCode.OK && code !== ErrorCode.INVALID_PARAMS) return code;
   }
   state.clients.setRemounted(client);
+  const disk = state.disks.of(client);
+  if (disk !== null) disk.awaiting = false;
   return ErrorCode.OK;
+}
+
+/**
+ * Makes a core that has taken over wait for the owners of all segments and disks: until they come
+ * back, or their time is up, what they hold is neither readable nor lost.
+ */
+export function awaitOwners(state: CoreState): void {
+  for (const entry of state.segments.mounted()) state.segments.await(entry);
+  for (const disk of state.disks.all()) disk.awaiting = true;
+  state.awaitedUntilMs = state.clients.awakeMs + state.config.reattachGraceMs;
+}
+
+/** Gives up on owners that have not come back in time. Returns the names of their segments. */
+export function giveUpAwaiting(state: CoreState): string[] {
+  if (state.clients.awakeMs < state.awaitedUntilMs) return [];
+  state.awaitedUntilMs = Infinity;
+  const names = Array.from(state.segments.awaiting, ({ name }) => name.name);
+  for (const entry of Array.from(state.segments.awaiting)) killSegment(state, entry);
+  for (const disk of Array.from(state.disks.all())) if (disk.awaiting) killDisk(state, disk);
+  return Array.from(new Set(names));
 }
 
 /** Takes a segment out of the pool at once: what lies in it is gone. Repeating it changes nothing. */

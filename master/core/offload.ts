@@ -20,7 +20,8 @@ import type { CoreState } from "./state.ts";
 /** Registers the disk of a client. Repeating it changes nothing. */
 export function mountLocalDisk(state: CoreState, client: number, enabled: boolean): ErrorCode {
   if (!state.config.enableOffload) return ErrorCode.UNABLE_OFFLOAD;
-  if (state.disks.of(client) === null) mountDisk(state, client, enabled);
+  const disk = state.disks.of(client) ?? mountDisk(state, client, enabled);
+  disk.awaiting = false;
   state.clients.see(client);
   return ErrorCode.OK;
 }
@@ -51,6 +52,7 @@ export function offloadHeartbeat(
   const disk = state.disks.of(client);
   if (disk === null) return null;
   disk.enabled = enabled;
+  disk.awaiting = false;
   const slots = Array.from(disk.offloads);
   disk.offloads.clear();
   if (enabled) return slots.map((slot) => taskItem(state, slot));
@@ -95,7 +97,7 @@ export function notifyOffload(
     const unwanted = isUnwanted(state, client, tenantOf(state, task), task.key);
     const stored = results[i].dataSize >= 0 && task.key.length > 0 && !unwanted &&
       disk?.removeAll !== true;
-    if (stored && disk !== null) noteStored(state, disk, slot, task, results[i], asked, nowMs);
+    if (stored && disk !== null) noteStored(state, disk, slot, task, results[i], nowMs);
     else if (stored) refused = true;
     if (!asked) continue;
     const idle = state.objects.leaseUntil(slot) <= nowMs;
@@ -193,13 +195,12 @@ function noteStored(
   slot: number,
   task: OffloadTaskItem,
   result: StorageObjectMetadata,
-  asked: boolean,
   nowMs: number,
 ): void {
   const { objects, replicas } = state;
-  if (slot !== 0 && !asked) {
-    const stale = !objects.is(slot, ObjectFlag.COMMITTED) || objects.size(slot) !== result.dataSize;
-    if (stale) return;
+  if (slot !== 0) {
+    const committed = objects.is(slot, ObjectFlag.COMMITTED);
+    if (!committed || objects.size(slot) !== result.dataSize) return;
   }
   const present = slot === 0 ? 0 : localDiskReplica(state, slot);
   if (present !== 0) {

@@ -14,7 +14,7 @@ import {
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { localDiskReplica, taskItem } from "./offload.ts";
 import { placeReplicas } from "./placement.ts";
-import { findObject, isReadable } from "./queries.ts";
+import { findObject, isWhole } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 import { type Transfer, TransferKind } from "./transfers.ts";
 
@@ -178,7 +178,7 @@ export function dropTargets(
 ): void {
   for (const id of transfer.targets) {
     const replica = replicaById(state, transfer.slot, id);
-    if (replica !== 0 && !isReadable(state, replica)) {
+    if (replica !== 0 && !isWhole(state, replica)) {
       removeReplica(state, transfer.slot, replica, holdUntilMs, discarded);
     }
   }

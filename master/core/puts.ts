@@ -25,6 +25,7 @@ import {
   firstReadable,
   heldByReaders,
   isAnyHoused,
+  isAnyReachable,
   isHoused,
   softPinAfter,
 } from "./queries.ts";
@@ -102,7 +103,7 @@ export function putStart(
   const slot = state.objects.find(tenant, bytes, start, end);
   if (slot !== 0) {
     if (!isReplaceable(state, slot, nowMs)) return ErrorCode.OBJECT_ALREADY_EXISTS;
-    discard(state, slot);
+    discard(state, slot, nowMs);
   }
   return beginNew(state, tenant, bytes, start, end, nowMs, sink);
 }
@@ -250,23 +251,30 @@ export function secondsOf(state: CoreState, nowMs: number): number {
   return Math.floor((nowMs + state.config.epochOffsetMs) / 1000);
 }
 
-/** Whether a put may take the place of an object: nothing to read, and its writer's time is up. */
+/**
+ * Whether a put may take the place of an object: nothing to read, and either its writer's time is up
+ * or only owners that are awaited have it.
+ */
 function isReplaceable(state: CoreState, slot: number, nowMs: number): boolean {
   if (!isAnyHoused(state, slot)) return true;
   if (firstReadable(state, slot) !== 0) return false;
   const write = state.objects.link(slot, ObjectLink.WRITE);
-  if (write === 0 || state.objects.is(slot, ObjectFlag.TRANSFER)) return false;
+  if (write === 0) return !isAnyReachable(state, slot);
+  if (state.objects.is(slot, ObjectFlag.TRANSFER)) return false;
   return nowMs - state.writes.startMs(write) > state.config.putStartDiscardTimeoutMs;
 }
 
 /** Removes an object that {@linkcode isReplaceable}. */
-function discard(state: CoreState, slot: number): void {
-  const { objects, replicas, writes, config } = state;
+function discard(state: CoreState, slot: number, nowMs: number): void {
+  const { objects, replicas, writes, transfers, config } = state;
   const write = objects.link(slot, ObjectLink.WRITE);
-  const holdUntilMs = write === 0 ? 0 : writes.startMs(write) + config.putStartReleaseTimeoutMs;
+  const startMs = write === 0 ? transfers.transfers.get(slot)?.startMs : writes.startMs(write);
+  const writtenUntilMs = (startMs ?? 0) + config.putStartReleaseTimeoutMs;
+  const readUntilMs = heldByReaders(state, slot, nowMs);
   for (let replica = objects.link(slot, ObjectLink.REPLICA); replica !== 0;) {
     const next = replicas.next(replica);
-    removeReplica(state, slot, replica, holdUntilMs, holdUntilMs !== 0);
+    const written = write !== 0 || replicas.isTarget(replica);
+    removeReplica(state, slot, replica, written ? writtenUntilMs : readUntilMs, written);
     replica = next;
   }
   eraseObject(state, slot, 0);

@@ -5,7 +5,7 @@ import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { isOffloadQueued } from "./offload_queue.ts";
 import type { CoreState } from "./state.ts";
 
-/** Whether the segment or disk that a replica lies in is mounted. */
+/** Whether the segment or disk that a replica lies in is mounted, its owner awaited or not. */
 export function isHoused(state: CoreState, replica: number): boolean {
   const { replicas } = state;
   if (replicas.isMemory(replica)) return state.segments.isAlive(replicas.segment(replica));
@@ -13,10 +13,22 @@ export function isHoused(state: CoreState, replica: number): boolean {
   return place === 0 || state.disks.isAlive(place);
 }
 
-/** Whether a replica can be read: complete, of the committed version, and its home is mounted. */
+/** Whether the segment or disk that a replica lies in is mounted and its owner is there. */
+export function isReachable(state: CoreState, replica: number): boolean {
+  const { replicas } = state;
+  if (replicas.isMemory(replica)) return state.segments.isAttached(replicas.segment(replica));
+  const place = replicas.place(replica);
+  return place === 0 || state.disks.isAttached(place);
+}
+
+/** Whether a replica is complete and of the committed version. */
+export function isWhole(state: CoreState, replica: number): boolean {
+  return state.replicas.isComplete(replica) && !state.replicas.isStaged(replica);
+}
+
+/** Whether a replica can be read: complete, of the committed version, and its owner is there. */
 export function isReadable(state: CoreState, replica: number): boolean {
-  return state.replicas.isComplete(replica) && !state.replicas.isStaged(replica) &&
-    isHoused(state, replica);
+  return isWhole(state, replica) && isReachable(state, replica);
 }
 
 /** The object's first readable replica, or 0. */
@@ -33,9 +45,17 @@ export function isAnyHoused(state: CoreState, slot: number): boolean {
   return replica !== 0;
 }
 
+/** Whether the owner of any replica of the object, finished or not, is there. */
+export function isAnyReachable(state: CoreState, slot: number): boolean {
+  let replica = state.objects.link(slot, ObjectLink.REPLICA);
+  while (replica !== 0 && !isReachable(state, replica)) replica = state.replicas.next(replica);
+  return replica !== 0;
+}
+
 /**
- * The slot of a key whose object still exists for clients, or 0: an object with nothing left but
- * replicas in unmounted segments is gone, even if it has not been swept up yet.
+ * The slot of a key whose object still exists, if only in the hands of owners that are awaited, or
+ * 0: an object with nothing left but replicas in unmounted segments is gone, even if it has not been
+ * swept up yet.
  */
 export function findObject(
   state: CoreState,
@@ -56,7 +76,7 @@ export function isSettled(state: CoreState, slot: number): boolean {
     replica !== 0;
     replica = replicas.next(replica)
   ) {
-    if (isHoused(state, replica) && !isReadable(state, replica)) return false;
+    if (isHoused(state, replica) && !isWhole(state, replica)) return false;
   }
   return true;
 }

@@ -7,7 +7,7 @@ import { describeReadable } from "./describe.ts";
 import { describeAll } from "./inspect.ts";
 import { grantLease } from "./leases.ts";
 import { considerPromotion } from "./promotion.ts";
-import { firstReadable, isAnyHoused, slotText } from "./queries.ts";
+import { firstReadable, isAnyReachable, slotText } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
 /** Whether a key can be read; renews its lease if so. 1 or 0. */
@@ -41,7 +41,8 @@ export function getReplicaList(
   if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
   const first = firstReadable(state, slot);
   if (first === 0) {
-    return isAnyHoused(state, slot) ? ErrorCode.REPLICA_IS_NOT_READY : ErrorCode.OBJECT_NOT_FOUND;
+    const there = isAnyReachable(state, slot);
+    return there ? ErrorCode.REPLICA_IS_NOT_READY : ErrorCode.OBJECT_NOT_FOUND;
   }
   grantLease(state, slot, nowMs);
   const inMemory = state.replicas.isMemory(first);

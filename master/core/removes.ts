@@ -8,6 +8,7 @@ import {
   findObject,
   heldByReaders,
   isAnyHoused,
+  isAnyReachable,
   isReadable,
   isSettled,
   slotText,
@@ -37,7 +38,8 @@ export function removeSlot(
   nowMs: number,
 ): ErrorCode {
   const { objects } = state;
-  if (!force && objects.leaseUntil(slot) > nowMs) return ErrorCode.OBJECT_HAS_LEASE;
+  const leased = objects.leaseUntil(slot) > nowMs && isAnyReachable(state, slot);
+  if (leased && !force) return ErrorCode.OBJECT_HAS_LEASE;
   if (objects.link(slot, ObjectLink.WRITE) !== 0 || !isSettled(state, slot)) {
     return ErrorCode.REPLICA_IS_NOT_READY;
   }

@@ -33,10 +33,12 @@ import {
   supersedeWrite,
 } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
+import { awaitOwners } from "./mounts.ts";
 import { addTask, changeTask, dropTask } from "./orders.ts";
 import type { CoreState } from "./state.ts";
 import type { Task } from "./tasks.ts";
 import type { TransferKind } from "./transfers.ts";
+import { watchSuperseding } from "./upserts.ts";
 
 /**
  * Applies the facts in `bytes[start, end)`, whole ones, in the order in which they were told. The
@@ -50,8 +52,12 @@ export function replay(state: CoreState, bytes: Uint8Array, start: number, end: 
 
 /** See `MasterCore.finishReplay`. */
 export function finishReplay(state: CoreState, nowMs: number): void {
-  const { objects, segments, recency, config } = state;
+  const { objects, segments, recency, writes, config } = state;
   for (let i = 0; i < segments.limit; i++) segments.find(i)?.allocator.followOffsets(false);
+  awaitOwners(state);
+  for (let write = writes.oldest; write !== 0; write = writes.next(write)) {
+    watchSuperseding(state, writes.slot(write));
+  }
   const untilMs = nowMs + config.defaultKvLeaseTtlMs;
   for (const list of [RecencyList.FRESH, RecencyList.PINNED_FRESH]) {
     for (let slot = recency.head(list); slot !== 0; slot = recency.head(list)) {

@@ -350,6 +350,7 @@ Deno.test("a core that takes over never hands out what a writer of the old one m
   const next = new CoreDriver();
   next.core.replay(facts.take());
   next.core.finishReplay(next.nowMs);
+  next.mount(1, MIB);
   next.ok(next.start("other", MIB / 2));
   assert.notEqual(next.sink.replicas[0].offset, writing.offset);
   assert(next.sink.replicas[0].id > writing.id);
@@ -365,6 +366,7 @@ Deno.test("what a core has recovered is not evicted for one lease", () => {
   const next = new CoreDriver();
   next.core.replay(facts.take());
   next.core.finishReplay(next.nowMs);
+  next.mount(1, MIB);
   assert.equal(next.start("other", MIB), ErrorCode.NO_AVAILABLE_HANDLE);
   next.nowMs += 10_001;
   next.ok(next.start("other", MIB));

@@ -14,7 +14,7 @@ import {
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { placeUnder } from "./placement.ts";
 import { dropTargets } from "./promotion.ts";
-import { findObject, heldByReaders, isHoused, isReadable } from "./queries.ts";
+import { findObject, heldByReaders, isHoused, isReadable, isWhole } from "./queries.ts";
 import type { SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
 import { type Transfer, TransferKind } from "./transfers.ts";
@@ -271,7 +271,7 @@ function find(
 
 function hasSource(state: CoreState, transfer: Transfer): boolean {
   const source = replicaById(state, transfer.slot, transfer.source);
-  return source !== 0 && isReadable(state, source);
+  return source !== 0 && isWhole(state, source) && isHoused(state, source);
 }
 
 /** Ends a transfer without its targets; the client does not write any more. */

@@ -6,6 +6,11 @@ import { MAX_SEGMENTS } from "./replicas.ts";
 const MIN_UNIT_SHIFT = 6;
 const MAX_UNITS = 2 ** 32 - 1;
 
+/** Values of the column that says what becomes of a segment's contents. */
+const GONE = 0;
+const ATTACHED = 1;
+const AWAITING = 2;
+
 /** A segment that is mounted, or whose remains are being swept up. */
 export interface SegmentEntry {
   readonly index: number;
@@ -52,6 +57,7 @@ export class SegmentTable {
   readonly #openNames: SegmentName[] = [];
   readonly #graceful = new Set<SegmentEntry>();
   readonly #dead: SegmentEntry[] = [];
+  readonly #awaiting = new Set<SegmentEntry>();
   readonly #encoder = new TextEncoder();
   #longestText = 0;
 
@@ -79,9 +85,19 @@ export class SegmentTable {
     return this.#dead;
   }
 
-  /** Whether what lies in the segment can be read. */
+  /** Segments whose owners have not come back since this core took over. */
+  get awaiting(): ReadonlySet<SegmentEntry> {
+    return this.#awaiting;
+  }
+
+  /** Whether the segment is mounted: what lies in it is kept, and readable unless it is awaited. */
   isAlive(index: number): boolean {
-    return this.#alive[index] === 1;
+    return this.#alive[index] !== GONE;
+  }
+
+  /** Whether what lies in the segment can be read. */
+  isAttached(index: number): boolean {
+    return this.#alive[index] === ATTACHED;
   }
 
   /** The segment at an index in use. */
@@ -177,7 +193,7 @@ export class SegmentTable {
     this.noteText(entry.view.protocolBytes.length);
     this.noteText(entry.view.endpointBytes.length);
     this.#entries[index] = entry;
-    this.#alive[index] = 1;
+    this.#alive[index] = ATTACHED;
     this.#byId.set(segment.id, entry);
     name.mounted.push(entry);
     const owned = this.#byOwner.get(owner);
@@ -189,19 +205,37 @@ export class SegmentTable {
 
   /** Changes the status of a mounted segment; only one that is OK takes new data. */
   setStatus(entry: SegmentEntry, status: SegmentStatus, unmountAtMs: number): void {
-    const wasOpen = entry.status === SegmentStatus.OK;
+    const wasOpen = this.#isOpen(entry);
     entry.status = status;
     entry.unmountAtMs = unmountAtMs;
-    if (wasOpen && status !== SegmentStatus.OK) this.#close(entry);
-    if (!wasOpen && status === SegmentStatus.OK) this.#open(entry);
+    if (wasOpen && !this.#isOpen(entry)) this.#close(entry);
+    if (!wasOpen && this.#isOpen(entry)) this.#open(entry);
     if (status === SegmentStatus.GRACEFULLY_UNMOUNTING) this.#graceful.add(entry);
     else this.#graceful.delete(entry);
+  }
+
+  /**
+   * Keeps everything in a mounted segment as it is, but neither readable nor joined by new data,
+   * until {@linkcode SegmentTable.attach}.
+   */
+  await(entry: SegmentEntry): void {
+    if (this.#isOpen(entry)) this.#close(entry);
+    this.#alive[entry.index] = AWAITING;
+    this.#awaiting.add(entry);
+  }
+
+  /** Makes an awaited segment what it was before. */
+  attach(entry: SegmentEntry): void {
+    if (!this.#awaiting.delete(entry)) return;
+    this.#alive[entry.index] = ATTACHED;
+    if (this.#isOpen(entry)) this.#open(entry);
   }
 
   /** Makes everything in a segment unreadable; its records wait to be swept up. */
   kill(entry: SegmentEntry): void {
     this.setStatus(entry, SegmentStatus.UNMOUNTING, Infinity);
-    this.#alive[entry.index] = 0;
+    this.#alive[entry.index] = GONE;
+    this.#awaiting.delete(entry);
     this.#byId.delete(entry.view.segment.id);
     remove(entry.name.mounted, entry);
     if (entry.name.mounted.length === 0) this.#byName.delete(entry.name.name);
@@ -222,6 +256,10 @@ export class SegmentTable {
   /** Length in units of an extent for `bytes`. */
   unitsFor(entry: SegmentEntry, bytes: number): number {
     return Math.ceil(bytes / 2 ** entry.unitShift);
+  }
+
+  #isOpen(entry: SegmentEntry): boolean {
+    return entry.status === SegmentStatus.OK && this.isAttached(entry.index);
   }
 
   #open(entry: SegmentEntry): void {

@@ -73,6 +73,8 @@ export class CoreState {
   readonly request = new WriteRequest();
   facts: FactWriter | null = null;
   nextReplicaId = 1;
+  /** Until when owners are awaited, in the time of `clients.awakeMs`. */
+  awaitedUntilMs = Infinity;
   /** Bytes that eviction is still to free, beyond what the watermark asks for. */
   wantedBytes = 0;
   /** Memory of objects that are being written to disk so that it can be freed. */

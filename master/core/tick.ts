@@ -12,7 +12,7 @@ import {
   freeExtent,
   killSegment,
 } from "./mount_mutations.ts";
-import { expireClient } from "./mounts.ts";
+import { expireClient, giveUpAwaiting } from "./mounts.ts";
 import { endSoftPin, eraseObject, removeReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { cancelOffload } from "./offload_queue.ts";
@@ -35,6 +35,8 @@ export type ExpiryListener = (segmentNames: string[]) => void;
 export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener): number {
   state.clients.tick(nowMs);
   tickGraceful(state, nowMs);
+  const lost = giveUpAwaiting(state);
+  if (lost.length > 0) onExpired(lost);
   let more = expireClients(state, onExpired);
   more = endSoftPins(state, nowMs) || more;
   more = settleSuperseding(state, nowMs) || more;
@@ -60,6 +62,7 @@ function untilNext(state: CoreState, nowMs: number): number {
   if (transfer !== null) due(transfer.startMs + config.putStartReleaseTimeoutMs + 1);
   for (const entry of state.segments.graceful) due(entry.unmountAtMs);
   due(nowMs + state.clients.untilExpiry(config.clientTtlMs) + 1);
+  due(nowMs + state.awaitedUntilMs - state.clients.awakeMs);
   return untilMs;
 }
 

@@ -72,7 +72,7 @@ function keepPromises(state: CoreState, slot: number, client: number, nowMs: num
 }
 
 /** Has the write looked at when the ends of the writes that it replaced are no longer expected. */
-function watchSuperseding(state: CoreState, slot: number): void {
+export function watchSuperseding(state: CoreState, slot: number): void {
   const write = state.objects.link(slot, ObjectLink.WRITE);
   if (state.writes.superseded(write) === 0) return;
   const dueMs = state.writes.startMs(write) + state.config.putStartDiscardTimeoutMs;
