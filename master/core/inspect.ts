@@ -52,6 +52,7 @@ export interface KeyDetail {
   /** Client that wrote it, or writes the first version. */
   client: Uuid;
   sinceMs: number;
+  /** 0 also for what cannot be evicted, because that is in no order. */
   lastUsedMs: number;
   leaseUntilMs: number;
   hardPinned: boolean;
@@ -123,7 +124,7 @@ export function keyDetail(state: CoreState, tenant: number, key: Uint8Array): Ke
     dataType: objects.dataType(slot),
     client: state.clients.get(objects.client(slot)).uuid,
     sinceMs: objects.since(slot) * 1000,
-    lastUsedMs: epoch(lastUsedMs(state, slot)),
+    lastUsedMs: objects.list(slot) === RecencyList.NONE ? 0 : epoch(lastUsedMs(state, slot)),
     leaseUntilMs: epoch(objects.leaseUntil(slot)),
     hardPinned: objects.is(slot, ObjectFlag.HARD_PIN),
     softPinUntilMs: epoch(objects.softPinUntil(slot)),

@@ -25,15 +25,15 @@ export function grantLease(state: CoreState, slot: number, nowMs: number): void 
 /** Enters an object that has become evictable, used last right now, or takes out one that is not. */
 export function relist(state: CoreState, slot: number, nowMs: number): void {
   const { objects, recency } = state;
+  if (objects.leaseUntil(slot) < nowMs) objects.setLeaseUntil(slot, nowMs);
   if (!isEvictable(state, slot)) {
     recency.remove(slot);
     return;
   }
-  if (objects.leaseUntil(slot) < nowMs) objects.setLeaseUntil(slot, nowMs);
   recency.append(listFor(state, slot, false), slot);
 }
 
-/** When the object was last used, for one that is in a list. */
+/** When an object that is in a list was last used. */
 export function lastUsedMs(state: CoreState, slot: number): number {
   const until = state.objects.leaseUntil(slot);
   const list = state.objects.list(slot);
