@@ -50,6 +50,47 @@ export function timeoutOf(options: TransferOptions | undefined): number {
   return timeoutMs;
 }
 
+/** Tunables that both engines have, with the values allowed. */
+export interface EngineTunables {
+  /** Connections to one peer, 1 to 16; 4. */
+  lanesPerPeer?: number;
+  /** Bytes queued on a connection before the next one is used; 256 KiB. */
+  laneSpillBytes?: number;
+  /** Milliseconds; 5000. */
+  connectTimeoutMs?: number;
+  /** Connections served at once; 16384. */
+  maxConnections?: number;
+  /** Milliseconds that a peer may be silent in the middle of a request; 30000. */
+  stallTimeoutMs?: number;
+}
+
+const TUNABLE_LIMITS: Record<string, [number, number]> = {
+  lanesPerPeer: [1, 16],
+  laneSpillBytes: [1, 2 ** 31],
+  connectTimeoutMs: [1, MAX_TIMEOUT_MS],
+  maxConnections: [1, 2 ** 20],
+  stallTimeoutMs: [1, MAX_TIMEOUT_MS],
+  maxOps: [1, 2 ** 24],
+  serverThreads: [1, 64],
+  inlineWaitUs: [0, 1_000_000],
+};
+
+/** Refuses tunables that are unknown or out of range with `RangeError`. */
+export function checkTunables(tunables: object): void {
+  for (const [name, value] of Object.entries(tunables)) {
+    if (value === undefined || name === "clock") continue;
+    const limits = TUNABLE_LIMITS[name];
+    if (limits === undefined) throw new RangeError(`There is no engine option ${name}`);
+    if (!Number.isInteger(value) || value < limits[0] || value > limits[1]) {
+      throw new RangeError(
+        `Engine option ${name} is ${value}: it must be an integer from ${limits[0]} to ${
+          limits[1]
+        }`,
+      );
+    }
+  }
+}
+
 /** Refuses the length of an allocation with `RangeError`. */
 export function checkLength(length: number): void {
   if (!Number.isSafeInteger(length) || length <= 0) {

@@ -1,7 +1,7 @@
 import type { Completions } from "../../ffi/completions.ts";
 import { Errno } from "../../ffi/errno.ts";
 import type { Library } from "../../ffi/library.ts";
-import { NativeEngine, type NativeEngineOptions } from "../../ffi/native_engine.ts";
+import { NativeEngine } from "../../ffi/native_engine.ts";
 import { BORROWED, OperationBatch } from "../../ffi/operation_batch.ts";
 import {
   checkBorrowed,
@@ -9,6 +9,8 @@ import {
   checkListenPort,
   checkOperation,
   checkPeerAddress,
+  checkTunables,
+  type EngineTunables,
   timeoutOf,
 } from "./checks.ts";
 import {
@@ -26,7 +28,11 @@ import { NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
 
 /** Tunables of {@linkcode NativeTransferEngine}. */
-export interface NativeTransferOptions extends NativeEngineOptions {
+export interface NativeTransferOptions extends EngineTunables {
+  /** Operations not yet completed; 65536. */
+  maxOps?: number;
+  /** I/O threads that serve peers, started when needed; half of the CPUs, 1 to 8. */
+  serverThreads?: number;
   /** Microseconds that a submitted transfer may sleep in the kernel before it is polled for; 50. */
   inlineWaitUs?: number;
 }
@@ -69,6 +75,7 @@ interface Transfer {
 /** The transfer engine on the C shim. */
 export class NativeTransferEngine implements TransferEngine {
   readonly name = "tcp-native";
+  readonly #library: Library;
   readonly #engine: NativeEngine;
   readonly #peers: NativePeers;
   readonly #regions = new Map<number, NativeRegion>();
@@ -89,7 +96,10 @@ export class NativeTransferEngine implements TransferEngine {
   #polling: Promise<void> | null = null;
   #closed = false;
 
+  /** Takes the library over: it is closed with the engine. */
   constructor(library: Library, options: NativeTransferOptions = {}) {
+    checkTunables(options);
+    this.#library = library;
     this.#engine = new NativeEngine(library.symbols, options);
     this.#peers = new NativePeers(this.#engine);
     this.#inlineWaitUs = options.inlineWaitUs ?? INLINE_WAIT_US;
@@ -183,6 +193,7 @@ export class NativeTransferEngine implements TransferEngine {
     }
     for (const region of [...this.#regions.values()]) region[Symbol.dispose]();
     await this.#engine[Symbol.asyncDispose]();
+    this.#library.close();
   }
 
   #checkOpen(): void {
@@ -191,12 +202,12 @@ export class NativeTransferEngine implements TransferEngine {
 
   #check(op: TransferOperation): void {
     this.#checkOpen();
-    checkOperation(op);
-    if (!this.#peers.has(op.peer)) throw new RangeError(`Peer ${op.peer} is not open`);
     if (!(op.local instanceof NativeRegion)) checkBorrowed(op.local as Uint8Array);
     else if (this.#regions.get(op.local.id) !== op.local) {
-      throw new TypeError("local is a region of another engine");
+      throw new TypeError("local is a region of another engine, or disposed");
     }
+    checkOperation(op);
+    if (!this.#peers.has(op.peer)) throw new RangeError(`Peer ${op.peer} is not open`);
   }
 
   async #afterResolving(op: TransferOperation, timeoutMs: number): Promise<TransferCode> {

@@ -51,7 +51,7 @@ static int admit(struct mc_engine *engine, const struct mc_op *op, uint64_t borr
 	int err;
 
 	if (op->length == 0 || op->opcode > MC_OP_WRITE || op->reserved != 0 ||
-	    op->remote + op->length < op->remote)
+	    op->length - 1 > UINT64_MAX - op->remote)
 		return -EINVAL;
 	peer = mc_slots_get(&engine->peers, op->peer);
 	if (!peer)

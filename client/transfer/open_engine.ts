@@ -1,0 +1,34 @@
+import { openLibrary } from "../../ffi/library.ts";
+import type { TransferEngine } from "./engine.ts";
+import { NativeTransferEngine, type NativeTransferOptions } from "./native_engine.ts";
+import { TsTransferEngine } from "./ts_engine.ts";
+
+/** An engine and, when it is not the C shim, the one-line reason why. */
+export interface OpenedEngine {
+  engine: TransferEngine;
+  reason: string | null;
+}
+
+/** Leaves out what only the C shim has: threads, inline waits and a queue of its own. */
+function typescriptEngine(options: NativeTransferOptions & { native?: string }): TransferEngine {
+  const { native: _n, maxOps: _m, serverThreads: _s, inlineWaitUs: _i, ...tunables } = options;
+  return new TsTransferEngine(tunables);
+}
+
+/**
+ * Opens the best engine that this process can run: the C shim (compiled first if need be), else the
+ * one in TypeScript. `native` chooses as `SNOWSKIN_NATIVE` does: `off`, or the path of a library.
+ */
+export function openEngine(
+  options: NativeTransferOptions & { native?: string } = {},
+): OpenedEngine {
+  if (!("Deno" in globalThis)) {
+    return { engine: typescriptEngine(options), reason: "this is not Deno" };
+  }
+  const { native, ...tunables } = options;
+  const library = openLibrary(native);
+  if ("unavailable" in library) {
+    return { engine: typescriptEngine(tunables), reason: library.unavailable };
+  }
+  return { engine: new NativeTransferEngine(library, tunables), reason: null };
+}

@@ -1,0 +1,116 @@
+import { type SplitAddress, splitAddress, type TransferRequest } from "../../proto/transfer_tcp.ts";
+import type { Region } from "./engine.ts";
+
+/**
+ * Bases lie in [2^46, 2^52): exact in a double and never an address. They start at a random place
+ * and only grow, so that a descriptor of an earlier registration or process is refused.
+ */
+const BASE_FIRST = 1n << 46n;
+const BASE_SPREAD = (1n << 51n) - BASE_FIRST;
+const BASE_GAP = 1n << 21n;
+
+function randomBase(): bigint {
+  const [random] = crypto.getRandomValues(new BigUint64Array(1));
+  return (BASE_FIRST + random % BASE_SPREAD) & ~(BASE_GAP - 1n);
+}
+
+/** A region on the JavaScript heap. */
+export class TsRegion implements Region {
+  readonly #regions: TsRegions;
+  #bytes: Uint8Array<ArrayBuffer>;
+  /** Sockets that still read from the memory; it must outlive them. */
+  #users = 0;
+  readonly #kept: ArrayBuffer[] = [];
+  readonly length: number;
+  /** {@linkcode remoteBase} in halves. */
+  readonly splitBase: SplitAddress;
+
+  constructor(
+    regions: TsRegions,
+    readonly id: number,
+    length: number,
+    readonly remoteBase: bigint | null,
+  ) {
+    this.#regions = regions;
+    this.#bytes = new Uint8Array(length);
+    this.length = length;
+    this.splitBase = splitAddress(remoteBase ?? 0n);
+  }
+
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#bytes;
+  }
+
+  get isDisposed(): boolean {
+    return this.#bytes.length === 0;
+  }
+
+  populate(): Promise<void> {
+    return this.isDisposed
+      ? Promise.reject(new Error("The region is disposed"))
+      : Promise.resolve();
+  }
+
+  /** Keeps the memory until {@linkcode release}, even when the region is disposed meanwhile. */
+  retain(): void {
+    this.#users++;
+  }
+
+  release(): void {
+    if (--this.#users === 0) this.#kept.length = 0;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.isDisposed) return;
+    this.#regions.remove(this);
+    const { buffer } = this.#bytes;
+    const moved = structuredClone(buffer, { transfer: [buffer] });
+    if (this.#users > 0) this.#kept.push(moved);
+  }
+}
+
+/** The regions of one engine, and which of them peers may reach. */
+export class TsRegions {
+  readonly #all = new Map<number, TsRegion>();
+  readonly #published = new Set<TsRegion>();
+  #nextId = 1;
+  #nextBase = randomBase();
+
+  /** Zeroed memory. */
+  add(length: number, publish: boolean): TsRegion {
+    const base = publish ? this.#nextBase : null;
+    const region = new TsRegion(this, this.#nextId++, length, base);
+    if (publish) {
+      const pages = (BigInt(length) + BASE_GAP - 1n) / BASE_GAP + 1n;
+      this.#nextBase += pages * BASE_GAP;
+      this.#published.add(region);
+    }
+    this.#all.set(region.id, region);
+    return region;
+  }
+
+  remove(region: TsRegion): void {
+    this.#all.delete(region.id);
+    this.#published.delete(region);
+  }
+
+  has(region: TsRegion): boolean {
+    return this.#all.get(region.id) === region;
+  }
+
+  /** The published region that holds the whole range of a request, or `null`. */
+  find(request: TransferRequest): TsRegion | null {
+    for (const region of this.#published) {
+      if (request.within(region.splitBase, region.length)) return region;
+    }
+    return null;
+  }
+
+  isPublished(region: TsRegion): boolean {
+    return this.#published.has(region);
+  }
+
+  disposeAll(): void {
+    for (const region of [...this.#all.values()]) region[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,49 @@
+/** Runs the transfer engine suites under Deno: every pairing of engines, both framings. */
+import { openLibrary } from "../../ffi/library.ts";
+import { NativeTransferEngine } from "../../client/transfer/native_engine.ts";
+import { TsTransferEngine } from "../../client/transfer/ts_engine.ts";
+import type { EngineKind } from "./engine_pair.ts";
+import { transferEngineSuite } from "./transfer_engine_suite.ts";
+import { transferClientFaultSuite, transferServerFaultSuite } from "./transfer_faults_suite.ts";
+
+const probe = openLibrary();
+const noShim = "unavailable" in probe ? probe.unavailable : null;
+if ("close" in probe) probe.close();
+
+const native: EngineKind = {
+  name: "native",
+  open(options) {
+    const library = openLibrary();
+    if ("unavailable" in library) throw new Error(library.unavailable);
+    return new NativeTransferEngine(library, options);
+  },
+};
+const typescript: EngineKind = {
+  name: "typescript",
+  open: (options) => new TsTransferEngine(options),
+};
+
+function register(
+  title: string,
+  kinds: EngineKind[],
+): (name: string, run: () => Promise<void>) => void {
+  const missing = kinds.includes(native) && noShim !== null;
+  return (name, run) => {
+    const reason = missing ? ` (skipped: ${noShim})` : "";
+    Deno.test({ name: `${title}: ${name}${reason}`, ignore: missing, fn: run });
+  };
+}
+
+for (const version of [2, 1] as const) {
+  for (const client of [native, typescript]) {
+    for (const server of [native, typescript]) {
+      const title = `${client.name} to ${server.name}, version ${version}`;
+      transferEngineSuite(register(title, [client, server]), { client, server, version });
+    }
+    const title = `${client.name} client, version ${version}`;
+    transferClientFaultSuite(register(title, [client]), client, version);
+  }
+}
+for (const server of [native, typescript]) {
+  transferServerFaultSuite(register(`${server.name} server`, [server]), server);
+}
