@@ -1,5 +1,5 @@
 import type { Rng, Uuid } from "./api.ts";
-import { KeyHasher } from "./key_hash.ts";
+import { KeyHasher, ViewCache } from "./key_hash.ts";
 import { KeyIndex } from "./key_index.ts";
 import { readUuidBytes, UUID_BYTES, writeUuidBytes } from "./uuid.ts";
 
@@ -35,6 +35,7 @@ const SUSPECT_AFTER_MS = 3000;
  */
 export class ClientTable {
   readonly #hasher: KeyHasher;
+  readonly #views = new ViewCache();
   readonly #index = new KeyIndex();
   readonly #clients: (Client | null)[] = [null];
   readonly #unused: number[] = [];
@@ -89,7 +90,7 @@ export class ClientTable {
 
   /** {@linkcode ClientTable.find} by the id at `bytes[at, at + 16)`. */
   findBytes(bytes: Uint8Array, at: number): number {
-    const hash = this.#hasher.hash(0, bytes, at, at + UUID_BYTES);
+    const hash = this.#hasher.hash(0, this.#views.of(bytes), at, at + UUID_BYTES);
     for (let index = this.#index.seek(hash); index !== 0; index = this.#index.seekNext()) {
       if (sameId(this.#clients[index]!.bytes, bytes, at)) return index;
     }
@@ -122,7 +123,7 @@ export class ClientTable {
       older: null,
       newer: null,
     };
-    this.#index.insert(this.#hasher.hash(0, id, 0, UUID_BYTES), index);
+    this.#index.insert(this.#hasher.hash(0, this.#views.of(id), 0, UUID_BYTES), index);
   }
 
   /** A client by its index, which must be in use. */
@@ -208,7 +209,10 @@ export class ClientTable {
   #drop(client: Client): void {
     this.#unlink(client);
     if (client.remounted) this.#remounted--;
-    this.#index.remove(this.#hasher.hash(0, client.bytes, 0, UUID_BYTES), client.index);
+    this.#index.remove(
+      this.#hasher.hash(0, this.#views.of(client.bytes), 0, UUID_BYTES),
+      client.index,
+    );
     this.#clients[client.index] = null;
   }
 

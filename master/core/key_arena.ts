@@ -25,7 +25,7 @@ function classBytes(index: number): number {
  */
 export class KeyArena {
   readonly #pages: Uint8Array[] = [];
-  readonly #words: Int32Array[] = [];
+  readonly #views: DataView[] = [];
   /** Head of the free list of each class, as reference + 1. */
   readonly #free = new Int32Array(CLASSES);
   /** Bump position and end of the block each class is carving, in granules. */
@@ -33,6 +33,7 @@ export class KeyArena {
   readonly #end = new Int32Array(CLASSES);
   #pagePosition = PAGE_BYTES;
   readonly #large: (Uint8Array | null)[] = [];
+  readonly #largeViews: (DataView | null)[] = [];
   readonly #freeLarge: number[] = [];
   #largeBytes = 0;
 
@@ -41,18 +42,20 @@ export class KeyArena {
     return this.#pages.length * PAGE_BYTES + this.#largeBytes;
   }
 
-  /** Copies `bytes[start, end)`, at least one byte, and returns its reference. */
-  store(bytes: Uint8Array, start: number, end: number): number {
+  /** Copies bytes `[start, end)`, at least one, and returns their reference. */
+  store(bytes: DataView, start: number, end: number): number {
     const length = end - start;
-    if (length > MAX_PAGED) return this.#storeLarge(bytes.slice(start, end));
-    const reference = this.#take(sizeClass(length));
-    const page = this.#pages[reference >>> PAGE_GRANULE_SHIFT];
-    const at = (reference & PAGE_GRANULE_MASK) << GRANULE_SHIFT;
-    if (length > 128) {
-      page.set(bytes.subarray(start, end), at);
-    } else {
-      for (let i = 0; i < length; i++) page[at + i] = bytes[start + i];
+    if (length > MAX_PAGED) {
+      const copy = new Uint8Array(bytes.buffer, bytes.byteOffset + start, length).slice();
+      return this.#storeLarge(copy);
     }
+    const reference = this.#take(sizeClass(length));
+    const page = this.#views[reference >>> PAGE_GRANULE_SHIFT];
+    const at = (reference & PAGE_GRANULE_MASK) << GRANULE_SHIFT;
+    const whole = length & ~3;
+    let i = 0;
+    for (; i < whole; i += 4) page.setInt32(at + i, bytes.getInt32(start + i, true), true);
+    for (; i < length; i++) page.setUint8(at + i, bytes.getUint8(start + i));
     return reference;
   }
 
@@ -61,21 +64,29 @@ export class KeyArena {
       const index = reference & ~LARGE;
       this.#largeBytes -= length;
       this.#large[index] = null;
+      this.#largeViews[index] = null;
       this.#freeLarge.push(index);
       return;
     }
     const index = sizeClass(length);
-    const at = (reference & PAGE_GRANULE_MASK) << 1;
-    this.#words[reference >>> PAGE_GRANULE_SHIFT][at] = this.#free[index];
+    const at = (reference & PAGE_GRANULE_MASK) << GRANULE_SHIFT;
+    this.#views[reference >>> PAGE_GRANULE_SHIFT].setInt32(at, this.#free[index], true);
     this.#free[index] = reference + 1;
   }
 
-  /** Whether the string of `length` bytes at `reference` equals `bytes[start, start + length)`. */
-  equals(reference: number, length: number, bytes: Uint8Array, start: number): boolean {
-    const page = this.page(reference);
+  /** Whether the string of `length` bytes at `reference` equals the bytes from `start` on. */
+  equals(reference: number, length: number, bytes: DataView, start: number): boolean {
+    const page = reference < 0
+      ? this.#largeViews[reference & ~LARGE]!
+      : this.#views[reference >>> PAGE_GRANULE_SHIFT];
     const at = this.offset(reference);
-    for (let i = 0; i < length; i++) {
-      if (page[at + i] !== bytes[start + i]) return false;
+    const whole = length & ~3;
+    let i = 0;
+    for (; i < whole; i += 4) {
+      if (page.getInt32(at + i, true) !== bytes.getInt32(start + i, true)) return false;
+    }
+    for (; i < length; i++) {
+      if (page.getUint8(at + i) !== bytes.getUint8(start + i)) return false;
     }
     return true;
   }
@@ -91,9 +102,10 @@ export class KeyArena {
     return reference < 0 ? 0 : (reference & PAGE_GRANULE_MASK) << GRANULE_SHIFT;
   }
 
-  #storeLarge(copy: Uint8Array): number {
+  #storeLarge(copy: Uint8Array<ArrayBuffer>): number {
     const index = this.#freeLarge.pop() ?? this.#large.length;
     this.#large[index] = copy;
+    this.#largeViews[index] = new DataView(copy.buffer);
     this.#largeBytes += copy.length;
     return index | LARGE;
   }
@@ -102,8 +114,8 @@ export class KeyArena {
     const head = this.#free[index];
     if (head !== 0) {
       const reference = head - 1;
-      const at = (reference & PAGE_GRANULE_MASK) << 1;
-      this.#free[index] = this.#words[reference >>> PAGE_GRANULE_SHIFT][at];
+      const at = (reference & PAGE_GRANULE_MASK) << GRANULE_SHIFT;
+      this.#free[index] = this.#views[reference >>> PAGE_GRANULE_SHIFT].getInt32(at, true);
       return reference;
     }
     const granules = classBytes(index) >>> GRANULE_SHIFT;
@@ -117,7 +129,7 @@ export class KeyArena {
     if (this.#pagePosition === PAGE_BYTES) {
       const page = new ArrayBuffer(PAGE_BYTES);
       this.#pages.push(new Uint8Array(page));
-      this.#words.push(new Int32Array(page));
+      this.#views.push(new DataView(page));
       this.#pagePosition = 0;
     }
     const first = ((this.#pages.length - 1) << PAGE_GRANULE_SHIFT) +

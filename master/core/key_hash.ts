@@ -13,8 +13,8 @@ export class KeyHasher {
     this.#k1 = rng.u32() | 0;
   }
 
-  /** Hash of `bytes[start, end)` in the name space of `tenant`, as a signed 32-bit integer. */
-  hash(tenant: number, bytes: Uint8Array, start: number, end: number): number {
+  /** Hash of bytes `[start, end)` in the name space of `tenant`, as a signed 32-bit integer. */
+  hash(tenant: number, bytes: DataView, start: number, end: number): number {
     let v0 = this.#k0;
     let v1 = this.#k1;
     let v2 = 0x6c796765 ^ v0;
@@ -36,11 +36,11 @@ export class KeyHasher {
       v2 = v2 << 16 | v2 >>> 16;
       v0 ^= word;
       if (at >= whole) break;
-      word = bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16 | bytes[at + 3] << 24;
+      word = bytes.getInt32(at, true);
       at += 4;
     }
     word = (end - start) << 24;
-    for (let shift = 0; at < end; at++, shift += 8) word |= bytes[at] << shift;
+    for (let shift = 0; at < end; at++, shift += 8) word |= bytes.getUint8(at) << shift;
     v3 ^= word;
     for (let round = 0; round < 4; round++) {
       v0 = (v0 + v1) | 0;
@@ -59,5 +59,20 @@ export class KeyHasher {
       }
     }
     return v1 ^ v3;
+  }
+}
+
+/** The last `DataView` that was asked for: keys of one request lie in one array. */
+export class ViewCache {
+  #bytes: Uint8Array = new Uint8Array(0);
+  #view: DataView = new DataView(this.#bytes.buffer);
+
+  /** A view of the same bytes at the same positions. */
+  of(bytes: Uint8Array): DataView {
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes;
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    }
+    return this.#view;
   }
 }

@@ -1,5 +1,5 @@
 import { KeyArena } from "./key_arena.ts";
-import type { KeyHasher } from "./key_hash.ts";
+import { type KeyHasher, ViewCache } from "./key_hash.ts";
 import { KeyIndex } from "./key_index.ts";
 import { PAGE_MASK, PAGE_RECORDS, PAGE_SHIFT, RecordPool } from "./records.ts";
 
@@ -69,6 +69,7 @@ export class ObjectTable {
   readonly #index = new KeyIndex();
   readonly #arena = new KeyArena();
   readonly #hasher: KeyHasher;
+  readonly #views = new ViewCache();
   readonly #groups: (Int32Array | undefined)[] = [];
   readonly #softPins: (Float64Array | undefined)[] = [];
 
@@ -92,7 +93,8 @@ export class ObjectTable {
 
   /** The slot of a key, or 0. */
   find(tenant: number, bytes: Uint8Array, start: number, end: number): number {
-    const hash = this.#hasher.hash(tenant, bytes, start, end);
+    const view = this.#views.of(bytes);
+    const hash = this.#hasher.hash(tenant, view, start, end);
     let slot = this.#index.seek(hash);
     while (slot !== 0) {
       const words = this.#records.words[slot >>> PAGE_SHIFT];
@@ -100,7 +102,7 @@ export class ObjectTable {
       const length = words[at + KEY_LENGTH];
       if (
         length === end - start && words[at + FLAGS] >>> TENANT_SHIFT === tenant &&
-        this.#arena.equals(words[at + KEY], length, bytes, start)
+        this.#arena.equals(words[at + KEY], length, view, start)
       ) {
         return slot;
       }
@@ -112,10 +114,11 @@ export class ObjectTable {
   /** Adds an object under a key that is not in the table; every other field is 0. */
   insert(tenant: number, bytes: Uint8Array, start: number, end: number): number {
     const slot = this.#records.allocate();
-    const hash = this.#hasher.hash(tenant, bytes, start, end);
+    const view = this.#views.of(bytes);
+    const hash = this.#hasher.hash(tenant, view, start, end);
     const words = this.#records.words[slot >>> PAGE_SHIFT];
     const at = (slot & PAGE_MASK) * WORDS;
-    words[at + KEY] = this.#arena.store(bytes, start, end);
+    words[at + KEY] = this.#arena.store(view, start, end);
     words[at + KEY_LENGTH] = end - start;
     words[at + HASH] = hash;
     words[at + FLAGS] = tenant << TENANT_SHIFT;
