@@ -15,7 +15,8 @@ export interface RunningMaster {
 export interface MasterKind {
   readonly name: string;
   readonly missing: string | null;
-  start(flags?: string[]): Promise<RunningMaster>;
+  /** Starts one; on `rpcPort` if that is given, as a restarted master has to be. */
+  start(options?: { flags?: string[]; rpcPort?: number }): Promise<RunningMaster>;
 }
 
 const wheel = await findWheel();
@@ -24,9 +25,9 @@ const wheel = await findWheel();
 export const referenceMaster: MasterKind = {
   name: "reference master",
   missing: "reason" in wheel ? `the reference wheel: ${wheel.reason}` : null,
-  async start(flags = []) {
+  async start({ flags = [], rpcPort } = {}) {
     if ("reason" in wheel) throw new Error(wheel.reason);
-    const [rpc, metrics, metadata] = await ports(3);
+    const [rpc, metrics, metadata] = [rpcPort ?? await freePort(), ...await ports(2)];
     const process = new LocalProcess("reference master", wheel.master, [
       ...[`--rpc_port=${rpc}`, "--rpc_address=127.0.0.1"],
       ...[`--metrics_port=${metrics}`, "--metrics_host=127.0.0.1"],
@@ -42,12 +43,12 @@ export const referenceMaster: MasterKind = {
 export const ourMaster: MasterKind = {
   name: "our master",
   missing: null,
-  async start(flags = []) {
+  async start({ flags = [], rpcPort } = {}) {
     const [metadata] = await ports(1);
     const { process, address } = await startMaster([
       ...["--http_metadata_server_host=127.0.0.1", `--http_metadata_server_port=${metadata}`],
       ...flags,
-    ]);
+    ], rpcPort === undefined ? {} : { rpcPort });
     return { ...running(process, 0, metadata), address };
   },
 };
@@ -55,16 +56,14 @@ export const ourMaster: MasterKind = {
 /** Starts a master when it is first asked for; {@linkcode stop} ends it. */
 export class LazyMaster {
   readonly #kind: MasterKind;
-  readonly #flags: string[];
   #started: Promise<RunningMaster> | null = null;
 
-  constructor(kind: MasterKind, flags: string[] = []) {
+  constructor(kind: MasterKind) {
     this.#kind = kind;
-    this.#flags = flags;
   }
 
   get(): Promise<RunningMaster> {
-    return this.#started ??= this.#kind.start(this.#flags);
+    return this.#started ??= this.#kind.start();
   }
 
   async stop(): Promise<void> {
