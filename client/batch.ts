@@ -55,3 +55,25 @@ export async function answers<T>(
 function failures<T>(count: number, code: number): Expected<T>[] {
   return Array.from({ length: count }, () => ({ code, value: null }));
 }
+
+/**
+ * Asks the master about several keys, in as many calls as that takes; the empty key, which no object
+ * has, is answered with `INVALID_PARAMS`.
+ */
+export async function callForKeys<T>(
+  keys: readonly Uint8Array[],
+  call: (keys: Uint8Array[]) => Promise<Expected<T>[]>,
+): Promise<Expected<T>[]> {
+  const filled = keys.filter((key) => key.length > 0);
+  const answered: Expected<T>[] = [];
+  for (const [from, to] of cutBatch(filled)) {
+    answered.push(...await answers(to - from, call(filled.slice(from, to))));
+  }
+  if (filled.length === keys.length) return answered;
+  const results = answered.values();
+  return keys.map((key) =>
+    key.length > 0
+      ? results.next().value as Expected<T>
+      : { code: ErrorCode.INVALID_PARAMS, value: null }
+  );
+}

@@ -8,7 +8,7 @@ import type {
   KeysRequest,
 } from "../proto/messages.ts";
 import { replica, StoreFixture } from "../tests/support/store_context.ts";
-import { answers, cutBatch } from "./batch.ts";
+import { answers, callForKeys, cutBatch } from "./batch.ts";
 import { readBatch } from "./batch_read.ts";
 import { writeBatch } from "./batch_write.ts";
 import { sliceOf } from "./memory.ts";
@@ -41,6 +41,16 @@ Deno.test("a failed batch call is the result of each of its items", async () => 
   assert.deepEqual(await answers(2, refused), [failed(-900), failed(-900)]);
   assert.deepEqual(await answers(2, Promise.resolve([done])), [failed(-1), failed(-1)]);
   await assert.rejects(answers(1, Promise.reject(new TypeError("x"))), TypeError);
+});
+
+Deno.test("the empty key is answered without asking, the others in their places", async () => {
+  const asked: string[][] = [];
+  const results = await callForKeys(["a", "", "b"].map(bytes), (keys) => {
+    asked.push(texts(keys));
+    return Promise.resolve(keys.map((key) => ({ code: 0, value: decoder.decode(key) })));
+  });
+  assert.deepEqual(asked, [["a", "b"]]);
+  assert.deepEqual(results, [{ code: 0, value: "a" }, failed(-600), { code: 0, value: "b" }]);
 });
 
 Deno.test("each item of a put batch has its own result", async () => {

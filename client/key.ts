@@ -1,5 +1,6 @@
 /**
- * An object's name: text is taken as UTF-8, bytes as they are.
+ * An object's name: text is taken as UTF-8, bytes as they are. Bytes must not change until the
+ * operation has settled.
  *
  * @example
  * ```ts ignore

@@ -1,5 +1,5 @@
 import type { ReplicaDescriptor, ReplicaList } from "../proto/types.ts";
-import { answers, cutBatch } from "./batch.ts";
+import { callForKeys } from "./batch.ts";
 import type { Result, StoreContext } from "./context.ts";
 import { answerValue, checkKey } from "./object_call.ts";
 import { isMissing } from "./read.ts";
@@ -30,10 +30,5 @@ export async function existBatch(
   keys: readonly Uint8Array[],
 ): Promise<Result<boolean>[]> {
   const { master, tenantId } = store;
-  const results: Result<boolean>[] = [];
-  for (const [from, to] of cutBatch(keys)) {
-    const run = keys.slice(from, to);
-    results.push(...await answers(run.length, master.batchExistKey({ keys: run, tenantId })));
-  }
-  return results;
+  return await callForKeys(keys, (keys) => master.batchExistKey({ keys, tenantId }));
 }

@@ -1,4 +1,4 @@
-import { answers, cutBatch } from "./batch.ts";
+import { callForKeys } from "./batch.ts";
 import type { Result, StoreContext } from "./context.ts";
 import { valueOf } from "./master_client.ts";
 import { answerValue, checkKey } from "./object_call.ts";
@@ -21,12 +21,7 @@ export async function removeBatch(
   force: boolean,
 ): Promise<Result<null>[]> {
   const { master, tenantId } = store;
-  const results: Result<null>[] = [];
-  for (const [from, to] of cutBatch(keys)) {
-    const run = keys.slice(from, to);
-    results.push(...await answers(run.length, master.batchRemove({ keys: run, force, tenantId })));
-  }
-  return results;
+  return await callForKeys(keys, (keys) => master.batchRemove({ keys, force, tenantId }));
 }
 
 /** Removes the objects whose key an ECMAScript pattern is found in; resolves with how many. */

@@ -161,6 +161,7 @@ export class TransferEndpoint {
    */
   transfer(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
     if (ops.length === 0) return Promise.resolve(new Int32Array(0));
+    if (this.#closed) return Promise.resolve(new Int32Array(ops.length).fill(TransferCode.SOCKET));
     for (let i = 0; i < ops.length; i++) {
       const op = ops[i];
       const peer = this.#isOwn(op) ? undefined : this.#directory.known(op.endpoint);

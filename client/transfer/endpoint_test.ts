@@ -213,6 +213,16 @@ Deno.test("documents that somebody changed are put back every few seconds", asyn
   assert.equal(clock.pending, 0);
 });
 
+Deno.test("a closed endpoint moves nothing and looks nobody up", async () => {
+  const metadata = new MovingMetadata({ host: "10.0.0.1", port: 1 });
+  const { endpoint, engine } = open(new MemoryNetwork(), { metadata, named: true });
+  const region = engine.allocate(64, { publish: true });
+  await endpoint.close();
+  const codes = await endpoint.transfer([op(Opcode.READ, "a:1", region, new Uint8Array(1))], 1000);
+  assert.deepEqual([...codes], [TransferCode.SOCKET]);
+  assert.equal(metadata.lookups, 0);
+});
+
 Deno.test("memory whose document cannot be published is given back", async () => {
   const metadata = new MovingMetadata(null);
   metadata.publish = () => Promise.reject(new Error("disk full"));
