@@ -1,0 +1,114 @@
+/** A core behind a dispatcher with every call of the master, beside a twin that is asked directly. */
+import type { CoreConfig } from "../../master/core/api.ts";
+import { ClusterCalls } from "../../master/rpc/cluster_calls.ts";
+import { MovementCalls } from "../../master/rpc/movement_calls.ts";
+import { ObjectCalls } from "../../master/rpc/object_calls.ts";
+import { Replies } from "../../master/rpc/replies.ts";
+import { ErrorCode } from "../../proto/error_code.ts";
+import type { Expected } from "../../proto/struct_pack/schema.ts";
+import type { ReplicaDescriptor, ReplicaList, Segment } from "../../proto/types.ts";
+import { clientId, CoreDriver, type SeenReplica, segmentOf } from "./core_driver.ts";
+import { DispatcherDriver } from "./dispatcher.ts";
+
+export interface ServedCoreOptions {
+  core?: Partial<CoreConfig>;
+  putWaitMs?: number;
+  maxKeyBytes?: number;
+}
+
+/**
+ * The same calls made through `rpc` and on `twin` must have the same results: both begin alike, see
+ * the same time and draw the same random numbers.
+ */
+export class ServedCore {
+  readonly rpc: DispatcherDriver;
+  readonly twin: CoreDriver;
+  /** The core behind `rpc`. */
+  readonly served: CoreDriver;
+  /** Sizes of the objects that got their space. */
+  readonly sizes: number[] = [];
+  /** What was counted: name, items, failed items. */
+  readonly counted: [name: string, items: number, failed: number][] = [];
+  readonly #segments: Segment[] = [];
+
+  constructor(options: ServedCoreOptions = {}) {
+    this.served = new CoreDriver(options.core);
+    this.twin = new CoreDriver(options.core);
+    const { core } = this.served;
+    const replies = new Replies();
+    const entries = [
+      ...new ObjectCalls(core, replies.writer, {
+        maxKeyBytes: options.maxKeyBytes ?? 1 << 20,
+        onSize: (bytes) => this.sizes.push(bytes),
+      }).entries(),
+      ...new ClusterCalls(core, {
+        storage: { fsdir: "", enableDiskEviction: true, quotaBytes: 0 },
+      }).entries(),
+      ...new MovementCalls(core).entries(),
+    ];
+    const functions = entries.map((entry) => ({
+      ...entry,
+      meter: {
+        served: (items: number, failed: number) => this.counted.push([entry.name, items, failed]),
+      },
+    }));
+    const putWaitMs = options.putWaitMs ?? 0;
+    this.rpc = new DispatcherDriver({ functions, replies, putWaitMs });
+    this.rpc.nowMs = this.twin.nowMs;
+  }
+
+  /** Mounts a segment on both, of client 1. */
+  mount(id: number, size: number, teEndpoint = `node-${id}:1`): Segment {
+    const segment = { ...segmentOf(id, `segment-${id}`, size), teEndpoint };
+    for (const { core } of [this.served, this.twin]) {
+      core.cluster.mountSegment(segment, clientId(1));
+      core.cluster.remountSegments([segment], clientId(1));
+    }
+    this.#segments.push(segment);
+    return segment;
+  }
+
+  /** Lets time pass on both. */
+  pass(ms: number): void {
+    this.served.pass(ms);
+    this.twin.pass(ms);
+    this.rpc.nowMs = this.twin.nowMs;
+  }
+
+  /** The answer to a start that had this code on the twin. */
+  expectedStart(code: number): Expected<ReplicaDescriptor[]> {
+    if (code !== ErrorCode.OK) return { code, value: null };
+    return { code: 0, value: this.#descriptors(this.twin.sink.replicas) };
+  }
+
+  /** The answer to a get that had this code on the twin. */
+  expectedGet(code: number): Expected<ReplicaList> {
+    if (code !== ErrorCode.OK) return { code, value: null };
+    const { replicas, leaseTtlMs, checksum: objectChecksum } = this.twin.sink;
+    return {
+      code: 0,
+      value: { replicas: this.#descriptors(replicas), leaseTtlMs, objectChecksum },
+    };
+  }
+
+  #descriptors(replicas: SeenReplica[]): ReplicaDescriptor[] {
+    return replicas.map(({ kind, id, status, size, segment, offset, path }) => {
+      if (kind === "disk") {
+        return { id, status, location: { kind, filePath: path, objectSize: size } };
+      }
+      if (kind === "local_disk") {
+        const [owner, transportEndpoint] = path.split("@");
+        return {
+          ...{ id, status },
+          location: { kind, clientId: owner, objectSize: size, transportEndpoint },
+        };
+      }
+      const { base, teEndpoint, protocol } = this.#segments[segment];
+      const buffer = {
+        ...{ size, bufferAddress: base + BigInt(offset), protocol },
+        transportEndpoint: teEndpoint,
+      };
+      return { id, status, location: { kind, buffer } };
+    });
+  }
+}
