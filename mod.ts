@@ -1,10 +1,10 @@
 /**
- * Snowskin: a client and a store node of a distributed KV-cache store for LLM inference.
+ * Snowskin: a client of a distributed KV-cache store for LLM inference.
  *
  * A cluster is a master, which knows where objects are, and nodes, which lend memory to hold them.
- * {@linkcode StoreClient} puts objects into that memory and gets them back; {@linkcode StoreNode}
- * lends memory. Both speak the protocols of Mooncake, so masters, nodes and clients of either kind
- * work together.
+ * {@linkcode StoreClient} puts objects into that memory, gets them back, and may lend memory of its
+ * own. It speaks the protocols of Mooncake, so masters, nodes and clients of either kind work
+ * together.
  *
  * @example Store a value and read it back
  * ```ts ignore
@@ -15,14 +15,16 @@
  * const value = await client.get("greeting");
  * ```
  *
+ * @example Lend memory, and refuse to move objects of one's own
+ * ```ts ignore
+ * await using node = await StoreClient.connect({ globalSegmentSize: "16gb", localBufferSize: 0 });
+ * ```
+ *
  * @module
  */
 
 export { StoreClient } from "./client/store_client.ts";
 export type { GetIntoItem, PutItem, RemoveOptions } from "./client/store_client.ts";
-export { StoreNode } from "./client/node/node.ts";
-export type { StoreNodeOptions } from "./client/node/node.ts";
-
 export type { EngineChoice, StoreOptions } from "./client/setup.ts";
 export { readConfig } from "./client/config.ts";
 export type { Config, ConfigSources } from "./client/config.ts";
