@@ -1,3 +1,4 @@
+import { isLoopback, parseHostPort } from "../transfer/address.ts";
 import { type Config, configKeys, type ConfigSources, readConfig } from "../config.ts";
 
 /** What the command line of a store node asks for. */
@@ -108,6 +109,15 @@ export function parseNodeFlags(
     maxWaitMs,
     httpPort: httpPort ?? (enableHttpServer ? configuredPort : null),
   };
+}
+
+/** A line for the operator of a node that only this machine can reach, or `null`. */
+export function hostNote({ settings, given }: NodeOptions): string | null {
+  const master = parseHostPort(settings.masterServerAddress)?.host ?? "";
+  const ownHost = parseHostPort(settings.localHostname)?.host ?? "";
+  const reachable = settings.advertisedHost !== "" || !isLoopback(ownHost);
+  if (reachable || isLoopback(master) || given.has("localHostname")) return null;
+  return `clients on other machines cannot reach ${ownHost}: --host says where they can`;
 }
 
 function readArgs(args: readonly string[]): { name: string; value: string }[] {

@@ -4,7 +4,7 @@ import { StoreError } from "../../proto/error.ts";
 import { type StoreSettings } from "../settings.ts";
 import { isLoopback, parseHostPort } from "../transfer/address.ts";
 import { errorText } from "../transfer/error_text.ts";
-import { type NodeOptions, parseNodeFlags } from "./flags.ts";
+import { hostNote, type NodeOptions, parseNodeFlags } from "./flags.ts";
 import { HealthServer } from "./health_server.ts";
 import { availableMemory, chooseSegmentSize } from "./memory.ts";
 import { StoreNode } from "./node.ts";
@@ -26,7 +26,7 @@ export async function main(args: string[]): Promise<number> {
   const asked = options.given.has("globalSegmentSize") ? options.settings.globalSegmentSize : null;
   const available = availableMemory(Deno.systemMemoryInfo().available, readFile);
   const { size, note } = chooseSegmentSize(asked, available);
-  if (note !== null) console.log(note);
+  for (const line of [note, hostNote(options)]) if (line !== null) console.log(line);
   return await run({ ...options.settings, globalSegmentSize: size }, options);
 }
 

@@ -3,7 +3,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import type { StoreError } from "../../proto/error.ts";
 import { FakeClock } from "../../tests/support/fake_clock.ts";
 import { until } from "../../tests/support/until.ts";
-import { type NodeOptions, parseNodeFlags } from "./flags.ts";
+import { hostNote, type NodeOptions, parseNodeFlags } from "./flags.ts";
 import { availableMemory, chooseSegmentSize, DEFAULT_SEGMENT_BYTES } from "./memory.ts";
 import { StoreNode } from "./node.ts";
 
@@ -73,6 +73,14 @@ Deno.test("a bad command line is refused on one line that names what is wrong", 
       return true;
     });
   }
+});
+
+Deno.test("a node of a remote master that nobody else can reach is told so", () => {
+  assert.equal(hostNote(parse([])), null);
+  assert.match(hostNote(parse(["--master=10.0.0.1:1"])) ?? "", /cannot reach 127\.0\.0\.1: --host/);
+  assert.equal(hostNote(parse(["--master=10.0.0.1:1", "--host=10.0.0.7"])), null);
+  assert.equal(hostNote(parse(["--master=10.0.0.1:1", "--host=127.0.0.1"])), null);
+  assert.equal(hostNote(parse(["--master=m:1"], { MC_TCP_BIND_ADDRESS: "10.0.0.7" })), null);
 });
 
 Deno.test("the help names every flag and shows an example", () => {
