@@ -2,8 +2,9 @@ import type { BufferDescriptor, ReplicaDescriptor } from "../proto/types.ts";
 import { ReplicaStatus } from "../proto/types.ts";
 import type { Clock } from "./transfer/clock.ts";
 
-/** How long a peer is asked last after a transfer with it failed. */
+/** How long a peer is asked last after a transfer with it failed; doubles with each failure. */
 const COOL_DOWN_MS = 2000;
+const MAX_COOL_DOWN_MS = 32_000;
 const MAX_REMEMBERED = 4096;
 
 /**
@@ -13,7 +14,7 @@ const MAX_REMEMBERED = 4096;
  */
 export class ReplicaChoice {
   readonly #clock: Clock;
-  readonly #failedUntil = new Map<string, number>();
+  readonly #failed = new Map<string, { untilMs: number; coolDownMs: number }>();
   #turn: number;
 
   /** `turn` is where the round over equal replicas starts; a random number spreads clients. */
@@ -42,17 +43,22 @@ export class ReplicaChoice {
   /** Notes how a transfer with a peer ended. */
   note(endpoint: string, succeeded: boolean): void {
     if (succeeded) {
-      if (this.#failedUntil.size > 0) this.#failedUntil.delete(endpoint);
+      if (this.#failed.size > 0) this.#failed.delete(endpoint);
       return;
     }
-    if (this.#failedUntil.size >= MAX_REMEMBERED) this.#failedUntil.clear();
-    this.#failedUntil.set(endpoint, this.#clock.now() + COOL_DOWN_MS);
+    if (this.#failed.size >= MAX_REMEMBERED) this.#failed.clear();
+    const before = this.#failed.get(endpoint);
+    const now = this.#clock.now();
+    if (before !== undefined && now < before.untilMs) return;
+    const coolDownMs = before === undefined
+      ? COOL_DOWN_MS
+      : Math.min(before.coolDownMs * 2, MAX_COOL_DOWN_MS);
+    this.#failed.set(endpoint, { untilMs: now + coolDownMs, coolDownMs });
   }
 
   #rank(endpoint: string, ownEndpoint: string): number {
     if (endpoint === ownEndpoint) return 0;
-    if (this.#failedUntil.size === 0) return 1;
-    const until = this.#failedUntil.get(endpoint);
-    return until !== undefined && this.#clock.now() < until ? 2 : 1;
+    const failed = this.#failed.get(endpoint);
+    return failed !== undefined && this.#clock.now() < failed.untilMs ? 2 : 1;
   }
 }

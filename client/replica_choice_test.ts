@@ -46,6 +46,25 @@ Deno.test("a peer that failed is read last until it has cooled down or worked ag
   assert.equal(cooled.size, 2);
 });
 
+Deno.test("a peer that keeps failing is left alone for longer and longer", async () => {
+  const clock = new FakeClock();
+  const choice = new ReplicaChoice(clock, 0);
+  const replicas = [memory("a:1"), memory("b:1")];
+  const avoided = () => [0, 1, 2, 3].every(() => endpoints(choice, replicas)[0] === "b:1");
+  for (const coolDownMs of [2000, 4000, 8000, 16_000, 32_000, 32_000]) {
+    choice.note("a:1", false);
+    await clock.advance(coolDownMs - 1);
+    choice.note("a:1", false);
+    assert(avoided(), `${coolDownMs}`);
+    await clock.advance(1);
+    assert(!avoided(), `${coolDownMs}`);
+  }
+  choice.note("a:1", true);
+  choice.note("a:1", false);
+  await clock.advance(2000);
+  assert(!avoided(), "one success forgets the past");
+});
+
 Deno.test("unfinished replicas and replicas outside memory are not offered", () => {
   const choice = new ReplicaChoice(new FakeClock(), 0);
   const disk = other({ kind: "disk", filePath: "/f", objectSize: 1 });
