@@ -136,9 +136,9 @@ class BatchReader {
     const endedAt = clock.now();
     const failed = new Set<OpenItem>();
     for (let i = 0; i < codes.length; i++) {
-      if (codes[i] === TransferCode.OK) continue;
-      failed.add(owners[i]);
-      choice.note(ops[i].endpoint, false);
+      const succeeded = codes[i] === TransferCode.OK;
+      choice.note(ops[i].endpoint, succeeded);
+      if (!succeeded) failed.add(owners[i]);
     }
     const retries: OpenItem[] = [];
     for (const item of reading) {

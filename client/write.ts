@@ -95,14 +95,14 @@ export function pushWrites(
   return filled > 0 ? null : "the master allocated no replica in memory";
 }
 
-/** Runs a batch of writes and notes for later reads which peers failed. */
+/** Runs a batch of writes and notes for later reads which peers work. */
 export async function transferAll(
   store: StoreContext,
   ops: readonly EndpointOperation[],
 ): Promise<Int32Array> {
   const codes = await store.endpoint.transfer(ops, store.transferTimeoutMs);
   for (let i = 0; i < codes.length; i++) {
-    if (codes[i] !== TransferCode.OK) store.choice.note(ops[i].endpoint, false);
+    store.choice.note(ops[i].endpoint, codes[i] === TransferCode.OK);
   }
   return codes;
 }
