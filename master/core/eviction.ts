@@ -20,12 +20,14 @@ const MAX_PER_TICK = 256;
 export function makeRoom(state: CoreState, nowMs: number): boolean {
   const { counters, request } = state;
   if (state.segments.openNames.length === 0) return false;
-  counters.add(Counter.EVICTIONS_ATTEMPTED, 1);
-  counters.add(Counter.PUT_EVICTIONS, 1);
   const enough = request.size + state.config.evictionRatio * counters.get(Counter.CAPACITY_BYTES);
   for (let i = 0; i < MAX_PER_PUT && state.offloadingBytes < enough; i++) {
     const victim = nextVictim(state, nowMs);
     if (victim === 0) break;
+    if (i === 0) {
+      counters.add(Counter.EVICTIONS_ATTEMPTED, 1);
+      counters.add(Counter.PUT_EVICTIONS, 1);
+    }
     const longest = evict(state, victim, nowMs);
     if (longest < request.size || placeReplicas(state) === 0) continue;
     counters.add(Counter.EVICTIONS_SUCCESSFUL, 1);

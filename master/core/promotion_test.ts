@@ -134,6 +134,22 @@ Deno.test("a heartbeat takes no more than its share", () => {
   assert.deepEqual(store.asked(), ["c"]);
 });
 
+Deno.test("an object can be removed while it waits to be promoted, not while it is being written", () => {
+  const store = new Promoter();
+  store.kinds();
+  store.kinds();
+  assert.equal(store.core.removeAll(0, true, store.nowMs), 1);
+  assert.equal(store.count(Counter.PROMOTIONS_CANCELLED), 1);
+  assert.equal(store.count(Counter.PROMOTIONS_IN_FLIGHT), 0);
+  assert.deepEqual(store.asked(), []);
+  store.core.cluster.pollRemoveAll(clientId(1));
+  store.report("k");
+  store.kinds();
+  store.ok(store.alloc().code);
+  assertCode(store.remove("k", true), ErrorCode.REPLICA_IS_NOT_READY);
+  checkCore(store.core.state);
+});
+
 Deno.test("a promotion that is never ended expires", () => {
   const store = new Promoter();
   store.kinds();

@@ -1,6 +1,7 @@
 /** The calls that take objects away. */
 import { ErrorCode } from "../../proto/error_code.ts";
 import { ReplicaType } from "../../proto/types.ts";
+import { Counter } from "./counters.ts";
 import type { Disk } from "./disks.ts";
 import { eraseObject, removeReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
@@ -14,6 +15,7 @@ import {
   slotText,
 } from "./queries.ts";
 import type { CoreState } from "./state.ts";
+import { TransferKind } from "./transfers.ts";
 
 /** Removes a key. `force` overrides its lease, but nothing that is being written or moved. */
 export function remove(
@@ -43,7 +45,11 @@ export function removeSlot(
   if (objects.link(slot, ObjectLink.WRITE) !== 0 || !isSettled(state, slot)) {
     return ErrorCode.REPLICA_IS_NOT_READY;
   }
-  if (objects.is(slot, ObjectFlag.TRANSFER)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
+  const transfer = state.transfers.transfers.get(slot);
+  if (transfer !== undefined) {
+    if (transfer.kind !== TransferKind.PROMOTION) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
+    state.counters.add(Counter.PROMOTIONS_CANCELLED, 1);
+  }
   eraseObject(state, slot, heldByReaders(state, slot, nowMs));
   return ErrorCode.OK;
 }
