@@ -93,8 +93,24 @@ export class LocalProcess implements AsyncDisposable {
     }
   }
 
+  /** Sends a signal, unless the process has ended. */
   kill(signal: Deno.Signal): void {
-    if (this.#exited === null) this.child.kill(signal);
+    if (this.#exited !== null) return;
+    try {
+      this.child.kill(signal);
+    } catch (error) {
+      if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+
+  /** Waits for a line that says the process serves; a process that does not is ended. */
+  async ready(pattern: RegExp): Promise<void> {
+    try {
+      await this.line(pattern);
+    } catch (error) {
+      await this.stop("SIGKILL");
+      throw error;
+    }
   }
 
   /** Asks the process to end, then waits until it has. */
@@ -155,7 +171,7 @@ export async function startMaster(
     ...["--metrics_host=127.0.0.1", `--metrics_port=${metricsPort}`],
     ...flags,
   ], options);
-  await process.line(/master ready/);
+  await process.ready(/master ready/);
   return {
     process,
     address: `127.0.0.1:${rpcPort}`,
@@ -179,7 +195,7 @@ export async function startNode(
     ...[`--master=${master}`, `--segment_size=${bytes}`, "--host=127.0.0.1"],
     ...(options.flags ?? []),
   ], options);
-  await process.line(/store node ready/);
+  await process.ready(/store node ready/);
   return process;
 }
 

@@ -3,7 +3,8 @@ import { ProtocolError } from "../../proto/error.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Replies } from "./replies.ts";
 
-const READ_BYTES = 64 * 1024;
+/** Every connection has a buffer of its own. */
+const READ_BYTES = 16 * 1024;
 /** Shortest and longest time between two rounds of periodic work. */
 const TICK_EVERY_MS = 10;
 const IDLE_TICK_MS = 250;
