@@ -67,7 +67,7 @@ export class LazyMaster {
   }
 
   async stop(): Promise<void> {
-    await (await this.#started)?.process.stop();
+    await this.#started?.then(({ process }) => process.stop(), () => {});
     this.#started = null;
   }
 }
