@@ -276,6 +276,7 @@ int mc_poll(struct mc_engine *engine, struct mc_completion *out, uint32_t max,
 	    uint32_t timeout_ms)
 {
 	int64_t until = MC_NEVER;
+	bool looked = false;
 	int count = 0;
 
 	if (max == 0)
@@ -294,9 +295,10 @@ int mc_poll(struct mc_engine *engine, struct mc_completion *out, uint32_t max,
 			count = -ESHUTDOWN;
 			break;
 		}
-		if (engine->now >= until)
+		if (looked && engine->now >= until)
 			break;
 		poll_sleep(engine, until);
+		looked = true;
 	}
 	mc_engine_unlock(engine);
 	atomic_store(&engine->polling, false);

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "pair.h"
+
+static void bytes_arrive_both_ways(void)
+{
+	static const uint64_t sizes[] = { 1, 100, 4096, 70000, 1 << 20, (4 << 20) + 5 };
+	struct pair pair;
+
+	pair_open(&pair, 8 << 20);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct mc_op op = pair_op(&pair, MC_OP_WRITE, 3, sizes[i]);
+		uint8_t *local = (uint8_t *)(uintptr_t)pair.local.address;
+		const uint8_t *remote = (const uint8_t *)(uintptr_t)pair.remote.address;
+
+		memset(local + 3, (int)i + 1, sizes[i]);
+		CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+		expect_results(pair.client, 1, 0);
+		CHECK(memcmp(local + 3, remote + 3, sizes[i]) == 0);
+		memset(local + 3, 0, sizes[i]);
+		op.opcode = MC_OP_READ;
+		CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+		expect_results(pair.client, 1, 0);
+		CHECK(memcmp(local + 3, remote + 3, sizes[i]) == 0);
+	}
+	pair_close(&pair);
+}
+
+static void malformed_operations_are_refused_at_once(void)
+{
+	struct mc_region_info gone;
+	struct pair pair;
+	struct mc_op good, bad;
+
+	pair_open(&pair, 4096);
+	good = pair_op(&pair, MC_OP_READ, 0, 16);
+	CHECK_EQ(mc_submit(pair.client, &good, 1, 0), -EINVAL);
+	bad = good, bad.length = 0;
+	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
+	bad = good, bad.opcode = 2;
+	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
+	bad = good, bad.reserved = 1;
+	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
+	bad = good, bad.remote = UINT64_MAX;
+	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
+	bad = good, bad.local_offset = 4090;
+	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -ERANGE);
+	bad = good, bad.local_offset = UINT64_MAX;
+	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -ERANGE);
+	bad = good, bad.peer = 77;
+	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -ESTALE);
+	bad = good, bad.region = open_region(pair.client, 0, 64, &gone);
+	CHECK_EQ(mc_region_unregister(pair.client, bad.region), 0);
+	CHECK_EQ(mc_region_unregister(pair.client, bad.region), -ESTALE);
+	CHECK_EQ(mc_region_populate(pair.client, bad.region), -ESTALE);
+	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -ESTALE);
+	bad = good, bad.region = MC_REGION_BORROWED, bad.local_offset = 0;
+	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
+
+	CHECK_EQ(mc_submit(pair.client, &good, 1, 1000), 1);
+	expect_results(pair.client, 1, 0);
+	CHECK_EQ(mc_peer_close(pair.client, pair.peer), 0);
+	CHECK_EQ(mc_peer_close(pair.client, pair.peer), -ESTALE);
+	CHECK_EQ(mc_submit(pair.client, &good, 1, 1000), -ESTALE);
+	pair_close(&pair);
+}
+
+static void options_out_of_range_are_refused(void)
+{
+	struct mc_engine_options options = { .size = sizeof(options), .lanes_per_peer = 17 };
+	struct mc_peer_options peer = { .size = sizeof(peer), .protocol_version = 2, .port = 1 };
+	struct mc_engine *engine;
+
+	CHECK_EQ(mc_engine_open(&options, &engine), -EINVAL);
+	CHECK_EQ(mc_engine_open(&(struct mc_engine_options){ .size = 4 }, &engine), -EINVAL);
+	CHECK_EQ(mc_engine_open(NULL, &engine), -EINVAL);
+
+	engine = open_engine();
+	CHECK_EQ(mc_peer_open(engine, &peer), -EINVAL);
+	strcpy(peer.host, "localhost");
+	CHECK_EQ(mc_peer_open(engine, &peer), -EINVAL);
+	strcpy(peer.host, "127.0.0.1");
+	peer.protocol_version = 3;
+	CHECK_EQ(mc_peer_open(engine, &peer), -EINVAL);
+	peer.protocol_version = 2;
+	peer.port = 65536;
+	CHECK_EQ(mc_peer_open(engine, &peer), -EINVAL);
+	peer.port = 1;
+	peer.transport = 9;
+	CHECK_EQ(mc_peer_open(engine, &peer), -ENODEV);
+	memset(peer.host, 'x', sizeof(peer.host));
+	CHECK_EQ(mc_peer_open(engine, &peer), -EINVAL);
+	CHECK_EQ(mc_engine_listen(engine, "nowhere", 0), -EINVAL);
+	CHECK_EQ(mc_engine_listen(engine, "127.0.0.1", 65536), -EINVAL);
+	CHECK(mc_engine_listen(engine, "127.0.0.1", 0) > 0);
+	CHECK_EQ(mc_engine_listen(engine, "127.0.0.1", 0), -EALREADY);
+	CHECK_EQ(mc_engine_shutdown(engine), 0);
+	CHECK_EQ(mc_engine_destroy(engine), 0);
+}
+
+static void a_full_queue_accepts_no_more_until_something_ends(void)
+{
+	struct mc_engine_options options = { .size = sizeof(options), .max_ops = 256 };
+	struct mc_completion done[256];
+	struct mc_region_info info;
+	struct mc_engine *engine;
+	struct mc_op ops[300];
+	struct pair pair;
+	int accepted = 0;
+
+	pair_open(&pair, 1 << 20);
+	CHECK_EQ(mc_engine_open(&options, &engine), 0);
+	for (int i = 0; i < 300; i++) {
+		ops[i] = pair_op(&pair, MC_OP_READ, 0, 64);
+		ops[i].region = accepted ? ops[0].region : open_region(engine, 0, 64, &info);
+		ops[i].peer = accepted ? ops[0].peer : open_peer(engine, pair.port, 2);
+		accepted = 1;
+	}
+	CHECK_EQ(mc_submit(engine, ops, 300, 5000), 256);
+	CHECK_EQ(mc_submit(engine, ops, 1, 5000), 0);
+	accepted = 0;
+	while (accepted < 256) {
+		int got = mc_poll(engine, done, 256, 5000);
+
+		CHECK(got > 0);
+		accepted += got;
+	}
+	CHECK_EQ(mc_submit(engine, ops, 200, 5000), 200);
+	expect_results(engine, 200, 0);
+	CHECK_EQ(mc_engine_shutdown(engine), 0);
+	CHECK_EQ(mc_engine_destroy(engine), 0);
+	pair_close(&pair);
+}
+
+static void refused_ranges_fail_alone(void)
+{
+	struct mc_completion done[64];
+	struct pair pair;
+	struct mc_op ops[64];
+	int left = 64;
+
+	pair_open(&pair, 1 << 20);
+	for (uint32_t i = 0; i < 64; i++) {
+		ops[i] = pair_op(&pair, i % 2 ? MC_OP_READ : MC_OP_WRITE, i * 4096, 4096);
+		ops[i].user_data = i;
+		if (i % 7 == 3)
+			ops[i].remote = 4096;
+	}
+	CHECK_EQ(mc_submit(pair.client, ops, 64, 5000), 64);
+	while (left > 0) {
+		int got = mc_poll(pair.client, done, 64, 5000);
+
+		CHECK(got > 0);
+		for (int i = 0; i < got; i++)
+			CHECK_EQ(done[i].result, done[i].user_data % 7 == 3 ? -EFAULT : 0);
+		left -= got;
+	}
+	pair_close(&pair);
+}
+
+static int silent_listener(uint32_t *port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	CHECK_EQ(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	CHECK_EQ(listen(fd, 10), 0);
+	CHECK_EQ(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	*port = ntohs(address.sin_port);
+	return fd;
+}
+
+static void what_never_answers_ends_at_its_deadline(void)
+{
+	struct pair pair;
+	struct mc_op op;
+	uint32_t port;
+	int fd = silent_listener(&port);
+
+	pair_open(&pair, 1 << 20);
+	op = pair_op(&pair, MC_OP_READ, 0, 4096);
+	op.peer = open_peer(pair.client, port, 2);
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 30), 1);
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 60), 1);
+	expect_results(pair.client, 2, -ETIMEDOUT);
+
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	CHECK_EQ(mc_peer_close(pair.client, op.peer), 0);
+	expect_results(pair.client, 1, -ECANCELED);
+	close(fd);
+
+	op.peer = open_peer(pair.client, port, 2);
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	expect_results(pair.client, 1, -EHOSTUNREACH);
+	pair_close(&pair);
+}
+
+static void shutdown_fails_what_is_in_flight(void)
+{
+	struct mc_completion done[4];
+	struct pair pair;
+	struct mc_op op;
+	uint32_t port;
+	int fd = silent_listener(&port);
+
+	pair_open(&pair, 1 << 20);
+	op = pair_op(&pair, MC_OP_WRITE, 0, 1 << 20);
+	op.peer = open_peer(pair.client, port, 2);
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	CHECK_EQ(mc_engine_shutdown(pair.client), 0);
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), -ESHUTDOWN);
+	CHECK_EQ(mc_wait(pair.client, done, 4, 1, 0, 0), 1);
+	CHECK_EQ(done[0].result, -ECANCELED);
+	CHECK_EQ(mc_poll(pair.client, done, 4, 5000), 0); /* woken by the shutdown */
+	CHECK_EQ(mc_poll(pair.client, done, 4, 5000), -ESHUTDOWN);
+	close(fd);
+	pair_close(&pair);
+}
+
+static void a_wake_ends_one_poll(void)
+{
+	struct mc_engine *engine = open_engine();
+	struct mc_completion done[1];
+
+	CHECK_EQ(mc_wake(engine), 0);
+	CHECK_EQ(mc_poll(engine, done, 1, UINT32_MAX), 0);
+	CHECK_EQ(mc_poll(engine, done, 1, 1), 0);
+	CHECK_EQ(mc_engine_shutdown(engine), 0);
+	CHECK_EQ(mc_engine_destroy(engine), 0);
+}
+
+static void a_stale_descriptor_is_refused_after_the_region_came_back(void)
+{
+	struct mc_region_info again;
+	struct pair pair;
+	struct mc_op op;
+
+	pair_open(&pair, 1 << 16);
+	op = pair_op(&pair, MC_OP_READ, 0, 64);
+	CHECK_EQ(mc_region_unregister(pair.server, pair.remote_id), 0);
+	pair.remote_id = open_region(pair.server, MC_REGION_PUBLISHED, 1 << 16, &again);
+	CHECK(again.remote_base != pair.remote.remote_base);
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	expect_results(pair.client, 1, -EFAULT);
+	op.remote = again.remote_base;
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	expect_results(pair.client, 1, 0);
+	CHECK_EQ(mc_region_populate(pair.server, pair.remote_id), 0);
+	pair_close(&pair);
+}
+
+void test_engine(void)
+{
+	bytes_arrive_both_ways();
+	malformed_operations_are_refused_at_once();
+	options_out_of_range_are_refused();
+	a_full_queue_accepts_no_more_until_something_ends();
+	refused_ranges_fail_alone();
+	what_never_answers_ends_at_its_deadline();
+	shutdown_fails_what_is_in_flight();
+	a_wake_ends_one_poll();
+	a_stale_descriptor_is_refused_after_the_region_came_back();
+}

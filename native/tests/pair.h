@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MC_PAIR_H
+#define MC_PAIR_H
+
+#include <errno.h>
+#include <string.h>
+
+#include "check.h"
+#include "mc/engine.h"
+#include "mc/op.h"
+#include "mc/peer.h"
+#include "mc/region.h"
+
+/* Two engines of one process: one serves a region, the other reaches it from its own. */
+struct pair {
+	struct mc_engine *server, *client;
+	struct mc_region_info remote, local;
+	uint32_t remote_id, local_id, peer;
+	uint32_t port;
+};
+
+static inline struct mc_engine *open_engine(void)
+{
+	struct mc_engine_options options = { .size = sizeof(options), .server_threads = 3 };
+	struct mc_engine *engine;
+
+	CHECK_EQ(mc_engine_open(&options, &engine), 0);
+	return engine;
+}
+
+static inline uint32_t open_region(struct mc_engine *engine, uint32_t flags, uint64_t length,
+				   struct mc_region_info *info)
+{
+	struct mc_region_options options = {
+		.size = sizeof(options),
+		.flags = flags,
+		.length = length,
+	};
+	int id = mc_region_register(engine, &options, info);
+
+	CHECK(id > 0);
+	return (uint32_t)id;
+}
+
+static inline uint32_t open_peer(struct mc_engine *engine, uint32_t port, uint32_t version)
+{
+	struct mc_peer_options options = {
+		.size = sizeof(options),
+		.protocol_version = version,
+		.port = port,
+		.host = "127.0.0.1",
+	};
+	int id = mc_peer_open(engine, &options);
+
+	CHECK(id > 0);
+	return (uint32_t)id;
+}
+
+static inline void pair_open(struct pair *pair, uint64_t length)
+{
+	int port;
+
+	pair->server = open_engine();
+	pair->client = open_engine();
+	pair->remote_id = open_region(pair->server, MC_REGION_PUBLISHED, length, &pair->remote);
+	pair->local_id = open_region(pair->client, 0, length, &pair->local);
+	port = mc_engine_listen(pair->server, "127.0.0.1", 0);
+	CHECK(port > 0);
+	pair->port = (uint32_t)port;
+	pair->peer = open_peer(pair->client, pair->port, 2);
+}
+
+static inline void pair_close(struct pair *pair)
+{
+	CHECK_EQ(mc_engine_shutdown(pair->client), 0);
+	CHECK_EQ(mc_engine_destroy(pair->client), 0);
+	CHECK_EQ(mc_engine_shutdown(pair->server), 0);
+	CHECK_EQ(mc_engine_destroy(pair->server), 0);
+}
+
+static inline struct mc_op pair_op(const struct pair *pair, uint32_t opcode, uint64_t offset,
+				   uint64_t length)
+{
+	return (struct mc_op){
+		.user_data = offset,
+		.local_offset = offset,
+		.remote = pair->remote.remote_base + offset,
+		.length = length,
+		.region = pair->local_id,
+		.peer = pair->peer,
+		.opcode = opcode,
+	};
+}
+
+/* Polls until count operations have completed, all with the result. */
+static inline void expect_results(struct mc_engine *engine, uint32_t count, int result)
+{
+	struct mc_completion done[16];
+
+	while (count > 0) {
+		int got = mc_poll(engine, done, count < 16 ? count : 16, 10000);
+
+		CHECK(got > 0);
+		for (int i = 0; i < got; i++)
+			CHECK_EQ(done[i].result, result);
+		count -= (uint32_t)got;
+	}
+}
+
+#endif

@@ -1,0 +1,57 @@
+/** Compiles the shim with its own tests under sanitizers and runs them. */
+import assert from "node:assert/strict";
+import { compile, librarySources, listFiles, nativeFolder } from "../../ffi/build.ts";
+
+const native = nativeFolder();
+
+/** Why programs with this sanitizer cannot be built or run here, or `null`. */
+function missing(sanitizer: string): string | null {
+  if (native === null) return "the sources are not on this machine";
+  const folder = Deno.makeTempDirSync();
+  try {
+    Deno.writeTextFileSync(`${folder}/empty.c`, "int main(void) { return 0; }\n");
+    const output = `${folder}/empty`;
+    const failure = compile([`-fsanitize=${sanitizer}`, "-o", output, `${folder}/empty.c`]);
+    if (failure !== null) return failure;
+    const { success } = new Deno.Command(output, { stdout: "null", stderr: "null" }).outputSync();
+    return success ? null : "its runtime does not start";
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+async function runTests(sanitizer: string): Promise<void> {
+  assert(native !== null);
+  const folder = await Deno.makeTempDir();
+  try {
+    const program = `${folder}/tests`;
+    const failure = compile([
+      ...["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"],
+      ...[`-fsanitize=${sanitizer}`, "-fno-sanitize-recover=all", `-I${native}include`],
+      ...["-o", program],
+      ...librarySources(native),
+      ...listFiles(`${native}tests/`).filter((path) => path.endsWith(".c")),
+    ]);
+    assert.equal(failure, null);
+    const { code, stdout, stderr } = await new Deno.Command(program, {
+      env: { TSAN_OPTIONS: "halt_on_error=1", ASAN_OPTIONS: "detect_leaks=1" },
+      stdout: "piped",
+      stderr: "piped",
+    }).output();
+    const decoder = new TextDecoder();
+    assert.equal(code, 0, decoder.decode(stderr).slice(0, 6000));
+    assert.equal(decoder.decode(stdout), "ok slots\nok engine\nok stress\n");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+for (const sanitizer of ["address,undefined", "thread"]) {
+  const reason = missing(sanitizer);
+  const skipped = reason === null ? "" : ` (skipped: ${reason})`;
+  Deno.test({
+    name: `the shim's own tests pass under -fsanitize=${sanitizer}${skipped}`,
+    ignore: reason !== null,
+    fn: () => runTests(sanitizer),
+  });
+}
