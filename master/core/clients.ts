@@ -191,6 +191,11 @@ export class ClientTable {
     return oldest === null ? Infinity : Math.max(0, oldest.lastSeenMs + ttlMs - this.#awakeMs);
   }
 
+  /** Forgets clients that nothing names and nobody has seen. */
+  forgetUnused(): void {
+    for (const client of this.#clients) if (client !== null) this.#forgetIfUnused(client);
+  }
+
   /** Ends a session. The client stays known while something names it. */
   expire(client: Client): void {
     this.#unlink(client);

@@ -36,6 +36,13 @@ export class DeadlineQueue {
     this.#set(at, timeMs, item, ticket);
   }
 
+  /** Calls `visit` with every entry, in no order. */
+  each(visit: (timeMs: number, item: number, ticket: number) => void): void {
+    for (let i = 0; i < this.#size; i++) {
+      visit(this.#times[i], this.#payload[2 * i], this.#payload[2 * i + 1]);
+    }
+  }
+
   /** Removes the earliest entry; there must be one. */
   pop(): void {
     const last = --this.#size;

@@ -1,12 +1,13 @@
 import { ProtocolError } from "../../proto/error.ts";
 
+const decoder = new TextDecoder();
+
 /** Reads the fields that a `FactWriter` wrote. Every read that goes past the end throws. */
 export class FactReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
-  readonly #end: number;
+  #end: number;
   readonly #epochOffsetMs: number;
-  readonly #decoder = new TextDecoder();
   #position: number;
 
   /** `epochOffsetMs` is that of the core that reads. */
@@ -16,6 +17,12 @@ export class FactReader {
     this.#position = start;
     this.#end = end;
     this.#epochOffsetMs = epochOffsetMs;
+  }
+
+  /** Goes on with other facts in the same bytes. */
+  moveTo(start: number, end: number): void {
+    this.#position = start;
+    this.#end = end;
   }
 
   get more(): boolean {
@@ -56,7 +63,7 @@ export class FactReader {
   }
 
   text(): string {
-    return this.#decoder.decode(this.blob());
+    return decoder.decode(this.blob());
   }
 
   /** An error that says where in the facts something is wrong. */

@@ -1,8 +1,7 @@
 import { ReplicaType } from "../../proto/types.ts";
-import type { FactSink } from "./api.ts";
+import { FactEncoder } from "./fact_encoder.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import type { SegmentEntry } from "./segments.ts";
-import type { CoreState } from "./state.ts";
 import type { Transfer } from "./transfers.ts";
 
 /** Kinds of facts; the first byte of each. Numbers are never used for anything else again. */
@@ -34,6 +33,10 @@ export const FactKind = {
   TASK_ADDED: 25,
   TASK_CHANGED: 26,
   TASK_DROPPED: 27,
+  OBJECT_KEPT: 28,
+  WRITE_KEPT: 29,
+  EXTENT_HELD: 30,
+  NEXT_REPLICA: 31,
 } as const;
 export type FactKind = (typeof FactKind)[keyof typeof FactKind];
 
@@ -47,99 +50,88 @@ export const WriteOption = { HARD_PIN: 1, NEW_OBJECT: 2, SHARED_DISK: 4, GROUP: 
  * A fact is its kind (u8) and the fields of that kind, little endian. Objects are named by tenant
  * and key, times are milliseconds of the Unix epoch (f64), `text` and `bytes` carry a length.
  */
-export class FactWriter {
-  readonly #sink: FactSink;
-  #bytes = new Uint8Array(1024);
-  #view = new DataView(this.#bytes.buffer);
-  #length = 0;
-
-  constructor(sink: FactSink, readonly state: CoreState) {
-    this.#sink = sink;
-  }
-
+export class FactWriter extends FactEncoder {
   tenantAdded(index: number): void {
-    this.#begin(FactKind.TENANT_ADDED);
-    this.#u32(index);
-    this.#blob(this.state.tenants.name(index));
-    this.#end();
+    this.begin(FactKind.TENANT_ADDED);
+    this.u32(index);
+    this.blob(this.state.tenants.name(index));
+    this.end();
   }
 
   clientAdded(index: number): void {
-    this.#begin(FactKind.CLIENT_ADDED);
-    this.#u32(index);
-    this.#blob(this.state.clients.get(index).bytes);
-    this.#end();
+    this.begin(FactKind.CLIENT_ADDED);
+    this.u32(index);
+    this.blob(this.state.clients.get(index).bytes);
+    this.end();
   }
 
   segmentMounted(entry: SegmentEntry): void {
     const { segment } = entry.view;
-    this.#begin(FactKind.SEGMENT_MOUNTED);
-    this.#u32(entry.index);
-    this.#u32(entry.owner);
-    this.#text(segment.id);
-    this.#text(segment.name);
-    this.#room(16);
-    this.#view.setBigUint64(this.#length, segment.base, true);
-    this.#length += 8;
-    this.#f64(segment.size);
-    this.#text(segment.teEndpoint);
-    this.#text(segment.protocol);
-    this.#text(segment.hostId);
-    this.#end();
+    this.begin(FactKind.SEGMENT_MOUNTED);
+    this.u32(entry.index);
+    this.u32(entry.owner);
+    this.text(segment.id);
+    this.text(segment.name);
+    this.u64(segment.base);
+    this.f64(segment.size);
+    this.text(segment.teEndpoint);
+    this.text(segment.protocol);
+    this.text(segment.hostId);
+    this.end();
   }
 
   segmentStatus(entry: SegmentEntry): void {
-    this.#begin(FactKind.SEGMENT_STATUS);
-    this.#u32(entry.index);
-    this.#u32(entry.status);
-    this.#time(entry.unmountAtMs);
-    this.#end();
+    this.begin(FactKind.SEGMENT_STATUS);
+    this.u32(entry.index);
+    this.u32(entry.status);
+    this.time(entry.unmountAtMs);
+    this.end();
   }
 
   segmentKilled(entry: SegmentEntry): void {
-    this.#begin(FactKind.SEGMENT_KILLED);
-    this.#u32(entry.index);
-    this.#end();
+    this.begin(FactKind.SEGMENT_KILLED);
+    this.u32(entry.index);
+    this.end();
   }
 
   segmentForgotten(index: number): void {
-    this.#begin(FactKind.SEGMENT_FORGOTTEN);
-    this.#u32(index);
-    this.#end();
+    this.begin(FactKind.SEGMENT_FORGOTTEN);
+    this.u32(index);
+    this.end();
   }
 
   diskMounted(client: number): void {
-    this.#begin(FactKind.DISK_MOUNTED);
-    this.#u32(client);
-    this.#end();
+    this.begin(FactKind.DISK_MOUNTED);
+    this.u32(client);
+    this.end();
   }
 
   diskKilled(client: number): void {
-    this.#begin(FactKind.DISK_KILLED);
-    this.#u32(client);
-    this.#end();
+    this.begin(FactKind.DISK_KILLED);
+    this.u32(client);
+    this.end();
   }
 
   diskForgotten(client: number): void {
-    this.#begin(FactKind.DISK_FORGOTTEN);
-    this.#u32(client);
-    this.#end();
+    this.begin(FactKind.DISK_FORGOTTEN);
+    this.u32(client);
+    this.end();
   }
 
   objectAdded(slot: number): void {
-    this.#begin(FactKind.OBJECT_ADDED);
-    this.#object(slot);
-    this.#u32(this.state.objects.client(slot));
-    this.#f64(this.state.objects.size(slot));
-    this.#u32(this.state.objects.since(slot));
-    this.#end();
+    this.begin(FactKind.OBJECT_ADDED);
+    this.object(slot);
+    this.u32(this.state.objects.client(slot));
+    this.f64(this.state.objects.size(slot));
+    this.u32(this.state.objects.since(slot));
+    this.end();
   }
 
   objectErased(slot: number, holdUntilMs: number): void {
-    this.#begin(FactKind.OBJECT_ERASED);
-    this.#object(slot);
-    this.#time(holdUntilMs);
-    this.#end();
+    this.begin(FactKind.OBJECT_ERASED);
+    this.object(slot);
+    this.time(holdUntilMs);
+    this.end();
   }
 
   /** `newObject`: the write brought the object into being. Replicas are the staged or first ones. */
@@ -147,24 +139,24 @@ export class FactWriter {
     const { objects, writes, replicas, groups } = this.state;
     const write = objects.link(slot, ObjectLink.WRITE);
     const group = newObject ? groups.of(slot) : null;
-    this.#begin(FactKind.WRITE_STARTED);
-    this.#object(slot);
-    this.#u32(writes.client(write));
-    this.#time(writes.startMs(write));
-    this.#f64(writes.size(write));
-    this.#u8(writes.softAction(write));
-    this.#u32(writes.softTtlMs(write));
-    this.#u8(writes.dataType(write));
-    this.#u32(writes.superseded(write));
-    this.#u32(writes.earlierEnds(write));
-    const options = this.#length;
-    this.#u8(
+    this.begin(FactKind.WRITE_STARTED);
+    this.object(slot);
+    this.u32(writes.client(write));
+    this.time(writes.startMs(write));
+    this.f64(writes.size(write));
+    this.u8(writes.softAction(write));
+    this.u32(writes.softTtlMs(write));
+    this.u8(writes.dataType(write));
+    this.u32(writes.superseded(write));
+    this.u32(writes.earlierEnds(write));
+    const options = this.position;
+    this.u8(
       (writes.hardPin(write) ? WriteOption.HARD_PIN : 0) |
         (newObject ? WriteOption.NEW_OBJECT : 0) | (group !== null ? WriteOption.GROUP : 0),
     );
-    if (group !== null) this.#blob(group.id);
-    const count = this.#length;
-    this.#u8(0);
+    if (group !== null) this.blob(group.id);
+    const count = this.position;
+    this.u8(0);
     for (
       let replica = objects.link(slot, ObjectLink.REPLICA);
       replica !== 0;
@@ -172,212 +164,135 @@ export class FactWriter {
     ) {
       if (!newObject && !replicas.isStaged(replica)) continue;
       if (replicas.isMemory(replica)) {
-        this.#extent(replica);
-        this.#bytes[count]++;
+        this.extent(replica);
+        this.countAt(count);
       } else {
-        this.#bytes[options] |= WriteOption.SHARED_DISK;
-        this.#f64(replicas.id(replica));
+        this.orAt(options, WriteOption.SHARED_DISK);
+        this.f64(replicas.id(replica));
       }
     }
-    this.#end();
+    this.end();
   }
 
   writeEnded(slot: number, replicaType: number, softPinUntilMs: number): void {
-    this.#begin(FactKind.WRITE_ENDED);
-    this.#object(slot);
-    this.#u8(replicaType);
-    this.#time(softPinUntilMs);
-    this.#u32(this.state.objects.since(slot));
-    this.#end();
+    this.begin(FactKind.WRITE_ENDED);
+    this.object(slot);
+    this.u8(replicaType);
+    this.time(softPinUntilMs);
+    this.u32(this.state.objects.since(slot));
+    this.end();
   }
 
   writeAbandoned(slot: number): void {
-    this.#begin(FactKind.WRITE_ABANDONED);
-    this.#object(slot);
-    this.#end();
+    this.begin(FactKind.WRITE_ABANDONED);
+    this.object(slot);
+    this.end();
   }
 
   writeSuperseded(slot: number): void {
     const { objects, writes } = this.state;
     const write = objects.link(slot, ObjectLink.WRITE);
-    this.#begin(FactKind.WRITE_SUPERSEDED);
-    this.#object(slot);
-    this.#u32(writes.superseded(write));
-    this.#u32(writes.earlierEnds(write));
-    this.#end();
+    this.begin(FactKind.WRITE_SUPERSEDED);
+    this.object(slot);
+    this.u32(writes.superseded(write));
+    this.u32(writes.earlierEnds(write));
+    this.end();
   }
 
   replicaAdded(slot: number, replica: number): void {
     const { replicas, disks } = this.state;
     const kind = replicas.kind(replica);
-    this.#begin(FactKind.REPLICA_ADDED);
-    this.#object(slot);
-    this.#u8(kind);
-    this.#u8(replicas.status(replica));
-    this.#f64(replicas.size(replica));
+    this.begin(FactKind.REPLICA_ADDED);
+    this.object(slot);
+    this.u8(kind);
+    this.u8(replicas.status(replica));
+    this.f64(replicas.size(replica));
     if (kind === ReplicaType.MEMORY) {
-      this.#extent(replica);
+      this.extent(replica);
     } else {
-      this.#f64(replicas.id(replica));
+      this.f64(replicas.id(replica));
       const entry = replicas.place(replica);
-      this.#u32(entry === 0 ? 0 : disks.disk(entry).client);
-      this.#text(entry === 0 ? "" : disks.endpoint(entry));
+      this.u32(entry === 0 ? 0 : disks.disk(entry).client);
+      this.text(entry === 0 ? "" : disks.endpoint(entry));
     }
-    this.#end();
+    this.end();
   }
 
   replicaCompleted(slot: number, replica: number): void {
-    this.#begin(FactKind.REPLICA_COMPLETED);
-    this.#object(slot);
-    this.#f64(this.state.replicas.id(replica));
-    this.#end();
+    this.begin(FactKind.REPLICA_COMPLETED);
+    this.object(slot);
+    this.f64(this.state.replicas.id(replica));
+    this.end();
   }
 
   replicaRemoved(slot: number, replica: number, holdUntilMs: number, discarded: boolean): void {
-    this.#begin(FactKind.REPLICA_REMOVED);
-    this.#object(slot);
-    this.#f64(this.state.replicas.id(replica));
-    this.#time(holdUntilMs);
-    this.#u8(discarded ? 1 : 0);
-    this.#end();
+    this.begin(FactKind.REPLICA_REMOVED);
+    this.object(slot);
+    this.f64(this.state.replicas.id(replica));
+    this.time(holdUntilMs);
+    this.u8(discarded ? 1 : 0);
+    this.end();
   }
 
   replicaEndpoint(slot: number, replica: number): void {
     const { replicas, disks } = this.state;
-    this.#begin(FactKind.REPLICA_ENDPOINT);
-    this.#object(slot);
-    this.#f64(replicas.id(replica));
-    this.#text(disks.endpoint(replicas.place(replica)));
-    this.#f64(replicas.size(replica));
-    this.#end();
+    this.begin(FactKind.REPLICA_ENDPOINT);
+    this.object(slot);
+    this.f64(replicas.id(replica));
+    this.text(disks.endpoint(replicas.place(replica)));
+    this.f64(replicas.size(replica));
+    this.end();
   }
 
   extentFreed(segment: number, offset: number): void {
-    this.#begin(FactKind.EXTENT_FREED);
-    this.#u32(segment);
-    this.#u32(offset);
-    this.#end();
+    this.begin(FactKind.EXTENT_FREED);
+    this.u32(segment);
+    this.u32(offset);
+    this.end();
   }
 
   checksumSet(slot: number): void {
     const { objects } = this.state;
-    this.#begin(FactKind.CHECKSUM_SET);
-    this.#object(slot);
-    this.#u8(objects.is(slot, ObjectFlag.CHECKSUM) ? 1 : 0);
-    this.#u32(objects.checksumLow(slot));
-    this.#u32(objects.checksumHigh(slot));
-    this.#end();
+    this.begin(FactKind.CHECKSUM_SET);
+    this.object(slot);
+    this.u8(objects.is(slot, ObjectFlag.CHECKSUM) ? 1 : 0);
+    this.u32(objects.checksumLow(slot));
+    this.u32(objects.checksumHigh(slot));
+    this.end();
   }
 
   softPinSet(slot: number, untilMs: number): void {
-    this.#begin(FactKind.SOFT_PIN_SET);
-    this.#object(slot);
-    this.#time(untilMs);
-    this.#end();
+    this.begin(FactKind.SOFT_PIN_SET);
+    this.object(slot);
+    this.time(untilMs);
+    this.end();
   }
 
   transferStarted(transfer: Transfer): void {
-    this.#begin(FactKind.TRANSFER_STARTED);
-    this.#object(transfer.slot);
-    this.#u8(transfer.kind);
-    this.#u32(transfer.client);
-    this.#time(transfer.startMs);
-    this.#f64(transfer.source);
-    this.#text(transfer.leaseId);
-    this.#f64(transfer.versionEpoch);
-    this.#f64(transfer.size);
-    this.#u32(transfer.targets.length);
-    for (const target of transfer.targets) this.#f64(target);
-    this.#end();
+    this.begin(FactKind.TRANSFER_STARTED);
+    this.object(transfer.slot);
+    this.u8(transfer.kind);
+    this.u32(transfer.client);
+    this.time(transfer.startMs);
+    this.f64(transfer.source);
+    this.text(transfer.leaseId);
+    this.f64(transfer.versionEpoch);
+    this.f64(transfer.size);
+    this.u32(transfer.targets.length);
+    for (const target of transfer.targets) this.f64(target);
+    this.end();
   }
 
   transferEnded(slot: number): void {
-    this.#begin(FactKind.TRANSFER_ENDED);
-    this.#object(slot);
-    this.#end();
+    this.begin(FactKind.TRANSFER_ENDED);
+    this.object(slot);
+    this.end();
   }
 
   /** A fact about a task, whose fields are one JSON document. */
   task(kind: FactKind, document: string): void {
-    this.#begin(kind);
-    this.#text(document);
-    this.#end();
-  }
-
-  #begin(kind: FactKind): void {
-    this.#length = 0;
-    this.#u8(kind);
-  }
-
-  #end(): void {
-    this.#sink.append(this.#bytes, 0, this.#length);
-  }
-
-  /** Segment, extent and id of a memory replica. */
-  #extent(replica: number): void {
-    const { replicas, extents } = this.state;
-    this.#f64(replicas.id(replica));
-    this.#u32(replicas.segment(replica));
-    this.#u32(extents.offset(replicas.place(replica)));
-    this.#u32(extents.units(replicas.place(replica)));
-  }
-
-  #object(slot: number): void {
-    const { objects } = this.state;
-    const length = objects.keyLength(slot);
-    this.#room(8 + length);
-    this.#view.setUint16(this.#length, objects.tenant(slot), true);
-    this.#view.setUint32(this.#length + 2, length, true);
-    this.#length += 6;
-    this.#copy(objects.keyPage(slot), objects.keyOffset(slot), length);
-  }
-
-  #u8(value: number): void {
-    this.#room(1);
-    this.#bytes[this.#length++] = value;
-  }
-
-  #u32(value: number): void {
-    this.#room(4);
-    this.#view.setUint32(this.#length, value, true);
-    this.#length += 4;
-  }
-
-  #f64(value: number): void {
-    this.#room(8);
-    this.#view.setFloat64(this.#length, value, true);
-    this.#length += 8;
-  }
-
-  /** A time in the core's clock; 0 means "none" and stays 0. */
-  #time(timeMs: number): void {
-    this.#f64(timeMs === 0 ? 0 : timeMs + this.state.config.epochOffsetMs);
-  }
-
-  #text(text: string): void {
-    this.#blob(new TextEncoder().encode(text));
-  }
-
-  #blob(bytes: Uint8Array): void {
-    this.#u32(bytes.length);
-    this.#room(bytes.length);
-    this.#copy(bytes, 0, bytes.length);
-  }
-
-  #copy(from: Uint8Array, at: number, length: number): void {
-    if (length > 128) {
-      this.#bytes.set(from.subarray(at, at + length), this.#length);
-    } else {
-      for (let i = 0; i < length; i++) this.#bytes[this.#length + i] = from[at + i];
-    }
-    this.#length += length;
-  }
-
-  #room(bytes: number): void {
-    if (this.#length + bytes <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + bytes));
-    larger.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = larger;
-    this.#view = new DataView(larger.buffer);
+    this.begin(kind);
+    this.text(document);
+    this.end();
   }
 }

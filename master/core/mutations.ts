@@ -12,7 +12,7 @@ import type { CoreState } from "./state.ts";
 import { type Transfer, TransferKind } from "./transfers.ts";
 
 /** Names the client in the journal before the first fact that refers to it. */
-function retainClient(state: CoreState, client: number): void {
+export function retainClient(state: CoreState, client: number): void {
   if (state.clients.retain(client)) state.facts?.clientAdded(client);
 }
 
@@ -362,7 +362,8 @@ function dropTransfer(state: CoreState, transfer: Transfer): void {
   state.clients.release(transfer.client);
 }
 
-function setSoftPin(state: CoreState, slot: number, untilMs: number): void {
+/** Sets the end of the soft pin, 0 = none, without telling it. */
+export function setSoftPin(state: CoreState, slot: number, untilMs: number): void {
   const { objects, counters } = state;
   const was = objects.is(slot, ObjectFlag.SOFT_PIN);
   objects.setSoftPinUntil(slot, untilMs);
@@ -440,7 +441,7 @@ function raiseReplicaId(state: CoreState, next: number): void {
 }
 
 /** Brings the object's flags in line with the replicas that it has. */
-function refreshKinds(state: CoreState, slot: number): void {
+export function refreshKinds(state: CoreState, slot: number): void {
   const { objects, replicas, counters } = state;
   let inMemory = false;
   let onDisk = false;

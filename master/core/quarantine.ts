@@ -26,6 +26,13 @@ export class Quarantine {
     return this.#ticket;
   }
 
+  /** Calls `visit` with every extent that is held, and until when. */
+  each(extents: ExtentPool, visit: (extent: number, untilMs: number) => void): void {
+    this.#queue.each((untilMs, extent, ticket) => {
+      if (extents.isHeld(extent) && extents.ticket(extent) === ticket) visit(extent, untilMs);
+    });
+  }
+
   /** The next extent whose time has come and that has been held since it was entered, or 0. */
   next(nowMs: number, extents: ExtentPool): number {
     while (this.#queue.firstTime <= nowMs) {

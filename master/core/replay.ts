@@ -1,4 +1,5 @@
 /** Applying facts that another core, or an earlier life of this one, has told. */
+import { ProtocolError } from "../../proto/error.ts";
 import { ReplicaStatus, ReplicaType, type SegmentStatus } from "../../proto/types.ts";
 import { FactKind, WriteOption } from "./facts.ts";
 import { FactReader } from "./fact_reader.ts";
@@ -35,6 +36,15 @@ import {
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { awaitOwners } from "./mounts.ts";
 import { addTask, changeTask, dropTask } from "./orders.ts";
+import { abandonPlacement } from "./placement.ts";
+import {
+  knownClient,
+  reserve,
+  restoreHeld,
+  restoreObject,
+  restoreWrite,
+  taken,
+} from "./restore.ts";
 import type { CoreState } from "./state.ts";
 import type { Task } from "./tasks.ts";
 import type { TransferKind } from "./transfers.ts";
@@ -50,10 +60,53 @@ export function replay(state: CoreState, bytes: Uint8Array, start: number, end: 
   while (reader.more) applyOne(state, reader);
 }
 
+/**
+ * Applies facts that each have their length (u32) in front, and goes on behind one that cannot be
+ * applied: whatever else is known must not be lost with it.
+ */
+export class FramedReplay {
+  readonly #state: CoreState;
+  #bytes: Uint8Array | null = null;
+  #reader: FactReader;
+
+  constructor(state: CoreState) {
+    this.#state = state;
+    this.#reader = new FactReader(new Uint8Array(0), 0, 0, 0);
+  }
+
+  /**
+   * Applies the facts in `bytes[start, end)`. `onRefused` is told why a fact was passed over; a length
+   * that leads out of the bytes ends the call in the same way.
+   */
+  apply(bytes: Uint8Array, start: number, end: number, onRefused: (why: string) => void): void {
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes;
+      this.#reader = new FactReader(bytes, start, end, this.#state.config.epochOffsetMs);
+    }
+    const reader = this.#reader;
+    let next = start;
+    for (let at = start; at < end; at = next) {
+      next = end;
+      try {
+        reader.moveTo(at, end);
+        const length = reader.u32();
+        if (at + 4 + length > end) throw reader.malformed(`${length} bytes do not fit`);
+        next = at + 4 + length;
+        reader.moveTo(at + 4, next);
+        applyOne(this.#state, reader);
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        onRefused(error.message);
+      }
+    }
+  }
+}
+
 /** See `MasterCore.finishReplay`. */
 export function finishReplay(state: CoreState, nowMs: number): void {
   const { objects, segments, recency, writes, config } = state;
   for (let i = 0; i < segments.limit; i++) segments.find(i)?.allocator.followOffsets(false);
+  state.clients.forgetUnused();
   awaitOwners(state);
   for (let write = writes.oldest; write !== 0; write = writes.next(write)) {
     watchSuperseding(state, writes.slot(write));
@@ -107,7 +160,7 @@ function applyOne(state: CoreState, reader: FactReader): void {
       return;
     }
     case FactKind.DISK_MOUNTED: {
-      const client = reader.u32();
+      const client = knownClient(state, reader);
       if (state.disks.of(client) === null) mountDisk(state, client, true);
       return;
     }
@@ -124,6 +177,11 @@ function applyOne(state: CoreState, reader: FactReader): void {
     }
     case FactKind.EXTENT_FREED:
       return applyFreed(state, reader.u32(), reader.u32());
+    case FactKind.EXTENT_HELD:
+      return restoreHeld(state, reader);
+    case FactKind.NEXT_REPLICA:
+      state.nextReplicaId = Math.max(state.nextReplicaId, reader.f64());
+      return;
     case FactKind.TASK_ADDED:
     case FactKind.TASK_CHANGED:
     case FactKind.TASK_DROPPED:
@@ -135,7 +193,7 @@ function applyOne(state: CoreState, reader: FactReader): void {
 
 function applyMount(state: CoreState, reader: FactReader): void {
   const index = reader.u32();
-  const owner = reader.u32();
+  const owner = knownClient(state, reader);
   const segment = {
     id: reader.text(),
     name: reader.text(),
@@ -176,8 +234,12 @@ function applyToObject(state: CoreState, kind: number, reader: FactReader): void
   const slot = objects.find(tenant, key, 0, key.length);
   const write = slot === 0 ? 0 : objects.link(slot, ObjectLink.WRITE);
   switch (kind) {
+    case FactKind.OBJECT_KEPT:
+      return restoreObject(state, tenant, key, slot, reader);
+    case FactKind.WRITE_KEPT:
+      return restoreWrite(state, slot, reader);
     case FactKind.OBJECT_ADDED: {
-      const client = reader.u32();
+      const client = knownClient(state, reader);
       const size = reader.f64();
       const since = reader.u32();
       if (slot === 0) addObject(state, tenant, key, 0, key.length, client, size, since);
@@ -264,7 +326,7 @@ function applyWrite(
   reader: FactReader,
 ): void {
   const { request } = state;
-  request.client = reader.u32();
+  request.client = knownClient(state, reader);
   request.startMs = reader.time();
   request.size = reader.f64();
   request.softAction = reader.u8();
@@ -283,17 +345,25 @@ function applyWrite(
     : slot === 0 || state.objects.link(slot, ObjectLink.WRITE) !== 0;
   const count = reader.u8();
   let firstId = 0;
+  let conflict: string | null = null;
   for (let i = 0; i < count; i++) {
     const id = reader.f64();
     const segment = reader.u32();
     const offset = reader.u32();
     const units = reader.u32();
     if (i === 0) firstId = id;
-    if (!known) request.extents[request.count++] = reserve(state, segment, offset, units, reader);
+    if (known || conflict !== null) continue;
+    const extent = reserve(state, segment, offset, units);
+    if (extent === 0) conflict = taken(segment, offset, units);
+    else request.extents[request.count++] = extent;
   }
   if (request.onSharedDisk) {
     const id = reader.f64();
     if (count === 0) firstId = id;
+  }
+  if (conflict !== null) {
+    abandonPlacement(state);
+    throw reader.malformed(conflict);
   }
   if (!known) startWrite(state, slot, tenant, key, 0, key.length, firstId);
 }
@@ -309,7 +379,8 @@ function applyReplica(state: CoreState, slot: number, reader: FactReader): void 
     const offset = reader.u32();
     const units = reader.u32();
     if (slot === 0 || replicaById(state, slot, id) !== 0) return;
-    place = reserve(state, segment, offset, units, reader);
+    place = reserve(state, segment, offset, units);
+    if (place === 0) throw reader.malformed(taken(segment, offset, units));
   } else {
     const client = reader.u32();
     const endpoint = reader.text();
@@ -323,7 +394,7 @@ function applyReplica(state: CoreState, slot: number, reader: FactReader): void 
 
 function applyTransfer(state: CoreState, slot: number, reader: FactReader): void {
   const kind = reader.u8() as TransferKind;
-  const client = reader.u32();
+  const client = knownClient(state, reader);
   const startMs = reader.time();
   const source = reader.f64();
   const leaseId = reader.text();
@@ -334,19 +405,4 @@ function applyTransfer(state: CoreState, slot: number, reader: FactReader): void
   startTransfer(state, {
     ...{ slot, kind, client, startMs, source, targets, leaseId, versionEpoch, size },
   });
-}
-
-function reserve(
-  state: CoreState,
-  segment: number,
-  offset: number,
-  units: number,
-  reader: FactReader,
-): number {
-  const entry = state.segments.find(segment);
-  const extent = entry?.allocator.reserve(offset, units) ?? 0;
-  if (extent === 0) {
-    throw reader.malformed(`units ${offset} to ${offset + units} of segment ${segment} are taken`);
-  }
-  return extent;
 }

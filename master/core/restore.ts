@@ -1,0 +1,147 @@
+/** Applying the facts of a snapshot, see `snapshot.ts`, and what that shares with `replay.ts`. */
+import { type ReplicaStatus, ReplicaType } from "../../proto/types.ts";
+import { ExtentState } from "./allocator.ts";
+import { Counter } from "./counters.ts";
+import type { FactReader } from "./fact_reader.ts";
+import { relist } from "./leases.ts";
+import { addReplica, refreshKinds, retainClient, setChecksum, setSoftPin } from "./mutations.ts";
+import { ObjectFlag, ObjectLink } from "./objects.ts";
+import { KeptObject, KeptReplica, KeptWrite } from "./snapshot.ts";
+import type { CoreState } from "./state.ts";
+
+/** The extent of a fact, 0 when its segment is not mounted or other facts have given it away. */
+export function reserve(
+  state: CoreState,
+  segment: number,
+  offset: number,
+  units: number,
+): number {
+  const entry = state.segments.find(segment);
+  if (entry === null || !state.segments.isAlive(segment)) return 0;
+  return entry.allocator.reserve(offset, units);
+}
+
+/** Why {@linkcode reserve} found nothing. */
+export function taken(segment: number, offset: number, units: number): string {
+  return `units ${offset} to ${offset + units} of segment ${segment} are not free`;
+}
+
+/** The index of a client that facts before this one have named. */
+export function knownClient(state: CoreState, reader: FactReader): number {
+  const client = reader.u32();
+  if (!state.clients.has(client)) throw reader.malformed(`client ${client} is not known`);
+  return client;
+}
+
+/** An object with its replicas; those whose memory is not free are left out. */
+export function restoreObject(
+  state: CoreState,
+  tenant: number,
+  key: Uint8Array,
+  present: number,
+  reader: FactReader,
+): void {
+  const { objects } = state;
+  const flags = reader.u8();
+  const client = knownClient(state, reader);
+  const size = reader.f64();
+  const since = reader.u32();
+  const dataType = reader.u8();
+  const low = flags & KeptObject.CHECKSUM ? reader.u32() : 0;
+  const high = flags & KeptObject.CHECKSUM ? reader.u32() : 0;
+  const softPinUntilMs = flags & KeptObject.SOFT_PIN ? reader.time() : 0;
+  const group = flags & KeptObject.GROUP ? reader.blob() : null;
+  if (present !== 0) throw reader.malformed("an object is there twice");
+  retainClient(state, client);
+  const slot = objects.insert(tenant, key, 0, key.length);
+  objects.setClient(slot, client);
+  objects.setSize(slot, size);
+  objects.setSince(slot, since);
+  objects.setDataType(slot, dataType);
+  if (flags & KeptObject.COMMITTED) objects.set(slot, ObjectFlag.COMMITTED);
+  if (flags & KeptObject.HARD_PIN) objects.set(slot, ObjectFlag.HARD_PIN);
+  if (flags & KeptObject.CHECKSUM) {
+    setChecksum(state, slot, BigInt(high) << 32n | BigInt(low));
+  }
+  if (flags & KeptObject.SOFT_PIN) setSoftPin(state, slot, softPinUntilMs);
+  if (group !== null) state.groups.join(slot, tenant, group);
+  let lost: string | null = null;
+  for (let left = reader.u8(); left > 0; left--) {
+    lost = restoreReplica(state, slot, reader) ?? lost;
+  }
+  refreshKinds(state, slot);
+  relist(state, slot, 0);
+  if (lost !== null) throw reader.malformed(lost);
+}
+
+/** A replica of an object; what is wrong with it, or `null`. */
+function restoreReplica(state: CoreState, slot: number, reader: FactReader): string | null {
+  const { replicas } = state;
+  const kind = reader.u8() as ReplicaType;
+  const status = reader.u8() as ReplicaStatus;
+  const flags = reader.u8();
+  const size = reader.f64();
+  const id = reader.f64();
+  let place = 0;
+  if (kind === ReplicaType.MEMORY) {
+    const segment = reader.u32();
+    const offset = reader.u32();
+    const units = reader.u32();
+    place = reserve(state, segment, offset, units);
+    if (place === 0) return taken(segment, offset, units);
+  } else {
+    const client = reader.u32();
+    const endpoint = reader.text();
+    if (kind === ReplicaType.LOCAL_DISK) {
+      const disk = state.disks.of(client);
+      if (disk === null) return `client ${client} has no disk`;
+      state.segments.noteText(endpoint.length * 3);
+      place = state.disks.add(disk, endpoint);
+    }
+  }
+  const replica = addReplica(state, slot, id, kind, status, size, place);
+  replicas.setStaged(replica, (flags & KeptReplica.STAGED) !== 0);
+  replicas.setTarget(replica, (flags & KeptReplica.TARGET) !== 0);
+  return null;
+}
+
+/** The unfinished write of an object. */
+export function restoreWrite(state: CoreState, slot: number, reader: FactReader): void {
+  const { objects, writes } = state;
+  const client = knownClient(state, reader);
+  const startMs = reader.time();
+  const size = reader.f64();
+  const softAction = reader.u8();
+  const softTtlMs = reader.u32();
+  const dataType = reader.u8();
+  const superseded = reader.u32();
+  const earlierEnds = reader.u32();
+  const flags = reader.u8();
+  if (slot === 0) throw reader.malformed("a write is for an object that is not known");
+  retainClient(state, client);
+  const write = writes.begin(slot, client, startMs, size);
+  writes.setOptions(write, softAction, softTtlMs, (flags & KeptWrite.HARD_PIN) !== 0, dataType);
+  writes.setSuperseded(write, superseded, earlierEnds);
+  if (flags & KeptWrite.COMMITTED) writes.setCommitted(write);
+  objects.setLink(slot, ObjectLink.WRITE, write);
+  state.recency.remove(slot);
+}
+
+/** An extent that was given back but may still be used. */
+export function restoreHeld(state: CoreState, reader: FactReader): void {
+  const { counters } = state;
+  const segment = reader.u32();
+  const offset = reader.u32();
+  const units = reader.u32();
+  const kind = reader.u8() as ExtentState;
+  const untilMs = reader.time();
+  const extent = reserve(state, segment, offset, units);
+  if (extent === 0) throw reader.malformed(taken(segment, offset, units));
+  const { allocator, unitShift } = state.segments.at(segment);
+  allocator.hold(extent, kind, state.quarantine.add(extent, untilMs));
+  const bytes = units * 2 ** unitShift;
+  counters.add(Counter.HELD_BYTES, bytes);
+  if (kind !== ExtentState.DISCARDED) return;
+  counters.add(Counter.WRITES_DISCARDED, 1);
+  counters.add(Counter.DISCARDED_BYTES, bytes);
+}
