@@ -1,4 +1,4 @@
-import type { ErrorCode } from "../../proto/error_code.ts";
+import { ErrorCode } from "../../proto/error_code.ts";
 import type { Expected } from "../../proto/struct_pack/schema.ts";
 import type {
   OffloadTaskItem,
@@ -68,6 +68,7 @@ export class ClusterApi {
 
   /** UNABLE_OFFLOAD. */
   mountLocalDisk(client: Uuid, enabled: boolean): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     return offload.mountLocalDisk(this.#state, this.#state.clients.require(client), enabled);
   }
 
@@ -94,6 +95,7 @@ export class ClusterApi {
     results: readonly StorageObjectMetadata[],
     nowMs: number,
   ): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const index = this.#state.clients.find(client);
     return offload.notifyOffload(this.#state, index, tasks, results, nowMs);
   }

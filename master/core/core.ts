@@ -32,6 +32,10 @@ const EVERY_SLOT = 2 ** 31;
  * Clients are small integers from {@linkcode MasterCore.internClient}, tenants from
  * {@linkcode MasterCore.internTenant}; keys are `bytes[start, end)`. Calls that engines make for every
  * block create no objects.
+ *
+ * While {@linkcode MasterCore.readOnly} is set, what would change durable state answers
+ * PERSISTENT_FAIL, or does nothing where it answers without a code. Owners can still take back what
+ * they lend, and sessions end as ever.
  */
 export class MasterCore {
   /** Sessions, segments and disks. */
@@ -51,6 +55,15 @@ export class MasterCore {
     this.cluster = new ClusterApi(this.#state);
     this.movement = new MovementApi(this.#state);
     this.inspection = new InspectionApi(this.#state);
+  }
+
+  /** Whether changes are refused, because what is told about them could not be kept. */
+  get readOnly(): boolean {
+    return this.#state.readOnly;
+  }
+
+  set readOnly(readOnly: boolean) {
+    this.#state.readOnly = readOnly;
   }
 
   get segments(): SegmentTable {
@@ -183,6 +196,7 @@ export class MasterCore {
     nowMs: number,
     sink: ReplicaSink,
   ): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const state = this.#state;
     return puts.putStart(
       state,
@@ -212,6 +226,7 @@ export class MasterCore {
     replicaType: number,
     nowMs: number,
   ): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const state = this.#state;
     return puts.putEnd(state, client, tenant, bytes, start, end, checksum, replicaType, nowMs);
   }
@@ -226,6 +241,7 @@ export class MasterCore {
     replicaType: number,
     nowMs: number,
   ): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     return puts.putRevoke(this.#state, client, tenant, bytes, start, end, replicaType, nowMs);
   }
 
@@ -245,6 +261,7 @@ export class MasterCore {
     nowMs: number,
     sink: ReplicaSink,
   ): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const state = this.#state;
     return upsertStart(
       state,
@@ -300,6 +317,7 @@ export class MasterCore {
     force: boolean,
     nowMs: number,
   ): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     return removes.remove(this.#state, tenant, bytes, start, end, force, nowMs);
   }
 
@@ -310,14 +328,19 @@ export class MasterCore {
     force: boolean,
     nowMs: number,
   ): Expected<number> {
+    if (this.#state.readOnly) return failed(ErrorCode.PERSISTENT_FAIL);
     const sweep = this.beginRemoval(tenant, pattern, force);
     if (sweep === null) return failed(ErrorCode.INVALID_PARAMS);
     this.stepRemoval(sweep, EVERY_SLOT, nowMs);
     return ok(sweep.removed);
   }
 
-  /** Removes every key of a tenant (-1 = of all) that may be removed; the number of them. */
+  /**
+   * Removes every key of a tenant (-1 = of all) that may be removed; the number of them.
+   * PERSISTENT_FAIL.
+   */
   removeAll(tenant: number, force: boolean, nowMs: number): number {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const sweep = removes.beginSweep(this.#state, tenant, null, force);
     this.stepRemoval(sweep, EVERY_SLOT, nowMs);
     return sweep.removed;
@@ -337,9 +360,12 @@ export class MasterCore {
     return removes.beginSweep(this.#state, tenant, compiled, force);
   }
 
-  /** Looks at the next `slots` objects. Returns whether the removal is over. */
+  /**
+   * Looks at the next `slots` objects. Returns whether the removal is over; it is cut short while the
+   * core is read-only.
+   */
   stepRemoval(sweep: removes.RemovalSweep, slots: number, nowMs: number): boolean {
-    return removes.stepSweep(this.#state, sweep, slots, nowMs);
+    return this.#state.readOnly || removes.stepSweep(this.#state, sweep, slots, nowMs);
   }
 
   /** Removes the client's own unleased objects, or their replicas under a name; the keys cleared. */
@@ -351,13 +377,14 @@ export class MasterCore {
     nowMs: number,
   ): Uint8Array[] {
     const owner = this.#state.clients.find(client);
-    if (owner === 0) return [];
+    if (owner === 0 || this.#state.readOnly) return [];
     const cleared = removes.clearReplicas(this.#state, tenant, keys, owner, segmentName, nowMs);
     return cleared.map((i) => keys[i]);
   }
 
   /** Forgets what a disk held of a key. OBJECT_NOT_FOUND, INVALID_PARAMS. */
   evictDiskReplica(client: Uuid, tenant: number, key: Uint8Array, replicaType: number): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const state = this.#state;
     const owner = state.clients.find(client);
     return removes.evictDiskReplica(state, owner, tenant, key, replicaType);

@@ -30,6 +30,7 @@ export function mountSegment(state: CoreState, segment: Segment, client: number)
   }
   if (segment.hostId !== "") state.clients.get(client).hostId = segment.hostId;
   if (present !== null) return ErrorCode.OK;
+  if (state.readOnly) return ErrorCode.PERSISTENT_FAIL;
   const index = state.segments.nextIndex();
   if (index < 0) return ErrorCode.INTERNAL_ERROR;
   enterSegment(state, index, segment, client);

@@ -18,7 +18,10 @@ import { failed, ok, orMissing } from "./results.ts";
 import type { CoreState } from "./state.ts";
 import { TransferKind } from "./transfers.ts";
 
-/** The calls that copy and move objects: between segments, from disks into memory, and by order. */
+/**
+ * The calls that copy and move objects: between segments, from disks into memory, and by order. See
+ * `MasterCore.readOnly` for when they are refused.
+ */
 export class MovementApi {
   readonly #state: CoreState;
 
@@ -40,6 +43,7 @@ export class MovementApi {
     preferred: readonly string[],
     nowMs: number,
   ): Expected<PromotionAllocStartResponse> {
+    if (this.#state.readOnly) return failed(ErrorCode.PERSISTENT_FAIL);
     const state = this.#state;
     const index = state.clients.find(client);
     const { code, slot, replica } = promotion.promotionAllocStart(
@@ -57,12 +61,14 @@ export class MovementApi {
 
   /** OBJECT_NOT_FOUND, REPLICA_IS_NOT_READY, INVALID_PARAMS. */
   notifyPromotionSuccess(client: Uuid, tenant: number, key: Uint8Array, nowMs: number): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const index = this.#state.clients.find(client);
     return promotion.promotionSuccess(this.#state, index, tenant, key, nowMs);
   }
 
   /** OBJECT_NOT_FOUND, INVALID_PARAMS. */
   notifyPromotionFailure(client: Uuid, tenant: number, key: Uint8Array, nowMs: number): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const index = this.#state.clients.find(client);
     return promotion.promotionFailure(this.#state, index, tenant, key, nowMs);
   }
@@ -80,6 +86,7 @@ export class MovementApi {
     leaseId: Uuid,
     nowMs: number,
   ): Expected<CopyStartResponse> {
+    if (this.#state.readOnly) return failed(ErrorCode.PERSISTENT_FAIL);
     const state = this.#state;
     const index = this.#state.clients.require(client);
     const started = replication.copyStart(
@@ -109,6 +116,7 @@ export class MovementApi {
     versionEpoch: number,
     nowMs: number,
   ): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const index = this.#state.clients.find(client);
     return replication.copyEnd(this.#state, index, tenant, key, leaseId, versionEpoch, nowMs);
   }
@@ -134,6 +142,7 @@ export class MovementApi {
     target: string,
     nowMs: number,
   ): Expected<MoveStartResponse> {
+    if (this.#state.readOnly) return failed(ErrorCode.PERSISTENT_FAIL);
     const state = this.#state;
     const index = this.#state.clients.require(client);
     const started = replication.moveStart(state, index, tenant, key, source, target, nowMs);
@@ -145,6 +154,7 @@ export class MovementApi {
 
   /** As {@linkcode MasterCore.copyEnd}. */
   moveEnd(client: Uuid, tenant: number, key: Uint8Array, nowMs: number): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const index = this.#state.clients.find(client);
     return replication.moveEnd(this.#state, index, tenant, key, nowMs);
   }
@@ -162,6 +172,7 @@ export class MovementApi {
     targets: readonly string[],
     nowMs: number,
   ): Expected<Uuid> {
+    if (this.#state.readOnly) return failed(ErrorCode.PERSISTENT_FAIL);
     return orders.createCopyTask(this.#state, tenant, key, targets, nowMs);
   }
 
@@ -173,6 +184,7 @@ export class MovementApi {
     target: string,
     nowMs: number,
   ): Expected<Uuid> {
+    if (this.#state.readOnly) return failed(ErrorCode.PERSISTENT_FAIL);
     return orders.createMoveTask(this.#state, tenant, key, source, target, nowMs);
   }
 
@@ -182,11 +194,13 @@ export class MovementApi {
   }
 
   fetchTasks(client: Uuid, limit: number, nowMs: number): TaskAssignment[] {
+    if (this.#state.readOnly) return [];
     return orders.fetchTasks(this.#state, this.#state.clients.find(client), limit, nowMs);
   }
 
   /** INVALID_PARAMS, TASK_NOT_FOUND, ILLEGAL_CLIENT. */
   markTaskToComplete(client: Uuid, request: TaskCompleteRequest, nowMs: number): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const index = this.#state.clients.find(client);
     return orders.completeTask(this.#state, index, request, nowMs);
   }
@@ -200,6 +214,7 @@ export class MovementApi {
     versionEpoch: number,
     nowMs: number,
   ): ErrorCode {
+    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const state = this.#state;
     const index = state.clients.find(client);
     return replication.revokeTransfer(

@@ -50,7 +50,8 @@ export function getReplicaList(
   counters.add(inMemory ? Counter.MEMORY_HITS : Counter.DISK_HITS, 1);
   counters.add(inMemory ? Counter.MEMORY_HIT_BYTES : Counter.DISK_HIT_BYTES, objects.size(slot));
   describeReadable(state, slot, sink);
-  if (!inMemory && state.config.promotionOnHit) considerPromotion(state, slot, nowMs);
+  const promotes = state.config.promotionOnHit && !state.readOnly;
+  if (!inMemory && promotes) considerPromotion(state, slot, nowMs);
   return ErrorCode.OK;
 }
 

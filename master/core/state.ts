@@ -73,6 +73,8 @@ export class CoreState {
   readonly request = new WriteRequest();
   facts: FactWriter | null = null;
   nextReplicaId = 1;
+  /** Nothing durable is changed for clients, because it could not be kept. */
+  readOnly = false;
   /** Until when owners are awaited, in the time of `clients.awakeMs`. */
   awaitedUntilMs = Infinity;
   /** Bytes that eviction is still to free, beyond what the watermark asks for. */
