@@ -1,10 +1,16 @@
+const PAGE_SHIFT = 12;
+const PAGE_ENTRIES = 1 << PAGE_SHIFT;
+const PAGE_MASK = PAGE_ENTRIES - 1;
+
 /**
- * A heap of times, each with an item and a ticket (both 32-bit), earliest first. There is no removal
- * from the middle: owners leave dead entries in and tell by the ticket when they come up.
+ * A heap of times, each with an item and a ticket (both 32-bit), earliest first, in pages, so that
+ * growing copies nothing. There is no removal from the middle: owners leave dead entries in and tell
+ * by the ticket when they come up.
  */
 export class DeadlineQueue {
-  #times = new Float64Array(16);
-  #payload = new Int32Array(32);
+  readonly #times: Float64Array[] = [new Float64Array(PAGE_ENTRIES)];
+  /** Item and ticket of each entry. */
+  readonly #payload: Int32Array[] = [new Int32Array(2 * PAGE_ENTRIES)];
   #size = 0;
 
   get size(): number {
@@ -13,23 +19,26 @@ export class DeadlineQueue {
 
   /** The earliest time, `Infinity` when there is none. */
   get firstTime(): number {
-    return this.#size === 0 ? Infinity : this.#times[0];
+    return this.#size === 0 ? Infinity : this.#time(0);
   }
 
   get firstItem(): number {
-    return this.#payload[0];
+    return this.#payload[0][0];
   }
 
   get firstTicket(): number {
-    return this.#payload[1];
+    return this.#payload[0][1];
   }
 
   push(timeMs: number, item: number, ticket: number): void {
-    if (this.#size === this.#times.length) this.#grow();
     let at = this.#size++;
+    if (at >>> PAGE_SHIFT === this.#times.length) {
+      this.#times.push(new Float64Array(PAGE_ENTRIES));
+      this.#payload.push(new Int32Array(2 * PAGE_ENTRIES));
+    }
     while (at > 0) {
       const parent = (at - 1) >>> 1;
-      if (this.#times[parent] <= timeMs) break;
+      if (this.#time(parent) <= timeMs) break;
       this.#move(parent, at);
       at = parent;
     }
@@ -39,42 +48,42 @@ export class DeadlineQueue {
   /** Calls `visit` with every entry, in no order. */
   each(visit: (timeMs: number, item: number, ticket: number) => void): void {
     for (let i = 0; i < this.#size; i++) {
-      visit(this.#times[i], this.#payload[2 * i], this.#payload[2 * i + 1]);
+      const payload = this.#payload[i >>> PAGE_SHIFT];
+      const at = 2 * (i & PAGE_MASK);
+      visit(this.#time(i), payload[at], payload[at + 1]);
     }
   }
 
   /** Removes the earliest entry; there must be one. */
   pop(): void {
     const last = --this.#size;
-    const timeMs = this.#times[last];
+    const timeMs = this.#time(last);
     let at = 0;
     for (;;) {
       let child = 2 * at + 1;
       if (child >= last) break;
-      if (child + 1 < last && this.#times[child + 1] < this.#times[child]) child++;
-      if (this.#times[child] >= timeMs) break;
+      if (child + 1 < last && this.#time(child + 1) < this.#time(child)) child++;
+      if (this.#time(child) >= timeMs) break;
       this.#move(child, at);
       at = child;
     }
-    this.#set(at, timeMs, this.#payload[2 * last], this.#payload[2 * last + 1]);
+    this.#move(last, at);
+  }
+
+  #time(at: number): number {
+    return this.#times[at >>> PAGE_SHIFT][at & PAGE_MASK];
   }
 
   #set(at: number, timeMs: number, item: number, ticket: number): void {
-    this.#times[at] = timeMs;
-    this.#payload[2 * at] = item;
-    this.#payload[2 * at + 1] = ticket;
+    this.#times[at >>> PAGE_SHIFT][at & PAGE_MASK] = timeMs;
+    const payload = this.#payload[at >>> PAGE_SHIFT];
+    payload[2 * (at & PAGE_MASK)] = item;
+    payload[2 * (at & PAGE_MASK) + 1] = ticket;
   }
 
   #move(from: number, to: number): void {
-    this.#set(to, this.#times[from], this.#payload[2 * from], this.#payload[2 * from + 1]);
-  }
-
-  #grow(): void {
-    const times = new Float64Array(this.#times.length * 2);
-    times.set(this.#times);
-    this.#times = times;
-    const payload = new Int32Array(this.#payload.length * 2);
-    payload.set(this.#payload);
-    this.#payload = payload;
+    const payload = this.#payload[from >>> PAGE_SHIFT];
+    const at = 2 * (from & PAGE_MASK);
+    this.#set(to, this.#time(from), payload[at], payload[at + 1]);
   }
 }

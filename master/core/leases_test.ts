@@ -102,3 +102,23 @@ Deno.test("a soft pin that ended counts as a use until then", () => {
   driver.put("newer", MIB);
   assert.deepEqual(driver.evictionOrder(), ["older", "pinned", "newer"]);
 });
+
+Deno.test("pins that are set again and again do not pile up", () => {
+  const driver = mounted();
+  const pin = { softPinAction: SoftPinAction.ENABLE, upsert: true };
+  for (let i = 0; i < 100; i++) {
+    driver.nowMs++;
+    driver.put("k", 100, { ...pin, softPinTtlMs: 1000 + 10 * i });
+    driver.put("gone", 100, { ...pin, softPinTtlMs: 5000 });
+    driver.ok(driver.remove("gone"));
+  }
+  assert(driver.core.state.softPins.size <= 4);
+  driver.pass(1980);
+  assert.equal(driver.core.counters.get(Counter.SOFT_PINNED), 1);
+  driver.pass(10);
+  assert.equal(driver.core.counters.get(Counter.SOFT_PINNED), 0);
+  driver.put("k", 100, { ...pin, softPinTtlMs: 5000 });
+  driver.put("k", 100, { ...pin, softPinTtlMs: 200 });
+  driver.pass(200);
+  assert.equal(driver.core.counters.get(Counter.SOFT_PINNED), 0, "an earlier end counts");
+});

@@ -374,6 +374,14 @@ export function setSoftPin(state: CoreState, slot: number, untilMs: number): voi
   }
   objects.set(slot, ObjectFlag.SOFT_PIN);
   if (!was) counters.add(Counter.SOFT_PINNED, 1);
+  queueSoftPin(state, slot, untilMs);
+}
+
+/** Has the slot looked at when the pin ends. A slot that waits already is not entered again. */
+export function queueSoftPin(state: CoreState, slot: number, untilMs: number): void {
+  const queuedMs = state.objects.softPinQueued(slot);
+  if (queuedMs !== 0 && queuedMs <= untilMs) return;
+  state.objects.setSoftPinQueued(slot, untilMs);
   state.softPins.push(untilMs, slot, 0);
 }
 

@@ -291,16 +291,29 @@ export class ObjectTable {
 
   /** When the soft pin ends, 0 = none. */
   softPinUntil(slot: number): number {
-    return this.#softPins[slot >>> PAGE_SHIFT]?.[slot & PAGE_MASK] ?? 0;
+    return this.#softPins[slot >>> PAGE_SHIFT]?.[2 * (slot & PAGE_MASK)] ?? 0;
   }
 
   setSoftPinUntil(slot: number, timeMs: number): void {
-    const column = this.#softPins[slot >>> PAGE_SHIFT];
-    if (column !== undefined) column[slot & PAGE_MASK] = timeMs;
-    else if (timeMs !== 0) {
-      const fresh = new Float64Array(PAGE_RECORDS);
-      fresh[slot & PAGE_MASK] = timeMs;
-      this.#softPins[slot >>> PAGE_SHIFT] = fresh;
+    this.#setSoftPin(slot, 0, timeMs);
+  }
+
+  /** For which time the slot, whatever object is in it, waits in the queue of soft pins; 0 = none. */
+  softPinQueued(slot: number): number {
+    return this.#softPins[slot >>> PAGE_SHIFT]?.[2 * (slot & PAGE_MASK) + 1] ?? 0;
+  }
+
+  setSoftPinQueued(slot: number, timeMs: number): void {
+    this.#setSoftPin(slot, 1, timeMs);
+  }
+
+  #setSoftPin(slot: number, field: number, timeMs: number): void {
+    let column = this.#softPins[slot >>> PAGE_SHIFT];
+    if (column === undefined) {
+      if (timeMs === 0) return;
+      column = new Float64Array(2 * PAGE_RECORDS);
+      this.#softPins[slot >>> PAGE_SHIFT] = column;
     }
+    column[2 * (slot & PAGE_MASK) + field] = timeMs;
   }
 }

@@ -13,7 +13,7 @@ import {
   killSegment,
 } from "./mount_mutations.ts";
 import { expireClient, giveUpAwaiting } from "./mounts.ts";
-import { endSoftPin, eraseObject, removeReplica } from "./mutations.ts";
+import { endSoftPin, eraseObject, queueSoftPin, removeReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { cancelOffload } from "./offload_queue.ts";
 import { tickTasks } from "./orders.ts";
@@ -98,9 +98,16 @@ function endSoftPins(state: CoreState, nowMs: number): boolean {
   for (let i = 0; i < BUDGET; i++) {
     if (softPins.firstTime > nowMs) return false;
     const slot = softPins.firstItem;
-    const untilMs = softPins.firstTime;
+    const queuedMs = softPins.firstTime;
     softPins.pop();
-    if (!objects.has(slot) || objects.softPinUntil(slot) !== untilMs) continue;
+    if (objects.softPinQueued(slot) !== queuedMs) continue;
+    objects.setSoftPinQueued(slot, 0);
+    const untilMs = objects.softPinUntil(slot);
+    if (untilMs === 0) continue;
+    if (untilMs > nowMs) {
+      queueSoftPin(state, slot, untilMs);
+      continue;
+    }
     endSoftPin(state, slot);
     const list = objects.list(slot);
     if (list === RecencyList.PINNED_READ && objects.leaseUntil(slot) > nowMs) {
