@@ -9,6 +9,9 @@ const IDLE_POLL_MS = 250;
 /** Under load the thread's own event loop gets a turn this often. */
 const TURN_EVERY_MS = 20;
 const TICK_EVERY_MS = 10;
+/** Periodic work that is so late comes after a stall; then so many batches are served first at most. */
+const STALL_MS = 300;
+const MOST_ROUNDS_PUT_OFF = 64;
 /** How often waiting requests are tried when nothing else happens. */
 const WAITING_POLL_MS = 1;
 /** Replies of one batch are sent in parts of about this size. */
@@ -55,6 +58,19 @@ export class NativeLoop {
     this.#stopping = true;
   }
 
+  /**
+   * Whether periodic work is put off: when it comes very late the process was stopped, and what has
+   * arrived meanwhile, pings among it, is served first.
+   */
+  #isCatchingUp(lateMs: number, served: number): boolean {
+    const first = this.#roundsPutOff === 0;
+    const behind = lateMs > STALL_MS && (first || served > 0) &&
+      this.#roundsPutOff < MOST_ROUNDS_PUT_OFF;
+    this.#roundsPutOff = behind ? this.#roundsPutOff + 1 : 0;
+    return behind;
+  }
+  #roundsPutOff = 0;
+
   /** Serves until {@linkcode stop}; the last replies are sent before it returns. */
   async run(): Promise<void> {
     const { server, dispatcher, replies, maxFrameBytes, clock, tick, onWake } = this.#options;
@@ -89,10 +105,11 @@ export class NativeLoop {
       const started = now;
       const progress = dispatcher.retryWaiting(now, isOpen);
       const served = server.visit(visit);
-      if (served > 0) nextTick = Math.min(nextTick, lastTick + TICK_EVERY_MS);
+      if (served > 0) nextTick = Math.min(nextTick, Math.max(now, lastTick + TICK_EVERY_MS));
+      const ticks = now >= nextTick && !this.#isCatchingUp(now - nextTick, served);
       const turn = now - lastTurn >= TURN_EVERY_MS;
-      if (now >= nextTick || woken || turn) sendReplies();
-      if (now >= nextTick) {
+      if (ticks || woken || turn) sendReplies();
+      if (ticks) {
         const delay = tick(now);
         lastTick = now;
         nextTick = now + (delay > 0 ? Math.max(delay, TICK_EVERY_MS) : 0);

@@ -10,6 +10,8 @@ const TICK_EVERY_MS = 10;
 const IDLE_TICK_MS = 250;
 /** How often waiting requests are tried when nothing else happens. */
 const WAITING_TICK_MS = 2;
+/** A round that is so late comes after a stall of the process: pings may be waiting to be read. */
+const STALL_MS = 300;
 /** Pause after a connection could not be accepted, as when the process is out of descriptors. */
 const ACCEPT_PAUSE_MS = 50;
 /** A connection whose peer leaves so many reply bytes unread is closed. */
@@ -65,6 +67,8 @@ export class SocketLoop {
   #nextTickMs = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAtMs = Infinity;
+  /** The last round came so late that it was put off, for requests to be read first. */
+  #stalled = false;
   #held = 0;
   #stopping = false;
 
@@ -112,7 +116,13 @@ export class SocketLoop {
   #tick(): void {
     const { clock, tick, dispatcher } = this.#options;
     const now = clock();
+    const lateMs = now - this.#timerAtMs;
     this.#timerAtMs = Infinity;
+    if (lateMs > STALL_MS && !this.#stalled) {
+      this.#stalled = true;
+      return this.#tickBy(now + TICK_EVERY_MS);
+    }
+    this.#stalled = false;
     if (now >= this.#nextTickMs) {
       const delay = tick(now);
       this.#nextTickMs = now + Math.min(IDLE_TICK_MS, Math.max(TICK_EVERY_MS, delay));

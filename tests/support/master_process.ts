@@ -42,7 +42,7 @@ export function testEachLoop(name: string, fn: (mode: LoopMode) => Promise<void>
 
 /** A running master and the connections of a test to it; disposing ends all of them. */
 export class MasterProcess implements AsyncDisposable {
-  readonly #clients: RpcClient[] = [];
+  readonly #clients = new Map<MasterClient, RpcClient>();
   readonly #sockets: Socket[] = [];
 
   private constructor(
@@ -58,9 +58,10 @@ export class MasterProcess implements AsyncDisposable {
   static async start(
     mode: LoopMode,
     flags: string[] = [],
-    { metadata = false }: { metadata?: boolean } = {},
+    options: { metadata?: boolean; rpcPort?: number } = {},
   ): Promise<MasterProcess> {
-    const [rpcPort, metricsPort] = [await freePort(), await freePort()];
+    const { metadata = false, rpcPort = await freePort() } = options;
+    const metricsPort = await freePort();
     const metadataPort = metadata ? await freePort() : null;
     const metadataFlags = metadata
       ? ["--http_metadata_server_host=127.0.0.1", `--http_metadata_server_port=${metadataPort}`]
@@ -83,13 +84,20 @@ export class MasterProcess implements AsyncDisposable {
   }
 
   /** A client with a connection of its own. */
-  connect({ requestTimeoutMs = 10_000 }: { requestTimeoutMs?: number } = {}): MasterClient {
+  connect(): MasterClient {
     const rpc = new RpcClient({
       ...{ host: "127.0.0.1", port: this.rpcPort, clock: systemClock },
-      ...{ connectTimeoutMs: 5000, requestTimeoutMs },
+      ...{ connectTimeoutMs: 5000, requestTimeoutMs: 20_000 },
     });
-    this.#clients.push(rpc);
-    return new MasterClient(rpc);
+    const client = new MasterClient(rpc);
+    this.#clients.set(client, rpc);
+    return client;
+  }
+
+  /** Hangs up on behalf of a client; what it waits for fails. */
+  async disconnect(client: MasterClient): Promise<void> {
+    await this.#clients.get(client)?.close();
+    this.#clients.delete(client);
   }
 
   /** A bare connection to one of the master's ports, or to none if the master refuses it. */
@@ -113,7 +121,7 @@ export class MasterProcess implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.hangUp();
-    await Promise.all(this.#clients.map((client) => client.close()));
+    await Promise.all(Array.from(this.#clients.values(), (client) => client.close()));
     await this.process.stop();
   }
 }
