@@ -19,6 +19,9 @@ export const COMPILE_FLAGS = [
   "-pthread",
 ];
 
+/** The code stays mapped when the library is closed: an engine left open still has threads in it. */
+const LINK_FLAGS = ["-shared", "-Wl,-z,nodelete"];
+
 /** A library on disk, or one line that says why there is none. */
 export type BuildResult = { path: string } | { reason: string };
 
@@ -46,7 +49,7 @@ export function librarySources(native: string): string[] {
 /** Path of the library that the present sources make, whether it exists or not. */
 export function libraryPath(native: string): string {
   const hash = createHash("sha256");
-  hash.update(JSON.stringify([COMPILE_FLAGS, Deno.build.target]));
+  hash.update(JSON.stringify([COMPILE_FLAGS, LINK_FLAGS, Deno.build.target]));
   const inputs = [
     ...listFiles(`${native}include/`),
     ...listFiles(`${native}src/`),
@@ -121,7 +124,7 @@ export function buildLibrary(): BuildResult {
     const unfinished = `${path}.${Deno.pid}.${crypto.randomUUID().slice(0, 8)}`;
     const failure = compile([
       ...COMPILE_FLAGS,
-      "-shared",
+      ...LINK_FLAGS,
       `-I${native}include`,
       `-Wl,--version-script=${native}mc.map`,
       "-o",

@@ -2,7 +2,7 @@ import type { engineSymbols } from "./engine_symbols.ts";
 import { Completions } from "./completions.ts";
 import { Errno } from "./errno.ts";
 import { LAYOUT, type LayoutName } from "./layout.ts";
-import { checked } from "./native_error.ts";
+import { checked, NativeError } from "./native_error.ts";
 import type { OperationBatch } from "./operation_batch.ts";
 
 /** The engine part of the loaded shim. */
@@ -118,9 +118,15 @@ export class NativeEngine implements AsyncDisposable {
     this.#handle = Deno.UnsafePointer.create(out[0]);
   }
 
+  /** The handle while the engine is open; the shim must never see null. */
+  get #open(): Deno.PointerObject {
+    if (this.#handle === null) throw new NativeError("mc_engine", Errno.ESHUTDOWN);
+    return this.#handle;
+  }
+
   /** Serves published memory at a numeric address and returns the port. */
   listen(host: string, port: number): number {
-    const result = this.#library.mc_engine_listen(this.#handle, encodeHost(host), port);
+    const result = this.#library.mc_engine_listen(this.#open, encodeHost(host), port);
     return checked("mc_engine_listen", result);
   }
 
@@ -131,7 +137,7 @@ export class NativeEngine implements AsyncDisposable {
       .u32("flags", publish ? PUBLISHED : 0)
       .u64("length", length);
     const info = new Struct("mc_region_info");
-    const result = this.#library.mc_region_register(this.#handle, options.bytes, info.bytes);
+    const result = this.#library.mc_region_register(this.#open, options.bytes, info.bytes);
     const id = checked("mc_region_register", result);
     const address = Deno.UnsafePointer.create(info.read("address"));
     if (address === null) throw new TypeError("A region has no address");
@@ -142,7 +148,7 @@ export class NativeEngine implements AsyncDisposable {
 
   /** Has the system provide every page now; takes about 0.4 s per GiB, off this thread. */
   async populate(id: number): Promise<void> {
-    const call = this.#library.mc_region_populate(this.#handle, id);
+    const call = this.#library.mc_region_populate(this.#open, id);
     this.#populating.add(call);
     try {
       checked("mc_region_populate", await call);
@@ -154,7 +160,7 @@ export class NativeEngine implements AsyncDisposable {
   /** Withdraws memory from peers and detaches `bytes`; it is unmapped when nothing uses it. */
   unregister(memory: NativeMemory): void {
     memory.bytes.buffer.transfer();
-    checked("mc_region_unregister", this.#library.mc_region_unregister(this.#handle, memory.id));
+    checked("mc_region_unregister", this.#library.mc_region_unregister(this.#open, memory.id));
   }
 
   /** Names a peer by its numeric address and returns its id. */
@@ -164,27 +170,17 @@ export class NativeEngine implements AsyncDisposable {
       .u32("protocol_version", protocolVersion)
       .u32("port", port);
     struct.bytes.set(encodeHost(host), LAYOUT["mc_peer_options.host"]);
-    return checked("mc_peer_open", this.#library.mc_peer_open(this.#handle, struct.bytes));
+    return checked("mc_peer_open", this.#library.mc_peer_open(this.#open, struct.bytes));
   }
 
   /** Closes a peer; its operations complete with `-ECANCELED`. */
   closePeer(id: number): void {
-    checked("mc_peer_close", this.#library.mc_peer_close(this.#handle, id));
+    checked("mc_peer_close", this.#library.mc_peer_close(this.#open, id));
   }
 
   /** Starts the operations of a batch; returns how many were accepted, or `-errno` of the first. */
   submit(batch: OperationBatch, timeoutMs: number): number {
-    return this.#library.mc_submit(this.#handle, batch.bytes, batch.count, timeoutMs);
-  }
-
-  /** Starts the only operation of a batch, on borrowed memory that starts at `local`. */
-  submitOne(batch: OperationBatch, local: Uint8Array, timeoutMs: number): number {
-    return this.#library.mc_submit_one(
-      this.#handle,
-      batch.bytes,
-      local as Uint8Array<ArrayBuffer>,
-      timeoutMs,
-    );
+    return this.#library.mc_submit(this.#open, batch.bytes, batch.count, timeoutMs);
   }
 
   /**
@@ -193,7 +189,7 @@ export class NativeEngine implements AsyncDisposable {
    */
   wait(min: number, sleepUs: number, workUs: number): number {
     return this.#library.mc_wait(
-      this.#handle,
+      this.#open,
       this.waited.bytes,
       COMPLETIONS,
       min,
@@ -207,7 +203,7 @@ export class NativeEngine implements AsyncDisposable {
    * `timeoutMs`, negative once the engine is shut down and nothing is left. One at a time.
    */
   async poll(timeoutMs = POLL_FOREVER): Promise<number> {
-    const call = this.#library.mc_poll(this.#handle, this.polled.bytes, COMPLETIONS, timeoutMs);
+    const call = this.#library.mc_poll(this.#open, this.polled.bytes, COMPLETIONS, timeoutMs);
     this.#polling = call;
     const count = await call;
     this.#polling = null;
@@ -216,12 +212,12 @@ export class NativeEngine implements AsyncDisposable {
 
   /** Ends the poll that is under way. */
   wake(): void {
-    this.#library.mc_wake(this.#handle);
+    this.#library.mc_wake(this.#open);
   }
 
   stats(): NativeEngineStats {
     const struct = new Struct("mc_engine_stats");
-    this.#library.mc_engine_stats(this.#handle, struct.bytes, struct.bytes.length);
+    this.#library.mc_engine_stats(this.#open, struct.bytes, struct.bytes.length);
     const field = (name: string) => Number(struct.read(name));
     return {
       servedReads: field("served_reads"),

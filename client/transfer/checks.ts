@@ -33,8 +33,8 @@ export function checkBorrowed(bytes: Uint8Array): void {
     throw new TypeError("local must be a region of this engine or a Uint8Array");
   }
   const { buffer } = bytes;
-  if (buffer instanceof ArrayBuffer && (buffer as { resizable?: boolean }).resizable) {
-    throw new TypeError("local must not be a view of a resizable buffer");
+  if (!(buffer instanceof ArrayBuffer) || (buffer as { resizable?: boolean }).resizable) {
+    throw new TypeError("local must not be a view of a shared or resizable buffer");
   }
 }
 

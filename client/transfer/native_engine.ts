@@ -72,6 +72,15 @@ interface Transfer {
   resolve: (result: never) => void;
 }
 
+/** An operation that found the shim's queue full. */
+interface Waiting {
+  op: TransferOperation;
+  slot: number;
+  index: number;
+  /** Milliseconds of `performance.now()`. */
+  deadline: number;
+}
+
 /** The transfer engine on the C shim. */
 export class NativeTransferEngine implements TransferEngine {
   readonly name = "tcp-native";
@@ -89,12 +98,16 @@ export class NativeTransferEngine implements TransferEngine {
 
   readonly #staged = new OperationBatch(BATCH);
   #stagedTimeoutMs = 0;
+  /** The shim's queue has no room; new operations go to the backlog. */
   #full = false;
+  readonly #backlog: Waiting[] = [];
   #turnIsDue = false;
   #sinceTurn = 0;
   #inlineMs = 0;
   #polling: Promise<void> | null = null;
   #closed = false;
+  #closing: Promise<void> | null = null;
+  #finalStats: TransferStats | null = null;
 
   /** Takes the library over: it is closed with the engine. */
   constructor(library: Library, options: NativeTransferOptions = {}) {
@@ -138,7 +151,7 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   stats(): TransferStats {
-    return this.#engine.stats();
+    return this.#finalStats ?? this.#engine.stats();
   }
 
   // deno-lint-ignore require-await -- a malformed argument rejects rather than throws
@@ -180,10 +193,14 @@ export class NativeTransferEngine implements TransferEngine {
     });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
     this.#submitStaged();
+    this.#closed = true;
+    this.#peers.clear();
     this.#engine.shutdown();
     await this.#polling;
     while (this.#outstanding > 0) {
@@ -191,7 +208,9 @@ export class NativeTransferEngine implements TransferEngine {
       if (count === 0) break;
       this.#collect(this.#engine.waited, count);
     }
+    for (const { slot, index } of this.#backlog) this.#complete(slot, index, TransferCode.SOCKET);
     for (const region of [...this.#regions.values()]) region[Symbol.dispose]();
+    this.#finalStats = this.#engine.stats();
     await this.#engine[Symbol.asyncDispose]();
     this.#library.close();
   }
@@ -230,7 +249,7 @@ export class NativeTransferEngine implements TransferEngine {
     return slot;
   }
 
-  /** Packs an operation; the first of a turn goes out at once, so that the peer can begin. */
+  /** Packs an operation, or keeps it until the shim's queue has room again. */
   #stage(
     op: TransferOperation,
     native: number,
@@ -242,8 +261,8 @@ export class NativeTransferEngine implements TransferEngine {
     if (staged.count === BATCH || (staged.count > 0 && this.#stagedTimeoutMs !== timeoutMs)) {
       this.#submitStaged();
     }
-    if (staged.count === BATCH) {
-      this.#complete(slot, index, TransferCode.TOO_MANY_REQUESTS);
+    if (this.#full) {
+      this.#backlog.push({ op, slot, index, deadline: performance.now() + timeoutMs });
       return;
     }
     this.#stagedTimeoutMs = timeoutMs;
@@ -279,6 +298,24 @@ export class NativeTransferEngine implements TransferEngine {
       }
     }
     this.#full = false;
+  }
+
+  /** Goes on with what found the queue full. */
+  #submitBacklog(): void {
+    this.#submitStaged();
+    const backlog = this.#backlog;
+    const now = performance.now();
+    let taken = 0;
+    while (taken < backlog.length && !this.#full) {
+      const { op, slot, index, deadline } = backlog[taken++];
+      const native = this.#peers.native(op.peer);
+      const timeoutMs = Math.ceil(deadline - now);
+      if (native === 0) this.#complete(slot, index, this.#unresolved(op.peer));
+      else if (timeoutMs <= 0) this.#complete(slot, index, TransferCode.TIMEOUT);
+      else this.#stage(op, native, slot, index, timeoutMs);
+    }
+    backlog.splice(0, taken);
+    this.#submitStaged();
   }
 
   /** All transfers begun before the next microtask checkpoint share one turn. */
@@ -321,7 +358,7 @@ export class NativeTransferEngine implements TransferEngine {
       this.#inlineMs = 0;
       if (count < 0) break;
       this.#collect(this.#engine.polled, count);
-      if (this.#full) this.#submitStaged();
+      if (this.#full) this.#submitBacklog();
     }
     this.#polling = null;
   }

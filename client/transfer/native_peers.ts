@@ -49,6 +49,11 @@ export class NativePeers {
     if (peer.native !== 0) this.#engine.closePeer(peer.native);
   }
 
+  /** Forgets all of them; the engine is closing. */
+  clear(): void {
+    this.#peers.clear();
+  }
+
   has(id: PeerId): boolean {
     return this.#peers.has(id);
   }

@@ -51,6 +51,7 @@ export class TsTransferEngine implements TransferEngine {
   #outstanding = 0;
   #cancelSweep: (() => void) | null = null;
   #closed = false;
+  #closing: Promise<void> | null = null;
 
   constructor(options: TsTransferOptions = {}) {
     checkTunables(options);
@@ -137,8 +138,11 @@ export class TsTransferEngine implements TransferEngine {
     });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#closed) return;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
     this.#closed = true;
     for (const id of [...this.#peers.keys()]) this.closePeer(id);
     this.#cancelSweep?.();

@@ -41,8 +41,8 @@ static struct mc_work *take_free(struct mc_engine *engine)
 }
 
 /* state_lock is held. Returns 1 and *out, 0 when the queue is full, or -errno. */
-static int admit(struct mc_engine *engine, const struct mc_op *op, uint64_t borrowed_base,
-		 int64_t deadline, struct mc_work **out)
+static int admit(struct mc_engine *engine, const struct mc_op *op, int64_t deadline,
+		 struct mc_work **out)
 {
 	struct mc_region *region = NULL;
 	struct mc_work *work;
@@ -60,7 +60,7 @@ static int admit(struct mc_engine *engine, const struct mc_op *op, uint64_t borr
 	if (!work)
 		return 0;
 	if (op->region == MC_REGION_BORROWED) {
-		local = (uint8_t *)(uintptr_t)(borrowed_base + op->local_offset);
+		local = (uint8_t *)(uintptr_t)op->local_offset;
 		err = !(peer->transport->ops->capabilities & MC_CAN_BORROW) || !local ||
 				      (uint64_t)(uintptr_t)local + op->length < op->length ?
 			      -EINVAL :
@@ -86,8 +86,8 @@ static int admit(struct mc_engine *engine, const struct mc_op *op, uint64_t borr
 	return 1;
 }
 
-static int submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t count,
-		  uint64_t borrowed_base, uint32_t timeout_ms)
+int mc_submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t count,
+	      uint32_t timeout_ms)
 {
 	int64_t deadline = mc_now() + (int64_t)timeout_ms * 1000000;
 	uint32_t accepted = 0;
@@ -103,7 +103,7 @@ static int submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t co
 	while (result >= 0 && accepted < count) {
 		struct mc_work *work = NULL;
 
-		result = admit(engine, &ops[accepted], borrowed_base, deadline, &work);
+		result = admit(engine, &ops[accepted], deadline, &work);
 		if (result <= 0)
 			break;
 		mc_queue_push(&engine->staged, work);
@@ -115,18 +115,6 @@ static int submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t co
 		return result;
 	mc_engine_kick(engine);
 	return (int)accepted;
-}
-
-int mc_submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t count,
-	      uint32_t timeout_ms)
-{
-	return submit(engine, ops, count, 0, timeout_ms);
-}
-
-int mc_submit_one(struct mc_engine *engine, const struct mc_op *op, void *local,
-		  uint32_t timeout_ms)
-{
-	return submit(engine, op, 1, (uintptr_t)local, timeout_ms);
 }
 
 void mc_work_finish(struct mc_engine *engine, struct mc_work *work, int result, int detail)

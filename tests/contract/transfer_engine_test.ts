@@ -1,4 +1,5 @@
 /** Runs the transfer engine suites under Deno: every pairing of engines, both framings. */
+import assert from "node:assert/strict";
 import { openLibrary } from "../../ffi/library.ts";
 import { NativeTransferEngine } from "../../client/transfer/native_engine.ts";
 import { TsTransferEngine } from "../../client/transfer/ts_engine.ts";
@@ -44,6 +45,30 @@ for (const version of [2, 1] as const) {
     transferClientFaultSuite(register(title, [client]), client, version);
   }
 }
+/** Two-family listeners, where this machine has both. */
+const noV6 = Deno.networkInterfaces().some(({ address }) => address === "::1")
+  ? null
+  : "no IPv6 loopback";
+for (const kind of [native, typescript]) {
+  const reason = noV6 ?? (kind === native ? noShim : null);
+  Deno.test({
+    name: `${kind.name} server: listens on both families at ::${
+      reason ? ` (skipped: ${reason})` : ""
+    }`,
+    ignore: reason !== null,
+    async fn() {
+      await using engine = kind.open();
+      const region = engine.allocate(4096, { publish: true });
+      const { port } = await engine.listen({ host: "::" });
+      for (const host of ["127.0.0.1", "::1", "localhost"]) {
+        const peer = engine.openPeer({ host, port, protocolVersion: 2 });
+        const op = { opcode: 0 as const, peer, remoteAddress: region.remoteBase!, length: 9 };
+        assert.equal(await engine.transferOne({ ...op, local: region, localOffset: 50 }), 0, host);
+      }
+    },
+  });
+}
+
 for (const server of [native, typescript]) {
   transferServerFaultSuite(register(`${server.name} server`, [server]), server);
 }

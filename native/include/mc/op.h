@@ -63,13 +63,6 @@ MC_API int mc_submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t
 		     uint32_t timeout_ms);
 
 /*
- * mc_submit() of one operation whose local memory, when it is borrowed, starts at
- * local: op->local_offset counts from there. Returns 1, 0 or an error as above.
- */
-MC_API int mc_submit_one(struct mc_engine *engine, const struct mc_op *op, void *local,
-			 uint32_t timeout_ms);
-
-/*
  * Moves what is ready on the calling thread until at least min completions can be
  * returned, sleeping in the kernel for at most sleep_us in total and working for
  * about work_us. Returns how many completions were written to out, at most max; 0

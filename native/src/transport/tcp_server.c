@@ -116,10 +116,14 @@ static void sweep(struct tcp_thread *thread)
 		int64_t limit = session->draining ? LINGER_NS : server->stall_timeout;
 
 		if ((owes || (crowded && !session->heard)) &&
-		    thread->now - session->active > limit)
+		    thread->now - session->active > limit) {
 			end_session(thread, session);
-		else if (owes)
+		} else if (owes) {
 			thread->sweep_at = thread->now + SWEEP_NS;
+			/* What trickles in counts too. */
+			if (thread->now - session->active > SWEEP_NS)
+				tcp_set_mark(session->fd, 0, &session->mark);
+		}
 	}
 }
 
