@@ -91,13 +91,13 @@ export class Master {
       ...{ idleTimeoutSec: Math.ceil(idleTimeoutMs / 1000), tcpNoDelay: noDelay },
     };
     const tick = (nowMs: number) => core.tick(nowMs);
-    const common = { dispatcher, replies, maxFrameBytes, clock, tick };
+    const common = { dispatcher, replies, maxFrameBytes, clock, tick, onFault };
 
     const library = openLibrary();
     const native = "unavailable" in library
       ? null
       : { library, server: openNative(library, server) };
-    const socketLoop = native === null ? openSockets({ ...server, ...common, onFault }) : null;
+    const socketLoop = native === null ? openSockets({ ...server, ...common }) : null;
     const serverStats = () => ({
       connections: native?.server.connections ?? socketLoop?.connections ?? 0,
       waitingWrites: dispatcher.waiting,

@@ -7,8 +7,12 @@ import type { Replies } from "./replies.ts";
 /** Longest sleep of an idle loop: how late the thread's own event loop may get its turn. */
 const IDLE_POLL_MS = 250;
 /** Under load the thread's own event loop gets a turn this often. */
-const TURN_EVERY_MS = 20;
-const TICK_EVERY_MS = 10;
+const TURN_EVERY_MS = 100;
+const TICK_EVERY_MS = 20;
+/** Unfinished periodic work pauses for so many times its own duration while requests come. */
+const TICK_PAUSE = 2;
+/** Pause after periodic work that threw. */
+const FAULT_PAUSE_MS = 1000;
 /** Periodic work that is so late comes after a stall; then so many batches are served first at most. */
 const STALL_MS = 300;
 const MOST_ROUNDS_PUT_OFF = 64;
@@ -26,6 +30,8 @@ export interface NativeLoopOptions {
   clock: () => number;
   /** The core's periodic work; returns how many milliseconds until it is wanted again. */
   tick: (nowMs: number) => number;
+  /** Told about periodic work that threw. */
+  onFault: (what: string, error: unknown) => void;
   /** Called when somebody has written to the server's wake descriptor. */
   onWake: () => void;
 }
@@ -58,6 +64,18 @@ export class NativeLoop {
     this.#stopping = true;
   }
 
+  #tick(nowMs: number): number {
+    this.#faulted = false;
+    try {
+      return this.#options.tick(nowMs);
+    } catch (error) {
+      this.#options.onFault("Periodic work", error);
+      this.#faulted = true;
+      return FAULT_PAUSE_MS;
+    }
+  }
+  #faulted = false;
+
   /**
    * Whether periodic work is put off: when it comes very late the process was stopped, and what has
    * arrived meanwhile, pings among it, is served first.
@@ -73,7 +91,7 @@ export class NativeLoop {
 
   /** Serves until {@linkcode stop}; the last replies are sent before it returns. */
   async run(): Promise<void> {
-    const { server, dispatcher, replies, maxFrameBytes, clock, tick, onWake } = this.#options;
+    const { server, dispatcher, replies, maxFrameBytes, clock, onWake } = this.#options;
     let now = clock();
     let lastTick = now;
     let nextTick = now;
@@ -105,14 +123,17 @@ export class NativeLoop {
       const started = now;
       const progress = dispatcher.retryWaiting(now, isOpen);
       const served = server.visit(visit);
-      if (served > 0) nextTick = Math.min(nextTick, Math.max(now, lastTick + TICK_EVERY_MS));
+      if (served > 0 && !this.#faulted) {
+        nextTick = Math.min(nextTick, Math.max(now, lastTick + TICK_EVERY_MS));
+      }
       const ticks = now >= nextTick && !this.#isCatchingUp(now - nextTick, served);
       const turn = now - lastTurn >= TURN_EVERY_MS;
       if (ticks || woken || turn) sendReplies();
       if (ticks) {
-        const delay = tick(now);
+        const delay = this.#tick(now);
         lastTick = now;
-        nextTick = now + (delay > 0 ? Math.max(delay, TICK_EVERY_MS) : 0);
+        if (delay > 0) nextTick = now + Math.max(delay, TICK_EVERY_MS);
+        else nextTick = served > 0 ? clock() + TICK_PAUSE * (clock() - now) : now;
       }
       now = clock();
       this.#worstBatchMs = Math.max(this.#worstBatchMs, now - started);

@@ -6,8 +6,10 @@ import type { Replies } from "./replies.ts";
 /** Every connection has a buffer of its own. */
 const READ_BYTES = 16 * 1024;
 /** Shortest and longest time between two rounds of periodic work. */
-const TICK_EVERY_MS = 10;
+const TICK_EVERY_MS = 20;
 const IDLE_TICK_MS = 250;
+/** Pause after periodic work that threw. */
+const FAULT_PAUSE_MS = 1000;
 /** How often waiting requests are tried when nothing else happens. */
 const WAITING_TICK_MS = 2;
 /** A round that is so late comes after a stall of the process: pings may be waiting to be read. */
@@ -38,7 +40,7 @@ export interface SocketLoopOptions {
   clock: () => number;
   /** The core's periodic work; returns how many milliseconds until it is wanted again. */
   tick: (nowMs: number) => number;
-  /** Told about an error that is no failure of a connection. */
+  /** Told about an error that is no failure of a connection, and about periodic work that threw. */
   onFault: (what: string, error: unknown) => void;
 }
 
@@ -69,6 +71,8 @@ export class SocketLoop {
   #timerAtMs = Infinity;
   /** The last round came so late that it was put off, for requests to be read first. */
   #stalled = false;
+  /** The last periodic work threw. */
+  #faulted = false;
   #held = 0;
   #stopping = false;
 
@@ -114,7 +118,7 @@ export class SocketLoop {
   }
 
   #tick(): void {
-    const { clock, tick, dispatcher } = this.#options;
+    const { clock, dispatcher } = this.#options;
     const now = clock();
     const lateMs = now - this.#timerAtMs;
     this.#timerAtMs = Infinity;
@@ -124,14 +128,25 @@ export class SocketLoop {
     }
     this.#stalled = false;
     if (now >= this.#nextTickMs) {
-      const delay = tick(now);
-      this.#nextTickMs = now + Math.min(IDLE_TICK_MS, Math.max(TICK_EVERY_MS, delay));
+      const delay = Math.min(IDLE_TICK_MS, Math.max(TICK_EVERY_MS, this.#work(now)));
+      this.#nextTickMs = now + (this.#faulted ? FAULT_PAUSE_MS : delay);
       this.#closeIdle(now);
     }
     const progress = dispatcher.retryWaiting(now, this.#isOpen);
     this.#sendReplies();
     if (progress) this.#tickBy(now);
     else this.#tickBy(dispatcher.waiting > 0 ? now + WAITING_TICK_MS : this.#nextTickMs);
+  }
+
+  #work(nowMs: number): number {
+    this.#faulted = false;
+    try {
+      return this.#options.tick(nowMs);
+    } catch (error) {
+      this.#options.onFault("Periodic work", error);
+      this.#faulted = true;
+      return IDLE_TICK_MS;
+    }
   }
 
   /** Sees to it that there is a round of periodic work at `atMs` or before. */
@@ -211,7 +226,7 @@ export class SocketLoop {
       if (splitter.tooLarge) dispatcher.tooLarge(id, seq, maxFrameBytes);
       else dispatcher.request(id, seq, functionId, bytes, bodyStart, bodyEnd, now);
     }
-    this.#nextTickMs = Math.min(this.#nextTickMs, now + TICK_EVERY_MS);
+    if (!this.#faulted) this.#nextTickMs = Math.min(this.#nextTickMs, now + TICK_EVERY_MS);
     this.#tickBy(dispatcher.waiting > 0 ? now + WAITING_TICK_MS : this.#nextTickMs);
     this.#worstBatchMs = Math.max(this.#worstBatchMs, clock() - now);
   }
