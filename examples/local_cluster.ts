@@ -153,7 +153,10 @@ export class LocalProcess implements AsyncDisposable {
   }
 }
 
-/** Starts our master with `flags` on ports of its own; resolves when it serves. */
+/**
+ * Starts our master with `flags` on ports of its own; resolves when it serves. What it keeps is
+ * deleted when it ends, unless `flags` say where it is kept.
+ */
 export async function startMaster(
   flags: string[] = [],
   options: {
@@ -165,12 +168,18 @@ export async function startMaster(
 ): Promise<{ process: LocalProcess; address: string; adminUrl: string }> {
   const rpcPort = options.rpcPort ?? await freePort();
   const metricsPort = options.metricsPort ?? await freePort();
+  const placed = flags.some((flag) => /^--?(data_dir|durability)\b/.test(flag));
+  const directory = placed ? null : await Deno.makeTempDir({ prefix: "snowskin-master-" });
   const process = new LocalProcess("master", Deno.execPath(), [
     ...["run", "-A", `${root}master/main.ts`],
     ...["--rpc_address=127.0.0.1", `--rpc_port=${rpcPort}`],
     ...["--metrics_host=127.0.0.1", `--metrics_port=${metricsPort}`],
+    ...(directory === null ? [] : [`--data_dir=${directory}`]),
     ...flags,
   ], options);
+  if (directory !== null) {
+    process.status.then(() => Deno.removeSync(directory, { recursive: true }));
+  }
   await process.ready(/master ready/);
   return {
     process,

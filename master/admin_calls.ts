@@ -13,6 +13,8 @@ export interface AdminCallsOptions {
   clock: () => number;
   /** What the RPC server knows of itself; the lag is reset by asking. */
   serverStats: () => ServerStats;
+  /** Keeps the changes made so far; `false` = they could not be kept. */
+  settle: () => boolean;
   /** Ends the master. */
   onShutDown: (reason: string) => void;
 }
@@ -99,8 +101,12 @@ export class AdminCalls implements AdminCore {
   }
 
   removeAll(force: boolean): number {
-    const { core, clock } = this.#options;
-    return core.removeAll(-1, force, clock());
+    const { core, clock, settle } = this.#options;
+    const removed = core.removeAll(-1, force, clock());
+    if (removed < 0 || !settle()) {
+      throw new StoreError(ErrorCode.PERSISTENT_FAIL, "Cannot keep the removal in the journal");
+    }
+    return removed;
   }
 
   shutDown(reason: string): void {

@@ -40,6 +40,8 @@ export interface MasterConfig {
     /** Time between two summary lines, `null` = none are printed. */
     summaryIntervalMs: number | null;
   };
+  /** How metadata outlives the process, `null` = not. `directory` is empty for the default one. */
+  durability: { mode: Exclude<FlagValues["durability"], "none">; directory: string } | null;
   clusterId: string;
   /** What GetStorageConfig answers. */
   storage: StorageConfig;
@@ -61,6 +63,9 @@ export function buildMasterConfig(
   const notes: string[] = [];
   checkTimes(values);
   checkDiskTier(values);
+  if (values.durability === "none" && given("data_dir") && values.data_dir !== "") {
+    throw new FlagError(`--data_dir=${values.data_dir}: nothing is kept with --durability=none`);
+  }
   if (values.max_key_bytes >= values.max_frame_bytes) {
     throw refusal(values, "max_key_bytes", `below --max_frame_bytes=${values.max_frame_bytes}`);
   }
@@ -90,6 +95,9 @@ export function buildMasterConfig(
       prefix: values.log_prefix,
       summaryIntervalMs: values.enable_metric_reporting ? values.metrics_log_interval * 1000 : null,
     },
+    durability: values.durability === "none"
+      ? null
+      : { mode: values.durability, directory: values.data_dir },
     clusterId: values.cluster_id,
     storage: {
       fsdir: "",

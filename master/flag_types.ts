@@ -62,6 +62,7 @@ export const FlagGroup = {
   ADMIN: "Admin, metrics and log",
   METADATA: "HTTP metadata server",
   CLIENTS: "Clients, leases and writes",
+  DURABILITY: "Durability",
   EVICTION: "Placement and eviction",
   DISK: "Disk tier",
   TASKS: "Copy and move tasks",

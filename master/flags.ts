@@ -21,6 +21,7 @@ const CLUSTER_ID = { test: /^[A-Za-z0-9_.-]{1,128}$/, allowed: "1 to 128 of A-Z 
 const net = group(FlagGroup.NETWORK);
 const admin = group(FlagGroup.ADMIN);
 const meta = group(FlagGroup.METADATA);
+const durable = group(FlagGroup.DURABILITY);
 const clients = group(FlagGroup.CLIENTS);
 const evict = group(FlagGroup.EVICTION);
 const disk = group(FlagGroup.DISK);
@@ -119,12 +120,6 @@ export const FLAGS = [
   ),
 
   clients.int("client_ttl", 10, [1, 86_400], "Seconds without a ping until a client expires."),
-  clients.duration(
-    "reattach_grace",
-    60_000,
-    24,
-    "* How long a restarted master keeps what clients held that have not come back.",
-  ),
   clients.duration("default_kv_lease_ttl", 10_000, 500, "Lease a reader gets on an object."),
   clients.duration(
     "default_kv_soft_pin_ttl",
@@ -155,6 +150,26 @@ export const FLAGS = [
     50,
     [0, 60_000],
     "* How long a write waits for space before it is refused; 0 = not at all.",
+  ),
+
+  durable.choice(
+    "durability",
+    "batch",
+    ["fsync", "batch", "none"],
+    "* What a reply waits for: fsync = the change is on the disk; batch = it is with the system, " +
+      "and on the disk some milliseconds later; none = metadata is lost with the process.",
+  ),
+  durable.text(
+    "data_dir",
+    "",
+    "* Directory of the metadata, used by one master at a time; empty = snowskin/master under " +
+      "$XDG_STATE_HOME or ~/.local/state.",
+  ),
+  durable.duration(
+    "reattach_grace",
+    60_000,
+    24,
+    "* How long a restarted master keeps what clients held that have not come back.",
   ),
 
   evict.choice(

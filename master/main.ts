@@ -3,10 +3,11 @@ import { readFileSync } from "node:fs";
 import { FlagError } from "./flag_layers.ts";
 import { parseMasterFlags } from "./flag_parser.ts";
 import { type MasterConfig, resolveRpcHost } from "./config.ts";
+import { defaultDataDirectory } from "./journal/data_directory.ts";
 import { Logger } from "./logger.ts";
 import { Master, StartError } from "./master.ts";
 
-/** Exit codes: 0 stopped by a signal, 2 bad flags, 3 a port cannot be had. */
+/** Exit codes: 0 stopped by a signal, 2 bad flags, 3 a port or the data directory is taken. */
 export async function main(args: string[]): Promise<number> {
   const parsed = await parseMasterFlags(
     args,
@@ -36,7 +37,9 @@ async function serve(config: MasterConfig): Promise<void> {
     write: (text) => void Deno.stderr.writeSync(new TextEncoder().encode(text)),
   });
   const interfaces = config.rpc.interface === "" ? [] : Deno.networkInterfaces();
-  const master = await Master.start(config, resolveRpcHost(config, interfaces), logger);
+  const dataPath = dataPathOf(config);
+  const host = resolveRpcHost(config, interfaces);
+  const master = await Master.start(config, host, dataPath, logger);
   for (const note of config.notes) logger.info(note);
   if (master.withoutShim !== null) {
     logger.info(`RPC is served on Deno's sockets, without the C shim: ${master.withoutShim}`);
@@ -48,9 +51,21 @@ async function serve(config: MasterConfig): Promise<void> {
     metadata
       ? `metadata http://${join(metadata.host, metadata.port)}/metadata`
       : "no metadata server",
+    dataPath === null ? "nothing outlives the process" : `data in ${dataPath}`,
   ];
   logger.info(`snowskin master ready: ${parts.join(", ")}`);
   await master.run();
+}
+
+/** Where metadata is kept, `null` = nowhere. */
+function dataPathOf({ durability }: MasterConfig): string | null {
+  if (durability === null) return null;
+  const path = durability.directory || defaultDataDirectory(Deno.env.toObject());
+  if (path !== null) return path;
+  throw new FlagError(
+    "--data_dir=: there is no home directory to keep metadata in; " +
+      "allowed: a directory, or --durability=none",
+  );
 }
 
 function join(host: string, port: number): string {

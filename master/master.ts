@@ -1,15 +1,20 @@
 /** Wires one master: core, RPC loop, HTTP worker. */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { hostname } from "node:os";
 import { type Library, openLibrary } from "../ffi/library.ts";
 import { NativeError } from "../ffi/native_error.ts";
 import { NativeRpcServer } from "../ffi/rpc_server.ts";
 import { AdminCalls } from "./admin_calls.ts";
 import { effectiveConfig, type MasterConfig, toCoreConfig } from "./config.ts";
+import type { CoreConfig } from "./core/api.ts";
 import { MasterCore } from "./core/core.ts";
 import { SeededRng } from "./core/rng.ts";
 import { HttpWorker } from "./http/core_bridge.ts";
 import { ListenError } from "./http/listen.ts";
+import { DataDirectory, DataDirectoryError } from "./journal/data_directory.ts";
+import type { Durability } from "./journal/journal.ts";
+import { MasterJournal } from "./journal/master_journal.ts";
 import type { Logger } from "./logger.ts";
 import { MetricsRegistry } from "./metrics/registry.ts";
 import { ClusterCalls } from "./rpc/cluster_calls.ts";
@@ -18,6 +23,7 @@ import { MovementCalls } from "./rpc/movement_calls.ts";
 import { NativeLoop } from "./rpc/native_loop.ts";
 import { ObjectCalls } from "./rpc/object_calls.ts";
 import { Replies } from "./rpc/replies.ts";
+import { openGate } from "./rpc/reply_gate.ts";
 import { SocketLoop } from "./rpc/socket_loop.ts";
 
 /** Connections of one master. */
@@ -47,6 +53,7 @@ export class Master {
   readonly #loop: Loop;
   readonly #http: HttpWorker;
   readonly #native: { server: NativeRpcServer; library: Library } | null;
+  readonly #kept: Kept | null;
 
   private constructor(parts: {
     addresses: MasterAddresses;
@@ -54,20 +61,37 @@ export class Master {
     loop: Loop;
     http: HttpWorker;
     native: { server: NativeRpcServer; library: Library } | null;
+    kept: Kept | null;
   }) {
     this.addresses = parts.addresses;
     this.withoutShim = parts.withoutShim;
     this.#loop = parts.loop;
     this.#http = parts.http;
     this.#native = parts.native;
+    this.#kept = parts.kept;
   }
 
-  /** Opens every port; throws {@linkcode StartError} when one cannot be had. */
-  static async start(config: MasterConfig, rpcHost: string, logger: Logger): Promise<Master> {
+  /**
+   * Recovers what `dataPath` holds (`null` = nothing is kept) and opens every port; throws
+   * {@linkcode StartError} when one, or the directory, cannot be had.
+   */
+  static async start(
+    config: MasterConfig,
+    rpcHost: string,
+    dataPath: string | null,
+    logger: Logger,
+  ): Promise<Master> {
     const clock = () => performance.now();
-    const epochOffsetMs = performance.timeOrigin;
     const rng = new SeededRng(crypto.getRandomValues(new Uint32Array(1))[0]);
-    const core = new MasterCore(toCoreConfig(config, epochOffsetMs), rng);
+    const coreConfig = toCoreConfig(config, performance.timeOrigin);
+    const core = new MasterCore(coreConfig, rng);
+    const { durability } = config;
+    const kept = dataPath === null || durability === null ? null : openKept(
+      dataPath,
+      { core, config: coreConfig, durability: durability.mode, clock },
+      logger,
+    );
+    const journal = kept?.journal ?? null;
     const metrics = new MetricsRegistry();
     const replies = new Replies();
     const { maxKeyBytes, maxFrameBytes, putWaitMs, idleTimeoutMs, noDelay } = config.rpc;
@@ -84,14 +108,29 @@ export class Master {
       replies,
       putWaitMs,
       onFault,
+      ...(journal !== null && { changes: () => journal.told }),
     });
+    const settle = () => {
+      const settled = journal === null || journal.commit();
+      if (!settled) dispatcher.refuseChanges(journal.refusal);
+      return settled;
+    };
+    const gate = journal === null ? openGate : {
+      settle: () => void settle(),
+      get isSyncing() {
+        return journal.isSyncing;
+      },
+    };
     const host = isIP(rpcHost) ? rpcHost : (await lookup(rpcHost)).address;
     const server = {
       ...{ host, port: config.rpc.port, maxConnections: MAX_CONNECTIONS, maxFrameBytes },
       ...{ idleTimeoutSec: Math.ceil(idleTimeoutMs / 1000), tcpNoDelay: noDelay },
     };
-    const tick = (nowMs: number) => core.tick(nowMs);
-    const common = { dispatcher, replies, maxFrameBytes, clock, tick, onFault };
+    const tick = (nowMs: number) => {
+      journal?.tick(nowMs);
+      return core.tick(nowMs);
+    };
+    const common = { dispatcher, replies, gate, maxFrameBytes, clock, tick, onFault };
 
     const library = openLibrary();
     const native = "unavailable" in library
@@ -105,7 +144,7 @@ export class Master {
       loopLagSeconds: loop.takeWorstBatchMs() / 1000,
     });
     const admin = new AdminCalls({
-      ...{ core, metrics, clock, serverStats },
+      ...{ core, metrics, clock, serverStats, settle },
       onShutDown(reason) {
         logger.info(`stopping: ${reason}`);
         loop.stop();
@@ -130,12 +169,13 @@ export class Master {
       return new Master({
         addresses: { rpc: { host, port }, ...listening },
         withoutShim: "unavailable" in library ? library.unavailable : null,
-        ...{ loop, http, native },
+        ...{ loop, http, native, kept },
       });
     } catch (error) {
       await http.stop();
       native?.server[Symbol.dispose]();
       socketLoop?.close();
+      kept?.close();
       if (!(error instanceof ListenError)) throw error;
       throw new StartError(listenLine(error));
     }
@@ -147,10 +187,48 @@ export class Master {
     await this.#http.stop();
     this.#native?.server[Symbol.dispose]();
     this.#native?.library.close();
+    this.#kept?.close();
   }
 
   stop(): void {
     this.#loop.stop();
+  }
+}
+
+/** What outlives the process. */
+interface Kept {
+  readonly journal: MasterJournal;
+  close(): void;
+}
+
+function openKept(
+  path: string,
+  parts: {
+    core: MasterCore;
+    config: CoreConfig;
+    durability: Exclude<Durability, "none">;
+    clock: () => number;
+  },
+  logger: Logger,
+): Kept {
+  try {
+    const since = new Date().toISOString();
+    const directory = DataDirectory.open(path, { pid: Deno.pid, host: hostname(), since });
+    const journal = new MasterJournal({
+      ...{ ...parts, directory: directory.journalPath },
+      info: (line) => logger.info(line),
+      warn: (line) => logger.warning(line),
+    });
+    return {
+      journal,
+      close() {
+        journal.close();
+        directory[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    if (error instanceof DataDirectoryError) throw new StartError(error.message);
+    throw error;
   }
 }
 

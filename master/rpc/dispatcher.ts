@@ -13,6 +13,8 @@ export interface DispatcherOptions {
   putWaitMs: number;
   /** Requests that may wait at the same time; the next one is refused at once. */
   maxWaiting?: number;
+  /** Counts durable changes: a request that raises it is answered only once they are kept. */
+  changes?: () => number;
   /** Told about a handler that threw something else than a `ProtocolError`. */
   onFault: (name: string, error: unknown) => void;
 }
@@ -30,6 +32,7 @@ export class Dispatcher {
   readonly #call: Call;
   readonly #putWaitMs: number;
   readonly #onFault: DispatcherOptions["onFault"];
+  readonly #changes: () => number;
   readonly #waiting: WaitingLine;
   /** Requests that have waited for space since the start. */
   waits = 0;
@@ -45,6 +48,7 @@ export class Dispatcher {
       totalBytes: MAX_WAITING_BYTES,
     });
     this.#onFault = options.onFault;
+    this.#changes = options.changes ?? (() => 0);
   }
 
   /** Requests that wait for space now. */
@@ -100,6 +104,17 @@ export class Dispatcher {
   }
 
   /**
+   * Answers the requests of this batch that have changed something with an error instead, because the
+   * changes could not be kept: they may or may not come to be.
+   */
+  refuseChanges(why: string): void {
+    this.#replies.replaceChanges(
+      TransportErrorCode.RPC_THROW_EXCEPTION,
+      (writer) => messageCodec.encode(writer, why, { literal: true }),
+    );
+  }
+
+  /**
    * Tries waiting requests again, a bounded number at a time; the ones whose time is over are
    * refused, and those whose connection is not open any more dropped. Returns whether one of them
    * got what it waited for.
@@ -139,10 +154,13 @@ export class Dispatcher {
 
   #run({ name, handler, meter }: ServedFunction): Outcome {
     const call = this.#call;
+    const resumed = call.resumeAt > 0;
+    const changes = this.#changes();
     try {
       const outcome = handler(call);
       if (outcome === Outcome.DONE) {
         this.#replies.end();
+        if (resumed || this.#changes() !== changes) this.#replies.markChange();
         meter?.served(call.items, call.failedItems);
       }
       return outcome;

@@ -3,11 +3,14 @@ import type { NativeRpcServer } from "../../ffi/rpc_server.ts";
 import { RpcKind } from "../../ffi/rpc_symbols.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Replies } from "./replies.ts";
+import type { ReplyGate } from "./reply_gate.ts";
 
 /** Longest sleep of an idle loop: how late the thread's own event loop may get its turn. */
 const IDLE_POLL_MS = 250;
 /** Under load the thread's own event loop gets a turn this often. */
 const TURN_EVERY_MS = 100;
+/** The same while changes are on their way to the disk. */
+const SYNC_TURN_EVERY_MS = 4;
 const TICK_EVERY_MS = 20;
 /** Unfinished periodic work pauses for so many times its own duration while requests come. */
 const TICK_PAUSE = 2;
@@ -30,6 +33,7 @@ export interface NativeLoopOptions {
   clock: () => number;
   /** The core's periodic work; returns how many milliseconds until it is wanted again. */
   tick: (nowMs: number) => number;
+  gate: ReplyGate;
   /** Told about periodic work that threw. */
   onFault: (what: string, error: unknown) => void;
   /** Called when somebody has written to the server's wake descriptor. */
@@ -91,13 +95,14 @@ export class NativeLoop {
 
   /** Serves until {@linkcode stop}; the last replies are sent before it returns. */
   async run(): Promise<void> {
-    const { server, dispatcher, replies, maxFrameBytes, clock, onWake } = this.#options;
+    const { server, dispatcher, replies, maxFrameBytes, clock, gate, onWake } = this.#options;
     let now = clock();
     let lastTick = now;
     let nextTick = now;
     let lastTurn = now;
     let sleep = 0;
     const sendReplies = () => {
+      gate.settle();
       if (replies.length === 0) return;
       server.send(replies.bytes);
       replies.clear();
@@ -117,6 +122,7 @@ export class NativeLoop {
       if (replies.length > MAX_REPLY_BYTES) sendReplies();
     };
     while (!this.#stopping) {
+      gate.settle();
       const woken = server.poll(replies.bytes, sleep);
       replies.clear();
       now = clock();
@@ -127,7 +133,8 @@ export class NativeLoop {
         nextTick = Math.min(nextTick, Math.max(now, lastTick + TICK_EVERY_MS));
       }
       const ticks = now >= nextTick && !this.#isCatchingUp(now - nextTick, served);
-      const turn = now - lastTurn >= TURN_EVERY_MS;
+      const turnEveryMs = gate.isSyncing ? SYNC_TURN_EVERY_MS : TURN_EVERY_MS;
+      const turn = now - lastTurn >= turnEveryMs;
       if (ticks || woken || turn) sendReplies();
       if (ticks) {
         const delay = this.#tick(now);
@@ -143,8 +150,10 @@ export class NativeLoop {
         now = lastTurn = clock();
       }
       sleep = Math.min(IDLE_POLL_MS, Math.max(0, Math.ceil(nextTick - now)));
+      if (gate.isSyncing) sleep = Math.min(sleep, SYNC_TURN_EVERY_MS);
       if (dispatcher.waiting > 0) sleep = progress ? 0 : Math.min(sleep, WAITING_POLL_MS);
     }
+    gate.settle();
     server.poll(replies.bytes, 0);
   }
 }

@@ -10,6 +10,7 @@ const HEADER_BYTES = 16;
  */
 export class Replies {
   readonly writer = new Writer(64 * 1024);
+  readonly #changes: number[] = [];
   #start = 0;
 
   /** Everything packed so far; valid until the next reply is begun. */
@@ -58,7 +59,36 @@ export class Replies {
     this.writer.truncate(this.#start);
   }
 
+  /** Notes that the frame completed last tells of a change that must be kept before it leaves. */
+  markChange(): void {
+    this.#changes.push(this.#start);
+  }
+
+  /**
+   * Writes the noted frames again: `write` fills the body of each, whose transport error is `code`.
+   * The others stay as they are.
+   */
+  replaceChanges(code: number, write: (writer: Writer) => void): void {
+    if (this.#changes.length === 0) return;
+    const changes = new Set(this.#changes);
+    const packed = this.writer.bytes.slice();
+    const view = new DataView(packed.buffer);
+    this.clear();
+    for (let at = 0; at < packed.length;) {
+      const end = at + RECORD_BYTES + view.getUint32(at + 4, true);
+      if (changes.has(at)) {
+        this.begin(view.getUint32(at, true), view.getUint32(at + 12, true));
+        write(this.writer);
+        this.end(code);
+      } else {
+        this.writer.raw(packed.subarray(at, end));
+      }
+      at = end;
+    }
+  }
+
   clear(): void {
+    this.#changes.length = 0;
     this.writer.reset();
   }
 }

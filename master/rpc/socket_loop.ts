@@ -2,6 +2,7 @@ import { RequestSplitter } from "../../proto/coro_rpc/splitter.ts";
 import { ProtocolError } from "../../proto/error.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Replies } from "./replies.ts";
+import type { ReplyGate } from "./reply_gate.ts";
 
 /** Every connection has a buffer of its own. */
 const READ_BYTES = 16 * 1024;
@@ -31,6 +32,7 @@ export interface SocketLoopOptions {
   port: number;
   dispatcher: Dispatcher;
   replies: Replies;
+  gate: ReplyGate;
   maxConnections: number;
   maxFrameBytes: number;
   tcpNoDelay: boolean;
@@ -241,7 +243,8 @@ export class SocketLoop {
 
   /** Hands the packed replies to their connections, neighbours of one connection together. */
   #sendReplies(): void {
-    const { replies } = this.#options;
+    const { replies, gate } = this.#options;
+    gate.settle();
     const { bytes } = replies;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     for (let at = 0; at < bytes.length;) {

@@ -59,14 +59,22 @@ export function referenceUnderTest(wheel: Installed): Promise<MasterUnderTest> {
   );
 }
 
-export function oursUnderTest(env: Record<string, string> = {}): Promise<MasterUnderTest> {
-  return underTest(async (ports) =>
-    (await startMaster(commonFlags(ports), {
+export async function oursUnderTest(env: Record<string, string> = {}): Promise<MasterUnderTest> {
+  const directory = await Deno.makeTempDir({ prefix: "snowskin-interop-" });
+  const master = await underTest(async (ports) =>
+    (await startMaster([...commonFlags(ports), `--data_dir=${directory}`], {
       rpcPort: ports.rpc,
       metricsPort: ports.metrics,
       env,
     })).process
   );
+  return {
+    ...master,
+    async [Symbol.asyncDispose]() {
+      await master[Symbol.asyncDispose]();
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
 }
 
 /** Lends memory to a pool; ours or the reference's store node. */
@@ -142,14 +150,18 @@ const p2p = () => "P2PHANDSHAKE";
 const http = (master: MasterUnderTest) => master.metadataUrl;
 const withoutShim = { SNOWSKIN_NATIVE: "off" };
 
-/** What the steps after a restart must answer on our master, which keeps nothing yet either. */
+/** What the steps after a restart must answer on our master, which has everything back. */
 const afterRestart: Record<string, unknown> = {
   "after restart: put works again": 0,
   "after restart: get": { bytes: 4, sum: 401, head: "6261636b" },
   "after restart: the other client too": 0,
-  "after restart: an old key": 0,
-  "after restart: an old value": { bytes: 0, sum: 0, head: "" },
-  "after restart: batch": [1, 1, 0],
+  "after restart: old keys": [1, 1, 1, 1, 1, 1, 1, 0],
+  "after restart: old values": [true, true, true, true, true, true, true, false],
+  "after restart: old values, the other client": [true, true, true, true, true, true, true, false],
+  "after restart: remove an old key": 0,
+  "after restart: upsert an old key": 0,
+  "after restart: its value": { bytes: 3, sum: 330, head: "6e6577" },
+  "after restart: batch": [1, 1, 0, 0],
 };
 
 async function restarted(wheel: Installed): Promise<Comparison> {

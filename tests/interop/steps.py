@@ -424,14 +424,23 @@ def tenant_steps(r, metadata, master, b):
 
 
 def restart_steps(r, a, b):
+    old = {f"old/{i}": pattern(1000 + i, i) for i in range(8)}
+    for i, (key, value) in enumerate(old.items()):
+        r.step(f"before restart: put {key}", lambda: (b if i % 2 else a).put(key, value))
+    r.step("before restart: remove", lambda: a.remove("old/7", True))
     print(json.dumps({"pause": "restart"}), flush=True)
     sys.stdin.readline()
     r.step("after restart: put works again", lambda: until(lambda: a.put("again/1", b"back"), 0, 60))
     r.step("after restart: get", lambda: until(lambda: b.get("again/1"), b"back"))
     r.step("after restart: the other client too", lambda: until(lambda: b.put("again/2", b"b"), 0, 60))
-    r.step("after restart: an old key", lambda: a.is_exist("core/1"))
-    r.step("after restart: an old value", lambda: a.get("core/1"))
-    r.step("after restart: batch", lambda: b.batch_is_exist(["again/1", "again/2", "none"]))
+    keys = [f"old/{i}" for i in range(8)]
+    r.step("after restart: old keys", lambda: until(lambda: a.batch_is_exist(keys), [1] * 7 + [0]))
+    r.step("after restart: old values", lambda: [a.get(key) == old[key] for key in keys])
+    r.step("after restart: old values, the other client", lambda: [b.get(key) == old[key] for key in keys])
+    r.step("after restart: remove an old key", lambda: b.remove("old/3", True))
+    r.step("after restart: upsert an old key", lambda: a.upsert("old/4", b"new"))
+    r.step("after restart: its value", lambda: b.get("old/4"))
+    r.step("after restart: batch", lambda: b.batch_is_exist(["again/1", "again/2", "none", "old/3"]))
 
 
 def main():

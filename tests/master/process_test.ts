@@ -28,7 +28,7 @@ async function runToEnd(
   env: Record<string, string> = {},
 ): Promise<{ code: number; lines: string[]; out: string }> {
   const { code, stderr, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", main, "--metrics_port=0", ...flags],
+    args: ["run", "-A", main, "--metrics_port=0", "--durability=none", ...flags],
     env: { NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
@@ -134,6 +134,9 @@ const refused: [flags: string[], ...named: (string | RegExp)[]][] = [
   [["--rpc_address=not a host"], "--rpc_address", "not a host"],
   [["--rpc_interface=nope0"], "--rpc_interface", "nope0", "lo"],
   [["--memory_allocator=cachelib"], "--memory_allocator", "cachelib"],
+  [["--durability=maybe"], "--durability", "maybe", "batch"],
+  [["--data_dir=/tmp/x"], "--data_dir=/tmp/x", "--durability=none"],
+  [["--reattach_grace=soon"], "--reattach_grace", "soon"],
   [["--enable_ha=true"], "--enable_ha", "high availability"],
   [["--config_path=/nonexistent.json"], "/nonexistent.json"],
 ];

@@ -1,0 +1,69 @@
+import type { CoreConfig } from "../core/api.ts";
+import { MasterCore } from "../core/core.ts";
+import { SeededRng } from "../core/rng.ts";
+import { FactBuffer } from "./fact_buffer.ts";
+import { checkpointPath, deleteThrough, syncDirectory } from "./files.ts";
+import { fileHeader, FileKind, sealGroup } from "./group_format.ts";
+import { recover } from "./recovery.ts";
+
+/** A checkpoint that is on the disk. */
+export interface Checkpoint {
+  readonly sequence: number;
+  readonly bytes: number;
+}
+
+/**
+ * Folds the newest checkpoint and the tail up to group `through`, all of it in sealed files, into a
+ * new checkpoint and deletes what that makes superfluous. Reads and writes files only: the master
+ * that appends to the journal goes on meanwhile. Throws what the file system throws, and an `Error`
+ * when the files do not reach `through`; nothing is deleted then.
+ */
+export function foldCheckpoint(
+  directory: string,
+  through: number,
+  config: CoreConfig,
+): Checkpoint {
+  const core = new MasterCore(config, new SeededRng(1));
+  const { sequence, losses } = recover(directory, core, { through });
+  if (sequence !== through || losses.length > 0) {
+    const why = losses.length > 0 ? losses.join("; ") : `the files end with group ${sequence}`;
+    throw new Error(`Cannot fold the journal up to group ${through}: ${why}`);
+  }
+  const bytes = writeCheckpoint(directory, through, core);
+  deleteThrough(directory, through);
+  return { sequence: through, bytes };
+}
+
+/** Writes all that a core holds as the checkpoint of group `sequence`; the bytes of the file. */
+export function writeCheckpoint(directory: string, sequence: number, core: MasterCore): number {
+  const path = checkpointPath(directory, sequence);
+  const partial = `${path}.partial`;
+  const file = Deno.openSync(partial, { write: true, create: true, truncate: true });
+  let bytes = 0;
+  try {
+    const write = (data: Uint8Array) => {
+      for (let at = 0; at < data.length;) at += file.writeSync(data.subarray(at));
+      bytes += data.length;
+    };
+    write(fileHeader(FileKind.CHECKPOINT, 1));
+    let part = 0;
+    const flush = () => {
+      if (facts.isEmpty) return;
+      sealGroup(facts.group, ++part);
+      write(facts.group);
+      facts.clear();
+    };
+    const facts = new FactBuffer(flush);
+    core.tellSnapshot(facts);
+    flush();
+    file.syncSync();
+  } catch (error) {
+    file.close();
+    Deno.removeSync(partial);
+    throw error;
+  }
+  file.close();
+  Deno.renameSync(partial, path);
+  syncDirectory(directory);
+  return bytes;
+}

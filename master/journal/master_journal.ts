@@ -1,0 +1,111 @@
+import type { CoreConfig } from "../core/api.ts";
+import type { MasterCore } from "../core/core.ts";
+import { Checkpointer } from "./checkpointer.ts";
+import { DurableCore } from "./durable_core.ts";
+import { FileJournal } from "./file_journal.ts";
+import type { Durability } from "./journal.ts";
+import { recover, type Recovered } from "./recovery.ts";
+
+export interface MasterJournalOptions {
+  /** The journal's directory, which nobody else uses. */
+  directory: string;
+  /** A core that knows nothing yet, and its settings. */
+  core: MasterCore;
+  config: CoreConfig;
+  durability: Exclude<Durability, "none">;
+  /** Milliseconds, monotonic; the clock of the core. */
+  clock: () => number;
+  info: (line: string) => void;
+  warn: (line: string) => void;
+}
+
+/** What outlives a master, put together: recovery first, then the journal and its checkpoints. */
+export class MasterJournal {
+  readonly recovered: Recovered;
+  readonly #options: MasterJournalOptions;
+  readonly #durable: DurableCore;
+  readonly #checkpointer: Checkpointer;
+  /** Why changes are refused at present. */
+  #trouble = "";
+
+  /** Rebuilds the core from the directory's files, then keeps what it tells. */
+  constructor(options: MasterJournalOptions) {
+    const { directory, core, config, durability, clock, info, warn } = options;
+    this.#options = options;
+    const startedMs = clock();
+    removePartial(directory);
+    this.recovered = recover(directory, core, { repair: true });
+    core.finishReplay(clock());
+    const { sequence, tailBytes, checkpointBytes, losses } = this.recovered;
+    for (const loss of losses) warn(loss);
+    const seconds = ((clock() - startedMs) / 1000).toFixed(2);
+    const { keyCount } = core;
+    const segments = core.segments.awaiting.size;
+    const grace = config.reattachGraceMs / 1000;
+    if (keyCount + segments > 0) {
+      info(
+        `recovered ${keyCount} keys and ${segments} segments from ${directory} in ${seconds} s; ` +
+          `the segments' owners have ${grace} s to come back`,
+      );
+    }
+    const journal = new FileJournal({
+      ...{ directory, checkpointBytes },
+      ...{ nextSequence: sequence + 1, olderBytes: tailBytes },
+    });
+    this.#durable = new DurableCore({
+      ...{ core, journal, durability, clock },
+      onTrouble: (why) => {
+        this.#trouble = why;
+        warn(`changes are refused, reads go on: the journal ${why}`);
+      },
+      onRelief: () => info("changes are taken again: everything is in the journal"),
+    });
+    this.#checkpointer = new Checkpointer({
+      ...{ journal, directory, config, checkpointBytes },
+      onDone: ({ sequence, bytes }) => info(`checkpoint of group ${sequence}: ${bytes} bytes`),
+      onFault: (why) => warn(`no checkpoint: ${why}`),
+    });
+  }
+
+  /** See {@linkcode DurableCore.told}. */
+  get told(): number {
+    return this.#durable.told;
+  }
+
+  /** See {@linkcode DurableCore.isSyncing}. */
+  get isSyncing(): boolean {
+    return this.#durable.isSyncing;
+  }
+
+  /** What to tell clients whose changes could not be kept. */
+  get refusal(): string {
+    return `the change could not be kept: the journal ${this.#trouble}`;
+  }
+
+  /** See {@linkcode DurableCore.commit}. */
+  commit(): boolean {
+    return this.#durable.commit();
+  }
+
+  /** Begins a checkpoint if it is time for one. */
+  tick(nowMs: number): void {
+    this.#checkpointer.consider(nowMs);
+  }
+
+  /** Brings everything to the disk and lets go of the files. */
+  close(): void {
+    this.#checkpointer.stop();
+    try {
+      this.#durable.close();
+    } catch (error) {
+      this.#options.warn(`the last changes may be lost: the journal ${error}`);
+    }
+  }
+}
+
+/** Removes checkpoints that were not finished. */
+function removePartial(directory: string): void {
+  for (const { name } of Deno.readDirSync(directory)) {
+    if (name.endsWith(".partial")) Deno.removeSync(`${directory}/${name}`);
+  }
+}
