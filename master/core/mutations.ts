@@ -298,10 +298,10 @@ export function endTransfer(state: CoreState, transfer: Transfer): void {
   dropTransfer(state, transfer);
 }
 
-/** The replica of an object with an id, or 0. */
+/** The replica of an object with an id, or 0; slot 0 has none. */
 export function replicaById(state: CoreState, slot: number, id: number): number {
   const { replicas } = state;
-  let replica = state.objects.link(slot, ObjectLink.REPLICA);
+  let replica = slot === 0 ? 0 : state.objects.link(slot, ObjectLink.REPLICA);
   while (replica !== 0 && replicas.id(replica) !== id) replica = replicas.next(replica);
   return replica;
 }

@@ -11,10 +11,10 @@ import type { Disk } from "./disks.ts";
 import { dropIdleMemory } from "./drop_memory.ts";
 import { relist } from "./leases.ts";
 import { killDisk, mountDisk } from "./mount_mutations.ts";
-import { addObject, addReplica, moveDiskReplica } from "./mutations.ts";
+import { addObject, addReplica, eraseObject, moveDiskReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { cancelOffload, isUnwanted } from "./offload_queue.ts";
-import { isReadable } from "./queries.ts";
+import { isAnyHoused, isReadable } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
 /** Registers the disk of a client. Repeating it changes nothing. */
@@ -90,14 +90,14 @@ export function notifyOffload(
   }
   let refused = false;
   for (const [i, task] of tasks.entries()) {
-    const slot = state.objects.find(tenantOf(state, task), task.key, 0, task.key.length);
+    let slot = state.objects.find(tenantOf(state, task), task.key, 0, task.key.length);
     const offload = slot === 0 ? undefined : state.transfers.offloads.get(slot);
     const asked = offload !== undefined && offload.client === client;
     if (asked) cancelOffload(state, slot);
     const unwanted = isUnwanted(state, client, tenantOf(state, task), task.key);
-    const stored = results[i].dataSize >= 0 && task.key.length > 0 && !unwanted &&
+    const stored = results[i].dataSize > 0 && task.key.length > 0 && !unwanted &&
       disk?.removeAll !== true;
-    if (stored && disk !== null) noteStored(state, disk, slot, task, results[i], nowMs);
+    if (stored && disk !== null) slot = noteStored(state, disk, slot, task, results[i], nowMs);
     else if (stored) refused = true;
     if (!asked) continue;
     const idle = state.objects.leaseUntil(slot) <= nowMs;
@@ -189,6 +189,7 @@ function enqueue(state: CoreState, slot: number, forEviction: boolean, nowMs: nu
   return false;
 }
 
+/** Enters what a client has on its disk. Returns the object's slot. */
 function noteStored(
   state: CoreState,
   disk: Disk,
@@ -196,34 +197,35 @@ function noteStored(
   task: OffloadTaskItem,
   result: StorageObjectMetadata,
   nowMs: number,
-): void {
+): number {
   const { objects, replicas } = state;
-  if (slot !== 0) {
-    const committed = objects.is(slot, ObjectFlag.COMMITTED);
-    if (!committed || objects.size(slot) !== result.dataSize) return;
-  }
-  const present = slot === 0 ? 0 : localDiskReplica(state, slot);
-  if (present !== 0) {
-    const own = state.disks.disk(replicas.place(present)) === disk;
-    if (own) moveDiskReplica(state, slot, present, result.transportEndpoint, result.dataSize);
-    return;
+  if (slot !== 0 && !isAnyHoused(state, slot)) {
+    eraseObject(state, slot, 0);
+    slot = 0;
   }
   if (slot === 0) {
-    if (result.dataSize === 0) return;
     const since = Math.floor((nowMs + state.config.epochOffsetMs) / 1000);
     const { key } = task;
     const tenant = tenantOf(state, task);
     slot = addObject(state, tenant, key, 0, key.length, disk.client, result.dataSize, since);
+  } else if (!objects.is(slot, ObjectFlag.COMMITTED) || objects.size(slot) !== result.dataSize) {
+    return slot;
   }
-  addReplica(
-    state,
-    slot,
-    state.nextReplicaId,
-    ReplicaType.LOCAL_DISK,
-    ReplicaStatus.COMPLETE,
-    result.dataSize,
-    state.disks.add(disk, result.transportEndpoint),
-  );
+  const present = localDiskReplica(state, slot);
+  if (present === 0) {
+    addReplica(
+      state,
+      slot,
+      state.nextReplicaId,
+      ReplicaType.LOCAL_DISK,
+      ReplicaStatus.COMPLETE,
+      result.dataSize,
+      state.disks.add(disk, result.transportEndpoint),
+    );
+  } else if (state.disks.disk(replicas.place(present)) === disk) {
+    moveDiskReplica(state, slot, present, result.transportEndpoint, result.dataSize);
+  }
+  return slot;
 }
 
 /** The tenant of a reported object; everybody's while there is only one. */

@@ -132,6 +132,19 @@ Deno.test("an object removed while it is written to disk does not come back by t
   assert.equal(store.exist("k"), 1, "a later report is about something it found");
 });
 
+Deno.test("what was stored while its memory went away is found on the disk", () => {
+  const store = new Store();
+  store.mount(2, MIB, { client: 2 });
+  store.put("k", 1000, { preferredSegment: "segment-1" });
+  store.asked();
+  store.ok(store.core.cluster.unmountSegment("1-1", clientId(1)));
+  assert.equal(store.exist("k"), 0);
+  store.ok(store.stored("k", 1000));
+  assert.deepEqual(store.kinds("k"), ["local_disk"]);
+  store.settle();
+  checkCore(store.core.state);
+});
+
 Deno.test("an upsert takes a queued offload over, but not one that has been fetched", () => {
   const store = new Store();
   store.put("k", 1000);

@@ -7,15 +7,15 @@ import {
   addReplica,
   completeReplica,
   endTransfer,
-  removeReplica,
   replicaById,
   startTransfer,
 } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { localDiskReplica, taskItem } from "./offload.ts";
 import { placeReplicas } from "./placement.ts";
-import { findObject, isWhole } from "./queries.ts";
+import { findObject } from "./queries.ts";
 import type { CoreState } from "./state.ts";
+import { abandonTransfer } from "./transfer_end.ts";
 import { type Transfer, TransferKind } from "./transfers.ts";
 
 /** What the owner of a disk that starts a promotion is told: a replica by its index. */
@@ -162,26 +162,9 @@ export function promotionFailure(
   const transfer = promotionOf(state, slot);
   if (transfer === null) return ErrorCode.OK;
   if (transfer.client !== client) return ErrorCode.INVALID_PARAMS;
-  dropTargets(state, transfer, 0, false);
-  endTransfer(state, transfer);
+  abandonTransfer(state, transfer, 0, nowMs);
   state.counters.add(Counter.PROMOTIONS_FAILED, 1);
-  relist(state, slot, nowMs);
   return ErrorCode.OK;
-}
-
-/** Removes the replicas that a transfer was writing. */
-export function dropTargets(
-  state: CoreState,
-  transfer: Transfer,
-  holdUntilMs: number,
-  discarded: boolean,
-): void {
-  for (const id of transfer.targets) {
-    const replica = replicaById(state, transfer.slot, id);
-    if (replica !== 0 && !isWhole(state, replica)) {
-      removeReplica(state, transfer.slot, replica, holdUntilMs, discarded);
-    }
-  }
 }
 
 function promotionOf(state: CoreState, slot: number): Transfer | null {

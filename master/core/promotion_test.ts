@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { ErrorCode } from "../../proto/error_code.ts";
+import { ReplicaType } from "../../proto/types.ts";
 import { assertCode, bytesOf, clientId, CoreDriver, MIB } from "../../tests/support/core_driver.ts";
 import { checkCore } from "../../tests/support/core_invariants.ts";
 import type { CoreConfig } from "./api.ts";
@@ -108,6 +109,18 @@ Deno.test("a failed promotion gives its memory back and can be tried again", () 
   assert.equal(store.count(Counter.PROMOTIONS_FAILED), 1);
   store.kinds();
   assert.deepEqual(store.asked(), ["k"]);
+});
+
+Deno.test("a promotion that fails after its source was evicted leaves nothing behind", () => {
+  const store = new Promoter();
+  store.kinds();
+  store.kinds();
+  store.ok(store.alloc().code);
+  store.ok(store.core.evictDiskReplica(clientId(1), 0, KEY, ReplicaType.LOCAL_DISK));
+  assertCode(store.get("k"), ErrorCode.REPLICA_IS_NOT_READY);
+  store.ok(store.failed());
+  assert.deepEqual(store.keys(), []);
+  assert.equal(store.core.keyCount, 0);
 });
 
 Deno.test("nothing is promoted into memory that is nearly full, or beyond the limit", () => {

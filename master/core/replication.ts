@@ -6,17 +6,16 @@ import {
   addReplica,
   completeReplica,
   endTransfer,
-  eraseObject,
   removeReplica,
   replicaById,
   startTransfer,
 } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { placeUnder } from "./placement.ts";
-import { dropTargets } from "./promotion.ts";
 import { findObject, heldByReaders, isHoused, isReadable, isWhole } from "./queries.ts";
 import type { SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
+import { abandonTransfer } from "./transfer_end.ts";
 import { type Transfer, TransferKind } from "./transfers.ts";
 
 /** The lease of a copy that no dynamic replication asked for. */
@@ -127,7 +126,8 @@ export function moveEnd(
   const { slot } = found;
   const target = found.targets.length === 0 ? 0 : replicaById(state, slot, found.targets[0]);
   const lost = found.targets.length > 0 && (target === 0 || !isHoused(state, target));
-  if (lost || !hasSource(state, found)) return fail(state, found, nowMs);
+  const only = found.targets.length === 0 && !hasAnother(state, found);
+  if (lost || only || !hasSource(state, found)) return fail(state, found, nowMs);
   if (target !== 0) completeReplica(state, slot, target);
   endTransfer(state, found);
   const source = replicaById(state, slot, found.source);
@@ -151,18 +151,6 @@ export function revokeTransfer(
   if (typeof found === "number") return found;
   fail(state, found, nowMs);
   return ErrorCode.OK;
-}
-
-/** Ends a transfer whose client has not been heard of; it may still be writing until `holdUntilMs`. */
-export function abandonTransfer(
-  state: CoreState,
-  transfer: Transfer,
-  holdUntilMs: number,
-  nowMs: number,
-): void {
-  dropTargets(state, transfer, holdUntilMs, holdUntilMs !== 0);
-  endTransfer(state, transfer);
-  settle(state, transfer.slot, nowMs);
 }
 
 /** The object's replica in a mounted segment of a name, finished or not; 0 = none. */
@@ -274,13 +262,20 @@ function hasSource(state: CoreState, transfer: Transfer): boolean {
   return source !== 0 && isWhole(state, source) && isHoused(state, source);
 }
 
+/** Whether the object can be read elsewhere than from the source. */
+function hasAnother(state: CoreState, transfer: Transfer): boolean {
+  const { replicas } = state;
+  let replica = state.objects.link(transfer.slot, ObjectLink.REPLICA);
+  while (
+    replica !== 0 && (replicas.id(replica) === transfer.source || !isReadable(state, replica))
+  ) {
+    replica = replicas.next(replica);
+  }
+  return replica !== 0;
+}
+
 /** Ends a transfer without its targets; the client does not write any more. */
 function fail(state: CoreState, transfer: Transfer, nowMs: number): ErrorCode {
   abandonTransfer(state, transfer, 0, nowMs);
   return ErrorCode.REPLICA_IS_GONE;
-}
-
-function settle(state: CoreState, slot: number, nowMs: number): void {
-  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
-  else relist(state, slot, nowMs);
 }

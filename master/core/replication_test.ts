@@ -134,6 +134,16 @@ Deno.test("a move onto a segment that holds the object drops the source", () => 
   assert.deepEqual(mover.homes(), ["segment-2"]);
 });
 
+Deno.test("a move onto a segment that held the object but has gone keeps the source", () => {
+  const mover = new Mover();
+  mover.ok(mover.copy(["segment-2"]).code);
+  mover.ok(mover.finish("copyEnd"));
+  mover.ok(mover.move("segment-2").code);
+  mover.ok(mover.core.cluster.unmountSegment("2-2", clientId(2)));
+  assertCode(mover.finish("moveEnd"), ErrorCode.REPLICA_IS_GONE);
+  assert.deepEqual(mover.homes(), ["segment-1"]);
+});
+
 Deno.test("a transfer whose source or target has gone ends without it", () => {
   const mover = new Mover();
   mover.ok(mover.copy(["segment-2", "segment-3"]).code);

@@ -18,9 +18,9 @@ import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { cancelOffload } from "./offload_queue.ts";
 import { tickTasks } from "./orders.ts";
 import { commitSuperseding, preempt } from "./puts.ts";
-import { abandonTransfer } from "./replication.ts";
 import type { SegmentEntry } from "./segments.ts";
 import type { CoreState } from "./state.ts";
+import { abandonTransfer } from "./transfer_end.ts";
 import { TransferKind } from "./transfers.ts";
 
 /** Things of each kind that one tick deals with. */

@@ -53,6 +53,7 @@ function checkObjects(state: CoreState, references: Map<number, number>): Map<nu
     let memory = false;
     let disk = false;
     let first = objects.link(slot, ObjectLink.REPLICA);
+    assert(first !== 0, "an object without replicas is gone");
     for (; first !== 0; first = replicas.next(first)) {
       replicaCount++;
       assert.equal(replicas.slot(first), slot);

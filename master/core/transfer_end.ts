@@ -1,0 +1,28 @@
+import { relist } from "./leases.ts";
+import { endTransfer, eraseObject, removeReplica, replicaById } from "./mutations.ts";
+import { ObjectLink } from "./objects.ts";
+import { isWhole } from "./queries.ts";
+import type { CoreState } from "./state.ts";
+import type { Transfer } from "./transfers.ts";
+
+/**
+ * Ends a transfer without its targets. Their memory is held until `holdUntilMs` because the client
+ * may still be writing; 0 = it is not.
+ */
+export function abandonTransfer(
+  state: CoreState,
+  transfer: Transfer,
+  holdUntilMs: number,
+  nowMs: number,
+): void {
+  const { slot } = transfer;
+  for (const id of transfer.targets) {
+    const replica = replicaById(state, slot, id);
+    if (replica !== 0 && !isWhole(state, replica)) {
+      removeReplica(state, slot, replica, holdUntilMs, holdUntilMs !== 0);
+    }
+  }
+  endTransfer(state, transfer);
+  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
+  else relist(state, slot, nowMs);
+}
