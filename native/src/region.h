@@ -13,6 +13,7 @@ struct mc_region {
 	uint8_t *memory;
 	uint64_t length;
 	uint64_t remote_base; /* 0: not published */
+	uint32_t shift;       /* bytes mapped in front of memory */
 	uint32_t users;       /* the registration, operations, populate; under state_lock */
 	atomic_bool withdrawn;
 };

@@ -9,6 +9,10 @@
 /* A lane that was quiet for longer is looked at before it is used. */
 #define QUIET_NS 5000000
 
+/* The buffer starts in the middle of a page, away from where bodies lie in a socket's. */
+#define BOUNCE_ALIGNMENT 4096u
+#define BOUNCE_OFFSET 2048u
+
 int tcp_client_open(struct mc_engine *engine, const struct mc_engine_options *options,
 		    struct tcp_client **opened)
 {
@@ -16,11 +20,12 @@ int tcp_client_open(struct mc_engine *engine, const struct mc_engine_options *op
 
 	if (!client)
 		return -ENOMEM;
-	client->sink = malloc(TCP_SINK_SIZE);
-	if (!client->sink) {
+	if (posix_memalign((void **)&client->bounce_block, BOUNCE_ALIGNMENT,
+			   BOUNCE_OFFSET + TCP_BOUNCE_SIZE) != 0) {
 		free(client);
 		return -ENOMEM;
 	}
+	client->bounce = client->bounce_block + BOUNCE_OFFSET;
 	mc_list_init(&client->links);
 	mc_list_init(&client->ready);
 	client->engine = engine;
@@ -48,7 +53,7 @@ void tcp_client_stop(struct tcp_client *client)
 
 void tcp_client_free(struct tcp_client *client)
 {
-	free(client->sink);
+	free(client->bounce_block);
 	free(client);
 }
 

@@ -5,14 +5,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../common.h"
 
-#define IOV_COUNT 64
-/* Of one call into the kernel, and of one lane before the next has its turn. */
-#define CALL_BYTES (1u << 20)
+/* Of one lane before the next has its turn. */
 #define TURN_BYTES (512u << 10)
 
 void tcp_lane_set_ready(struct tcp_lane *lane)
@@ -117,6 +114,7 @@ int tcp_lane_push(struct tcp_lane *lane, struct mc_work *work)
 		.header.address = work->remote,
 		.header.opcode = (uint8_t)work->opcode |
 				 (lane->link->acknowledged ? TCP_ACKNOWLEDGED : 0),
+		.bounced = tcp_lane_collides(lane, work),
 	};
 	mc_queue_push(&lane->queue, work);
 	lane->queued_bytes += weight(work);
@@ -163,8 +161,7 @@ void tcp_lane_fail(struct tcp_lane *lane, int result, int detail)
 	lane_break(lane, NULL, result, detail);
 }
 
-/* Ends the first request of the queue. */
-static void finish_first(struct tcp_lane *lane, int result)
+void tcp_lane_finish_first(struct tcp_lane *lane, int result)
 {
 	struct mc_engine *engine = lane->link->client->engine;
 	struct mc_work *work = mc_queue_pop(&lane->queue);
@@ -177,17 +174,13 @@ static void finish_first(struct tcp_lane *lane, int result)
 		mc_work_finish(engine, work, result, 0);
 }
 
-/*
- * The peer answers nothing after a refusal and closes, so what was queued behind it has
- * not been carried out and starts afresh on a new connection.
- */
-static void refuse_first(struct tcp_lane *lane)
+void tcp_lane_refuse_first(struct tcp_lane *lane)
 {
 	struct tcp_client *client = lane->link->client;
 	struct mc_work_queue queue;
 	struct mc_work *work;
 
-	finish_first(lane, -EFAULT);
+	tcp_lane_finish_first(lane, -EFAULT);
 	queue = take_queue(lane);
 	lane_close(lane);
 	while ((work = mc_queue_pop(&queue))) {
@@ -196,235 +189,6 @@ static void refuse_first(struct tcp_lane *lane)
 		else
 			tcp_client_submit(client, work);
 	}
-}
-
-/* An unacknowledged WRITE is over when its last byte has left. */
-static void finish_unanswered(struct tcp_lane *lane)
-{
-	struct mc_work *work;
-
-	if (lane->link->acknowledged)
-		return;
-	while ((work = lane->queue.first) && work != lane->sending &&
-	       work->opcode == MC_OP_WRITE)
-		finish_first(lane, 0);
-}
-
-static uint64_t message_size(const struct mc_work *work)
-{
-	return TCP_HEADER_SIZE + (work->opcode == MC_OP_WRITE ? work->length : 0);
-}
-
-static void advance_sending(struct tcp_lane *lane, uint64_t bytes)
-{
-	while (bytes > 0) {
-		uint64_t left = message_size(lane->sending) - lane->sent;
-
-		if (bytes < left) {
-			lane->sent += bytes;
-			return;
-		}
-		bytes -= left;
-		lane->sending = lane->sending->next;
-		lane->sent = 0;
-	}
-}
-
-/* One call of sendmsg with as many requests as it takes. */
-static void lane_send(struct tcp_lane *lane, uint64_t *budget)
-{
-	struct iovec iov[IOV_COUNT];
-	struct msghdr message = { .msg_iov = iov };
-	uint64_t skip = lane->sent, total = 0;
-	struct mc_work *work;
-	ssize_t count;
-
-	for (work = lane->sending; work && message.msg_iovlen + 2 <= IOV_COUNT && total < CALL_BYTES;
-	     work = work->next) {
-		if (skip < TCP_HEADER_SIZE) {
-			iov[message.msg_iovlen].iov_base =
-				(uint8_t *)&tcp_request(work)->header + skip;
-			iov[message.msg_iovlen++].iov_len = TCP_HEADER_SIZE - skip;
-			total += TCP_HEADER_SIZE - skip;
-			skip = TCP_HEADER_SIZE;
-		}
-		if (work->opcode == MC_OP_WRITE) {
-			uint64_t from = skip - TCP_HEADER_SIZE;
-			uint64_t part = mc_min(work->length - from, CALL_BYTES);
-
-			iov[message.msg_iovlen].iov_base = work->local + from;
-			iov[message.msg_iovlen++].iov_len = part;
-			total += part;
-			if (from + part < work->length)
-				break;
-		}
-		skip = 0;
-	}
-	count = sendmsg(lane->fd, &message, MSG_NOSIGNAL);
-	if (count < 0) {
-		if (errno == EAGAIN) {
-			lane->writable = false;
-		} else if (errno != EINTR) {
-			lane->broken = errno;
-			lane->readable = true;
-		}
-		return;
-	}
-	if ((uint64_t)count < total)
-		lane->writable = false;
-	*budget -= mc_min(*budget, (uint64_t)count);
-	advance_sending(lane, (uint64_t)count);
-	finish_unanswered(lane);
-}
-
-/* Is the header of work on its way, so that an answer may come? */
-static bool is_asked(const struct tcp_lane *lane, const struct mc_work *work)
-{
-	return work != lane->sending || lane->sent >= TCP_HEADER_SIZE;
-}
-
-/*
- * Lists where the next bytes of the answers belong. Stops at the first request that is
- * still being sent, and after a part of an answer.
- */
-static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *total)
-{
-	const uint64_t status_size = lane->link->acknowledged ? TCP_STATUS_SIZE : 0;
-	uint64_t skip = lane->received;
-	struct mc_work *work;
-	int count = 0;
-
-	*total = 0;
-	for (work = lane->queue.first; work; work = work->next) {
-		if (count + 2 > IOV_COUNT || *total >= CALL_BYTES || !is_asked(lane, work))
-			break;
-		if (skip < status_size) {
-			iov[count].iov_base = (uint8_t *)&tcp_request(work)->status + skip;
-			iov[count++].iov_len = status_size - skip;
-			*total += status_size - skip;
-			skip = status_size;
-		}
-		if (work->opcode == MC_OP_READ) {
-			uint64_t from = skip - status_size;
-			uint64_t part = mc_min(work->length - from, CALL_BYTES);
-
-			if (tcp_request(work)->abandoned) {
-				iov[count].iov_base = lane->link->client->sink;
-				part = mc_min(part, TCP_SINK_SIZE);
-			} else {
-				iov[count].iov_base = work->local + from;
-			}
-			iov[count++].iov_len = part;
-			*total += part;
-			if (from + part < work->length)
-				break;
-		}
-		if (work == lane->sending)
-			break;
-		skip = 0;
-	}
-	return count;
-}
-
-/* Accounts for received bytes; false: the lane was closed. */
-static bool advance_receiving(struct tcp_lane *lane, uint64_t bytes)
-{
-	const uint64_t status_size = lane->link->acknowledged ? TCP_STATUS_SIZE : 0;
-
-	while (bytes > 0) {
-		struct mc_work *work = lane->queue.first;
-		struct tcp_status *status = &tcp_request(work)->status;
-		uint64_t part;
-
-		if (lane->received < status_size) {
-			part = mc_min(bytes, status_size - lane->received);
-			lane->received += part;
-			bytes -= part;
-			if (lane->received < status_size)
-				return true;
-			if (status->magic != TCP_STATUS_MAGIC ||
-			    (status->code != TCP_STATUS_OK && status->code != TCP_STATUS_REFUSED)) {
-				tcp_lane_fail(lane, -EPROTO, 0);
-				return false;
-			}
-			if (status->code == TCP_STATUS_REFUSED) {
-				refuse_first(lane);
-				return false;
-			}
-		}
-		if (work->opcode == MC_OP_READ) {
-			part = mc_min(bytes, status_size + work->length - lane->received);
-			lane->received += part;
-			bytes -= part;
-			if (lane->received < status_size + work->length)
-				return true;
-		} else if (work == lane->sending) {
-			tcp_lane_fail(lane, -EPROTO, 0); /* acknowledged before it was sent */
-			return false;
-		}
-		finish_first(lane, 0);
-		finish_unanswered(lane);
-	}
-	return true;
-}
-
-/* recv() said count: 0 or an error, or bytes that nobody asked for. */
-static void fail_receiving(struct tcp_lane *lane, ssize_t count)
-{
-	int detail = count < 0 ? errno : 0;
-
-	if (count > 0)
-		tcp_lane_fail(lane, -EPROTO, 0);
-	else
-		tcp_lane_fail(lane, -ECONNRESET, lane->broken ? lane->broken : detail);
-}
-
-/* Nothing is expected: the peer has closed, or it is not one of ours. */
-static void receive_unexpected(struct tcp_lane *lane)
-{
-	uint8_t byte;
-	ssize_t count = recv(lane->fd, &byte, 1, MSG_PEEK);
-
-	lane->readable = false;
-	if (count < 0 && (errno == EAGAIN || errno == EINTR) && !lane->broken)
-		return;
-	fail_receiving(lane, count);
-}
-
-/* One call of recvmsg into the memory of as many requests as there are answers. */
-static void lane_receive(struct tcp_lane *lane, uint64_t *budget)
-{
-	struct iovec iov[IOV_COUNT];
-	struct msghdr message = { .msg_iov = iov };
-	uint64_t total;
-	ssize_t count;
-
-	message.msg_iovlen = (size_t)list_answers(lane, iov, &total);
-	if (total == 0) {
-		receive_unexpected(lane);
-		return;
-	}
-	count = recvmsg(lane->fd, &message, 0);
-	if (count < 0 && errno == EINTR)
-		return;
-	if (count < 0 && errno == EAGAIN && !lane->broken) {
-		lane->readable = false;
-		return;
-	}
-	if (count <= 0) {
-		fail_receiving(lane, count);
-		return;
-	}
-	if ((uint64_t)count < total)
-		lane->readable = lane->hung_up || lane->broken;
-	*budget -= mc_min(*budget, (uint64_t)count);
-	if (advance_receiving(lane, (uint64_t)count) && !lane->queue.first)
-		lane->readable = lane->hung_up;
-}
-
-void tcp_lane_check(struct tcp_lane *lane)
-{
-	receive_unexpected(lane);
 }
 
 static void finish_connecting(struct tcp_lane *lane)
@@ -470,9 +234,9 @@ bool tcp_lane_run(struct tcp_lane *lane, uint64_t *budget)
 	lane->active = lane->link->client->engine->now;
 	while (turn > 0 && lane->state == LANE_OPEN && (can_send(lane) || lane->readable)) {
 		if (can_send(lane))
-			lane_send(lane, &turn);
+			tcp_lane_send(lane, &turn);
 		if (lane->state == LANE_OPEN && lane->readable)
-			lane_receive(lane, &turn);
+			tcp_lane_receive(lane, &turn);
 	}
 	if (lane->state == LANE_OPEN && !lane->readable)
 		tcp_set_mark(lane->fd, missing_body(lane), &lane->mark);

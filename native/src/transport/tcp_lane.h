@@ -12,6 +12,7 @@ struct tcp_request {
 	struct tcp_header header;
 	struct tcp_status status;
 	bool abandoned; /* its completion was handed out: what still arrives is thrown away */
+	bool bounced;   /* its body goes by way of the client's buffer */
 };
 _Static_assert(sizeof(struct tcp_request) <= sizeof(((struct mc_work *)0)->transport),
 	       "a request fits into its work");
@@ -68,24 +69,41 @@ struct tcp_client {
 	int64_t connect_timeout; /* ns */
 	_Atomic uint64_t connects;
 	bool stopped;
-	uint8_t *sink; /* TCP_SINK_SIZE bytes that nobody reads */
+	uint8_t *bounce; /* TCP_BOUNCE_SIZE bytes for use within a call */
+	uint8_t *bounce_block;
 };
 
-#define TCP_SINK_SIZE (64u << 10)
+#define TCP_BOUNCE_SIZE (256u << 10)
 
 struct tcp_lane *tcp_lane_new(struct tcp_link *link);
 
 /* Closes and frees; the queue must be empty. */
 void tcp_lane_free(struct tcp_lane *lane);
 
+/* Would a body be copied slowly between a socket and this memory? */
+bool tcp_lane_collides(const struct tcp_lane *lane, const struct mc_work *work);
+
 /* Queues work at the end, connecting if need be; 0, or -errno with work not taken. */
 int tcp_lane_push(struct tcp_lane *lane, struct mc_work *work);
 
-/* An idle lane: finds out whether the peer closed it meanwhile, and closes it too. */
+/* When no bytes are expected: the peer may have closed, or is not one of ours. */
 void tcp_lane_check(struct tcp_lane *lane);
 
 /* Sends and receives up to *budget bytes; true: there is more to do at once. */
 bool tcp_lane_run(struct tcp_lane *lane, uint64_t *budget);
+
+/* One call into the kernel for as much as it takes, up to about *budget. */
+void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget);
+void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget);
+
+/* Ends the first request of the queue. */
+void tcp_lane_finish_first(struct tcp_lane *lane, int result);
+
+/*
+ * The peer refused the first request. It answers nothing after that and closes, so what was
+ * queued behind has not been carried out and starts afresh on a new connection.
+ */
+void tcp_lane_refuse_first(struct tcp_lane *lane);
 
 /* Closes the connection and fails what is queued. */
 void tcp_lane_fail(struct tcp_lane *lane, int result, int detail);

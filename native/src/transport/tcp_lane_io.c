@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "../common.h"
+#include "tcp_lane.h"
+
+#define IOV_COUNT 64
+/* Of one call into the kernel. */
+#define CALL_BYTES (1u << 20)
+
+/*
+ * Some processors copy at a third of their speed when the destination lies up to 31 bytes
+ * behind the source in its page. A socket puts a request or an answer at the start of a
+ * page, so its body lies 24 or 8 bytes into one, while large blocks from malloc() start 16
+ * bytes into one: such bodies go by way of a buffer with another alignment.
+ */
+#define COLLISION_BYTES 32u
+#define COLLISION_MIN (16u << 10)
+#define PAGE_MASK 4095u
+
+bool tcp_lane_collides(const struct tcp_lane *lane, const struct mc_work *work)
+{
+	uint64_t memory = (uintptr_t)work->local, distance;
+
+	if (work->length < COLLISION_MIN)
+		return false;
+	if (work->opcode == MC_OP_WRITE)
+		distance = TCP_HEADER_SIZE - memory;
+	else
+		distance = memory - (lane->link->acknowledged ? TCP_STATUS_SIZE : 0);
+	distance &= PAGE_MASK;
+	return distance > 0 && distance < COLLISION_BYTES;
+}
+
+/* An unacknowledged WRITE is over when its last byte has left. */
+static void finish_unanswered(struct tcp_lane *lane)
+{
+	struct mc_work *work;
+
+	if (lane->link->acknowledged)
+		return;
+	while ((work = lane->queue.first) && work != lane->sending &&
+	       work->opcode == MC_OP_WRITE)
+		tcp_lane_finish_first(lane, 0);
+}
+
+static uint64_t message_size(const struct mc_work *work)
+{
+	return TCP_HEADER_SIZE + (work->opcode == MC_OP_WRITE ? work->length : 0);
+}
+
+static void advance_sending(struct tcp_lane *lane, uint64_t bytes)
+{
+	while (bytes > 0) {
+		uint64_t left = message_size(lane->sending) - lane->sent;
+
+		if (bytes < left) {
+			lane->sent += bytes;
+			return;
+		}
+		bytes -= left;
+		lane->sending = lane->sending->next;
+		lane->sent = 0;
+	}
+}
+
+/* One call of sendmsg with as many requests as it takes. */
+void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
+{
+	struct iovec iov[IOV_COUNT];
+	struct msghdr message = { .msg_iov = iov };
+	uint64_t skip = lane->sent, total = 0;
+	struct mc_work *work;
+	ssize_t count;
+
+	for (work = lane->sending; work && message.msg_iovlen + 2 <= IOV_COUNT && total < CALL_BYTES;
+	     work = work->next) {
+		if (skip < TCP_HEADER_SIZE) {
+			iov[message.msg_iovlen].iov_base =
+				(uint8_t *)&tcp_request(work)->header + skip;
+			iov[message.msg_iovlen++].iov_len = TCP_HEADER_SIZE - skip;
+			total += TCP_HEADER_SIZE - skip;
+			skip = TCP_HEADER_SIZE;
+		}
+		if (work->opcode == MC_OP_WRITE) {
+			uint64_t from = skip - TCP_HEADER_SIZE;
+			uint64_t part = mc_min(work->length - from, CALL_BYTES);
+			uint8_t *body = work->local + from;
+
+			if (tcp_request(work)->bounced) {
+				part = mc_min(part, TCP_BOUNCE_SIZE);
+				body = memcpy(lane->link->client->bounce, body, part);
+			}
+			iov[message.msg_iovlen].iov_base = body;
+			iov[message.msg_iovlen++].iov_len = part;
+			total += part;
+			if (from + part < work->length || tcp_request(work)->bounced)
+				break;
+		}
+		skip = 0;
+	}
+	count = sendmsg(lane->fd, &message, MSG_NOSIGNAL);
+	if (count < 0) {
+		if (errno == EAGAIN) {
+			lane->writable = false;
+		} else if (errno != EINTR) {
+			lane->broken = errno;
+			lane->readable = true;
+		}
+		return;
+	}
+	if ((uint64_t)count < total)
+		lane->writable = false;
+	*budget -= mc_min(*budget, (uint64_t)count);
+	advance_sending(lane, (uint64_t)count);
+	finish_unanswered(lane);
+}
+
+/* Is the header of work on its way, so that an answer may come? */
+static bool is_asked(const struct tcp_lane *lane, const struct mc_work *work)
+{
+	return work != lane->sending || lane->sent >= TCP_HEADER_SIZE;
+}
+
+/* Only one body of a call can be received by way of the buffer; it is the last. */
+static bool by_bounce(struct mc_work *work)
+{
+	return tcp_request(work)->bounced || tcp_request(work)->abandoned;
+}
+
+/*
+ * Lists where the next bytes of the answers belong. Stops at the first request that is
+ * still being sent, and after a part of an answer.
+ */
+static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *total)
+{
+	const uint64_t status_size = lane->link->acknowledged ? TCP_STATUS_SIZE : 0;
+	uint64_t skip = lane->received;
+	struct mc_work *work;
+	int count = 0;
+
+	*total = 0;
+	for (work = lane->queue.first; work; work = work->next) {
+		if (count + 2 > IOV_COUNT || *total >= CALL_BYTES || !is_asked(lane, work))
+			break;
+		if (skip < status_size) {
+			iov[count].iov_base = (uint8_t *)&tcp_request(work)->status + skip;
+			iov[count++].iov_len = status_size - skip;
+			*total += status_size - skip;
+			skip = status_size;
+		}
+		if (work->opcode == MC_OP_READ) {
+			uint64_t from = skip - status_size;
+			uint64_t part = mc_min(work->length - from, CALL_BYTES);
+
+			iov[count].iov_base = work->local + from;
+			if (by_bounce(work)) {
+				iov[count].iov_base = lane->link->client->bounce;
+				part = mc_min(part, TCP_BOUNCE_SIZE);
+			}
+			iov[count++].iov_len = part;
+			*total += part;
+			if (from + part < work->length || by_bounce(work))
+				break;
+		}
+		if (work == lane->sending)
+			break;
+		skip = 0;
+	}
+	return count;
+}
+
+/* Accounts for received bytes; false: the lane was closed. */
+static bool advance_receiving(struct tcp_lane *lane, uint64_t bytes)
+{
+	const uint64_t status_size = lane->link->acknowledged ? TCP_STATUS_SIZE : 0;
+
+	while (bytes > 0) {
+		struct mc_work *work = lane->queue.first;
+		struct tcp_status *status = &tcp_request(work)->status;
+		uint64_t part;
+
+		if (lane->received < status_size) {
+			part = mc_min(bytes, status_size - lane->received);
+			lane->received += part;
+			bytes -= part;
+			if (lane->received < status_size)
+				return true;
+			if (status->magic != TCP_STATUS_MAGIC ||
+			    (status->code != TCP_STATUS_OK && status->code != TCP_STATUS_REFUSED)) {
+				tcp_lane_fail(lane, -EPROTO, 0);
+				return false;
+			}
+			if (status->code == TCP_STATUS_REFUSED) {
+				tcp_lane_refuse_first(lane);
+				return false;
+			}
+		}
+		if (work->opcode == MC_OP_READ) {
+			part = mc_min(bytes, status_size + work->length - lane->received);
+			if (tcp_request(work)->bounced && !tcp_request(work)->abandoned)
+				memcpy(work->local + lane->received - status_size,
+				       lane->link->client->bounce, part);
+			lane->received += part;
+			bytes -= part;
+			if (lane->received < status_size + work->length)
+				return true;
+		} else if (work == lane->sending) {
+			tcp_lane_fail(lane, -EPROTO, 0); /* acknowledged before it was sent */
+			return false;
+		}
+		tcp_lane_finish_first(lane, 0);
+		finish_unanswered(lane);
+	}
+	return true;
+}
+
+/* recv() said count: 0 or an error, or bytes that nobody asked for. */
+static void fail_receiving(struct tcp_lane *lane, ssize_t count)
+{
+	int detail = count < 0 ? errno : 0;
+
+	if (count > 0)
+		tcp_lane_fail(lane, -EPROTO, 0);
+	else
+		tcp_lane_fail(lane, -ECONNRESET, lane->broken ? lane->broken : detail);
+}
+
+/* Nothing is expected: the peer has closed, or it is not one of ours. */
+void tcp_lane_check(struct tcp_lane *lane)
+{
+	uint8_t byte;
+	ssize_t count = recv(lane->fd, &byte, 1, MSG_PEEK);
+
+	lane->readable = false;
+	if (count < 0 && (errno == EAGAIN || errno == EINTR) && !lane->broken)
+		return;
+	fail_receiving(lane, count);
+}
+
+/* One call of recvmsg into the memory of as many requests as there are answers. */
+void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget)
+{
+	struct iovec iov[IOV_COUNT];
+	struct msghdr message = { .msg_iov = iov };
+	uint64_t total;
+	ssize_t count;
+
+	message.msg_iovlen = (size_t)list_answers(lane, iov, &total);
+	if (total == 0) {
+		tcp_lane_check(lane);
+		return;
+	}
+	count = recvmsg(lane->fd, &message, 0);
+	if (count < 0 && errno == EINTR)
+		return;
+	if (count < 0 && errno == EAGAIN && !lane->broken) {
+		lane->readable = false;
+		return;
+	}
+	if (count <= 0) {
+		fail_receiving(lane, count);
+		return;
+	}
+	if ((uint64_t)count < total)
+		lane->readable = lane->hung_up || lane->broken;
+	*budget -= mc_min(*budget, (uint64_t)count);
+	if (advance_receiving(lane, (uint64_t)count) && !lane->queue.first)
+		lane->readable = lane->hung_up;
+}
