@@ -3,6 +3,9 @@ import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { isHoused, slotText } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
+/** Sums of two digests are exact, so that their order does not matter. */
+const DIGEST_RANGE = 2 ** 52;
+
 /**
  * A number over everything durable: objects with their replicas, extents and pins, segments with
  * what they hold, disks, transfers and tasks. Leases, sessions, queues and the order of eviction are
@@ -10,7 +13,7 @@ import type { CoreState } from "./state.ts";
  */
 export function digest(state: CoreState): number {
   let sum = 0;
-  for (const line of durableState(state)) sum = (sum + hashText(line)) % Number.MAX_SAFE_INTEGER;
+  for (const line of durableState(state)) sum = (sum + hashText(line)) % DIGEST_RANGE;
   return sum;
 }
 
@@ -108,7 +111,7 @@ function epoch(state: CoreState, timeMs: number): number {
   return timeMs === 0 ? 0 : Math.round(timeMs + state.config.epochOffsetMs);
 }
 
-/** A 53-bit hash of a text: two FNV-1a of 32 bits with different starts. */
+/** A 52-bit hash of a text: two FNV-1a of 32 bits with different starts. */
 function hashText(text: string): number {
   let low = 0x811c9dc5;
   let high = 0x01000193;
@@ -117,5 +120,5 @@ function hashText(text: string): number {
     low = Math.imul(low ^ unit, 0x01000193);
     high = Math.imul(high ^ unit, 0x85ebca6b);
   }
-  return (low >>> 0) + (high >>> 11) * 2 ** 32;
+  return (low >>> 0) + (high >>> 12) * 2 ** 32;
 }
