@@ -24,50 +24,65 @@ const sink = new NullSink();
 const config = replicateConfig();
 const random = new SeededRng(5);
 
-function filled(capacity: number): { driver: CoreDriver; keys: Uint8Array[]; client: number } {
+/** Keys one after the other, the way a request buffer holds them. */
+function packed(first: number): Uint8Array {
+  const bytes = new Uint8Array(OBJECTS * KEY_BYTES);
+  for (let i = 0; i < OBJECTS; i++) bytes.set(bytesOf(keyOf(first + i)), i * KEY_BYTES);
+  return bytes;
+}
+
+const present = packed(0);
+const missing = packed(OBJECTS);
+
+function filled(capacity: number): { driver: CoreDriver; client: number } {
   const driver = new CoreDriver({ evictionHighWatermarkRatio: 1 });
   driver.mount(1, capacity * SIZE);
   const client = driver.core.internClientUuid(clientId(1));
-  const keys = Array.from({ length: OBJECTS }, (_, i) => bytesOf(keyOf(i)));
-  for (const key of keys) {
-    driver.core.putStart(
-      ...[client, 0, key, 0, key.length, SIZE, config, null, driver.nowMs, sink] as const,
-    );
-    driver.core.putEnd(client, 0, key, 0, key.length, null, 4, driver.nowMs);
-  }
-  return { driver, keys, client };
+  for (let at = 0; at < present.length; at += KEY_BYTES) put(driver, client, present, at);
+  return { driver, client };
 }
 
-const reading = filled(OBJECTS + 1000);
-const missing = Array.from({ length: OBJECTS }, (_, i) => bytesOf(keyOf(OBJECTS + i)));
+function put(driver: CoreDriver, client: number, bytes: Uint8Array, at: number): void {
+  const { core, nowMs } = driver;
+  core.putStart(client, 0, bytes, at, at + KEY_BYTES, SIZE, config, null, nowMs, sink);
+  core.putEnd(client, 0, bytes, at, at + KEY_BYTES, null, 4, nowMs);
+}
+
+const drawn = () => randomBelow(random, OBJECTS) * KEY_BYTES;
 const decoder = new TextDecoder();
-const map = new Map(reading.keys.map((key, i) => [decoder.decode(key), { size: SIZE, lease: i }]));
+const textAt = (bytes: Uint8Array, at: number) =>
+  decoder.decode(bytes.subarray(at, at + KEY_BYTES));
+
+const reading = filled(OBJECTS + 1000);
+const map = new Map(
+  Array.from({ length: OBJECTS }, (_, i) => [keyOf(i), { size: SIZE, lease: i }]),
+);
 
 Deno.bench("existKey, hit", { group: "exist" }, () => {
-  const key = reading.keys[randomBelow(random, OBJECTS)];
-  reading.driver.core.existKey(0, key, 0, key.length, reading.driver.nowMs++);
+  const at = drawn();
+  reading.driver.core.existKey(0, present, at, at + KEY_BYTES, reading.driver.nowMs++);
 });
 
 Deno.bench("existKey, miss", { group: "exist" }, () => {
-  const key = missing[randomBelow(random, OBJECTS)];
-  reading.driver.core.existKey(0, key, 0, key.length, reading.driver.nowMs++);
+  const at = drawn();
+  reading.driver.core.existKey(0, missing, at, at + KEY_BYTES, reading.driver.nowMs++);
 });
 
 Deno.bench("Map of objects by text, hit", { group: "exist", baseline: true }, () => {
-  const key = reading.keys[randomBelow(random, OBJECTS)];
-  map.get(decoder.decode(key))!.lease = reading.driver.nowMs++;
+  map.get(textAt(present, drawn()))!.lease = reading.driver.nowMs++;
 });
 
 Deno.bench("getReplicaList", { group: "get" }, () => {
-  const key = reading.keys[randomBelow(random, OBJECTS)];
-  reading.driver.core.getReplicaList(0, key, 0, key.length, reading.driver.nowMs++, sink);
+  const at = drawn();
+  reading.driver.core.getReplicaList(
+    ...[0, present, at, at + KEY_BYTES, reading.driver.nowMs++, sink] as const,
+  );
 });
 
 let described: { size: number; address: bigint; status: number }[] = [];
 
 Deno.bench("Map of objects by text, described", { group: "get", baseline: true }, () => {
-  const key = reading.keys[randomBelow(random, OBJECTS)];
-  const found = map.get(decoder.decode(key))!;
+  const found = map.get(textAt(present, drawn()))!;
   found.lease = reading.driver.nowMs++;
   described = [{ size: found.size, address: 0n, status: 3 }];
 });
@@ -76,41 +91,37 @@ const cycling = filled(OBJECTS + 1000);
 
 Deno.bench("putStart, putEnd, remove", { group: "put" }, () => {
   const { driver, client } = cycling;
-  const key = missing[randomBelow(random, OBJECTS)];
-  const { nowMs } = driver;
-  driver.core.putStart(client, 0, key, 0, key.length, SIZE, config, null, nowMs, sink);
-  driver.core.putEnd(client, 0, key, 0, key.length, null, 4, nowMs);
-  driver.core.remove(0, key, 0, key.length, true, nowMs);
+  const at = drawn();
+  put(driver, client, missing, at);
+  driver.core.remove(0, missing, at, at + KEY_BYTES, true, driver.nowMs);
 });
 
 Deno.bench("Map set and delete", { group: "put", baseline: true }, () => {
-  const text = decoder.decode(missing[randomBelow(random, OBJECTS)]);
+  const text = textAt(missing, drawn());
   map.set(text, { size: SIZE, lease: 0 });
   map.delete(text);
 });
 
 const churning = filled(OBJECTS);
-let fresh = 0;
-const key = bytesOf(keyOf(0));
+const fresh = bytesOf(keyOf(0));
+let puts = 0;
 
 Deno.bench("put into a full pool: evicts one", { group: "churn" }, () => {
   const { driver, client } = churning;
-  const digits = String(fresh++).padStart(12, "9");
-  for (let i = 0; i < digits.length; i++) {
-    key[KEY_BYTES - 12 + i] = digits.charCodeAt(i);
+  for (let i = 1, n = puts++; i <= 12; i++, n = Math.floor(n / 10)) {
+    fresh[KEY_BYTES - i] = 0x61 + n % 10;
   }
-  const nowMs = driver.nowMs++;
-  driver.core.putStart(client, 0, key, 0, key.length, SIZE, config, null, nowMs, sink);
-  driver.core.putEnd(client, 0, key, 0, key.length, null, 4, nowMs);
+  driver.nowMs++;
+  put(driver, client, fresh, 0);
 });
 
 const order = new Map<string, { size: number }>();
-for (const key of reading.keys) order.set(decoder.decode(key), { size: SIZE });
+for (let i = 0; i < OBJECTS; i++) order.set(keyOf(i), { size: SIZE });
 
 Deno.bench("Map as LRU: delete first, set last", { group: "churn", baseline: true }, () => {
   const [oldest] = order.keys();
   order.delete(oldest);
-  order.set(keyOf(OBJECTS + fresh++), { size: SIZE });
+  order.set(keyOf(OBJECTS + puts++), { size: SIZE });
 });
 
 // Keeps what the benches make from being optimized away.
