@@ -40,7 +40,7 @@ export interface NativeTransferOptions extends EngineTunables {
 const INLINE_WAIT_US = 50;
 /** Microseconds of moving bytes on the calling thread before the poll takes over. */
 const INLINE_WORK_US = 1000;
-/** Milliseconds spent inline after which one transfer goes through the event loop. */
+/** Milliseconds spent inline after which a transfer has to go through the event loop. */
 const INLINE_BURST_MS = 2;
 /** Operations packed at a time. */
 const BATCH = 1024;
@@ -102,6 +102,7 @@ export class NativeTransferEngine implements TransferEngine {
   #full = false;
   readonly #backlog: Waiting[] = [];
   #turnIsDue = false;
+  #turnBegun = 0;
   #sinceTurn = 0;
   #inlineMs = 0;
   #polling: Promise<void> | null = null;
@@ -322,6 +323,7 @@ export class NativeTransferEngine implements TransferEngine {
   #scheduleTurn(): void {
     if (this.#turnIsDue) return;
     this.#turnIsDue = true;
+    this.#turnBegun = performance.now();
     this.#submitStaged();
     queueMicrotask(this.#turn);
   }
@@ -332,12 +334,12 @@ export class NativeTransferEngine implements TransferEngine {
     const wanted = Math.min(this.#sinceTurn, this.#outstanding);
     this.#sinceTurn = 0;
     if (wanted > 0 && this.#inlineMs < INLINE_BURST_MS) this.#waitInline(wanted);
+    this.#inlineMs += performance.now() - this.#turnBegun;
     if (this.#outstanding > 0 || this.#full) this.#polling ??= this.#poll();
     else if (this.#polling !== null && !this.#closed) this.#engine.wake();
   };
 
   #waitInline(wanted: number): void {
-    const begun = performance.now();
     const { waited } = this.#engine;
     let count = this.#engine.wait(
       Math.min(wanted, waited.capacity),
@@ -349,7 +351,6 @@ export class NativeTransferEngine implements TransferEngine {
       count = this.#engine.wait(0, 0, INLINE_WORK_US);
       this.#collect(waited, count);
     }
-    this.#inlineMs += performance.now() - begun;
   }
 
   async #poll(): Promise<void> {
