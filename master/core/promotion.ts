@@ -13,7 +13,7 @@ import {
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { localDiskReplica, taskItem } from "./offload.ts";
 import { placeReplicas } from "./placement.ts";
-import { findObject } from "./queries.ts";
+import { findObject, heldByLateBytes } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 import { abandonTransfer } from "./transfer_end.ts";
 import { type Transfer, TransferKind } from "./transfers.ts";
@@ -162,7 +162,7 @@ export function promotionFailure(
   const transfer = promotionOf(state, slot);
   if (transfer === null) return ErrorCode.OK;
   if (transfer.client !== client) return ErrorCode.INVALID_PARAMS;
-  abandonTransfer(state, transfer, 0, nowMs);
+  abandonTransfer(state, transfer, heldByLateBytes(state, nowMs), nowMs);
   state.counters.add(Counter.PROMOTIONS_FAILED, 1);
   return ErrorCode.OK;
 }

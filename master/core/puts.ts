@@ -23,6 +23,7 @@ import { placeReplicas, preferredNames } from "./placement.ts";
 import {
   findObject,
   firstReadable,
+  heldByLateBytes,
   heldByReaders,
   isAnyHoused,
   isAnyReachable,
@@ -210,7 +211,7 @@ export function putRevoke(
     const own = belongsToWrite(state, slot, replica);
     const whole = replicaType === ReplicaType.ALL && replicas.isStaged(replica);
     if (own && (whole || isOfType(replicas.kind(replica), replicaType))) {
-      removeReplica(state, slot, replica, 0, false);
+      removeReplica(state, slot, replica, heldByLateBytes(state, nowMs), false);
     }
     replica = next;
   }

@@ -109,11 +109,15 @@ Deno.test("PutEnd and PutRevoke answer who may and when", () => {
   assertCode(driver.end("k", 2), ErrorCode.ILLEGAL_CLIENT);
 });
 
-Deno.test("a revoked put frees its space at once", () => {
+Deno.test("a revoked put gives its space back once a node that hung would have been missed", () => {
   const driver = mounted(MIB);
   driver.ok(driver.start("k", MIB));
   driver.ok(driver.revoke("k"));
   assert.deepEqual(driver.keys(), []);
+  const { clientTtlMs } = driver.core.state.config;
+  driver.pass(clientTtlMs - 200, [1]);
+  assertCode(driver.start("next", MIB), ErrorCode.NO_AVAILABLE_HANDLE);
+  driver.pass(400, [1]);
   driver.ok(driver.start("next", MIB));
 });
 
@@ -182,4 +186,14 @@ Deno.test("keys are bytes: any bytes and any length", () => {
   assert.equal(driver.core.existKey(0, binary, 0, 3, driver.nowMs), 0);
   driver.remove("k".repeat(100_000), true);
   assert.equal(driver.exist("k".repeat(100_000)), 0);
+});
+
+Deno.test("a client whose session has ended can replace its own unfinished put", () => {
+  const driver = mounted();
+  driver.ok(driver.start("k", 100, { client: 2 }));
+  driver.pass(31_000, [1]);
+  driver.ok(driver.start("k", 100, { client: 2 }));
+  driver.ok(driver.end("k", 2));
+  assert.equal(driver.exist("k"), 1);
+  checkCore(driver.core.state);
 });

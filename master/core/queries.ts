@@ -124,6 +124,15 @@ export function heldByReaders(state: CoreState, slot: number, nowMs: number): nu
   return untilMs > nowMs ? untilMs : 0;
 }
 
+/**
+ * Until when memory that its writer has given up stays untouched. The writer is done, but a node that
+ * hung may still hold bytes of it in its sockets: it either takes them in before it is missed, or its
+ * session ends and its memory leaves the pool.
+ */
+export function heldByLateBytes(state: CoreState, nowMs: number): number {
+  return nowMs + state.config.clientTtlMs;
+}
+
 /** The object's key as text with one character per byte. */
 export function slotText(state: CoreState, slot: number): string {
   const { objects } = state;

@@ -12,7 +12,14 @@ import {
 } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { placeUnder } from "./placement.ts";
-import { findObject, heldByReaders, isHoused, isReadable, isWhole } from "./queries.ts";
+import {
+  findObject,
+  heldByLateBytes,
+  heldByReaders,
+  isHoused,
+  isReadable,
+  isWhole,
+} from "./queries.ts";
 import type { SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
 import { abandonTransfer } from "./transfer_end.ts";
@@ -276,6 +283,6 @@ function hasAnother(state: CoreState, transfer: Transfer): boolean {
 
 /** Ends a transfer without its targets; the client does not write any more. */
 function fail(state: CoreState, transfer: Transfer, nowMs: number): ErrorCode {
-  abandonTransfer(state, transfer, 0, nowMs);
+  abandonTransfer(state, transfer, heldByLateBytes(state, nowMs), nowMs);
   return ErrorCode.REPLICA_IS_GONE;
 }
