@@ -18,7 +18,7 @@ import * as removes from "./removes.ts";
 import { finishReplay, replay } from "./replay.ts";
 import { failed, ok } from "./results.ts";
 import type { SegmentTable } from "./segments.ts";
-import { tellSnapshot } from "./snapshot.ts";
+import { tellHomes, tellSnapshot } from "./snapshot.ts";
 import { CoreState } from "./state.ts";
 import { tick } from "./tick.ts";
 import { upsertStart } from "./upserts.ts";
@@ -97,6 +97,11 @@ export class MasterCore {
   /** Applies facts that another core has told. Throws on bytes that are no facts. */
   replay(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
     replay(this.#state, bytes, start, end);
+  }
+
+  /** Tells what objects refer to: tenants, clients, segments and disks. Twice is the same as once. */
+  tellHomes(sink: FactSink): void {
+    tellHomes(this.#state, sink);
   }
 
   /** Tells everything durable as facts for a core that knows nothing. Nothing may change meanwhile. */

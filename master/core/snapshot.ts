@@ -30,6 +30,11 @@ export function tellSnapshot(state: CoreState, sink: FactSink): void {
   new SnapshotWriter(sink, state).tellAll();
 }
 
+/** Tells `sink` what everything else refers to: tenants, clients, segments and disks. */
+export function tellHomes(state: CoreState, sink: FactSink): void {
+  new SnapshotWriter(sink, state).tellHomes();
+}
+
 class SnapshotWriter extends FactEncoder {
   readonly #facts: FactWriter;
 
@@ -38,15 +43,26 @@ class SnapshotWriter extends FactEncoder {
     this.#facts = new FactWriter(sink, state);
   }
 
-  tellAll(): void {
-    const { writes, transfers, tenants, clients, quarantine, extents, tasks } = this.state;
+  tellHomes(): void {
+    const { tenants, clients, segments, disks } = this.state;
     for (let tenant = 1; tenant < tenants.count; tenant++) this.#facts.tenantAdded(tenant);
     for (let client = 1; client < clients.limit; client++) {
       if (clients.has(client) && clients.get(client).references > 0) {
         this.#facts.clientAdded(client);
       }
     }
-    this.#homes();
+    for (let index = 0; index < segments.limit; index++) {
+      const entry = segments.find(index);
+      if (entry === null || !segments.isAlive(index)) continue;
+      this.#facts.segmentMounted(entry);
+      if (entry.status !== SegmentStatus.OK) this.#facts.segmentStatus(entry);
+    }
+    for (const disk of disks.all()) this.#facts.diskMounted(disk.client);
+  }
+
+  tellAll(): void {
+    const { writes, transfers, quarantine, extents, tasks } = this.state;
+    this.tellHomes();
     this.#objects();
     for (let write = writes.oldest; write !== 0; write = writes.next(write)) {
       if (this.#isKept(writes.slot(write))) this.#write(write);
@@ -62,17 +78,6 @@ class SnapshotWriter extends FactEncoder {
     this.begin(FactKind.NEXT_REPLICA);
     this.f64(this.state.nextReplicaId);
     this.end();
-  }
-
-  #homes(): void {
-    const { segments, disks } = this.state;
-    for (let index = 0; index < segments.limit; index++) {
-      const entry = segments.find(index);
-      if (entry === null || !segments.isAlive(index)) continue;
-      this.#facts.segmentMounted(entry);
-      if (entry.status !== SegmentStatus.OK) this.#facts.segmentStatus(entry);
-    }
-    for (const disk of disks.all()) this.#facts.diskMounted(disk.client);
   }
 
   /** Those in no order of eviction first, then the others, least recently used first. */

@@ -6,6 +6,9 @@ import { checkpointPath, deleteThrough, syncDirectory } from "./files.ts";
 import { fileHeader, FileKind, sealGroup } from "./group_format.ts";
 import { recover } from "./recovery.ts";
 
+/** Damage costs the objects of one part; what all objects refer to is there twice. */
+const PART_BYTES = 64 << 10;
+
 /** A checkpoint that is on the disk. */
 export interface Checkpoint {
   readonly sequence: number;
@@ -53,7 +56,9 @@ export function writeCheckpoint(directory: string, sequence: number, core: Maste
       write(facts.group);
       facts.clear();
     };
-    const facts = new FactBuffer(flush);
+    const facts = new FactBuffer(flush, PART_BYTES);
+    core.tellHomes(facts);
+    flush();
     core.tellSnapshot(facts);
     flush();
     file.syncSync();

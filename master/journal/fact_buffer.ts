@@ -7,15 +7,17 @@ const FULL_BYTES = 1 << 20;
 /** Collects the facts of a batch as one group, with room for its header in front. */
 export class FactBuffer implements FactSink {
   readonly #onFull: () => void;
+  readonly #fullBytes: number;
   #bytes = new Uint8Array(64 * 1024);
   #view = new DataView(this.#bytes.buffer);
   #length = GROUP_HEADER_BYTES;
   /** Facts since the buffer was made. */
   told = 0;
 
-  /** `onFull` is called between two facts when there is enough for a group; it may take them. */
-  constructor(onFull: () => void = () => {}) {
+  /** `onFull` is called between two facts when there are `fullBytes`; it may take them. */
+  constructor(onFull: () => void = () => {}, fullBytes = FULL_BYTES) {
     this.#onFull = onFull;
+    this.#fullBytes = fullBytes;
   }
 
   get isEmpty(): boolean {
@@ -36,7 +38,7 @@ export class FactBuffer implements FactSink {
     if (length > 256) this.#bytes.set(bytes.subarray(start, end), at);
     else for (let i = start; i < end; i++) this.#bytes[at++] = bytes[i];
     this.told++;
-    if (this.#length > FULL_BYTES) this.#onFull();
+    if (this.#length > this.#fullBytes) this.#onFull();
   }
 
   /** Forgets the facts collected so far. */

@@ -1,0 +1,260 @@
+import { randomBelow, SeededRng } from "../../master/core/rng.ts";
+import { ReplicaType, SoftPinAction, type TaskAssignment, TaskStatus } from "../../proto/types.ts";
+import { bytesOf, clientId, CoreDriver, MIB, segmentOf } from "./core_driver.ts";
+
+const CLIENTS = 4;
+
+/** Random calls of every kind on one core. */
+export class Chaos {
+  readonly driver: CoreDriver;
+  readonly #random: SeededRng;
+  readonly #silent = new Set<number>();
+  readonly #fetched: { client: number; task: TaskAssignment }[] = [];
+  readonly #offloads: { client: number; key: Uint8Array; size: number }[] = [];
+  #nextSegment = 1;
+
+  constructor(seed: number) {
+    this.#random = new SeededRng(seed, 77);
+    const offload = this.#below(3);
+    this.driver = new CoreDriver({
+      defaultKvLeaseTtlMs: 1500,
+      putStartDiscardTimeoutMs: 2000,
+      putStartReleaseTimeoutMs: 8000,
+      clientTtlMs: 4000,
+      pendingTaskTimeoutMs: 5000,
+      processingTaskTimeoutMs: 5000,
+      maxTotalFinishedTasks: 5,
+      enableOffload: offload > 0,
+      offloadOnEvict: offload === 2,
+      offloadForceEvict: this.#below(2) === 0,
+      offloadingQueueLimit: 20,
+      promotionOnHit: offload > 0,
+      fsdir: this.#below(3) === 0 ? "/shared/cluster" : "",
+      allocationStrategy: (["random", "free_ratio_first", "local_first"] as const)[this.#below(3)],
+    }, seed);
+  }
+
+  step(): void {
+    const { driver } = this;
+    const { core, nowMs } = driver;
+    const client = 1 + this.#below(CLIENTS);
+    const key = `key-${this.#below(60)}`;
+    const bytes = bytesOf(key);
+    const id = clientId(client);
+    switch (this.#below(30)) {
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+      case 4: {
+        const softPinAction = this.#below(8) === 0 ? SoftPinAction.ENABLE : SoftPinAction.PRESERVE;
+        const group = this.#below(5) === 0 ? `group-${this.#below(3)}` : undefined;
+        driver.start(key, 1 + this.#below(MIB / 4), {
+          ...{ client, softPinAction, replicaNum: 1 + this.#below(2) },
+          upsert: this.#below(3) === 0,
+          withHardPin: this.#below(40) === 0,
+          softPinTtlMs: softPinAction === SoftPinAction.ENABLE ? this.#below(5000) : null,
+          ...(group === undefined ? {} : { group }),
+        });
+        break;
+      }
+      case 5:
+      case 6:
+      case 7:
+      case 8:
+      case 9: {
+        const type = this.#below(4) === 0 ? ReplicaType.DISK : ReplicaType.ALL;
+        driver.end(key, client, type, this.#below(3) === 0 ? 99n : null);
+        break;
+      }
+      case 10:
+        driver.revoke(key, client, this.#below(4) === 0 ? ReplicaType.DISK : ReplicaType.ALL);
+        break;
+      case 11:
+      case 12:
+        driver.get(key);
+        break;
+      case 13:
+        driver.exist(key);
+        break;
+      case 14:
+        driver.remove(key, this.#below(2) === 0);
+        break;
+      case 15:
+        this.#mount(client);
+        break;
+      case 16:
+        this.#unmount(client);
+        break;
+      case 17:
+        if (this.#below(3) === 0) this.#silent.add(client);
+        else this.#silent.delete(client);
+        break;
+      case 18:
+        core.movement.copyStart(id, 0, bytes, this.#name(), [this.#name()], "0-0", nowMs);
+        break;
+      case 19:
+        core.movement.moveStart(id, 0, bytes, this.#name(), this.#name(), nowMs);
+        break;
+      case 20:
+      case 21:
+        this.#endTransfer(client, bytes);
+        break;
+      case 22:
+        if (this.#below(2) === 0) core.movement.createCopyTask(0, bytes, [this.#name()], nowMs);
+        else core.movement.createMoveTask(0, bytes, this.#name(), this.#name(), nowMs);
+        break;
+      case 23:
+        for (const task of core.movement.fetchTasks(id, 2, nowMs)) {
+          this.#fetched.push({ client, task });
+        }
+        break;
+      case 24: {
+        const done = this.#fetched.pop();
+        if (done === undefined) break;
+        const status = this.#below(2) === 0 ? TaskStatus.SUCCESS : TaskStatus.FAILED;
+        const request = { id: done.task.id, status, message: "done" };
+        core.movement.markTaskToComplete(clientId(done.client), request, nowMs);
+        break;
+      }
+      case 25:
+        this.#disk(client);
+        break;
+      case 26:
+        this.#offload(client);
+        break;
+      case 27:
+        this.#promote(client);
+        break;
+      case 28:
+        this.#removeMany(client, bytes);
+        break;
+      default:
+        this.#pass();
+    }
+  }
+
+  /** True once in `n` times. */
+  chance(n: number): boolean {
+    return this.#below(n) === 0;
+  }
+
+  #below(n: number): number {
+    return randomBelow(this.#random, n);
+  }
+
+  #name(): string {
+    return `name-${this.#below(5)}`;
+  }
+
+  #mount(client: number): void {
+    const { cluster } = this.driver.core;
+    if (this.driver.core.segments.count >= 8) return;
+    const size = MIB + this.#below(MIB);
+    const host = `host-${client}`;
+    const segment = segmentOf(this.#nextSegment++, this.#name(), size, host);
+    cluster.mountSegment(segment, clientId(client));
+    if (this.#below(2) === 0) cluster.remountSegments([segment], clientId(client));
+  }
+
+  #unmount(client: number): void {
+    const { core, nowMs } = this.driver;
+    if (this.#below(3) !== 0) return;
+    for (const { id, clientId: owner } of core.inspection.segmentDetails()) {
+      if (owner !== clientId(client)) continue;
+      if (this.#below(2) === 0) core.cluster.unmountSegment(id, owner);
+      else core.cluster.gracefulUnmountSegment(id, owner, this.#below(2000), nowMs);
+      return;
+    }
+  }
+
+  #endTransfer(client: number, key: Uint8Array): void {
+    const { movement } = this.driver.core;
+    const { nowMs } = this.driver;
+    const id = clientId(client);
+    switch (this.#below(4)) {
+      case 0:
+        return void movement.copyEnd(id, 0, key, "0-0", 0, nowMs);
+      case 1:
+        return void movement.moveEnd(id, 0, key, nowMs);
+      case 2:
+        return void movement.copyRevoke(id, 0, key, "0-0", 0, nowMs);
+      default:
+        return void movement.moveRevoke(id, 0, key, nowMs);
+    }
+  }
+
+  #disk(client: number): void {
+    const { cluster } = this.driver.core;
+    const id = clientId(client);
+    if (this.#below(8) === 0) cluster.unmountLocalDisk(id);
+    else cluster.mountLocalDisk(id, true);
+    cluster.reportSsdCapacity(id, 1e9);
+    cluster.pollRemoveAll(id);
+  }
+
+  #offload(client: number): void {
+    const { core, nowMs } = this.driver;
+    const id = clientId(client);
+    const enabled = this.#below(6) !== 0;
+    for (const { key, size } of core.cluster.offloadHeartbeat(id, enabled, nowMs).value ?? []) {
+      this.#offloads.push({ client, key, size });
+    }
+    while (this.#offloads.length > 0 && this.#below(4) !== 0) {
+      const { client: owner, key, size } = this.#offloads.shift()!;
+      const dataSize = this.#below(5) === 0 ? -1 : size;
+      const tenantId = bytesOf("default");
+      const transportEndpoint = `disk-${owner}:${this.#below(2)}`;
+      const stored = { bucketId: 0, offset: 0, keySize: key.length, dataSize, transportEndpoint };
+      core.cluster.notifyOffloadSuccess(
+        clientId(owner),
+        [{ tenantId, key, size }],
+        [stored],
+        nowMs,
+      );
+    }
+  }
+
+  #promote(client: number): void {
+    const { movement } = this.driver.core;
+    const { nowMs } = this.driver;
+    const id = clientId(client);
+    for (const { key, size } of movement.promotionHeartbeat(id).value ?? []) {
+      if (this.#below(4) === 0) continue;
+      movement.promotionAllocStart(id, 0, key, size, [], nowMs);
+      if (this.#below(3) === 0) movement.notifyPromotionFailure(id, 0, key, nowMs);
+      else if (this.#below(3) !== 0) movement.notifyPromotionSuccess(id, 0, key, nowMs);
+    }
+  }
+
+  #removeMany(client: number, key: Uint8Array): void {
+    const { core, nowMs } = this.driver;
+    const digit = bytesOf(`${this.#below(10)}$`);
+    switch (this.#below(12)) {
+      case 0:
+        return void core.removeAll(0, this.#below(2) === 0, nowMs);
+      case 1:
+        return void core.removeByRegex(0, digit, true, nowMs);
+      case 2:
+        return void core.getReplicaListByRegex(0, digit, nowMs);
+      case 3:
+        return void core.evictDiskReplica(clientId(client), 0, key, ReplicaType.LOCAL_DISK);
+      case 4:
+        return void core.evictDiskReplica(clientId(client), 0, key, ReplicaType.DISK);
+      default: {
+        const name = this.#below(2) === 0 ? "" : this.#name();
+        return void core.batchReplicaClear(0, [key], clientId(client), name, nowMs);
+      }
+    }
+  }
+
+  #pass(): void {
+    const { driver } = this;
+    driver.nowMs += this.#below(50) === 0 ? this.#below(9000) : this.#below(250);
+    for (let client = 1; client <= CLIENTS; client++) {
+      if (!this.#silent.has(client)) driver.ping(client);
+    }
+    if (this.#below(4) === 0) driver.settle();
+    else driver.core.tick(driver.nowMs);
+  }
+}
