@@ -7,6 +7,7 @@ import { Reader } from "../../proto/struct_pack/reader.ts";
 import { type SizeWidth, widthFor } from "../../proto/struct_pack/writer.ts";
 import { type ReplicateConfig, ReplicaType } from "../../proto/types.ts";
 import type { MasterCore } from "../core/core.ts";
+import { Counter } from "../core/counters.ts";
 import { type Call, Outcome } from "./call.ts";
 import { ConfigReader } from "./config_reader.ts";
 import type { KeyList } from "./key_list.ts";
@@ -97,6 +98,8 @@ export class WriteCalls {
       const code = this.#startOne(call, variant, client, tenant, config, i);
       if (code === ErrorCode.NO_AVAILABLE_HANDLE && call.nowMs < call.waitUntilMs) {
         call.resumeAt = i;
+        // It has not failed yet: only the last attempt counts.
+        this.#core.counters.add(Counter.ALLOCATION_FAILURES, -1);
         if (i === 0) call.replies.restartBody();
         return Outcome.WAIT;
       }
