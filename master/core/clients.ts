@@ -65,10 +65,16 @@ export class ClientTable {
     return this.#clients.length;
   }
 
-  /** The index of the client whose id is at `bytes[at, at + 16)`, which is made known if need be. */
+  /**
+   * The index of the client whose id is at `bytes[at, at + 16)`, which is made known if need be. It
+   * stays known for a session's length at least, even if nothing names it any more.
+   */
   intern(bytes: Uint8Array, at: number): number {
     const known = this.findBytes(bytes, at);
-    if (known !== 0) return known;
+    if (known !== 0) {
+      if (!this.#clients[known]!.watched) this.see(known);
+      return known;
+    }
     const index = this.#unused.pop() ?? this.#clients.length;
     this.place(index, bytes, at);
     this.see(index);
