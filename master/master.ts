@@ -163,7 +163,12 @@ export class Master {
     };
 
     try {
-      const listening = await startHttp(http, config, native?.server.wakeFd ?? null);
+      const listening = await startHttp(
+        http,
+        config,
+        native?.server.wakeFd ?? null,
+        kept?.tablesPath ?? null,
+      );
       if (native === null) http.answerInEventLoop();
       const port = native?.server.port ?? socketLoop!.port;
       return new Master({
@@ -198,6 +203,7 @@ export class Master {
 /** What outlives the process. */
 interface Kept {
   readonly journal: MasterJournal;
+  readonly tablesPath: string;
   close(): void;
 }
 
@@ -221,6 +227,7 @@ function openKept(
     });
     return {
       journal,
+      tablesPath: directory.tablesPath,
       close() {
         journal.close();
         directory[Symbol.dispose]();
@@ -269,10 +276,16 @@ function takenLine(flag: string, { host, port }: { host: string; port: number })
     "choose another port or stop the process that has it";
 }
 
-async function startHttp(http: HttpWorker, config: MasterConfig, wakeFd: number | null) {
+async function startHttp(
+  http: HttpWorker,
+  config: MasterConfig,
+  wakeFd: number | null,
+  tablesPath: string | null,
+) {
   return await http.start({
     admin: config.admin,
     metadata: config.metadata,
+    tablesPath,
     log: config.log,
     clusterId: config.clusterId,
     startedAtMs: performance.timeOrigin,

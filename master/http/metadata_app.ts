@@ -46,10 +46,14 @@ export function metadataApp(options: MetadataAppOptions): Hono {
     if (typeof body === "string") return bodyRefused(body, maxValueBytes);
     return putAnswer(await store.put(key, body), store);
   });
-  app.delete("/metadata", (c) => {
+  app.delete("/metadata", async (c) => {
     const key = keyOf(c.req.url);
     if (key === null) return missingKey();
-    if (store.delete(key)) return new Response("metadata deleted");
+    try {
+      if (await store.delete(key)) return new Response("metadata deleted");
+    } catch {
+      return notKept();
+    }
     return new Response("metadata not found", { status: 404 });
   });
   app.all("/metadata", () => notAllowed("GET, HEAD, PUT, DELETE"));
@@ -69,6 +73,10 @@ function missingKey(): Response {
 
 function notAllowed(allow: string): Response {
   return new Response("Method Not Allowed", { status: 405, headers: { allow } });
+}
+
+function notKept(): Response {
+  return new Response("the change could not be written to the disk", { status: 507 });
 }
 
 function bodyRefused(reason: BodyRefusal, maxBytes: number): Response {
@@ -96,6 +104,8 @@ function putAnswer(outcome: PutOutcome, { limits }: MetadataStore): Response {
       return bodyRefused("too large", limits.maxValueBytes);
     case "too many keys":
       return new Response(`no room; allowed: ${limits.maxKeys} keys`, { status: 507 });
+    case "not kept":
+      return notKept();
     case "full":
       return new Response(`no room; allowed: ${limits.maxTotalBytes} bytes`, { status: 507 });
   }

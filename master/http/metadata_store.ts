@@ -5,6 +5,8 @@
  * nobody else may take its name; once it does not, its successor may.
  */
 
+import type { DocumentKeeper } from "./document_table.ts";
+
 /** Keys and values are bounded, because anybody may write. Bytes. */
 export interface MetadataLimits {
   maxKeys: number;
@@ -29,7 +31,9 @@ export type PutOutcome =
   | "key too long"
   | "value too large"
   | "too many keys"
-  | "full";
+  | "full"
+  /** It is stored, but will not outlive the master. */
+  | "not kept";
 
 /** Whether a node answers at an address. Never rejects. */
 export type Probe = (host: string, port: number) => Promise<boolean>;
@@ -39,9 +43,13 @@ const MAX_PROBES = 16;
 /** A stored document. */
 export type Document = Uint8Array<ArrayBuffer>;
 
+/** What a store does with its documents so that they outlive the process; by default nothing. */
+const forgetful: DocumentKeeper = { set: async () => {}, delete: async () => {} };
+
 export class MetadataStore {
   readonly limits: MetadataLimits;
   readonly #probe: Probe;
+  #keeper = forgetful;
   readonly #values = new Map<string, Document>();
   #totalBytes = 0;
   #probes = 0;
@@ -65,7 +73,20 @@ export class MetadataStore {
     return this.#values.get(textOf(key)) ?? null;
   }
 
-  /** Stores a value; keeps `value` itself. Waits only for the probe of a name's present owner. */
+  /** From now on `keeper` is told of every change. */
+  keepWith(keeper: DocumentKeeper): void {
+    this.#keeper = keeper;
+  }
+
+  /** Takes in a document from an earlier life, if there is room. */
+  restore(key: Uint8Array, value: Document): void {
+    this.#set(textOf(key), value);
+  }
+
+  /**
+   * Stores a value; keeps `value` itself. Waits for the probe of a name's present owner, and until
+   * the document will outlive the process.
+   */
   async put(key: Uint8Array, value: Document): Promise<PutOutcome> {
     const { maxKeyBytes, maxValueBytes } = this.limits;
     if (key.length > maxKeyBytes) return "key too long";
@@ -81,11 +102,24 @@ export class MetadataStore {
         old = now;
       }
     }
-    return this.#set(name, value);
+    const outcome = this.#set(name, value);
+    if (outcome !== "updated") return outcome;
+    try {
+      await this.#keeper.set(key, value);
+      return outcome;
+    } catch {
+      return "not kept";
+    }
   }
 
-  delete(key: Uint8Array): boolean {
-    return this.#remove(textOf(key));
+  /**
+   * Deletes a document. Returns whether there was one; rejects when that is so for this life of the
+   * process only.
+   */
+  async delete(key: Uint8Array): Promise<boolean> {
+    if (!this.#remove(textOf(key))) return false;
+    await this.#keeper.delete(key);
+    return true;
   }
 
   /** Deletes what a node publishes for the segment `name`. Returns how many documents there were. */
@@ -93,7 +127,9 @@ export class MetadataStore {
     const text = textOf(new TextEncoder().encode(name));
     const keys = [`mooncake/ram/${text}`, `mooncake/rpc_meta/${text}`];
     if (text.includes("/")) keys.push(`mooncake/${text}`);
-    return keys.filter((key) => this.#remove(key)).length;
+    const removed = keys.filter((key) => this.#remove(key));
+    for (const key of removed) this.#keeper.delete(bytesOf(key)).catch(() => {});
+    return removed.length;
   }
 
   #set(name: string, value: Document): PutOutcome {
@@ -134,6 +170,10 @@ function textOf(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
+}
+
+function bytesOf(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {

@@ -14,8 +14,8 @@ Deno.test("documents are stored, replaced and deleted", async () => {
   assert.equal(await store.put(bytes("a"), bytes("22")), "updated");
   assert.deepEqual(store.get(bytes("a")), bytes("22"));
   assert.equal(store.totalBytes, 3);
-  assert.equal(store.delete(bytes("a")), true);
-  assert.equal(store.delete(bytes("a")), false);
+  assert.equal(await store.delete(bytes("a")), true);
+  assert.equal(await store.delete(bytes("a")), false);
   assert.deepEqual([store.size, store.totalBytes], [0, 0]);
 });
 

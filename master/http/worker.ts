@@ -8,6 +8,7 @@ import { VERSION } from "../version.ts";
 import { adminApp } from "./admin_app.ts";
 import type { AdminBackend } from "./backend.ts";
 import { coreClient } from "./core_client.ts";
+import { DocumentTable } from "./document_table.ts";
 import { probeHandshake } from "./handshake_probe.ts";
 import { addressOf, type HttpServer, listen, ListenError } from "./listen.ts";
 import { metadataApp } from "./metadata_app.ts";
@@ -28,6 +29,7 @@ class HttpSide {
   readonly #reporter: SummaryReporter;
   readonly #metadata: MetadataStore;
   readonly #servers: HttpServer[] = [];
+  #documents: DocumentTable | null = null;
 
   constructor(config: HttpWorkerConfig, port: MessagePort) {
     const { format, minLevel, prefix } = config.log;
@@ -49,8 +51,9 @@ class HttpSide {
   }
 
   /** Opens the servers; throws `ListenError` with none left open. */
-  start(): WorkerMessage {
+  async start(): Promise<WorkerMessage> {
     const { admin, metadata, log } = this.#config;
+    if (metadata !== null) await this.#openTables();
     const onFault = (error: unknown) => this.#logger.error(`HTTP request failed: ${error}`);
     const adminRoutes = this.#adminApp();
     const metadataRoutes = metadataApp({ store: this.#metadata });
@@ -63,7 +66,7 @@ class HttpSide {
         this.#servers.push(listen("metadata", metadata, fetch, onFault));
       }
     } catch (error) {
-      void this.stop();
+      await this.stop();
       throw error;
     }
     void this.#reporter.start(log.summaryIntervalMs);
@@ -89,6 +92,24 @@ class HttpSide {
     const drained = Promise.all(this.#servers.map((server) => server.shutdown()));
     const expired = new Promise((resolve) => setTimeout(resolve, DRAIN_TIMEOUT_MS));
     await Promise.race([drained, expired]);
+    await this.#documents?.[Symbol.asyncDispose]();
+  }
+
+  async #openTables(): Promise<void> {
+    const { tablesPath } = this.#config;
+    if (tablesPath === null) return;
+    if (!DocumentTable.isAvailable) {
+      return this.#logger.warning(
+        "metadata documents are lost with the process: start the master with --unstable-kv",
+      );
+    }
+    this.#documents = await DocumentTable.open(
+      tablesPath,
+      (key, value) => this.#metadata.restore(key, value),
+    );
+    this.#metadata.keepWith(this.#documents);
+    const { size } = this.#metadata;
+    if (size > 0) this.#logger.info(`recovered ${size} metadata documents`);
   }
 
   #adminApp() {
@@ -123,7 +144,7 @@ let side: HttpSide | null = null;
 scope.onmessage = async ({ data: message, ports }) => {
   switch (message.type) {
     case "start":
-      scope.postMessage(start(message.config, ports[0]));
+      scope.postMessage(await start(message.config, ports[0]));
       break;
     case "forget_segment":
       side?.forgetSegment(message.name);
@@ -134,10 +155,10 @@ scope.onmessage = async ({ data: message, ports }) => {
   }
 };
 
-function start(config: HttpWorkerConfig, port: MessagePort): WorkerMessage {
+async function start(config: HttpWorkerConfig, port: MessagePort): Promise<WorkerMessage> {
   try {
     side = new HttpSide(config, port);
-    return side.start();
+    return await side.start();
   } catch (error) {
     if (error instanceof ListenError) return { type: "listen_failed", failure: error.failure };
     return { type: "failed", message: error instanceof Error ? error.message : String(error) };

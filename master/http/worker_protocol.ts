@@ -13,6 +13,8 @@ export interface HttpWorkerConfig {
   admin: HttpAddress & { insecure: boolean };
   /** `null` = no metadata server. */
   metadata: HttpAddress | null;
+  /** Database in which metadata documents outlive the master, `null` = they do not. */
+  tablesPath: string | null;
   log: {
     format: "text" | "kep" | "json";
     minLevel: number;
