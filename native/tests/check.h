@@ -28,5 +28,6 @@
 void test_slots(void);
 void test_engine(void);
 void test_stress(void);
+void test_fuzz(void);
 
 #endif

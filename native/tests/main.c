@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Tests of the library from inside, for builds with sanitizers; tests/native/ compiles and
- * runs them. With a name as argument only that group runs.
+ * runs them. With names as arguments only those groups run.
  */
 #include <string.h>
 
@@ -14,12 +14,17 @@ static const struct {
 	{ "slots", test_slots },
 	{ "engine", test_engine },
 	{ "stress", test_stress },
+	{ "fuzz", test_fuzz },
 };
 
 int main(int argc, char **argv)
 {
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		if (argc > 1 && strcmp(argv[1], groups[i].name) != 0)
+		int wanted = argc == 1;
+
+		for (int k = 1; k < argc; k++)
+			wanted |= strcmp(argv[k], groups[i].name) == 0;
+		if (!wanted)
 			continue;
 		groups[i].run();
 		printf("ok %s\n", groups[i].name);
