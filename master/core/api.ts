@@ -21,6 +21,11 @@ export interface ReplicaSink {
   localDisk(id: number, status: number, size: number, client: Uuid, endpoint: string): void;
 }
 
+/** Receives many objects: each key, followed by the replicas of the object. */
+export interface MatchSink extends ReplicaSink {
+  key(bytes: Uint8Array, start: number, end: number): void;
+}
+
 /** What an encoder needs to know of a mounted segment. The same object until it is unmounted. */
 export interface SegmentView {
   readonly index: number;

@@ -1,8 +1,8 @@
 /** The master's core: one method for each call, each of them a thin door to the file that decides. */
 import { ErrorCode } from "../../proto/error_code.ts";
 import type { Expected } from "../../proto/struct_pack/schema.ts";
-import type { ReplicaDescriptor, ReplicateConfig, Uuid } from "../../proto/types.ts";
-import type { CoreConfig, FactSink, ReplicaSink, Rng } from "./api.ts";
+import type { ReplicateConfig, Uuid } from "../../proto/types.ts";
+import type { CoreConfig, FactSink, MatchSink, ReplicaSink, Rng } from "./api.ts";
 import { ClusterApi } from "./cluster_api.ts";
 import { checkCoreConfig } from "./config.ts";
 import type { Counters } from "./counters.ts";
@@ -174,15 +174,19 @@ export class MasterCore {
     return reads.getReplicaList(this.#state, tenant, bytes, start, end, nowMs, sink);
   }
 
-  /** The readable replicas of every key that matches, and their leases. INVALID_PARAMS. */
+  /**
+   * Describes the readable replicas of every key that matches and renews the leases. Answers the
+   * number of keys. INVALID_PARAMS.
+   */
   getReplicaListByRegex(
     tenant: number,
     pattern: Uint8Array,
     nowMs: number,
-  ): Expected<[key: Uint8Array, replicas: ReplicaDescriptor[]][]> {
+    sink: MatchSink,
+  ): number {
     const compiled = compilePattern(pattern);
-    if (compiled === null) return failed(ErrorCode.INVALID_PARAMS);
-    return ok(reads.listMatching(this.#state, tenant, compiled, nowMs));
+    if (compiled === null) return ErrorCode.INVALID_PARAMS;
+    return reads.describeMatching(this.#state, tenant, compiled, nowMs, sink);
   }
 
   /**

@@ -1,10 +1,8 @@
 /** ExistKey and GetReplicaList. */
 import { ErrorCode } from "../../proto/error_code.ts";
-import type { ReplicaDescriptor } from "../../proto/types.ts";
-import type { ReplicaSink } from "./api.ts";
+import type { MatchSink, ReplicaSink } from "./api.ts";
 import { Counter } from "./counters.ts";
 import { describeReadable } from "./describe.ts";
-import { describeAll } from "./inspect.ts";
 import { grantLease } from "./leases.ts";
 import { considerPromotion } from "./promotion.ts";
 import { firstReadable, isAnyReachable, slotText } from "./queries.ts";
@@ -55,20 +53,24 @@ export function getReplicaList(
   return ErrorCode.OK;
 }
 
-/** The readable replicas of every key of a tenant that matches; renews their leases. */
-export function listMatching(
+/** Describes the readable replicas of every key of a tenant that matches; renews their leases. */
+export function describeMatching(
   state: CoreState,
   tenant: number,
   pattern: RegExp,
   nowMs: number,
-): [key: Uint8Array, replicas: ReplicaDescriptor[]][] {
+  sink: MatchSink,
+): number {
   const { objects } = state;
-  const matches: [Uint8Array, ReplicaDescriptor[]][] = [];
+  let matches = 0;
   for (let slot = 1; slot < objects.limit; slot++) {
     if (!objects.has(slot) || objects.tenant(slot) !== tenant) continue;
     if (firstReadable(state, slot) === 0 || !pattern.test(slotText(state, slot))) continue;
     grantLease(state, slot, nowMs);
-    matches.push([objects.key(slot), describeAll(state, slot, true)]);
+    const at = objects.keyOffset(slot);
+    sink.key(objects.keyPage(slot), at, at + objects.keyLength(slot));
+    describeReadable(state, slot, sink);
+    matches++;
   }
   return matches;
 }

@@ -4,6 +4,8 @@ import type { SegmentView } from "./api.ts";
 import { MAX_SEGMENTS } from "./replicas.ts";
 
 const MIN_UNIT_SHIFT = 6;
+/** Longest name, endpoint or protocol: every answer about an object in the segment repeats it. */
+const MAX_TEXT_LENGTH = 4096;
 const MAX_UNITS = 2 ** 32 - 1;
 
 /** Values of the column that says what becomes of a segment's contents. */
@@ -39,10 +41,10 @@ export function isMountable(segment: Segment): boolean {
     isCleanText(segment.name) && isCleanText(segment.teEndpoint) && isCleanText(segment.protocol);
 }
 
-/** No control characters and nothing that could not be decoded. */
+/** Short, without control characters and without anything that could not be decoded. */
 function isCleanText(text: string): boolean {
   // deno-lint-ignore no-control-regex
-  return !/[\x00-\x1f\x7f\ufffd]/.test(text);
+  return text.length <= MAX_TEXT_LENGTH && !/[\x00-\x1f\x7f\ufffd]/.test(text);
 }
 
 /** Memory segments: by index, id, name and owner. */

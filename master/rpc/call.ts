@@ -21,6 +21,15 @@ export class Call {
   constructor(readonly replies: Replies) {}
 }
 
+/** Thrown by a handler whose answer exceeds a limit. */
+export class AnswerTooLarge extends Error {
+  override readonly name = "AnswerTooLarge";
+
+  constructor(maxBytes: number) {
+    super(`the answer is larger than ${maxBytes} bytes`);
+  }
+}
+
 /** What became of a request. */
 export const Outcome = {
   /** The reply is complete. */
@@ -33,7 +42,10 @@ export const Outcome = {
 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 
-/** Serves one function of the master. Throws `ProtocolError` when the arguments are malformed. */
+/**
+ * Serves one function of the master. Throws `ProtocolError` when the arguments are malformed, and
+ * {@linkcode AnswerTooLarge}.
+ */
 export type Handler = (call: Call) => Outcome;
 
 /** Counts what one function has served. */

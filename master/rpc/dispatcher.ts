@@ -2,7 +2,7 @@ import { TransportErrorCode } from "../../proto/coro_rpc/header.ts";
 import { ProtocolError } from "../../proto/error.ts";
 import { Codec } from "../../proto/struct_pack/codec.ts";
 import { text } from "../../proto/struct_pack/schema.ts";
-import { Call, Outcome, type ServedFunction } from "./call.ts";
+import { AnswerTooLarge, Call, Outcome, type ServedFunction } from "./call.ts";
 import type { Replies } from "./replies.ts";
 import { WaitingLine, type WaitingRequest } from "./waiting_line.ts";
 
@@ -167,6 +167,8 @@ export class Dispatcher {
     } catch (error) {
       if (error instanceof ProtocolError) {
         this.#fail(TransportErrorCode.INVALID_RPC_ARGUMENTS, "invalid rpc arg");
+      } else if (error instanceof AnswerTooLarge) {
+        this.#fail(TransportErrorCode.MESSAGE_TOO_LARGE, error.message);
       } else {
         this.#onFault(name, error);
         this.#fail(TransportErrorCode.RPC_THROW_EXCEPTION, "internal error of the master");

@@ -26,11 +26,6 @@ export class MovementCalls {
     const core = this.#core;
     return [
       plainCall(
-        m.GetReplicaListByRegex,
-        ({ regex, tenantId }, nowMs) =>
-          core.getReplicaListByRegex(this.#tenant(tenantId), encoder.encode(regex), nowMs),
-      ),
-      plainCall(
         m.RemoveByRegex,
         ({ regex, force, tenantId }, nowMs) =>
           core.removeByRegex(this.#tenant(tenantId), encoder.encode(regex), force, nowMs),

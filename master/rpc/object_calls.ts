@@ -4,10 +4,10 @@
  */
 import * as m from "../../proto/messages.ts";
 import type { Rpc } from "../../proto/messages.ts";
-import { openBody } from "../../proto/struct_pack/codec.ts";
+import { beginBody, openBody } from "../../proto/struct_pack/codec.ts";
 import { type SizeWidth, widthFor, type Writer } from "../../proto/struct_pack/writer.ts";
 import type { MasterCore } from "../core/core.ts";
-import { type Call, Outcome } from "./call.ts";
+import { AnswerTooLarge, type Call, Outcome } from "./call.ts";
 import { KeyList } from "./key_list.ts";
 import {
   beginList,
@@ -19,19 +19,33 @@ import {
   writeFlag,
 } from "./object_parts.ts";
 import { type HandlerEntry, handWritten } from "./plain_call.ts";
-import { ReplicaEncoder } from "./replica_encoder.ts";
+import { MatchEncoder, ReplicaEncoder } from "./replica_encoder.ts";
 import { type WriteCallOptions, WriteCalls } from "./write_calls.ts";
+
+/** Bytes per size in an answer about any number of keys, of which the number comes last. */
+const MATCHES_WIDTH = 4;
+
+const MAX_ANSWER_BYTES = 256 << 20;
+
+export interface ObjectCallOptions extends WriteCallOptions {
+  /** Bytes of answers up to which lookups are answered; default 256 MiB. */
+  maxAnswerBytes?: number;
+}
 
 export class ObjectCalls {
   readonly #core: MasterCore;
   readonly #keys = new KeyList();
   readonly #encoder: ReplicaEncoder;
+  readonly #matches: MatchEncoder;
+  readonly #maxAnswerBytes: number;
   readonly #writes: WriteCalls;
 
   /** `writer` is the one that replies are written to. */
-  constructor(core: MasterCore, writer: Writer, options: WriteCallOptions) {
+  constructor(core: MasterCore, writer: Writer, options: ObjectCallOptions) {
     this.#core = core;
+    this.#maxAnswerBytes = options.maxAnswerBytes ?? MAX_ANSWER_BYTES;
     this.#encoder = new ReplicaEncoder(core.segments, writer);
+    this.#matches = new MatchEncoder(this.#encoder, writer, this.#maxAnswerBytes);
     this.#writes = new WriteCalls(core, this.#keys, this.#encoder, options);
   }
 
@@ -42,6 +56,7 @@ export class ObjectCalls {
       handWritten(m.BatchExistKey, (call) => this.#exist(call, m.BatchExistKey, true)),
       handWritten(m.GetReplicaList, (call) => this.#get(call, m.GetReplicaList, false)),
       handWritten(m.BatchGetReplicaList, (call) => this.#get(call, m.BatchGetReplicaList, true)),
+      handWritten(m.GetReplicaListByRegex, (call) => this.#getMatching(call)),
       handWritten(m.Remove, (call) => this.#remove(call, m.Remove, false)),
       handWritten(m.BatchRemove, (call) => this.#remove(call, m.BatchRemove, true)),
       ...this.#writes.entries(),
@@ -88,12 +103,36 @@ export class ObjectCalls {
     const encoder = this.#encoder;
     beginList(call, rpc, batch, keys.count, width);
     for (let i = 0; i < keys.count; i++) {
+      if (writer.length > this.#maxAnswerBytes) throw new AnswerTooLarge(this.#maxAnswerBytes);
       const start = keys.starts[i];
       const code = this.#core.getReplicaList(tenant, bytes, start, keys.ends[i], nowMs, encoder);
       if (code < 0) writeError(writer, code);
       else encoder.endList();
       count(call, code);
     }
+  }
+
+  #getMatching(call: Call): Outcome {
+    const { reader, nowMs, replies } = call;
+    const { writer } = replies;
+    openBody(reader, m.GetReplicaListByRegex.request!);
+    const length = reader.length();
+    const start = reader.skip(length);
+    const tenant = takeTenant(this.#core, reader);
+    const pattern = reader.bytes.subarray(start, start + length);
+    beginBody(writer, m.GetReplicaListByRegex.response, MATCHES_WIDTH, false);
+    const answerAt = writer.length;
+    writer.u8(1);
+    const countAt = writer.reserve(MATCHES_WIDTH);
+    const matches = this.#core.getReplicaListByRegex(tenant, pattern, nowMs, this.#matches);
+    if (matches >= 0) {
+      writer.patchU32(countAt, matches);
+    } else {
+      writer.truncate(answerAt);
+      writeError(writer, matches);
+    }
+    count(call, Math.min(matches, 0));
+    return Outcome.DONE;
   }
 
   #remove<Q, R>(call: Call, rpc: Rpc<Q, R>, batch: boolean): Outcome {

@@ -4,7 +4,7 @@ import * as m from "../../proto/messages.ts";
 import type { SizeWidth } from "../../proto/struct_pack/writer.ts";
 import { type ReplicateConfig, ReplicaType } from "../../proto/types.ts";
 import { bytesOf, clientId, MIB, replicateConfig } from "../../tests/support/core_driver.ts";
-import { encodeBody } from "../../tests/support/dispatcher.ts";
+import { encodeBody, errorText } from "../../tests/support/dispatcher.ts";
 import { ServedCore } from "../../tests/support/served_core.ts";
 
 const tenantId = bytesOf("default");
@@ -20,6 +20,8 @@ interface Shape {
 const shapes: Shape[] = ([1, 2, 4, 8] as const).flatMap((width) =>
   [true, false].map((literal) => ({ width, literal }))
 );
+
+const wide: Shape = { width: 2, literal: true };
 
 function startOf(key: string, sliceLength: number, config: Partial<ReplicateConfig> = {}) {
   const clientId = client;
@@ -243,7 +245,7 @@ Deno.test("an object's size is told once it has its space, a refused one's never
   assert.deepEqual(both.sizes, [100, 200, 300]);
 });
 
-for (const length of [255, 256, 300, 70_000]) {
+for (const length of [255, 256, 300, 4096]) {
   Deno.test(`an endpoint of ${length} bytes is answered whole`, () => {
     const both = new ServedCore();
     const { rpc, twin } = both;
@@ -294,6 +296,60 @@ Deno.test("the endpoint of a disk is answered whole, however long", () => {
     "memory",
     "local_disk",
   ]);
+});
+
+Deno.test("keys that match an expression are listed with their replicas, and leased", () => {
+  for (const shape of shapes) {
+    const both = new ServedCore();
+    const { rpc, twin } = both;
+    both.mount(1, 64 * MIB, "e".repeat(shape.width === 1 ? 20 : 300));
+    both.mount(2, 64 * MIB);
+    for (let i = 0; i < 300; i++) {
+      const key = `key/${i}${"x".repeat(i)}`;
+      assert.equal(rpc.ask(m.PutStart, startOf(key, 1, { replicaNum: 1 + i % 2 }), wide).code, 0);
+      assert.equal(twin.start(key, 1, { replicaNum: 1 + i % 2 }), 0);
+      if (i % 5 > 0) assert.equal(rpc.ask(m.PutEnd, endOf(key), wide).code, twin.end(key));
+    }
+    both.pass(10_001);
+    for (const regex of ["^key/1", ".*", "nothing", "[", "x{200}$"]) {
+      const { code, value } = rpc.ask(m.GetReplicaListByRegex, { regex, tenantId }, shape);
+      const { core, nowMs, sink } = twin;
+      const expected = core.getReplicaListByRegex(0, bytesOf(regex), nowMs, sink);
+      const text = value?.map(([key, replicas]) => [new TextDecoder().decode(key), replicas]);
+      assert.deepEqual({ code, value: text ?? null }, both.expectedMatches(expected));
+    }
+    const leased = { key: bytesOf("key/1x"), force: false, tenantId };
+    assert.equal(rpc.ask(m.Remove, leased, shape).code, ErrorCode.OBJECT_HAS_LEASE);
+    assert.deepEqual(rpc.faults, []);
+  }
+});
+
+Deno.test("answers beyond the limit are refused by the transport, and the next one is made", () => {
+  const both = new ServedCore({ maxAnswerBytes: 10_000 });
+  const { rpc } = both;
+  both.mount(1, 64 * MIB);
+  const names = Array.from({ length: 200 }, (_, i) => `key-${i}`);
+  for (const name of names) {
+    rpc.ask(m.PutStart, startOf(name, 1));
+    rpc.ask(m.PutEnd, endOf(name));
+  }
+  const keys = names.map(bytesOf);
+  const listing = { regex: ".*", tenantId };
+  const narrow = { width: 1, literal: true } as const;
+  rpc.send(
+    m.GetReplicaListByRegex.functionId,
+    encodeBody(m.GetReplicaListByRegex.request!, listing, narrow),
+  );
+  rpc.send(
+    m.BatchGetReplicaList.functionId,
+    encodeBody(m.BatchGetReplicaList.request!, { keys, tenantId }, narrow),
+  );
+  for (const { errorCode, body } of rpc.take()) {
+    assert.equal(errorCode, 14);
+    assert.equal(errorText(body, errorCode), "the answer is larger than 10000 bytes");
+  }
+  assert.equal(rpc.ask(m.BatchGetReplicaList, { keys: keys.slice(0, 50), tenantId }).length, 50);
+  assert.deepEqual(rpc.faults, []);
 });
 
 Deno.test("calls that only name a client do not make it known", () => {

@@ -2,7 +2,8 @@ import { ReplicaKindIndex } from "../../proto/messages/values.ts";
 import { writeUuid } from "../../proto/struct_pack/uuid.ts";
 import type { Writer } from "../../proto/struct_pack/writer.ts";
 import type { Uuid } from "../../proto/types.ts";
-import type { ReplicaSink, SegmentView } from "../core/api.ts";
+import type { MatchSink, ReplicaSink, SegmentView } from "../core/api.ts";
+import { AnswerTooLarge } from "./call.ts";
 
 /** Where an encoder finds the segment that a replica lies on. */
 export interface SegmentViews {
@@ -72,5 +73,42 @@ export class ReplicaEncoder implements ReplicaSink {
       writer.u8(1);
       writer.u64(this.#checksum);
     }
+  }
+}
+
+/**
+ * Writes the pairs of GetReplicaListByRegex: a key and the replicas of its object. Throws
+ * `AnswerTooLarge` when there are too many.
+ */
+export class MatchEncoder implements MatchSink {
+  readonly #replicas: ReplicaEncoder;
+  readonly #writer: Writer;
+  readonly #maxBytes: number;
+
+  constructor(replicas: ReplicaEncoder, writer: Writer, maxBytes: number) {
+    this.#replicas = replicas;
+    this.#writer = writer;
+    this.#maxBytes = maxBytes;
+  }
+
+  key(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#writer.length > this.#maxBytes) throw new AnswerTooLarge(this.#maxBytes);
+    this.#writer.blob(bytes, start, end);
+  }
+
+  begin(count: number): void {
+    this.#writer.size(count);
+  }
+
+  memory(id: number, status: number, size: number, segment: number, offset: number): void {
+    this.#replicas.memory(id, status, size, segment, offset);
+  }
+
+  disk(id: number, status: number, size: number, filePath: string): void {
+    this.#replicas.disk(id, status, size, filePath);
+  }
+
+  localDisk(id: number, status: number, size: number, client: Uuid, endpoint: string): void {
+    this.#replicas.localDisk(id, status, size, client, endpoint);
   }
 }

@@ -86,7 +86,7 @@ testEachLoop("a batch of 100 with room for 50 gets 50", async (mode) => {
 });
 
 testEachLoop("a put of a client that has hung up takes no space", async (mode) => {
-  await using master = await MasterProcess.start(mode, ["--put_wait_ms=60000"]);
+  await using master = await MasterProcess.start(mode, ["--put_wait_ms=60000", NO_WATERMARK]);
   const node = await MetadataNode.join(master.connect(), 1, MIB);
   assertOk((await node.start("unfinished", MIB)).code);
   const dying = master.connect();
@@ -99,7 +99,8 @@ testEachLoop("a put of a client that has hung up takes no space", async (mode) =
   await master.disconnect(dying);
   await waiting;
   await until(async () => await waitingWrites() === 0);
-  assertOk(await node.revoke("unfinished"));
+  assertOk(await node.end("unfinished"));
+  assertOk(await node.remove("unfinished"));
   assertOk(await node.put("next", MIB));
 });
 
@@ -161,7 +162,7 @@ Deno.test("space of a removed object is not given again while it may still be re
 
 Deno.test("an upsert of equal size leaves the old value readable until it ends", async () => {
   await using master = await MasterProcess.start(someLoop, ["--put_wait_ms=50", NO_WATERMARK]);
-  const node = await MetadataNode.join(master.connect(), 1, 2 * MIB);
+  const node = await MetadataNode.join(master.connect(), 1, 3 * MIB);
   const readable = async () => {
     const { code, value } = await node.get("k");
     assertOk(code);

@@ -236,7 +236,7 @@ export class Chaos {
       case 1:
         return void core.removeByRegex(0, digit, true, nowMs);
       case 2:
-        return void core.getReplicaListByRegex(0, digit, nowMs);
+        return void core.getReplicaListByRegex(0, digit, nowMs, this.driver.sink);
       case 3:
         return void core.evictDiskReplica(clientId(client), 0, key, ReplicaType.LOCAL_DISK);
       case 4:

@@ -1,6 +1,6 @@
 /** A core with a clock that tests move by hand, and its calls with texts for keys and clients. */
 import assert from "node:assert/strict";
-import type { CoreConfig, ReplicaSink } from "../../master/core/api.ts";
+import type { CoreConfig, MatchSink } from "../../master/core/api.ts";
 import { defaultCoreConfig } from "../../master/core/config.ts";
 import { MasterCore } from "../../master/core/core.ts";
 import { SeededRng } from "../../master/core/rng.ts";
@@ -27,14 +27,25 @@ export interface SeenReplica {
 }
 
 /** Keeps what the core describes. */
-export class RecordingSink implements ReplicaSink {
+export class RecordingSink implements MatchSink {
+  /** Of the object described last. */
   replicas: SeenReplica[] = [];
+  /** What walks over many keys described. */
+  readonly matches: { key: string; replicas: SeenReplica[] }[] = [];
   leaseTtlMs = -1;
   checksum: bigint | null = null;
   announced = 0;
+  #walking = false;
+
+  key(bytes: Uint8Array, start: number, end: number): void {
+    const key = new TextDecoder().decode(bytes.subarray(start, end));
+    this.matches.push({ key, replicas: [] });
+    this.#walking = true;
+  }
 
   begin(count: number, leaseTtlMs: number, checksum: bigint | null): void {
-    this.replicas = [];
+    this.replicas = this.#walking ? this.matches.at(-1)!.replicas : [];
+    this.#walking = false;
     this.announced = count;
     this.leaseTtlMs = leaseTtlMs;
     this.checksum = checksum;

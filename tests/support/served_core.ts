@@ -1,4 +1,5 @@
 /** A core behind a dispatcher with every call of the master, beside a twin that is asked directly. */
+import assert from "node:assert/strict";
 import type { CoreConfig } from "../../master/core/api.ts";
 import { ClusterCalls } from "../../master/rpc/cluster_calls.ts";
 import { MovementCalls } from "../../master/rpc/movement_calls.ts";
@@ -14,6 +15,7 @@ export interface ServedCoreOptions {
   core?: Partial<CoreConfig>;
   putWaitMs?: number;
   maxKeyBytes?: number;
+  maxAnswerBytes?: number;
 }
 
 /**
@@ -39,6 +41,7 @@ export class ServedCore {
     const entries = [
       ...new ObjectCalls(core, replies.writer, {
         maxKeyBytes: options.maxKeyBytes ?? 1 << 20,
+        ...(options.maxAnswerBytes !== undefined && { maxAnswerBytes: options.maxAnswerBytes }),
         onSize: (bytes) => this.sizes.push(bytes),
       }).entries(),
       ...new ClusterCalls(core, {
@@ -89,6 +92,18 @@ export class ServedCore {
       code: 0,
       value: { replicas: this.#descriptors(replicas), leaseTtlMs, objectChecksum },
     };
+  }
+
+  /** The answer to a listing of keys that had this count, or code, on the twin. */
+  expectedMatches(count: number): Expected<[string, ReplicaDescriptor[]][]> {
+    if (count < 0) return { code: count, value: null };
+    const { matches } = this.twin.sink;
+    assert.equal(matches.length, count);
+    const value = matches.splice(0).map(({ key, replicas }): [string, ReplicaDescriptor[]] => [
+      key,
+      this.#descriptors(replicas),
+    ]);
+    return { code: 0, value };
   }
 
   #descriptors(replicas: SeenReplica[]): ReplicaDescriptor[] {
