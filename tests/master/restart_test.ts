@@ -189,3 +189,24 @@ Deno.test("a second master on the directory ends and says who has it", async () 
   const second = startMaster([`--data_dir=${master.directory}`]);
   await assert.rejects(second, /in use by process \d+ on \S+ since \d{4}-/);
 });
+
+Deno.test("HTTP metadata documents are there after a kill", async () => {
+  const port = await freePort();
+  await using master = await Master.start(
+    "--http_metadata_server_host=127.0.0.1",
+    `--http_metadata_server_port=${port}`,
+  );
+  const url = (key: string) => `http://127.0.0.1:${port}/metadata?key=${encodeURIComponent(key)}`;
+  const big = "x".repeat(300_000);
+  for (const [key, body] of [["mooncake/ram/a:1", "{}"], ["big", big], ["gone", "x"]]) {
+    assert.equal(await (await fetch(url(key), { method: "PUT", body })).text(), "metadata updated");
+  }
+  await (await fetch(url("gone"), { method: "DELETE" })).text();
+  await master.kill();
+  await master.revive();
+  assert.equal(await (await fetch(url("mooncake/ram/a:1"))).text(), "{}");
+  assert.equal(await (await fetch(url("big"))).text(), big);
+  const gone = await fetch(url("gone"));
+  assert.equal(gone.status, 404);
+  await gone.text();
+});
