@@ -100,7 +100,6 @@ testEachLoop("a put of a client that has hung up takes no space", async (mode) =
   await waiting;
   await until(async () => await waitingWrites() === 0);
   assertOk(await node.end("unfinished"));
-  assertOk(await node.remove("unfinished"));
   assertOk(await node.put("next", MIB));
 });
 
