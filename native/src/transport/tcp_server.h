@@ -7,6 +7,7 @@
 
 #define TCP_ANSWERS_MAX 32
 #define TCP_INPUT_SIZE (64u << 10)
+#define TCP_THREADS_MAX 64
 
 /* An answer, or what is left of it: a status frame, then bytes of a region. */
 struct tcp_answer {
@@ -97,6 +98,41 @@ static inline void tcp_count(struct tcp_thread *thread, enum tcp_counter counter
 	atomic_store_explicit(&thread->counters[counter], value + add, memory_order_relaxed);
 }
 
-struct mc_publisher *tcp_server_publisher(const struct tcp_server *server);
+struct tcp_server {
+	struct mc_engine *engine;
+	uint32_t max_threads;
+	uint32_t max_connections;
+	int64_t stall_timeout; /* ns */
+	int listener;
+	int64_t accept_at; /* MC_NEVER: accepting; else when to try again. Of thread 0 */
+	atomic_bool stopping;
+	pthread_mutex_t lock; /* changes of the two below; only thread 0 makes them later */
+	_Atomic uint32_t thread_count;
+	struct tcp_thread *threads[TCP_THREADS_MAX];
+	_Atomic uint64_t accepted;
+	_Atomic uint64_t rejected;
+};
+
+static inline struct mc_publisher *tcp_server_publisher(struct tcp_server *server)
+{
+	return &server->engine->publisher;
+}
+
+/* Takes what waits at the listener; called by thread 0, as tcp_server_watch() is. */
+void tcp_server_accept(struct tcp_thread *thread);
+
+/* Listens on, or pauses after running out of something. */
+void tcp_server_watch(struct tcp_thread *thread, bool on);
+
+/* A thread's descriptors, its start, and its end after it was joined. 0 or -errno. */
+int tcp_thread_open(struct tcp_thread *thread);
+int tcp_thread_spawn(struct tcp_thread *thread);
+void tcp_thread_free(struct tcp_thread *thread);
+
+/* Makes a thread look at what was handed to it, or at the server's state. */
+void tcp_thread_wake(struct tcp_thread *thread);
+
+/* Takes a session into the thread's own set; called by the thread itself. */
+void tcp_thread_adopt(struct tcp_thread *thread, struct tcp_session *session);
 
 #endif
