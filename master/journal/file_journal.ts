@@ -154,6 +154,7 @@ export class FileJournal implements Journal {
     if (this.#lost === null || sequence < this.#sequence) return;
     this.#lost = null;
     this.#noteSynced(sequence, this.#unsynced);
+    if (!this.#syncing) this.#release(this.#retired.length);
   }
 
   /** Everything appended survives when this returns, unless the disk fails. */
