@@ -24,8 +24,11 @@ const WAITING_POLL_MS = 1;
 /** Replies of one batch are sent in parts of about this size. */
 const MAX_REPLY_BYTES = 4 << 20;
 
+/** The part of a native server that the loop uses. */
+export type RpcPoller = Pick<NativeRpcServer, "poll" | "send" | "visit" | "isOpen">;
+
 export interface NativeLoopOptions {
-  server: NativeRpcServer;
+  server: RpcPoller;
   dispatcher: Dispatcher;
   replies: Replies;
   maxFrameBytes: number;
