@@ -26,6 +26,10 @@ export interface Client {
 const LONGEST_TICK_MS = 1000;
 /** Clients ping once a second; one that missed three pings gets no new data for the time being. */
 const SUSPECT_AFTER_MS = 3000;
+/** Beyond so many sessions, clients that own nothing are forgotten early; live ones come back. */
+const MANY_SESSIONS = 65_536;
+/** Of the oldest sessions so many are looked at for one to end. */
+const STRANGERS_SOUGHT = 16;
 
 /**
  * Clients by their ids, and the sessions of those that were seen lately.
@@ -45,6 +49,8 @@ export class ClientTable {
   #awakeMs = 0;
   #lastTickMs = -Infinity;
   #remounted = 0;
+  /** Sessions, watched clients that is. */
+  #sessions = 0;
 
   constructor(rng: Rng) {
     this.#hasher = new KeyHasher(rng);
@@ -78,6 +84,7 @@ export class ClientTable {
     const index = this.#unused.pop() ?? this.#clients.length;
     this.place(index, bytes, at);
     this.see(index);
+    this.#limitStrangers();
     return index;
   }
 
@@ -160,6 +167,7 @@ export class ClientTable {
     this.#unlink(client);
     client.lastSeenMs = this.#awakeMs;
     client.watched = true;
+    this.#sessions++;
     client.older = this.#newest;
     if (this.#newest === null) this.#oldest = client;
     else this.#newest.newer = client;
@@ -211,6 +219,15 @@ export class ClientTable {
     this.#forgetIfUnused(client);
   }
 
+  /** When there are very many sessions, ends the oldest one whose client nothing names. */
+  #limitStrangers(): void {
+    if (this.#sessions <= MANY_SESSIONS) return;
+    let client = this.#oldest;
+    for (let i = 0; i < STRANGERS_SOUGHT && client !== null; i++, client = client.newer) {
+      if (client.references === 0) return this.expire(client);
+    }
+  }
+
   #forgetIfUnused(client: Client): void {
     if (client.references > 0 || client.watched) return;
     this.#drop(client);
@@ -236,6 +253,7 @@ export class ClientTable {
     client.older = null;
     client.newer = null;
     client.watched = false;
+    this.#sessions--;
   }
 }
 
