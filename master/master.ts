@@ -13,7 +13,7 @@ import { SeededRng } from "./core/rng.ts";
 import { HttpWorker } from "./http/core_bridge.ts";
 import { ListenError } from "./http/listen.ts";
 import { DataDirectory, DataDirectoryError } from "./journal/data_directory.ts";
-import type { Durability } from "./journal/journal.ts";
+import { type Durability, JournalError } from "./journal/journal.ts";
 import { MasterJournal } from "./journal/master_journal.ts";
 import type { Logger } from "./logger.ts";
 import { MetricsRegistry } from "./metrics/registry.ts";
@@ -217,9 +217,8 @@ function openKept(
   },
   logger: Logger,
 ): Kept {
+  const directory = openDirectory(path);
   try {
-    const since = new Date().toISOString();
-    const directory = DataDirectory.open(path, { pid: Deno.pid, host: hostname(), since });
     const journal = new MasterJournal({
       ...{ ...parts, directory: directory.journalPath },
       info: (line) => logger.info(line),
@@ -233,6 +232,19 @@ function openKept(
         directory[Symbol.dispose]();
       },
     };
+  } catch (error) {
+    directory[Symbol.dispose]();
+    const flag = `--data_dir=${path}: the journal`;
+    if (error instanceof JournalError) throw new StartError(`${flag} ${error.message}`);
+    if (!(error instanceof Error && "code" in error)) throw error;
+    throw new StartError(`${flag} cannot be read: ${error.message}`);
+  }
+}
+
+function openDirectory(path: string): DataDirectory {
+  try {
+    const since = new Date().toISOString();
+    return DataDirectory.open(path, { pid: Deno.pid, host: hostname(), since });
   } catch (error) {
     if (error instanceof DataDirectoryError) throw new StartError(error.message);
     throw error;

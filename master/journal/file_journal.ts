@@ -61,7 +61,7 @@ export class FileJournal implements Journal {
   #lost: string | null = null;
   #closed = false;
 
-  /** Begins a new segment. Throws what the file system throws. */
+  /** Begins a new segment. Throws a `JournalError` when it cannot. */
   constructor(options: FileJournalOptions) {
     this.#directory = options.directory;
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
@@ -69,7 +69,11 @@ export class FileJournal implements Journal {
     this.#tailLimit = options.tailLimit ?? TAIL_LIMIT;
     this.#checkpointBytes = options.checkpointBytes ?? 0;
     this.#sequence = this.#synced = options.nextSequence - 1;
-    this.#current = this.#open(options.nextSequence);
+    try {
+      this.#current = this.#open(options.nextSequence);
+    } catch (error) {
+      throw journalError("cannot begin a file", error);
+    }
     const olderBytes = options.olderBytes ?? 0;
     if (olderBytes > 0) this.#sealed.push({ lastSequence: this.#sequence, bytes: olderBytes });
     this.#sealedBytes = olderBytes;

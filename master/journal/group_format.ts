@@ -12,6 +12,7 @@
  * damaged does not hide the group after it.
  */
 import { crc32c } from "./crc32c.ts";
+import { JournalError } from "./journal.ts";
 
 export const FILE_HEADER_BYTES = 32;
 /** Room that a group needs in front of its facts. */
@@ -37,14 +38,19 @@ export function fileHeader(kind: FileKind, firstSequence: number): Uint8Array<Ar
   return bytes;
 }
 
-/** The first sequence number of a file of the given kind; a text says why it is none. */
+/**
+ * The first sequence number of a file of the given kind; a text says why it is none. Throws a
+ * {@linkcode JournalError} for a file of another version: it is whole, and not ours to judge.
+ */
 export function readFileHeader(bytes: Uint8Array, kind: FileKind): number | string {
   if (bytes.length < FILE_HEADER_BYTES) return "its header is cut off";
   const view = new DataView(bytes.buffer, bytes.byteOffset, FILE_HEADER_BYTES);
   if (MAGIC.some((byte, i) => bytes[i] !== byte)) return "it does not begin as a journal file";
   if (view.getUint32(24, true) !== crc32c(bytes, 0, 24)) return "its header is damaged";
   const version = view.getUint32(8, true);
-  if (version !== VERSION) return `its format has version ${version}, this master reads ${VERSION}`;
+  if (version !== VERSION) {
+    throw new JournalError(`was written in format ${version}; this master reads ${VERSION}`);
+  }
   return view.getUint32(12, true) === kind ? view.getFloat64(16, true) : "it is of another kind";
 }
 

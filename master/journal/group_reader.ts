@@ -35,12 +35,19 @@ export class GroupReader implements Disposable {
 
   /**
    * Opens a file and checks its header; what is wrong with it is in `trouble`. A file without a whole
-   * header holds nothing: its process ended when it had just begun it.
+   * header holds nothing: its process ended when it had just begun it. Throws a `JournalError` for a
+   * file of another version.
    */
   constructor(path: string, kind: FileKind) {
     this.#file = Deno.openSync(path, { read: true });
-    this.#fill(FILE_HEADER_BYTES);
-    const first = readFileHeader(this.#buffer.subarray(0, this.#end), kind);
+    let first: number | string;
+    try {
+      this.#fill(FILE_HEADER_BYTES);
+      first = readFileHeader(this.#buffer.subarray(0, this.#end), kind);
+    } catch (error) {
+      this.#file.close();
+      throw error;
+    }
     if (this.#end < FILE_HEADER_BYTES) {
       this.#start = this.#end;
     } else if (typeof first === "string") {

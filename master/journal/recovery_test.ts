@@ -165,6 +165,24 @@ Deno.test(
 );
 
 Deno.test(
+  "files of a later version are refused, not dropped",
+  withDirectory((directory) => {
+    const { driver } = writePuts(directory, 2);
+    const [{ path }] = listFiles(directory).tails;
+    const file = Deno.readFileSync(path);
+    const view = new DataView(file.buffer);
+    view.setUint32(8, 2, true);
+    view.setUint32(24, crc32c(file, 0, 24), true);
+    Deno.writeFileSync(path, file);
+    assert.throws(
+      () => recovered(directory, driver.core.state.config),
+      /was written in format 2; this master reads 1/,
+    );
+    assert.deepEqual(Deno.readFileSync(path), file);
+  }),
+);
+
+Deno.test(
   "a damaged part of a checkpoint costs that part only, and a fact that does not fit only itself",
   withDirectory((directory) => {
     const driver = new CoreDriver();
