@@ -87,7 +87,6 @@ class ObjectModel {
     const { write } = object;
     if (client !== (write?.client ?? object.version!.client)) return ErrorCode.ILLEGAL_CLIENT;
     if (write === null) return ErrorCode.INVALID_WRITE;
-    if (this.#isEarlier(write, nowMs)) return ErrorCode.OK;
     object.write = null;
     if (object.version === null) this.objects.delete(key);
     return ErrorCode.OK;

@@ -178,7 +178,10 @@ export function putEnd(
   return ErrorCode.OK;
 }
 
-/** Gives up unfinished replicas; the object goes when nothing is left of it. */
+/**
+ * Gives up unfinished replicas; the object goes when nothing is left of it. When it cannot be told
+ * which of the client's writes is meant, none of them may become visible.
+ */
 export function putRevoke(
   state: CoreState,
   client: number,
@@ -197,7 +200,10 @@ export function putRevoke(
     return ErrorCode.ILLEGAL_CLIENT;
   }
   if (write === 0) return ErrorCode.INVALID_WRITE;
-  if (isEarlierEnd(state, slot, write, nowMs)) return ErrorCode.OK;
+  if (isEarlierEnd(state, slot, write, nowMs)) {
+    preempt(state, slot, nowMs);
+    return ErrorCode.OK;
+  }
   for (
     let replica = objects.link(slot, ObjectLink.REPLICA);
     replica !== 0;

@@ -127,6 +127,18 @@ Deno.test("an upsert whose predecessor's answer was lost becomes visible after t
   assert.equal(read(driver, "k").offset, retried.offset);
 });
 
+Deno.test("a revoke that may be that of either of two upserts leaves the old value", () => {
+  const driver = mounted();
+  const [old] = driver.put("k", 100);
+  driver.ok(driver.start("k", 100, { upsert: true }));
+  driver.ok(driver.start("k", 100, { upsert: true }));
+  driver.ok(driver.revoke("k"));
+  driver.end("k");
+  assert.equal(read(driver, "k").offset, old.offset, "what the second was given may be unwritten");
+  driver.pass(31_000);
+  assert.equal(read(driver, "k").offset, old.offset);
+});
+
 Deno.test("the group of an object cannot be changed, only be left out", () => {
   const driver = mounted();
   driver.put("k", 100, { group: "g" });
