@@ -1,0 +1,197 @@
+/** A client or store node: the real client code on a simulated clock, wire and engine. */
+import type { StoreContext } from "../../client/context.ts";
+import { MasterClient } from "../../client/master_client.ts";
+import { defaultConfig } from "../../client/put_options.ts";
+import { ReplicaChoice } from "../../client/replica_choice.ts";
+import { SegmentTable } from "../../client/segments.ts";
+import { MasterSession } from "../../client/session.ts";
+import { TaskRunner } from "../../client/task_runner.ts";
+import { type Clock, pause } from "../../client/transfer/clock.ts";
+import {
+  type EndpointOptions,
+  type OwnMemory,
+  TransferEndpoint,
+} from "../../client/transfer/endpoint.ts";
+import type { Region } from "../../client/transfer/engine.ts";
+import type { MetadataStore } from "../../client/transfer/metadata_store.ts";
+import { ErrorCode } from "../../proto/error_code.ts";
+import { StoreError } from "../../proto/error.ts";
+import type { BufferDescriptor, Segment, Uuid } from "../../proto/types.ts";
+import type { Random } from "../support/random.ts";
+import { type Fabric, SimEngine } from "./fabric.ts";
+import type { Profile } from "./profile.ts";
+import type { Host, Scheduler } from "./scheduler.ts";
+import { Link, type Server, type Wire } from "./wire.ts";
+
+/** How long a node waits before it tries to mount again. */
+const MOUNT_PAUSE_MS = 300;
+
+/** The clock of one process: its timers die with it. */
+class HostClock implements Clock {
+  readonly #skewMs: number;
+
+  constructor(
+    private readonly scheduler: Scheduler,
+    private readonly host: Host,
+    random: Random,
+  ) {
+    this.#skewMs = random.below(1_000_000);
+  }
+
+  now(): number {
+    return this.scheduler.nowMs + this.#skewMs;
+  }
+
+  wallTime(): number {
+    return this.now();
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer = this.scheduler.after(ms, this.host, run);
+    return () => timer.cancelled = true;
+  }
+}
+
+/** An endpoint whose memory is reached through a fabric instead of sockets. */
+class SimEndpoint extends TransferEndpoint {
+  readonly #name: string;
+  readonly #engine: SimEngine;
+
+  constructor(options: EndpointOptions & { engine: SimEngine }) {
+    super(options);
+    this.#name = options.localHostname;
+    this.#engine = options.engine;
+  }
+
+  override get name(): string {
+    return this.#name;
+  }
+
+  override lend(length: number): Promise<Region> {
+    return Promise.resolve(this.#engine.allocate(length, { publish: true }));
+  }
+
+  override reclaim(region: Region): Promise<void> {
+    region[Symbol.dispose]();
+    return Promise.resolve();
+  }
+
+  override ownMemory(buffer: BufferDescriptor): OwnMemory | null {
+    if (buffer.transportEndpoint !== this.#name) return null;
+    const own = this.#engine.find(buffer.bufferAddress, buffer.size);
+    return own && { local: own.region, localOffset: own.offset, length: buffer.size };
+  }
+}
+
+/** Names of the form `host:port` are their own addresses. */
+const namesAreAddresses: MetadataStore = {
+  lookup: (name) => {
+    const [host, port] = name.split(":");
+    const document = {
+      ...{ name, protocols: ["tcp"], buffers: [], tcpDataHost: host, tcpDataPort: Number(port) },
+      ...{ tcpProtoVersion: 2, rdmaServerName: "", devices: [], priorities: new Map() },
+      timestamp: "",
+    };
+    return Promise.resolve({ document, dataHost: host });
+  },
+  publish: () => Promise.resolve(),
+  restore: () => Promise.resolve(false),
+  withdraw: () => Promise.resolve(),
+  handshakeAnswer: () => null,
+};
+
+export interface ProcessOptions {
+  scheduler: Scheduler;
+  wire: Wire;
+  fabric: Fabric;
+  random: Random;
+  delay: () => number;
+  master: Server;
+  profile: Profile;
+  host: Host;
+  /** `host:port`; a process that comes back keeps it. */
+  name: string;
+  clientId: Uuid;
+  /** Segments to lend. */
+  segments: number;
+  log: (line: string) => void;
+}
+
+/** One life of a process. */
+export class StoreProcess {
+  readonly store: StoreContext;
+  readonly segments: SegmentTable;
+  readonly host: Host;
+  readonly clientId: Uuid;
+  readonly #options: ProcessOptions;
+  readonly #session: MasterSession;
+
+  constructor(options: ProcessOptions) {
+    this.#options = options;
+    this.host = options.host;
+    this.clientId = options.clientId;
+    const { scheduler, fabric, random, profile, host, name, clientId, log } = options;
+    const clock = new HostClock(scheduler, host, random);
+    const engine = new SimEngine(fabric, host);
+    fabric.engines.set(name, engine);
+    const link = new Link({
+      ...{ scheduler, client: host, server: options.master, wire: options.wire },
+      ...{ delay: options.delay, requestTimeoutMs: profile.requestTimeoutMs },
+    });
+    const master = new MasterClient(link);
+    const endpoint = new SimEndpoint({
+      ...{ engine, clock, log, metadata: namesAreAddresses, named: false },
+      ...{ random: () => random.u32() / 0x1_0000_0000, localHostname: name, advertisedHost: "" },
+      ...{ minPort: 1, maxPort: 1, handshakeTimeoutMs: 1000, handshakeMaxLength: 1 << 20 },
+      ...{ maxProtocolVersion: 2, memcpy: true },
+    });
+    this.store = {
+      ...{ master, endpoint, clock, clientId, choice: new ReplicaChoice(clock, random.u32()) },
+      tenantId: new TextEncoder().encode("default"),
+      defaultConfig: defaultConfig(""),
+      transferTimeoutMs: profile.transferTimeoutMs,
+    };
+    this.segments = new SegmentTable({
+      ...{ master, endpoint, clock, clientId, localHostname: name, populate: false, log },
+      newId: () => `${random.u32()}-${random.u32()}`,
+    });
+    const tasks = new TaskRunner(this.store, log);
+    this.#session = new MasterSession(this.store, this.segments, tasks, { log, checked: false });
+  }
+
+  /** Begins the session and lends what there is to lend. */
+  async start(): Promise<void> {
+    void this.#session.start();
+    for (let i = 0; i < this.#options.segments; i++) await this.mount();
+  }
+
+  /** Lends a segment, however long the master is away. */
+  async mount(): Promise<Segment> {
+    for (;;) {
+      try {
+        return await this.segments.mount(this.#options.profile.segmentBytes);
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        await pause(this.store.clock, MOUNT_PAUSE_MS);
+      }
+    }
+  }
+
+  /** Takes a segment back, at once or gracefully, however long that takes, and lends another one. */
+  async replaceSegment(graceMs: number): Promise<void> {
+    const [segment] = this.segments.segments;
+    if (segment === undefined) return;
+    const { signal } = new AbortController();
+    for (let gone = false; !gone;) {
+      try {
+        await this.segments.unmount(segment.id, graceMs, signal);
+        gone = true;
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        if (error.code === ErrorCode.SEGMENT_NOT_FOUND) return;
+        await pause(this.store.clock, MOUNT_PAUSE_MS);
+      }
+    }
+    await this.mount();
+  }
+}

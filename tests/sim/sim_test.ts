@@ -1,0 +1,117 @@
+// Goal: whatever befalls masters, clients, nodes and the network, nobody reads what was not written,
+// nobody is given memory that is promised to somebody else, and trouble that is over leaves no trace.
+// Method: seeded worlds with the real core, dispatcher and client, see world.ts. `SEED=417 deno run
+// -A tests/sim/main.ts` replays one with its log.
+import assert from "node:assert/strict";
+import { type Reader, readWhole } from "./user.ts";
+import { Command, type Profile } from "./profile.ts";
+import { SimError, World, type WorldOptions } from "./world.ts";
+
+const SEEDS = 300;
+
+Deno.test(`${SEEDS} seeded worlds keep their promises`, async () => {
+  let hits = 0;
+  let evicted = 0;
+  let restarts = 0;
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const summary = await new World(seed).run();
+    hits += summary.hits;
+    evicted += summary.evicted;
+    restarts += summary.restarts;
+  }
+  assert(hits > 40 * SEEDS, `only ${hits} reads found something`);
+  assert(evicted > 0 && restarts > SEEDS / 2, `${evicted} evictions, ${restarts} restarts`);
+});
+
+Deno.test("the same seed is the same world", async () => {
+  const told = async () => {
+    const lines: string[] = [];
+    await new World(5, { log: (line) => lines.push(line) }).run();
+    return lines;
+  };
+  const first = await told();
+  assert(first.length > 100);
+  assert.deepEqual(await told(), first);
+});
+
+/** A seed of up to `count` whose world breaks a promise, and how it says so. */
+async function broken(count: number, options: WorldOptions): Promise<string> {
+  for (let seed = 1; seed <= count; seed++) {
+    try {
+      await new World(seed, options).run();
+    } catch (error) {
+      if (!(error instanceof SimError)) throw error;
+      return error.message;
+    }
+  }
+  return "no world noticed anything";
+}
+
+/** A busy world with little memory and slow transfers. */
+const crowded: Partial<Profile> = {
+  ...{ clients: 3, nodes: 1, users: 3, keys: 10, mostReplicas: 1, thinkMs: 5, delayMs: 20 },
+  ...{ segmentBytes: 16 * 1024, segmentsPerNode: 1, mostValue: 2000, busyMs: 3000, putWaitMs: 30 },
+  ...{
+    withPins: false,
+    withGroups: false,
+    stragglers: 20,
+    straggleMs: 600,
+    transferTimeoutMs: 1000,
+  },
+};
+
+Deno.test("a client that ignores its leases is caught", async () => {
+  const careless: Reader = (store, key) => {
+    const patient = { ...store.clock, now: () => 0, after: store.clock.after.bind(store.clock) };
+    return readWhole({ ...store, clock: patient }, key);
+  };
+  const profile: Partial<Profile> = {
+    ...crowded,
+    commands: [Command.PUT, Command.GET, Command.REMOVE_FORCED],
+    faults: [],
+    core: { defaultKvLeaseTtlMs: 60, evictionRatio: 0.3 },
+  };
+  assert.match(await broken(20, { profile, read: careless }), /a read of key-/);
+  assert.equal(await broken(20, { profile }), "no world noticed anything");
+});
+
+Deno.test("a master that does not wait for slow writers is caught", async () => {
+  const profile: Partial<Profile> = {
+    ...crowded,
+    commands: [Command.PUT, Command.GET],
+    faults: [],
+    core: { putStartDiscardTimeoutMs: 100, putStartReleaseTimeoutMs: 100 },
+  };
+  assert.match(await broken(20, { profile }), /a read of key-.* returned/);
+});
+
+Deno.test("memory that is given out twice is caught before anybody reads it", async () => {
+  let done = false;
+  const meddle = ({ master: { core: { state } }, scheduler }: World) => {
+    if (done || scheduler.nowMs < 500) return;
+    for (const { allocator } of state.segments.mounted()) {
+      for (let extent = allocator.first; extent !== 0; extent = state.extents.after(extent)) {
+        if (state.extents.owner(extent) === 0) continue;
+        allocator.free(extent);
+        done = true;
+        return;
+      }
+    }
+  };
+  assert.doesNotMatch(await broken(1, { profile: crowded, meddle }), /no world noticed/);
+  assert(done);
+});
+
+/** Worlds that break promises today, and what it takes to mend them. */
+const known: { name: string; seed: number; options: WorldOptions }[] = [
+  {
+    name:
+      "ends of one client's writes to one key, at the same time as another client's, are told " +
+      "apart (skipped: an end does not say which write it ends)",
+    seed: 421,
+    options: { profile: { writesOverlap: true } },
+  },
+];
+for (const { name, seed, options } of known) {
+  Deno.test({ name, ignore: true, fn: () => new World(seed, options).run().then(() => {}) });
+}

@@ -1,0 +1,475 @@
+/** One seeded world: a master, clients and nodes, what they do and what befalls them. */
+import assert from "node:assert/strict";
+import * as m from "../../proto/messages.ts";
+import type { Expected } from "../../proto/messages.ts";
+import { StoreError } from "../../proto/error.ts";
+import type { ReplicaDescriptor, ReplicaList } from "../../proto/types.ts";
+import { checkCore } from "../support/core_invariants.ts";
+import { Random } from "../support/random.ts";
+import { durableState } from "../../master/core/digest.ts";
+import { Counter } from "../../master/core/counters.ts";
+import { Fabric } from "./fabric.ts";
+import { History } from "./history.ts";
+import { MasterHost } from "./master_host.ts";
+import { StoreProcess } from "./process.ts";
+import { type Command, drawProfile, Fault, type Profile } from "./profile.ts";
+import { Promises } from "./promises.ts";
+import { Host, Scheduler } from "./scheduler.ts";
+import { type Reader, readWhole, User } from "./user.ts";
+import { type Frame, type Served, Wire } from "./wire.ts";
+
+/** Steps between two looks at everything inside the core. */
+const CHECK_EVERY = 200;
+/** Longest time for which a process, or the master, is away. */
+const LONGEST_ABSENCE_MS = 3000;
+/** Rounds of promises that are ready after a step; more than any chain in the client is long. */
+const SETTLE_ROUNDS = 30;
+
+const LONGEST_SUMMARY = 1000;
+
+/** Something went wrong in a world; the message begins with the seed. */
+export class SimError extends Error {
+  override readonly name = "SimError";
+}
+
+export interface WorldOptions {
+  /** Overrides what the seed would have. */
+  profile?: Partial<Profile>;
+  /** See `HistoryOptions.strict`. */
+  strict?: boolean;
+  /** How users read. */
+  read?: Reader;
+  /** Called with the world after every step, to break things in it. */
+  meddle?: (world: World) => void;
+  /** Receives what happens, line by line. */
+  log?: (line: string) => void;
+}
+
+/** A place in the world where processes live, one after the other. */
+interface Site {
+  host: Host;
+  readonly name: string;
+  readonly segments: number;
+  process: StoreProcess;
+  users: User[];
+}
+
+/** What a world was like, for reports. */
+export interface WorldSummary {
+  steps: number;
+  stored: number;
+  hits: number;
+  misses: number;
+  lateWrites: number;
+  restarts: number;
+  evicted: number;
+}
+
+export class World {
+  readonly scheduler = new Scheduler();
+  readonly profile: Profile;
+  readonly history: History;
+  readonly master: MasterHost;
+  readonly #random: Random;
+  readonly #options: WorldOptions;
+  readonly #wire: Wire;
+  readonly #fabric: Fabric;
+  readonly #sites: Site[] = [];
+  readonly #promises = new Promises();
+  #failure: unknown = null;
+  #calm = false;
+  #evicted = 0;
+  #nextClient = 1;
+
+  constructor(readonly seed: number, options: WorldOptions = {}) {
+    this.#options = options;
+    this.#random = new Random(seed);
+    this.profile = { ...drawProfile(this.#random), ...options.profile };
+    const { core, requestTimeoutMs } = this.profile;
+    this.history = new History({
+      forgottenAfterMs: (core.putStartDiscardTimeoutMs ?? 0) + 2 * requestTimeoutMs,
+      strict: options.strict ?? false,
+    });
+    const { scheduler } = this;
+    const random = this.#random;
+    const delay = () => this.#delay();
+    this.#wire = new Wire({ scheduler, delay, onSent: (frame) => this.#noteSent(frame) });
+    this.#fabric = new Fabric({ scheduler, random, delay });
+    this.master = new MasterHost({
+      ...{ scheduler, random, wire: this.#wire },
+      ...{ config: this.profile.core, putWaitMs: this.profile.putWaitMs },
+      onServed: (served) => this.#guard(() => this.#oversee(served)),
+      onFault: (error) => {
+        throw error;
+      },
+    });
+  }
+
+  /** Runs everything and throws {@linkcode SimError} at the first thing that is wrong. */
+  async run(): Promise<WorldSummary> {
+    try {
+      this.#populate();
+      await this.#until(() => false, this.profile.busyMs);
+      await this.#heal();
+      await this.#drain();
+      return this.#summary();
+    } catch (error) {
+      const at = `seed ${this.seed}, ${this.scheduler.nowMs} ms, step ${this.scheduler.steps}`;
+      const why = error instanceof Error ? error.message : String(error);
+      throw new SimError(`${at}: ${why}`, { cause: error });
+    }
+  }
+
+  log(line: string): void {
+    this.#options.log?.(`${String(this.scheduler.nowMs).padStart(6)} ${line}`);
+  }
+
+  #summary(): WorldSummary {
+    const { stored, hits, misses } = this.history;
+    const { restarts, core } = this.master;
+    const evicted = this.#evicted + core.counters.get(Counter.EVICTED_KEYS);
+    const { steps } = this.scheduler;
+    return { steps, stored, hits, misses, restarts, evicted, lateWrites: this.#fabric.lateWrites };
+  }
+
+  #delay(): number {
+    const { delayMs, stragglers, straggleMs } = this.profile;
+    if (!this.#calm && stragglers > 0 && this.#random.oneIn(stragglers)) {
+      return this.#random.below(straggleMs + 1);
+    }
+    return this.#random.below(delayMs + 1);
+  }
+
+  #populate(): void {
+    const { clients, nodes, segmentsPerNode } = this.profile;
+    for (let i = 1; i <= nodes; i++) this.#found(`node-${i}:1`, segmentsPerNode);
+    for (let i = 1; i <= clients; i++) this.#found(`client-${i}:1`, 0);
+    if (this.profile.faults.length > 0) this.#befall();
+  }
+
+  #found(name: string, segments: number): void {
+    const host = new Host(name);
+    const site = { host, name, segments, process: null as unknown as StoreProcess, users: [] };
+    this.#sites.push(site);
+    this.#settleIn(site);
+  }
+
+  #revive(site: Site): void {
+    if (site.host.alive) return;
+    site.host = new Host(site.name);
+    this.#settleIn(site);
+  }
+
+  /** Begins the life of a site's host. */
+  #settleIn(site: Site): void {
+    const { scheduler, profile, history } = this;
+    const random = this.#random;
+    const { host, name, segments } = site;
+    const client = this.#nextClient++;
+    const log = (line: string) => this.log(`${name} ${line}`);
+    site.process = new StoreProcess({
+      ...{ scheduler, random, profile, host, name, segments, log },
+      ...{ wire: this.#wire, fabric: this.#fabric, master: this.master },
+      ...{ delay: () => this.#delay(), clientId: `${client}-${client}` },
+    });
+    this.#watch(site.process.start());
+    const { store } = site.process;
+    const segmentNames = this.#nodes().map((node) => node.name);
+    const read = this.#options.read ?? readWhole;
+    const writing = new Set<string>();
+    site.users = Array.from(
+      { length: this.#calm ? 0 : segments > 0 ? profile.nodeUsers : profile.users },
+      () =>
+        new User({
+          ...{ scheduler, random, profile, history, store, segmentNames, read, writing, log },
+        }),
+    );
+    for (const user of site.users) this.#watch(user.work());
+  }
+
+  #nodes(): Site[] {
+    return this.#sites.filter(({ segments }) => segments > 0);
+  }
+
+  #watch(work: Promise<unknown>): void {
+    work.catch((error) => this.#failure ??= error);
+  }
+
+  #guard(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      this.#failure ??= error;
+    }
+  }
+
+  /** Lets time pass until something is so, at most `ms`. Returns whether it is. */
+  async #until(done: () => boolean, ms: number): Promise<boolean> {
+    const { scheduler } = this;
+    const untilMs = scheduler.nowMs + ms;
+    while (!done()) {
+      if (!scheduler.step(untilMs)) {
+        scheduler.nowMs = untilMs;
+        return done();
+      }
+      for (let i = 0; i < SETTLE_ROUNDS; i++) await null;
+      this.#options.meddle?.(this);
+      if (scheduler.steps % CHECK_EVERY === 0) this.#inspect();
+      if (this.#failure !== null) throw this.#failure;
+    }
+    return true;
+  }
+
+  #inspect(): void {
+    if (!this.master.host.alive) return;
+    const { core } = this.master;
+    checkCore(core.state);
+    if (!this.#random.oneIn(8)) return;
+    const follower = this.master.follower();
+    if (follower === null || core.segments.dead.length > 0) return;
+    if (follower.digest() === core.digest()) return;
+    const known = Array.from(durableState(core.state)).sort();
+    assert.deepEqual(Array.from(durableState(follower.state)).sort(), known, "what is kept");
+    assert.fail("the digests differ, the states do not");
+  }
+
+  /** Compares what the master answers with what it has promised before. */
+  #oversee({ frame: { rpc, request, sentMs }, response }: Served): void {
+    const nowMs = this.scheduler.nowMs;
+    if (this.#options.log !== undefined) {
+      this.log(`master ${rpc.name} ${summary(request)} -> ${summary(response)}`);
+    }
+    switch (rpc.name) {
+      case m.GetReplicaList.name:
+        return this.#leased([response as Expected<ReplicaList>], nowMs);
+      case m.BatchGetReplicaList.name:
+        return this.#leased(response as Expected<ReplicaList>[], nowMs);
+      case m.PutStart.name:
+      case m.UpsertStart.name: {
+        const { clientId, key } = request as m.StartRequest;
+        return this.#given(clientId, [key], [response as Expected<ReplicaDescriptor[]>], sentMs);
+      }
+      case m.BatchPutStart.name:
+      case m.BatchUpsertStart.name: {
+        const { clientId, keys } = request as m.BatchStartRequest;
+        return this.#given(clientId, keys, response as Expected<ReplicaDescriptor[]>[], sentMs);
+      }
+    }
+  }
+
+  /** A writer that says that it is done, however that ends, writes no more. */
+  #noteSent({ rpc, request }: Frame): void {
+    switch (rpc.name) {
+      case m.PutEnd.name:
+      case m.UpsertEnd.name: {
+        const { clientId, objectMeta } = request as m.EndRequest;
+        return this.#done(clientId, [objectMeta.key]);
+      }
+      case m.BatchPutEnd.name:
+      case m.BatchUpsertEnd.name: {
+        const { clientId, objectMetas } = request as m.BatchEndRequest;
+        return this.#done(clientId, objectMetas.map(({ key }) => key));
+      }
+      case m.PutRevoke.name:
+      case m.UpsertRevoke.name: {
+        const { clientId, key } = request as m.RevokeRequest;
+        return this.#done(clientId, [key]);
+      }
+      case m.BatchPutRevoke.name:
+      case m.BatchUpsertRevoke.name: {
+        const { clientId, keys } = request as m.BatchRevokeRequest;
+        return this.#done(clientId, keys);
+      }
+    }
+  }
+
+  #leased(answers: readonly Expected<ReplicaList>[], nowMs: number): void {
+    for (const { value } of answers) {
+      if (value === null) continue;
+      this.#promises.promise(value.replicas, nowMs + value.leaseTtlMs, "a reader");
+    }
+  }
+
+  #given(
+    client: string,
+    keys: readonly Uint8Array[],
+    answers: readonly Expected<ReplicaDescriptor[]>[],
+    sentMs: number,
+  ): void {
+    const nowMs = this.scheduler.nowMs;
+    const { putStartReleaseTimeoutMs } = this.master.core.state.config;
+    for (const [i, { value }] of answers.entries()) {
+      if (value === null) continue;
+      const to = writerName(client, keys[i]);
+      this.#promises.checkGiven(value, nowMs, to);
+      this.#promises.promise(value, sentMs + putStartReleaseTimeoutMs, to);
+    }
+  }
+
+  #done(client: string, keys: readonly Uint8Array[]): void {
+    for (const key of keys) this.#promises.release(writerName(client, key));
+  }
+
+  /** Has something happen now, and the next thing in a while. */
+  #befall(): void {
+    const random = this.#random;
+    this.scheduler.after(random.below(2 * this.profile.faultEveryMs) + 1, null, () => {
+      if (this.#calm) return;
+      this.#strike(random.pick(this.profile.faults));
+      this.#befall();
+    });
+  }
+
+  #strike(fault: Fault): void {
+    const { scheduler, profile } = this;
+    const random = this.#random;
+    const clients = this.#sites.filter(({ segments }) => segments === 0);
+    const client = random.pick(clients);
+    const node = random.pick(this.#nodes());
+    const freezeMs = random.below(profile.longestFreezeMs) + 1;
+    this.log(`** ${fault}`);
+    switch (fault) {
+      case Fault.CLIENT_CRASH:
+        return this.#crash(client);
+      case Fault.NODE_CRASH:
+        return this.#crash(node);
+      case Fault.CLIENT_FREEZE:
+        return scheduler.freeze(client.host, freezeMs);
+      case Fault.NODE_FREEZE:
+        return scheduler.freeze(node.host, random.below(profile.longestNodeFreezeMs) + 1);
+      case Fault.NODE_REMOUNT:
+        if (!node.host.alive || node.host.frozen) return;
+        return this.#watch(node.process.replaceSegment(random.oneIn(2) ? 0 : freezeMs));
+      case Fault.CONNECTION_LOSS: {
+        const connections = Array.from(this.#wire.connections.values());
+        if (connections.length > 0) this.#wire.lose(random.pick(connections));
+        return;
+      }
+      case Fault.DATA_LOSS: {
+        const flights = Array.from(this.#fabric.flying);
+        if (flights.length > 0) this.#fabric.breakFlight(random.pick(flights));
+        return;
+      }
+      case Fault.MASTER_STALL:
+        return scheduler.freeze(this.master.host, freezeMs);
+      case Fault.MASTER_RESTART:
+        return this.#crashMaster();
+      case Fault.TORN_BATCH:
+        if (this.master.host.alive) {
+          this.master.dieIn = random.oneIn(2)
+            ? "before its facts are kept"
+            : "before its answers leave";
+        }
+        return this.#bringMasterBack();
+    }
+  }
+
+  #crash(site: Site): void {
+    const { scheduler } = this;
+    const { host } = site;
+    if (!host.alive) return;
+    this.#wire.loseAll(host);
+    this.#fabric.vanish(site.name, host);
+    scheduler.crash(host);
+    site.users = [];
+    scheduler.after(this.#random.below(LONGEST_ABSENCE_MS), null, () => this.#revive(site));
+  }
+
+  #crashMaster(): void {
+    if (!this.master.host.alive) return;
+    this.#evicted += this.master.core.counters.get(Counter.EVICTED_KEYS);
+    this.master.crash();
+    this.#bringMasterBack();
+  }
+
+  #bringMasterBack(): void {
+    this.scheduler.after(this.#random.below(LONGEST_ABSENCE_MS) + 50, null, () => {
+      if (!this.master.host.alive) this.master.start();
+    });
+  }
+
+  /** Ends all trouble, and waits until everybody has got every answer. */
+  async #heal(): Promise<void> {
+    this.log("** heal");
+    this.#calm = true;
+    this.master.dieIn = null;
+    for (const site of this.#sites) {
+      for (const user of site.users) user.stop();
+      this.scheduler.thaw(site.host);
+      this.#revive(site);
+    }
+    this.scheduler.thaw(this.master.host);
+    if (!this.master.host.alive) this.master.start();
+    const users = () => this.#sites.flatMap((site) => site.users);
+    const idle = () => users().every(({ busy }) => busy === null);
+    if (!await this.#until(idle, 60_000)) {
+      const busy: Command[] = users().flatMap((user) => user.busy ?? []);
+      throw new Error(`a minute after everything was well, these still go on: ${busy.join(", ")}`);
+    }
+    this.#inspect();
+  }
+
+  /** Removes everything and waits until the pool is as it was in the beginning. */
+  async #drain(): Promise<void> {
+    const { store } = this.#sites.at(-1)!.process;
+    const { core } = this.master;
+    const { state } = core;
+    const { putStartReleaseTimeoutMs, pendingTaskTimeoutMs, processingTaskTimeoutMs } =
+      state.config;
+    const worstMs = putStartReleaseTimeoutMs + pendingTaskTimeoutMs + processingTaskTimeoutMs;
+    const isEmpty = () =>
+      core.keyCount === 0 && core.counters.get(Counter.ALLOCATED_BYTES) === 0 &&
+      core.counters.get(Counter.HELD_BYTES) === 0 && core.segments.awaiting.size === 0 &&
+      core.segments.dead.length === 0 && this.#allLent();
+    for (let round = 0; round < 4; round++) {
+      const removal = store.master.removeAll({ force: true, tenantId: store.tenantId });
+      this.#watch(removal.catch((error) => {
+        if (!(error instanceof StoreError)) throw error;
+      }));
+      if (await this.#until(isEmpty, worstMs + 5000)) break;
+    }
+    this.#inspect();
+    const left = {
+      keys: core.keyCount,
+      allocated: core.counters.get(Counter.ALLOCATED_BYTES),
+      held: core.counters.get(Counter.HELD_BYTES),
+      awaiting: core.segments.awaiting.size,
+      dead: core.segments.dead.length,
+      writes: state.writes.count,
+      transfers: state.transfers.transfers.size,
+    };
+    const none = { keys: 0, allocated: 0, held: 0, awaiting: 0, dead: 0, writes: 0, transfers: 0 };
+    assert.deepEqual(left, none, "what is left in an empty pool");
+    assert(this.#allLent(), "every node's segments are in the pool");
+  }
+
+  /** Whether the pool has what living nodes lend, and if that is asked for, nothing else. */
+  #allLent(): boolean {
+    const lent = this.#nodes().flatMap(({ process }) => process.segments.segments);
+    const { segments } = this.master.core;
+    const exact = !this.#options.strict || segments.count === lent.length;
+    return exact && lent.every(({ id }) => segments.byId(id) !== null);
+  }
+}
+
+/** A request or an answer in one line: byte strings as texts, replicas by id and address. */
+function summary(value: unknown): string {
+  const text = JSON.stringify(value, (name, part) => {
+    if (name === "config" || name === "tenantId") return undefined;
+    if (part instanceof Uint8Array) return new TextDecoder().decode(part);
+    if (typeof part === "bigint") return `0x${part.toString(16)}`;
+    if (part?.location?.kind !== "memory") return part;
+    const { transportEndpoint, bufferAddress, size } = part.location.buffer;
+    return `#${part.id} ${transportEndpoint} ${bufferAddress}+${size}`;
+  });
+  return text.length <= LONGEST_SUMMARY ? text : `${text.slice(0, LONGEST_SUMMARY)}...`;
+}
+
+function writerName(client: string, key: Uint8Array): string {
+  return `${client}, the writer of ${new TextDecoder().decode(key)},`;
+}
+
+/** Runs a seed; rejects with {@linkcode SimError} when something is wrong in its world. */
+export async function runSeed(seed: number, options: WorldOptions = {}): Promise<WorldSummary> {
+  return await new World(seed, options).run();
+}
