@@ -178,7 +178,10 @@ export function transferClientFaultSuite(
       }),
     );
     assert.equal(await t.client.transferOne(t.read(100)), TransferCode.OK);
-    for (let i = 0; i < 3 && t.local.bytes[0] !== 2; i++) await t.client.transferOne(t.read(100));
+    const limit = { timeoutMs: 2000 };
+    for (let i = 0; i < 3 && t.local.bytes[0] !== 2; i++) {
+      assert.notEqual(await t.client.transferOne(t.read(100), limit), TransferCode.TIMEOUT);
+    }
     assert.equal(t.local.bytes[0], 2);
   });
 

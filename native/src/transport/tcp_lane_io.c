@@ -131,11 +131,8 @@ static bool by_bounce(struct mc_work *work)
 	return tcp_request(work)->bounced || tcp_request(work)->abandoned;
 }
 
-/*
- * Lists where the next bytes of the answers belong. Stops at the first request that is
- * still being sent, and after a part of an answer.
- */
-static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *total)
+/* Lists where the next bytes of the answers belong, and whether that is all that may come. */
+static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *total, bool *all)
 {
 	const uint64_t status_size = lane->link->acknowledged ? TCP_STATUS_SIZE : 0;
 	uint64_t skip = lane->received;
@@ -143,9 +140,10 @@ static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *tota
 	int count = 0;
 
 	*total = 0;
-	for (work = lane->queue.first; work; work = work->next) {
-		if (count + 2 > IOV_COUNT || *total >= CALL_BYTES || !is_asked(lane, work))
-			break;
+	*all = false;
+	for (work = lane->queue.first; work && is_asked(lane, work); work = work->next) {
+		if (count + 2 > IOV_COUNT || *total >= CALL_BYTES)
+			return count;
 		if (skip < status_size) {
 			iov[count].iov_base = (uint8_t *)&tcp_request(work)->status + skip;
 			iov[count++].iov_len = status_size - skip;
@@ -164,12 +162,11 @@ static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *tota
 			iov[count++].iov_len = part;
 			*total += part;
 			if (from + part < work->length || by_bounce(work))
-				break;
+				return count;
 		}
-		if (work == lane->sending)
-			break;
 		skip = 0;
 	}
+	*all = true;
 	return count;
 }
 
@@ -244,15 +241,21 @@ void tcp_lane_check(struct tcp_lane *lane)
 /* One call of recvmsg into the memory of as many requests as there are answers. */
 void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget)
 {
-	struct iovec iov[IOV_COUNT];
+	struct iovec iov[IOV_COUNT + 1];
 	struct msghdr message = { .msg_iov = iov };
+	uint8_t surplus;
 	uint64_t total;
 	ssize_t count;
+	bool all;
 
-	message.msg_iovlen = (size_t)list_answers(lane, iov, &total);
+	message.msg_iovlen = (size_t)list_answers(lane, iov, &total, &all);
 	if (total == 0) {
 		tcp_lane_check(lane);
 		return;
+	}
+	if (all) {
+		iov[message.msg_iovlen].iov_base = &surplus;
+		iov[message.msg_iovlen++].iov_len = 1;
 	}
 	count = recvmsg(lane->fd, &message, 0);
 	if (count < 0 && errno == EINTR)
@@ -265,9 +268,9 @@ void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget)
 		fail_receiving(lane, count);
 		return;
 	}
-	if ((uint64_t)count < total)
+	if ((uint64_t)count < total + all)
 		lane->readable = lane->hung_up || lane->broken;
 	*budget -= mc_min(*budget, (uint64_t)count);
-	if (advance_receiving(lane, (uint64_t)count) && !lane->queue.first)
-		lane->readable = lane->hung_up;
+	if (advance_receiving(lane, mc_min((uint64_t)count, total)) && (uint64_t)count > total)
+		tcp_lane_fail(lane, -EPROTO, 0);
 }
