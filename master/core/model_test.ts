@@ -81,7 +81,7 @@ class ObjectModel {
     return ErrorCode.OK;
   }
 
-  revoke(key: string, client: number, nowMs: number): number {
+  revoke(key: string, client: number): number {
     const object = this.objects.get(key);
     if (object === undefined) return ErrorCode.OBJECT_NOT_FOUND;
     const { write } = object;
@@ -274,7 +274,7 @@ function run(seed: number, operations: number): void {
       case 8: {
         const writing = model.objects.get(key)?.write;
         const actual = driver.revoke(key, client);
-        same(`revoke ${key} by ${client}`, actual, model.revoke(key, client, nowMs));
+        same(`revoke ${key} by ${client}`, actual, model.revoke(key, client));
         if (writing && !model.objects.get(key)?.write) claims.written(key);
         break;
       }
