@@ -48,7 +48,7 @@ test("a chain of transfers that complete inline leaves the event loop its turns"
     assert.equal(await t.engine.transferOne(t.read(64)), TransferCode.OK);
   }
   clearInterval(timer);
-  assert.equal(turns, 5);
+  assert(turns >= 5, `${turns} turns`);
 });
 
 test("transfers beyond the length of the queue wait for room", async () => {
