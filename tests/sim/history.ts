@@ -13,8 +13,8 @@ export interface WriteRecord {
 
 export interface HistoryOptions {
   /**
-   * Longest time for which a write that nobody answered may go on, in milliseconds. For so long it
-   * counts as going on.
+   * Longest time for which a write may go on that nobody answered, or whose revoke may have been
+   * lost, in milliseconds. For so long it counts as going on.
    */
   forgottenAfterMs: number;
   /**
@@ -123,7 +123,9 @@ export class History {
   #isContended(record: WriteRecord): boolean {
     for (const other of this.#byKey.get(record.key)!) {
       if (other === record || other.outcome === "exists") continue;
-      const endMs = Math.min(other.endMs, other.startMs + this.#options.forgottenAfterMs);
+      const endMs = other.outcome === "stored"
+        ? other.endMs
+        : other.startMs + this.#options.forgottenAfterMs;
       if (other.startMs <= record.endMs && endMs >= record.startMs) return true;
     }
     return false;

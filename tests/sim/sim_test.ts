@@ -111,6 +111,12 @@ const known: { name: string; why: string; seed: number; options: WorldOptions }[
     options: { profile: { writesOverlap: true } },
   },
   {
+    name: "a client that upserts again after a time-out shows whole values only",
+    why: "an end does not say which write it ends",
+    seed: 3689,
+    options: {},
+  },
+  {
     name: "no older value is read after an upsert was acknowledged",
     why: "an end may be taken for that of an earlier upsert, or for a repeated one",
     seed: 11,
