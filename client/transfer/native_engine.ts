@@ -155,10 +155,14 @@ export class NativeTransferEngine implements TransferEngine {
     return this.#finalStats ?? this.#engine.stats();
   }
 
-  // deno-lint-ignore require-await -- a malformed argument rejects rather than throws
-  async transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode> {
-    const timeoutMs = timeoutOf(options);
-    this.#check(op);
+  transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode> {
+    let timeoutMs: number;
+    try {
+      timeoutMs = timeoutOf(options);
+      this.#check(op);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const native = this.#peers.native(op.peer);
     if (native === 0) return this.#afterResolving(op, timeoutMs);
     return new Promise<TransferCode>((resolve) => {
