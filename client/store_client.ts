@@ -147,7 +147,11 @@ export class StoreClient implements AsyncDisposable {
     return this.#write("put", key, value, options);
   }
 
-  /** Stores an object, or replaces it: readers see the old or the new value. Errors as `put`. */
+  /**
+   * Stores an object, or replaces it: readers see the old or the new value. Await one upsert of a key
+   * before the next one of the same key: the master cannot tell which of two an end belongs to, and a
+   * reader could get bytes of neither. Errors as `put`.
+   */
   async upsert(key: Key, value: Value, options?: PutOptions): Promise<void> {
     await this.#write("upsert", key, value, options);
   }
