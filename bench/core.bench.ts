@@ -2,9 +2,9 @@
  * Cost of the core's calls, without sockets and frames. The baseline of each group is a JavaScript
  * Map from the key's text to an object, the least that the same lookup costs with ordinary means.
  */
-import { bytesOf, clientId, CoreDriver, replicateConfig } from "../tests/support/core_driver.ts";
+import { bytesOf, CoreDriver, replicateConfig } from "../tests/support/core_driver.ts";
 import { randomBelow, SeededRng } from "../master/core/rng.ts";
-import type { ReplicaSink } from "../master/core/api.ts";
+import type { ReplicaSink, Writer } from "../master/core/api.ts";
 
 const OBJECTS = 50_000;
 const SIZE = 64 * 1024;
@@ -34,18 +34,18 @@ function packed(first: number): Uint8Array {
 const present = packed(0);
 const missing = packed(OBJECTS);
 
-function filled(capacity: number): { driver: CoreDriver; client: number } {
+function filled(capacity: number): { driver: CoreDriver; writer: Writer } {
   const driver = new CoreDriver({ evictionHighWatermarkRatio: 1 });
   driver.mount(1, capacity * SIZE);
-  const client = driver.core.internClientUuid(clientId(1));
-  for (let at = 0; at < present.length; at += KEY_BYTES) put(driver, client, present, at);
-  return { driver, client };
+  const writer = driver.writer(1);
+  for (let at = 0; at < present.length; at += KEY_BYTES) put(driver, writer, present, at);
+  return { driver, writer };
 }
 
-function put(driver: CoreDriver, client: number, bytes: Uint8Array, at: number): void {
+function put(driver: CoreDriver, writer: Writer, bytes: Uint8Array, at: number): void {
   const { core, nowMs } = driver;
-  core.putStart(client, 0, bytes, at, at + KEY_BYTES, SIZE, config, null, nowMs, sink);
-  core.putEnd(client, 0, bytes, at, at + KEY_BYTES, null, 4, nowMs);
+  core.putStart(writer, 0, bytes, at, at + KEY_BYTES, SIZE, config, null, nowMs, sink);
+  core.putEnd(writer, 0, bytes, at, at + KEY_BYTES, null, 4, nowMs);
 }
 
 const drawn = () => randomBelow(random, OBJECTS) * KEY_BYTES;
@@ -90,9 +90,9 @@ Deno.bench("Map of objects by text, described", { group: "get", baseline: true }
 const cycling = filled(OBJECTS + 1000);
 
 Deno.bench("putStart, putEnd, remove", { group: "put" }, () => {
-  const { driver, client } = cycling;
+  const { driver, writer } = cycling;
   const at = drawn();
-  put(driver, client, missing, at);
+  put(driver, writer, missing, at);
   driver.core.remove(0, missing, at, at + KEY_BYTES, true, driver.nowMs);
 });
 
@@ -107,12 +107,12 @@ const fresh = bytesOf(keyOf(0));
 let puts = 0;
 
 Deno.bench("put into a full pool: evicts one", { group: "churn" }, () => {
-  const { driver, client } = churning;
+  const { driver, writer } = churning;
   for (let i = 1, n = puts++; i <= 12; i++, n = Math.floor(n / 10)) {
     fresh[KEY_BYTES - i] = 0x61 + n % 10;
   }
   driver.nowMs++;
-  put(driver, client, fresh, 0);
+  put(driver, writer, fresh, 0);
 });
 
 const order = new Map<string, { size: number }>();

@@ -58,15 +58,15 @@ function one(keys: number): void {
   for (let i = 1; i <= SEGMENTS; i++) {
     core.cluster.mountSegment(segmentOf(i, `segment-${i}`, capacity), clientId(1));
   }
-  const client = core.internClientUuid(clientId(1));
+  const writer = { client: core.internClientUuid(clientId(1)), writeId: 0 };
   const random = new SeededRng(3);
   const key = new Uint8Array(KEY_BYTES).fill(0x61);
   const sink = new NullSink();
   const config = replicateConfig();
   const put = (n: number) => {
     nameKey(key, n);
-    core.putStart(client, 0, key, 0, KEY_BYTES, OBJECT_BYTES, config, null, nowMs, sink);
-    core.putEnd(client, 0, key, 0, KEY_BYTES, null, 4, nowMs);
+    core.putStart(writer, 0, key, 0, KEY_BYTES, OBJECT_BYTES, config, null, nowMs, sink);
+    core.putEnd(writer, 0, key, 0, KEY_BYTES, null, 4, nowMs);
   };
   const before = Deno.memoryUsage().rss;
   const filling = measure(Math.floor(keys / BATCH), () => put(filled++), () => nowMs++);

@@ -2,6 +2,7 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { Expected } from "../proto/messages.ts";
 
+const LATIN1 = new TextDecoder("latin1");
 /** Keys of one call to the master. */
 const MAX_KEYS = 1024;
 /** Bytes of keys of one call, which with everything else must fit a frame. */
@@ -11,25 +12,31 @@ export const MAX_VALUE_BYTES: number = 256 << 20;
 
 /**
  * Cuts items into runs that fit one call: `[from, to)` each, in order. A run holds at least one item,
- * however large.
+ * however large, and with `distinct` no key twice.
  */
 export function cutBatch(
   keys: readonly Uint8Array[],
   valueBytes: (i: number) => number = () => 0,
+  distinct = false,
 ): [from: number, to: number][] {
   const runs: [number, number][] = [];
   let from = 0;
   let keyBytes = 0;
   let bytes = 0;
+  const seen = new Set<string>();
   for (let i = 0; i < keys.length; i++) {
     const size = valueBytes(i);
-    const full = i - from >= MAX_KEYS || keyBytes + keys[i].length > MAX_KEY_BYTES ||
+    const name = distinct ? LATIN1.decode(keys[i]) : "";
+    const full = seen.has(name) || i - from >= MAX_KEYS ||
+      keyBytes + keys[i].length > MAX_KEY_BYTES ||
       bytes + size > MAX_VALUE_BYTES;
     if (full && i > from) {
       runs.push([from, i]);
       from = i;
       keyBytes = bytes = 0;
+      seen.clear();
     }
+    if (distinct) seen.add(name);
     keyBytes += keys[i].length;
     bytes += size;
   }

@@ -126,11 +126,14 @@ Deno.test("a large batch runs in parts that take their own groups along", async 
 Deno.test("a put batch whose start cannot be sent moves nothing", async () => {
   const t = new StoreFixture({
     BatchPutStart: () => Promise.reject(new StoreError(ErrorCode.RPC_TIMEOUT, "late")),
+    BatchPutRevoke: () => Promise.reject(new StoreError(ErrorCode.RPC_TIMEOUT, "late, too")),
   });
   const items = [item("a", Uint8Array.of(1)), item("b", Uint8Array.of(1))];
   const results = await writeBatch(t.store, "put", items, t.store.defaultConfig);
   assert.deepEqual(results, [failed(ErrorCode.RPC_TIMEOUT), failed(ErrorCode.RPC_TIMEOUT)]);
-  assert.deepEqual(t.names, ["BatchPutStart"]);
+  assert.deepEqual(t.names, ["BatchPutStart", "BatchPutRevoke"]);
+  assert.deepEqual(t.calls.map(({ writeId }) => writeId), [1, 1]);
+  assert.equal(t.engine.batches.length, 0);
 });
 
 /** Reads whole objects of one byte; the returned array holds what was read. */

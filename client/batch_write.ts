@@ -36,7 +36,8 @@ export async function writeBatch(
     if (key.length > 0 && length > 0) placed.push({ key, slices, index, length });
     else results[index] = { code: ErrorCode.INVALID_PARAMS, value: null };
   }
-  const runs = cutBatch(placed.map(({ key }) => key), (i) => placed[i].length);
+  const distinct = kind === "upsert";
+  const runs = cutBatch(placed.map(({ key }) => key), (i) => placed[i].length, distinct);
   for (const [from, to] of runs) {
     await writeRun(store, kind, placed.slice(from, to), config, results);
   }
@@ -58,10 +59,14 @@ async function writeRun(
     config: configOf(config, items),
     tenantId,
   };
+  const writeId = store.nextWriteId();
   const started = await answers(
     items.length,
-    kind === "put" ? master.batchPutStart(request) : master.batchUpsertStart(request),
+    kind === "put"
+      ? master.batchPutStart(request, writeId)
+      : master.batchUpsertStart(request, writeId),
   );
+  if (writeId !== 0 && isUnanswered(started)) void revoke(store, kind, items, writeId);
 
   const ops: EndpointOperation[] = [];
   const owners: number[] = [];
@@ -87,10 +92,20 @@ async function writeRun(
   for (let i = 0; i < codes.length; i++) if (codes[i] !== TransferCode.OK) broken.add(owners[i]);
   const whole = ready.filter((_, i) => !broken.has(i));
   failed.push(...ready.filter((_, i) => broken.has(i)));
+  for (const { index } of failed) results[index] = { code: ErrorCode.TRANSFER_FAIL, value: null };
   await Promise.all([
-    end(store, kind, whole, results),
-    revoke(store, kind, failed, results),
+    end(store, kind, whole, writeId, results),
+    revoke(store, kind, failed, writeId),
   ]);
+}
+
+/**
+ * Whether a call failed as a whole: nobody knows then whether the writes go on at the master, and
+ * they are revoked, so that they do not stand in the way of others.
+ */
+function isUnanswered(answered: readonly { code: number }[]): boolean {
+  const { code } = answered[0];
+  return code === ErrorCode.RPC_FAIL || code === ErrorCode.RPC_TIMEOUT;
 }
 
 /** The groups of a batch belong to its items one by one, so a run takes its own. */
@@ -105,6 +120,7 @@ async function end(
   store: StoreContext,
   kind: WriteKind,
   items: readonly PlacedItem[],
+  writeId: number,
   results: Result<WriteOutcome>[],
 ): Promise<void> {
   if (items.length === 0) return;
@@ -113,9 +129,13 @@ async function end(
   const ended = await answers(
     items.length,
     kind === "put"
-      ? master.batchPutEnd({ clientId, objectMetas, replicaType: ReplicaType.ALL, tenantId })
-      : master.batchUpsertEnd({ clientId, objectMetas, tenantId }),
+      ? master.batchPutEnd(
+        { clientId, objectMetas, replicaType: ReplicaType.ALL, tenantId },
+        writeId,
+      )
+      : master.batchUpsertEnd({ clientId, objectMetas, tenantId }, writeId),
   );
+  if (writeId !== 0 && isUnanswered(ended)) void revoke(store, kind, items, writeId);
   for (const [i, { index }] of items.entries()) {
     const { code } = ended[i];
     results[index] = { code, value: code === ErrorCode.OK ? "stored" : null };
@@ -126,16 +146,15 @@ async function revoke(
   store: StoreContext,
   kind: WriteKind,
   items: readonly PlacedItem[],
-  results: Result<WriteOutcome>[],
+  writeId: number,
 ): Promise<void> {
   if (items.length === 0) return;
-  for (const { index } of items) results[index] = { code: ErrorCode.TRANSFER_FAIL, value: null };
   const { master, clientId, tenantId } = store;
   const keys = items.map(({ key }) => key);
   await answers(
     items.length,
     kind === "put"
-      ? master.batchPutRevoke({ clientId, keys, replicaType: ReplicaType.ALL, tenantId })
-      : master.batchUpsertRevoke({ clientId, keys, tenantId }),
+      ? master.batchPutRevoke({ clientId, keys, replicaType: ReplicaType.ALL, tenantId }, writeId)
+      : master.batchUpsertRevoke({ clientId, keys, tenantId }, writeId),
   );
 }

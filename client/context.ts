@@ -4,6 +4,12 @@ import type { ReplicaChoice } from "./replica_choice.ts";
 import type { Clock } from "./transfer/clock.ts";
 import type { TransferEndpoint } from "./transfer/endpoint.ts";
 
+/** A source of numbers for the writes of one client, from 1. */
+export function writeNumbers(): () => number {
+  let last = 0;
+  return () => ++last;
+}
+
 /** What the operations of one client work with. */
 export interface StoreContext {
   readonly master: MasterClient;
@@ -15,6 +21,11 @@ export interface StoreContext {
   readonly defaultConfig: ReplicateConfig;
   /** Milliseconds for one batch of transfers. */
   readonly transferTimeoutMs: number;
+  /**
+   * Numbers the writes of this client, so that the master can tell them apart; see `write_id.ts`. With
+   * 0 it cannot, and a write that was not answered is not revoked: it might be another one.
+   */
+  readonly nextWriteId: () => number;
 }
 
 /**

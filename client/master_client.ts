@@ -21,7 +21,11 @@ import { STORE_VERSION } from "../proto/version.ts";
 
 /** What a {@linkcode MasterClient} calls through. */
 export interface RpcCaller {
-  call<Request, Response>(rpc: Rpc<Request, Response>, request: Request): Promise<Response>;
+  call<Request, Response>(
+    rpc: Rpc<Request, Response>,
+    request: Request,
+    writeId?: number,
+  ): Promise<Response>;
 }
 
 /**
@@ -40,6 +44,9 @@ export function valueOf<T>(answer: Expected<T>, what: string): T {
  *
  * An answer is an {@linkcode Expected}: code 0 with a value, or a code of `ErrorCode`. Batches answer
  * one for each item, in order. Rejections are failures of the call itself; see `RpcClient`.
+ *
+ * `writeId` names the write that is started, ended or revoked, so that none of several writes of one
+ * key by one client is taken for another; 0 = no name. See `proto/coro_rpc/write_id.ts`.
  */
 export class MasterClient {
   readonly #rpc: RpcCaller;
@@ -94,63 +101,81 @@ export class MasterClient {
   // Objects: writing.
 
   /** Allocates replicas for a new object, to be filled and then ended or revoked. */
-  putStart(request: messages.StartRequest): Promise<Expected<ReplicaDescriptor[]>> {
-    return this.#rpc.call(messages.PutStart, request);
+  putStart(
+    request: messages.StartRequest,
+    writeId = 0,
+  ): Promise<Expected<ReplicaDescriptor[]>> {
+    return this.#rpc.call(messages.PutStart, request, writeId);
   }
 
   /** Makes the replicas of one type readable. */
-  putEnd(request: messages.EndRequest): Promise<Expected<null>> {
-    return this.#rpc.call(messages.PutEnd, request);
+  putEnd(request: messages.EndRequest, writeId = 0): Promise<Expected<null>> {
+    return this.#rpc.call(messages.PutEnd, request, writeId);
   }
 
   /** Gives the unfinished replicas of one type back. */
-  putRevoke(request: messages.RevokeRequest): Promise<Expected<null>> {
-    return this.#rpc.call(messages.PutRevoke, request);
+  putRevoke(request: messages.RevokeRequest, writeId = 0): Promise<Expected<null>> {
+    return this.#rpc.call(messages.PutRevoke, request, writeId);
   }
 
   /** `putStart` for many keys. */
-  batchPutStart(request: messages.BatchStartRequest): Promise<Expected<ReplicaDescriptor[]>[]> {
-    return this.#rpc.call(messages.BatchPutStart, request);
+  batchPutStart(
+    request: messages.BatchStartRequest,
+    writeId = 0,
+  ): Promise<Expected<ReplicaDescriptor[]>[]> {
+    return this.#rpc.call(messages.BatchPutStart, request, writeId);
   }
 
   /** `putEnd` for many keys. */
-  batchPutEnd(request: messages.BatchEndRequest): Promise<Expected<null>[]> {
-    return this.#rpc.call(messages.BatchPutEnd, request);
+  batchPutEnd(request: messages.BatchEndRequest, writeId = 0): Promise<Expected<null>[]> {
+    return this.#rpc.call(messages.BatchPutEnd, request, writeId);
   }
 
   /** `putRevoke` for many keys. */
-  batchPutRevoke(request: messages.BatchRevokeRequest): Promise<Expected<null>[]> {
-    return this.#rpc.call(messages.BatchPutRevoke, request);
+  batchPutRevoke(request: messages.BatchRevokeRequest, writeId = 0): Promise<Expected<null>[]> {
+    return this.#rpc.call(messages.BatchPutRevoke, request, writeId);
   }
 
   /** Like `putStart`, but for a key that may exist. */
-  upsertStart(request: messages.StartRequest): Promise<Expected<ReplicaDescriptor[]>> {
-    return this.#rpc.call(messages.UpsertStart, request);
+  upsertStart(
+    request: messages.StartRequest,
+    writeId = 0,
+  ): Promise<Expected<ReplicaDescriptor[]>> {
+    return this.#rpc.call(messages.UpsertStart, request, writeId);
   }
 
   /** `putEnd` after `upsertStart`. */
-  upsertEnd(request: messages.EndRequest): Promise<Expected<null>> {
-    return this.#rpc.call(messages.UpsertEnd, request);
+  upsertEnd(request: messages.EndRequest, writeId = 0): Promise<Expected<null>> {
+    return this.#rpc.call(messages.UpsertEnd, request, writeId);
   }
 
   /** `putRevoke` after `upsertStart`. */
-  upsertRevoke(request: messages.RevokeRequest): Promise<Expected<null>> {
-    return this.#rpc.call(messages.UpsertRevoke, request);
+  upsertRevoke(request: messages.RevokeRequest, writeId = 0): Promise<Expected<null>> {
+    return this.#rpc.call(messages.UpsertRevoke, request, writeId);
   }
 
   /** `upsertStart` for many keys. */
-  batchUpsertStart(request: messages.BatchStartRequest): Promise<Expected<ReplicaDescriptor[]>[]> {
-    return this.#rpc.call(messages.BatchUpsertStart, request);
+  batchUpsertStart(
+    request: messages.BatchStartRequest,
+    writeId = 0,
+  ): Promise<Expected<ReplicaDescriptor[]>[]> {
+    return this.#rpc.call(messages.BatchUpsertStart, request, writeId);
   }
 
   /** `upsertEnd` for many keys. */
-  batchUpsertEnd(request: messages.BatchUpsertEndRequest): Promise<Expected<null>[]> {
-    return this.#rpc.call(messages.BatchUpsertEnd, request);
+  batchUpsertEnd(
+    request: messages.BatchUpsertEndRequest,
+    writeId = 0,
+  ): Promise<Expected<null>[]> {
+    return this.#rpc.call(messages.BatchUpsertEnd, request, writeId);
   }
 
   /** `upsertRevoke` for many keys. */
-  batchUpsertRevoke(request: messages.BatchUpsertRevokeRequest): Promise<Expected<null>[]> {
-    return this.#rpc.call(messages.BatchUpsertRevoke, request);
+  batchUpsertRevoke(
+    request: messages.BatchUpsertRevokeRequest,
+    writeId = 0,
+  ): Promise<Expected<null>[]> {
+    return this.#rpc.call(messages.BatchUpsertRevoke, request, writeId);
   }
 
   // Objects: removing.

@@ -1,6 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { beginRequest, endRequest, readTransportError } from "../proto/coro_rpc/header.ts";
 import { ResponseSplitter } from "../proto/coro_rpc/splitter.ts";
+import { appendWriteId, WRITE_ID_BYTES } from "../proto/coro_rpc/write_id.ts";
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { Rpc } from "../proto/messages.ts";
@@ -85,8 +86,15 @@ export class RpcClient implements AsyncDisposable {
     return this.#state === "open";
   }
 
-  /** Calls a procedure; `null` is the request of one without arguments. */
-  call<Request, Response>(rpc: Rpc<Request, Response>, request: Request): Promise<Response> {
+  /**
+   * Calls a procedure; `null` is the request of one without arguments. `writeId` is the number of the
+   * write that the call is about, 0 = none.
+   */
+  call<Request, Response>(
+    rpc: Rpc<Request, Response>,
+    request: Request,
+    writeId = 0,
+  ): Promise<Response> {
     if (this.#state === "closed") {
       return Promise.reject(this.#failure(rpc, "this client is closed"));
     }
@@ -100,7 +108,8 @@ export class RpcClient implements AsyncDisposable {
       writer.truncate(start);
       return Promise.reject(error);
     }
-    endRequest(writer, start);
+    if (writeId !== 0) appendWriteId(writer, writeId);
+    endRequest(writer, start, writeId === 0 ? 0 : WRITE_ID_BYTES);
     return new Promise<Response>((resolve, reject) => {
       this.#enqueue(seq, start, {
         rpc: rpc as Rpc<unknown, unknown>,

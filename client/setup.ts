@@ -2,7 +2,7 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { Notification } from "../proto/handshake.ts";
 import { BufferPool } from "./buffer_pool.ts";
-import type { StoreContext } from "./context.ts";
+import { type StoreContext, writeNumbers } from "./context.ts";
 import { MasterClient } from "./master_client.ts";
 import { defaultConfig } from "./put_options.ts";
 import { ReplicaChoice } from "./replica_choice.ts";
@@ -217,6 +217,7 @@ function assemble(
     tenantId: new TextEncoder().encode(settings.tenantId),
     defaultConfig: defaultConfig(segments.hostId),
     transferTimeoutMs: settings.transferTimeoutMs,
+    nextWriteId: writeNumbers(),
   };
   const tasks = new TaskRunner(store, log);
   return {

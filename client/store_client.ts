@@ -148,9 +148,9 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /**
-   * Stores an object, or replaces it: readers see the old or the new value. Await one upsert of a key
-   * before the next one of the same key: the master cannot tell which of two an end belongs to, and a
-   * reader could get bytes of neither. Errors as `put`.
+   * Stores an object, or replaces it: readers see the old or the new value. Of upserts of one key that
+   * overlap, each that another one replaced before it was done rejects with `ILLEGAL_CLIENT`. Errors
+   * as `put`.
    */
   async upsert(key: Key, value: Value, options?: PutOptions): Promise<void> {
     await this.#write("upsert", key, value, options);

@@ -35,8 +35,15 @@ export async function writeObject(
     throw objectError(ErrorCode.INVALID_PARAMS, "store", key, "the value is empty");
   }
   const { master, clientId, tenantId } = store;
+  const writeId = store.nextWriteId();
   const request = { clientId, key, sliceLength: length, config, tenantId };
-  const started = await (kind === "put" ? master.putStart(request) : master.upsertStart(request));
+  const started = await orRevoke(
+    store,
+    kind,
+    key,
+    writeId,
+    kind === "put" ? master.putStart(request, writeId) : master.upsertStart(request, writeId),
+  );
   if (started.code === ErrorCode.OBJECT_ALREADY_EXISTS && kind === "put") return "exists";
   const replicas = answerValue(started, "store", key);
 
@@ -44,11 +51,11 @@ export async function writeObject(
     const why = await fill(store, replicas, slices, length);
     if (why !== null) throw objectError(ErrorCode.TRANSFER_FAIL, "store", key, why);
   } catch (error) {
-    await revoke(store, kind, key, ReplicaType.ALL);
+    await revoke(store, kind, key, writeId, ReplicaType.ALL);
     throw error;
   }
   if (replicas.some(({ location }) => location.kind === "disk")) {
-    await revoke(store, kind, key, ReplicaType.DISK);
+    await revoke(store, kind, key, writeId, ReplicaType.DISK);
   }
   const end = {
     clientId,
@@ -56,7 +63,13 @@ export async function writeObject(
     replicaType: ReplicaType.ALL,
     tenantId,
   };
-  const ended = await (kind === "put" ? master.putEnd(end) : master.upsertEnd(end));
+  const ended = await orRevoke(
+    store,
+    kind,
+    key,
+    writeId,
+    kind === "put" ? master.putEnd(end, writeId) : master.upsertEnd(end, writeId),
+  );
   answerValue(ended, "store", key);
   return "stored";
 }
@@ -122,17 +135,39 @@ async function fill(
   return at < 0 ? null : store.endpoint.explain(ops[at].endpoint, codes[at]);
 }
 
+/**
+ * Passes on what a call resolves with. When the call fails, nobody knows whether the write goes on at
+ * the master; it is revoked then, so that it does not stand in the way of others, without waiting.
+ */
+async function orRevoke<T>(
+  store: StoreContext,
+  kind: WriteKind,
+  key: Uint8Array,
+  writeId: number,
+  call: Promise<T>,
+): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    if (writeId !== 0) void revoke(store, kind, key, writeId, ReplicaType.ALL);
+    throw error;
+  }
+}
+
 /** Gives unfinished replicas back. The master does so by itself later when it cannot be told. */
 async function revoke(
   store: StoreContext,
   kind: WriteKind,
   key: Uint8Array,
+  writeId: number,
   replicaType: ReplicaType,
 ): Promise<void> {
   const { master, clientId, tenantId } = store;
   const request = { clientId, key, replicaType, tenantId };
   try {
-    await (kind === "put" ? master.putRevoke(request) : master.upsertRevoke(request));
+    await (kind === "put"
+      ? master.putRevoke(request, writeId)
+      : master.upsertRevoke(request, writeId));
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
   }

@@ -34,7 +34,10 @@ export interface RpcServerOptions {
   maxKeptMib?: number;
 }
 
-/** Called for each complete frame; `bytes[start, end)` is the body, valid during the call. */
+/**
+ * Called for each complete frame; `bytes[start, end)` is the body and `bytes[end, frameEnd)` the
+ * attachment, both valid during the call. Attachments of more than 64 bytes are left out.
+ */
 export type FrameVisitor = (
   connection: number,
   kind: number,
@@ -43,6 +46,7 @@ export type FrameVisitor = (
   bytes: Uint8Array,
   start: number,
   end: number,
+  frameEnd: number,
 ) => void;
 
 /** Owns one native RPC frame poller (`mc/rpc.h`). One thread polls. */
@@ -117,6 +121,7 @@ export class NativeRpcServer implements Disposable {
     for (let i = 0; i < count; i++) {
       const start = at + RPC_REQUEST_BYTES;
       const end = start + view.getUint32(at + 16, true);
+      const frameEnd = end + view.getUint32(at + 20, true);
       visitor(
         view.getUint32(at, true),
         view.getUint32(at + 4, true),
@@ -125,8 +130,9 @@ export class NativeRpcServer implements Disposable {
         bytes,
         start,
         end,
+        frameEnd,
       );
-      at = (end + 7) & ~7;
+      at = (frameEnd + 7) & ~7;
     }
     return count;
   }

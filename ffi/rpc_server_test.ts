@@ -20,6 +20,7 @@ function frame(seq: number, functionId: number, body: Uint8Array, attachment = 0
   view.setUint32(12, body.length, true);
   view.setUint32(16, attachment, true);
   bytes.set(body, HEADER);
+  bytes.set(pattern(attachment, 5), HEADER + body.length);
   return bytes;
 }
 
@@ -29,6 +30,7 @@ interface Received {
   seq: number;
   functionId: number;
   body: Uint8Array;
+  attachment: Uint8Array;
 }
 
 /** A server whose polls the test makes itself, so that nothing depends on timing. */
@@ -82,9 +84,11 @@ class Fixture implements Disposable {
     }
     this.#replies = [];
     const woken = this.server.poll(replies, timeoutMs);
-    this.server.visit((connection, kind, seq, functionId, bytes, start, end) =>
-      this.received.push({ connection, kind, seq, functionId, body: bytes.slice(start, end) })
-    );
+    this.server.visit((connection, kind, seq, functionId, bytes, start, end, frameEnd) => {
+      const body = bytes.slice(start, end);
+      const attachment = bytes.slice(end, frameEnd);
+      this.received.push({ connection, kind, seq, functionId, body, attachment });
+    });
     return woken;
   }
 
@@ -124,6 +128,29 @@ async function writeAll(client: Deno.Conn, bytes: Uint8Array): Promise<void> {
 function test(name: string, fn: () => Promise<void>): void {
   Deno.test({ name: title(name), ignore: skip, fn });
 }
+
+test("short attachments come with their frames however they are cut, long ones are left out", async () => {
+  using fixture = new Fixture();
+  const client = await fixture.connect();
+  const attachments = [0, 8, 64, 65, 1000, 3];
+  const frames = attachments.map((length, seq) => frame(seq, 1, pattern(40, seq), length));
+  const stream = new Uint8Array(frames.reduce((sum, one) => sum + one.length, 0));
+  frames.reduce((at, one) => (stream.set(one, at), at + one.length), 0);
+  for (const step of [stream.length, 61, 7]) {
+    fixture.received.length = 0;
+    for (let at = 0; at < stream.length; at += step) {
+      await writeAll(client, stream.subarray(at, at + step));
+      fixture.poll();
+    }
+    fixture.until(() => fixture.received.length === attachments.length);
+    for (const [seq, { body, attachment }] of fixture.received.entries()) {
+      assert.deepEqual(body, pattern(40, seq));
+      const { length } = attachment;
+      assert.equal(length, attachments[seq] > 64 ? 0 : attachments[seq], `in steps of ${step}`);
+      assert.deepEqual(attachment, pattern(length, 5));
+    }
+  }
+});
 
 test("a frame arrives whole and its reply goes back to its connection", async () => {
   using fixture = new Fixture();

@@ -35,6 +35,17 @@ export interface SegmentView {
   readonly endpointBytes: Uint8Array;
 }
 
+/**
+ * Who writes. Ends and revokes do not say which write of a key they mean; clients of ours number
+ * their writes. 0 = the client does not: it can have one unanswered write of a key at a time.
+ */
+export interface Writer {
+  /** Index of the client. */
+  client: number;
+  /** The client's number of this write, or 0. At most 2^53 - 1. */
+  writeId: number;
+}
+
 /** Tunables of the core, named after the reference's flags. Times in milliseconds, sizes in bytes. */
 export interface CoreConfig {
   defaultKvLeaseTtlMs: number;

@@ -2,7 +2,7 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import type { Expected } from "../../proto/struct_pack/schema.ts";
 import type { ReplicateConfig, Uuid } from "../../proto/types.ts";
-import type { CoreConfig, FactSink, MatchSink, ReplicaSink, Rng } from "./api.ts";
+import type { CoreConfig, FactSink, MatchSink, ReplicaSink, Rng, Writer } from "./api.ts";
 import { ClusterApi } from "./cluster_api.ts";
 import { checkCoreConfig } from "./config.ts";
 import type { Counters } from "./counters.ts";
@@ -194,7 +194,7 @@ export class MasterCore {
    * INVALID_PARAMS, OBJECT_ALREADY_EXISTS, NO_AVAILABLE_HANDLE, DFS_SERVICE_UNAVAILABLE.
    */
   putStart(
-    client: number,
+    writer: Writer,
     tenant: number,
     bytes: Uint8Array,
     start: number,
@@ -209,7 +209,7 @@ export class MasterCore {
     const state = this.#state;
     return puts.putStart(
       state,
-      client,
+      writer,
       tenant,
       bytes,
       start,
@@ -226,7 +226,7 @@ export class MasterCore {
    * Completes replicas of a type. OBJECT_NOT_FOUND, ILLEGAL_CLIENT, INVALID_WRITE, REPLICA_IS_GONE.
    */
   putEnd(
-    client: number,
+    writer: Writer,
     tenant: number,
     bytes: Uint8Array,
     start: number,
@@ -237,12 +237,12 @@ export class MasterCore {
   ): ErrorCode {
     if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const state = this.#state;
-    return puts.putEnd(state, client, tenant, bytes, start, end, checksum, replicaType, nowMs);
+    return puts.putEnd(state, writer, tenant, bytes, start, end, checksum, replicaType, nowMs);
   }
 
   /** Gives up unfinished replicas of a type. OBJECT_NOT_FOUND, ILLEGAL_CLIENT, INVALID_WRITE. */
   putRevoke(
-    client: number,
+    writer: Writer,
     tenant: number,
     bytes: Uint8Array,
     start: number,
@@ -251,7 +251,7 @@ export class MasterCore {
     nowMs: number,
   ): ErrorCode {
     if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
-    return puts.putRevoke(this.#state, client, tenant, bytes, start, end, replicaType, nowMs);
+    return puts.putRevoke(this.#state, writer, tenant, bytes, start, end, replicaType, nowMs);
   }
 
   /**
@@ -259,7 +259,7 @@ export class MasterCore {
    * OBJECT_HAS_REPLICATION_TASK.
    */
   upsertStart(
-    client: number,
+    writer: Writer,
     tenant: number,
     bytes: Uint8Array,
     start: number,
@@ -274,7 +274,7 @@ export class MasterCore {
     const state = this.#state;
     return upsertStart(
       state,
-      client,
+      writer,
       tenant,
       bytes,
       start,
@@ -289,7 +289,7 @@ export class MasterCore {
 
   /** Makes the new value readable in place of the old one. As {@linkcode MasterCore.putEnd}. */
   upsertEnd(
-    client: number,
+    writer: Writer,
     tenant: number,
     bytes: Uint8Array,
     start: number,
@@ -298,12 +298,12 @@ export class MasterCore {
     replicaType: number,
     nowMs: number,
   ): ErrorCode {
-    return this.putEnd(client, tenant, bytes, start, end, checksum, replicaType, nowMs);
+    return this.putEnd(writer, tenant, bytes, start, end, checksum, replicaType, nowMs);
   }
 
   /** Gives up the new value; the old one stays. As {@linkcode MasterCore.putRevoke}. */
   upsertRevoke(
-    client: number,
+    writer: Writer,
     tenant: number,
     bytes: Uint8Array,
     start: number,
@@ -311,7 +311,7 @@ export class MasterCore {
     replicaType: number,
     nowMs: number,
   ): ErrorCode {
-    return this.putRevoke(client, tenant, bytes, start, end, replicaType, nowMs);
+    return this.putRevoke(writer, tenant, bytes, start, end, replicaType, nowMs);
   }
 
   /**

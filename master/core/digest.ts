@@ -57,6 +57,9 @@ export function* durableState(state: CoreState): Iterable<string> {
   for (let tenant = 0; tenant < tenants.count; tenant++) {
     yield JSON.stringify(["tenant", tenant, Array.from(tenants.name(tenant))]);
   }
+  for (const { client, tenant, key, untilMs } of state.owedEnds.all()) {
+    yield JSON.stringify(["owed end", client, tenant, Array.from(key), epoch(state, untilMs)]);
+  }
   yield JSON.stringify(["next replica", state.nextReplicaId]);
 }
 
@@ -94,7 +97,7 @@ function objectLine(state: CoreState, slot: number): string {
       ...[uuid(state, writes.client(write)), epoch(state, writes.startMs(write))],
       ...[writes.size(write), writes.softAction(write), writes.softTtlMs(write)],
       ...[writes.hardPin(write), writes.dataType(write), writes.isCommitted(write)],
-      ...[writes.superseded(write), writes.earlierEnds(write)],
+      writes.writeId(write),
     ],
     transfer === undefined ? null : [
       ...[transfer.kind, uuid(state, transfer.client), epoch(state, transfer.startMs)],

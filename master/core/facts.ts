@@ -1,6 +1,7 @@
 import { ReplicaType } from "../../proto/types.ts";
 import { FactEncoder } from "./fact_encoder.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
+import type { OwedEnd } from "./owed_ends.ts";
 import type { SegmentEntry } from "./segments.ts";
 import type { Transfer } from "./transfers.ts";
 
@@ -20,7 +21,6 @@ export const FactKind = {
   WRITE_STARTED: 12,
   WRITE_ENDED: 13,
   WRITE_ABANDONED: 14,
-  WRITE_SUPERSEDED: 15,
   REPLICA_ADDED: 16,
   REPLICA_COMPLETED: 17,
   REPLICA_REMOVED: 18,
@@ -37,6 +37,8 @@ export const FactKind = {
   WRITE_KEPT: 29,
   EXTENT_HELD: 30,
   NEXT_REPLICA: 31,
+  END_OWED: 32,
+  END_SETTLED: 33,
 } as const;
 export type FactKind = (typeof FactKind)[keyof typeof FactKind];
 
@@ -147,8 +149,7 @@ export class FactWriter extends FactEncoder {
     this.u8(writes.softAction(write));
     this.u32(writes.softTtlMs(write));
     this.u8(writes.dataType(write));
-    this.u32(writes.superseded(write));
-    this.u32(writes.earlierEnds(write));
+    this.f64(writes.writeId(write));
     const options = this.position;
     this.u8(
       (writes.hardPin(write) ? WriteOption.HARD_PIN : 0) |
@@ -183,19 +184,23 @@ export class FactWriter extends FactEncoder {
     this.end();
   }
 
-  writeAbandoned(slot: number): void {
+  writeAbandoned(slot: number, endOwed: boolean): void {
     this.begin(FactKind.WRITE_ABANDONED);
     this.object(slot);
+    this.u8(endOwed ? 1 : 0);
     this.end();
   }
 
-  writeSuperseded(slot: number): void {
-    const { objects, writes } = this.state;
-    const write = objects.link(slot, ObjectLink.WRITE);
-    this.begin(FactKind.WRITE_SUPERSEDED);
-    this.object(slot);
-    this.u32(writes.superseded(write));
-    this.u32(writes.earlierEnds(write));
+  endOwed(owed: OwedEnd): void {
+    this.begin(FactKind.END_OWED);
+    this.#owed(owed);
+    this.time(owed.untilMs);
+    this.end();
+  }
+
+  endSettled(owed: OwedEnd): void {
+    this.begin(FactKind.END_SETTLED);
+    this.#owed(owed);
     this.end();
   }
 
@@ -294,5 +299,10 @@ export class FactWriter extends FactEncoder {
     this.begin(kind);
     this.text(document);
     this.end();
+  }
+  #owed({ client, tenant, key }: OwedEnd): void {
+    this.text(client);
+    this.u16(tenant);
+    this.blob(key);
   }
 }

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { ErrorCode, errorName } from "../../proto/error_code.ts";
 import { SoftPinAction } from "../../proto/types.ts";
 import { CoreDriver, MIB, type SeenReplica } from "../../tests/support/core_driver.ts";
+import type { Writer } from "./api.ts";
 import { checkCore } from "../../tests/support/core_invariants.ts";
 import { randomBelow, SeededRng } from "./rng.ts";
 
@@ -13,13 +14,15 @@ const DISCARD_MS = 3000;
 const RELEASE_MS = 20_000;
 const KEYS = 40;
 const CLIENTS = 3;
+/** This one numbers its writes. */
+const NUMBERING_CLIENT = 3;
 
 interface Write {
   client: number;
   startMs: number;
   size: number;
-  superseded: number;
-  earlierEnds: number;
+  /** 0 = the client numbers none. */
+  writeId: number;
   softAction: number;
   softTtlMs: number;
   hardPin: boolean;
@@ -36,6 +39,8 @@ interface Model {
 /** The whole specification of the object calls, without any space to run out of. */
 class ObjectModel {
   readonly objects = new Map<string, Model>();
+  /** Until when ends are owed, by client and key. */
+  readonly owed = new Map<string, number>();
 
   start(
     key: string,
@@ -48,6 +53,8 @@ class ObjectModel {
       const young = object.write !== null && nowMs - object.write.startMs <= DISCARD_MS;
       if (object.version !== null || young) return ErrorCode.OBJECT_ALREADY_EXISTS;
     }
+    if (this.#owes(key, options, nowMs)) return ErrorCode.OBJECT_REPLICA_BUSY;
+    this.#replaceWrite(key);
     this.#begin(key, { ...options, startMs: nowMs, size });
     return ErrorCode.OK;
   }
@@ -58,35 +65,28 @@ class ObjectModel {
     nowMs: number,
     options: Omit<Write, "startMs" | "size">,
   ): number {
+    if (this.#owes(key, options, nowMs)) return ErrorCode.OBJECT_REPLICA_BUSY;
     const object = this.objects.get(key);
     const write: Write = { ...options, startMs: nowMs, size };
-    const earlier = object?.write;
-    if (earlier?.client === write.client && nowMs - earlier.startMs <= DISCARD_MS) {
-      write.superseded = earlier.superseded + 1;
-      write.earlierEnds = earlier.earlierEnds;
-    }
+    this.#replaceWrite(key);
     if (object?.version) object.write = write;
     else this.#begin(key, write);
     return ErrorCode.OK;
   }
 
-  end(key: string, client: number, checksum: bigint | null, nowMs: number): number {
-    const object = this.objects.get(key);
-    if (object === undefined) return ErrorCode.OBJECT_NOT_FOUND;
-    const { write } = object;
-    if (client !== (write?.client ?? object.version!.client)) return ErrorCode.ILLEGAL_CLIENT;
-    if (write === null) return ErrorCode.OK;
-    if (this.#isEarlier(write, nowMs)) return ErrorCode.OK;
-    this.commit(object, checksum, nowMs);
+  end(key: string, writer: Writer, checksum: bigint | null, nowMs: number): number {
+    const stray = this.#stray(key, writer, nowMs);
+    if (stray !== ErrorCode.OK) return stray;
+    const object = this.objects.get(key)!;
+    if (object.write !== null) this.commit(object, checksum, nowMs);
     return ErrorCode.OK;
   }
 
-  revoke(key: string, client: number): number {
-    const object = this.objects.get(key);
-    if (object === undefined) return ErrorCode.OBJECT_NOT_FOUND;
-    const { write } = object;
-    if (client !== (write?.client ?? object.version!.client)) return ErrorCode.ILLEGAL_CLIENT;
-    if (write === null) return ErrorCode.INVALID_WRITE;
+  revoke(key: string, writer: Writer, nowMs: number): number {
+    const stray = this.#stray(key, writer, nowMs);
+    if (stray !== ErrorCode.OK) return stray;
+    const object = this.objects.get(key)!;
+    if (object.write === null) return ErrorCode.INVALID_WRITE;
     object.write = null;
     if (object.version === null) this.objects.delete(key);
     return ErrorCode.OK;
@@ -109,23 +109,16 @@ class ObjectModel {
     return ErrorCode.OK;
   }
 
-  /** What the passing of time does once the core has come to rest at `nowMs`; keys committed by it. */
-  tick(nowMs: number): string[] {
-    const committed: string[] = [];
+  /** What the passing of time does once the core has come to rest at `nowMs`. */
+  tick(nowMs: number): void {
     for (const [key, object] of this.objects) {
       const { write } = object;
       if (object.softUntilMs <= nowMs) object.softUntilMs = 0;
       if (write === null) continue;
-      const age = nowMs - write.startMs;
-      if (age >= DISCARD_MS && write.earlierEnds > 0) {
-        this.commit(object, object.version?.checksum ?? null, nowMs);
-        committed.push(key);
-      } else if (age > RELEASE_MS) {
-        object.write = null;
-        if (object.version === null) this.objects.delete(key);
-      }
+      if (nowMs - write.startMs <= RELEASE_MS) continue;
+      object.write = null;
+      if (object.version === null) this.objects.delete(key);
     }
-    return committed;
   }
 
   commit(object: Model, checksum: bigint | null, nowMs: number): void {
@@ -146,11 +139,31 @@ class ObjectModel {
     this.objects.set(key, { version: null, write, leaseUntilMs: 0, softUntilMs: 0, hardPin });
   }
 
-  #isEarlier(write: Write, nowMs: number): boolean {
-    if (write.superseded === 0 || nowMs - write.startMs > DISCARD_MS) return false;
-    write.superseded--;
-    write.earlierEnds++;
-    return true;
+  /** Whether an answer to an earlier write is missing without which this one could not be told apart. */
+  #owes(key: string, { client, writeId }: Writer, nowMs: number): boolean {
+    if (writeId !== 0) return false;
+    const write = this.objects.get(key)?.write;
+    if (write?.client === client) return nowMs - write.startMs <= RELEASE_MS;
+    return (this.owed.get(`${client} ${key}`) ?? 0) > nowMs;
+  }
+
+  /** The write of a key is about to be replaced, without its writer's knowledge. */
+  #replaceWrite(key: string): void {
+    const write = this.objects.get(key)?.write;
+    if (!write || write.writeId !== 0) return;
+    this.owed.set(`${write.client} ${key}`, write.startMs + RELEASE_MS);
+  }
+
+  /** Answers an end or revoke that is about nothing that goes on; OK = it is. */
+  #stray(key: string, { client, writeId }: Writer, nowMs: number): number {
+    const object = this.objects.get(key);
+    const write = object?.write;
+    if (write && write.client === client && write.writeId === writeId) return ErrorCode.OK;
+    const owed = writeId === 0 && (this.owed.get(`${client} ${key}`) ?? 0) > nowMs;
+    if (owed) this.owed.delete(`${client} ${key}`);
+    if (object === undefined) return ErrorCode.OBJECT_NOT_FOUND;
+    if (owed || write || writeId !== 0) return ErrorCode.ILLEGAL_CLIENT;
+    return object.version!.client === client ? ErrorCode.OK : ErrorCode.ILLEGAL_CLIENT;
   }
 }
 
@@ -225,9 +238,14 @@ function run(seed: number, operations: number): void {
       assert.equal(errorName(actual), errorName(expected), `seed ${seed}\n${show(log)}`);
     }
   };
+  let started = 0;
   for (let i = 0; i < operations; i++) {
     const key = `key-${below(KEYS)}`;
     const client = 1 + below(CLIENTS);
+    const numbers = client === NUMBERING_CLIENT;
+    // Mostly the write that goes on, sometimes one that is over.
+    const going = model.objects.get(key)?.write?.writeId ?? 0;
+    const said = !numbers ? 0 : going !== 0 && below(4) > 0 ? going : 1 + below(started + 1);
     const { nowMs } = driver;
     switch (below(16)) {
       case 0:
@@ -242,11 +260,19 @@ function run(seed: number, operations: number): void {
         const softPinTtlMs = enabled ? below(4) * 1500 : null;
         const withHardPin = below(20) === 0;
         const options = {
-          ...{ client, superseded: 0, earlierEnds: 0, softAction: softPinAction },
+          ...{ client, writeId: numbers ? ++started : 0, softAction: softPinAction },
           ...{ softTtlMs: softPinTtlMs ?? 0, hardPin: withHardPin },
         };
         const actual = driver.start(key, size, {
-          ...{ client, upsert, replicaNum, softPinAction, softPinTtlMs, withHardPin },
+          ...{
+            client,
+            writeId: options.writeId,
+            upsert,
+            replicaNum,
+            softPinAction,
+            softPinTtlMs,
+            withHardPin,
+          },
         });
         const expected = upsert
           ? model.upsert(key, size, nowMs, options)
@@ -266,15 +292,17 @@ function run(seed: number, operations: number): void {
       case 7: {
         const checksum = below(2) === 0 ? BigInt(below(1 << 30)) << 33n : null;
         const writing = model.objects.get(key)?.write;
-        const actual = driver.end(key, client, 4, checksum);
-        same(`end ${key} by ${client}`, actual, model.end(key, client, checksum, nowMs));
+        const actual = driver.end(key, client, 4, checksum, said);
+        const expected = model.end(key, { client, writeId: said }, checksum, nowMs);
+        same(`end ${key} by ${client}/${said}`, actual, expected);
         if (writing && !model.objects.get(key)?.write) claims.written(key);
         break;
       }
       case 8: {
         const writing = model.objects.get(key)?.write;
-        const actual = driver.revoke(key, client);
-        same(`revoke ${key} by ${client}`, actual, model.revoke(key, client));
+        const actual = driver.revoke(key, client, 4, said);
+        const expected = model.revoke(key, { client, writeId: said }, nowMs);
+        same(`revoke ${key} by ${client}/${said}`, actual, expected);
         if (writing && !model.objects.get(key)?.write) claims.written(key);
         break;
       }
@@ -309,7 +337,7 @@ function run(seed: number, operations: number): void {
         driver.nowMs += below(40) === 0 ? below(RELEASE_MS) : below(700);
         for (let c = 1; c <= CLIENTS; c++) driver.ping(c);
         driver.settle();
-        for (const committed of model.tick(driver.nowMs)) claims.written(committed);
+        model.tick(driver.nowMs);
         log.push([driver.nowMs, "tick", 0]);
       }
     }

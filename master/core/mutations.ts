@@ -8,6 +8,7 @@ import { ExtentState } from "./allocator.ts";
 import { Counter } from "./counters.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { abandonOffload, cancelPromotion } from "./offload_queue.ts";
+import type { OwedEnd } from "./owed_ends.ts";
 import type { CoreState } from "./state.ts";
 import { type Transfer, TransferKind } from "./transfers.ts";
 
@@ -53,18 +54,19 @@ export function startWrite(
   firstId: number,
 ): number {
   const { objects, writes, request } = state;
+  const { client } = request.writer;
   const created = slot === 0;
-  retainClient(state, request.client);
+  retainClient(state, client);
   if (created) {
     slot = objects.insert(tenant, bytes, start, end);
-    retainClient(state, request.client);
-    objects.setClient(slot, request.client);
+    retainClient(state, client);
+    objects.setClient(slot, client);
     objects.setSize(slot, request.size);
     objects.setDataType(slot, request.dataType);
     if (request.hardPin) objects.set(slot, ObjectFlag.HARD_PIN);
     if (request.group !== null) state.groups.join(slot, tenant, request.group);
   }
-  const write = writes.begin(slot, request.client, request.startMs, request.size);
+  const write = writes.begin(slot, request.writer, request.startMs, request.size);
   writes.setOptions(
     write,
     request.softAction,
@@ -72,7 +74,6 @@ export function startWrite(
     request.hardPin,
     request.dataType,
   );
-  writes.setSuperseded(write, request.superseded, request.earlierEnds);
   objects.setLink(slot, ObjectLink.WRITE, write);
   for (let i = 0; i < request.count; i++) {
     const extent = request.extents[i];
@@ -145,22 +146,20 @@ export function endWrite(
   refreshKinds(state, slot);
 }
 
-/** Ends the write of an object without completing anything; its replicas must be gone. */
-export function abandonWrite(state: CoreState, slot: number): void {
-  state.facts?.writeAbandoned(slot);
+/**
+ * Ends the write of an object without completing anything; its replicas must be gone. `endOwed` says
+ * that its writer does not know and will still end or revoke it.
+ */
+export function abandonWrite(state: CoreState, slot: number, endOwed: boolean): void {
+  state.facts?.writeAbandoned(slot, endOwed);
+  if (endOwed) oweEnd(state, slot);
   dropWrite(state, slot);
 }
 
-/** Notes which ends still belong to earlier writes of the same client. */
-export function supersedeWrite(
-  state: CoreState,
-  slot: number,
-  superseded: number,
-  earlierEnds: number,
-): void {
-  const write = state.objects.link(slot, ObjectLink.WRITE);
-  state.writes.setSuperseded(write, superseded, earlierEnds);
-  state.facts?.writeSuperseded(slot);
+/** Notes that an end which was owed has come, or is not expected any more. */
+export function settleOwedEnd(state: CoreState, owed: OwedEnd): void {
+  state.owedEnds.delete(owed);
+  state.facts?.endSettled(owed);
 }
 
 /** Adds a replica outside of a write. `place` is its extent or its disk entry. */
@@ -233,7 +232,10 @@ export function removeReplica(
   refreshKinds(state, slot);
 }
 
-/** Removes an object with everything that belongs to it; extents as in {@linkcode removeReplica}. */
+/**
+ * Removes an object with everything that belongs to it; extents as in {@linkcode removeReplica}. The
+ * end of a write that it still has is owed.
+ */
 export function eraseObject(state: CoreState, slot: number, holdUntilMs: number): void {
   state.facts?.objectErased(slot, holdUntilMs);
   const { objects, replicas } = state;
@@ -247,7 +249,10 @@ export function eraseObject(state: CoreState, slot: number, holdUntilMs: number)
   objects.setLink(slot, ObjectLink.REPLICA, 0);
   refreshKinds(state, slot);
   state.recency.remove(slot);
-  if (objects.link(slot, ObjectLink.WRITE) !== 0) dropWrite(state, slot);
+  if (objects.link(slot, ObjectLink.WRITE) !== 0) {
+    oweEnd(state, slot);
+    dropWrite(state, slot);
+  }
   const transfer = state.transfers.transfers.get(slot);
   if (transfer !== undefined) dropTransfer(state, transfer);
   setSoftPin(state, slot, 0);
@@ -342,6 +347,24 @@ function commit(state: CoreState, slot: number, write: number): void {
     state.clients.release(earlier);
   }
   writes.setCommitted(write);
+}
+
+/** The end that is owed once the write of an object is over without it, or `null`. */
+export function owedFor(state: CoreState, slot: number): OwedEnd | null {
+  const { objects, writes, clients, config } = state;
+  const write = objects.link(slot, ObjectLink.WRITE);
+  if (writes.writeId(write) !== 0 || writes.isCommitted(write)) return null;
+  return {
+    client: clients.get(writes.client(write)).uuid,
+    tenant: objects.tenant(slot),
+    key: objects.key(slot),
+    untilMs: writes.startMs(write) + config.putStartReleaseTimeoutMs,
+  };
+}
+
+function oweEnd(state: CoreState, slot: number): void {
+  const owed = owedFor(state, slot);
+  if (owed !== null) state.owedEnds.add(owed);
 }
 
 function dropWrite(state: CoreState, slot: number): void {

@@ -1,7 +1,7 @@
 /** PutStart, PutEnd and PutRevoke; with writes.ts and mutations.ts the life of a version. */
 import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType, SoftPinAction } from "../../proto/types.ts";
-import type { ReplicaSink } from "./api.ts";
+import type { ReplicaSink, Writer } from "./api.ts";
 import { Counter } from "./counters.ts";
 import { describe } from "./describe.ts";
 import { makeRoom } from "./eviction.ts";
@@ -14,14 +14,13 @@ import {
   isOfType,
   removeReplica,
   setChecksum,
+  settleOwedEnd,
   startWrite,
-  supersedeWrite,
 } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { offloadAfterPut } from "./offload.ts";
 import { placeReplicas, preferredNames } from "./placement.ts";
 import {
-  findObject,
   firstReadable,
   heldByLateBytes,
   heldByReaders,
@@ -35,7 +34,7 @@ import { type CoreState, MAX_REPLICAS } from "./state.ts";
 /** Checks a put or upsert and enters what it asks for in `state.request`. */
 export function prepareRequest(
   state: CoreState,
-  client: number,
+  writer: Writer,
   keyLength: number,
   size: number,
   config: ReplicateConfig,
@@ -56,20 +55,21 @@ export function prepareRequest(
       config.softPinAction === SoftPinAction.DISABLE;
     if (!known || config.softPinTtlMs !== null) return ErrorCode.INVALID_PARAMS;
   }
-  if (config.hostId !== "") state.clients.get(client).hostId = config.hostId;
+  if (config.hostId !== "") state.clients.get(writer.client).hostId = config.hostId;
   const local = state.config.allocationStrategy === "local_first" || config.preferAllocInSameNode;
-  request.client = client;
+  request.writer.client = writer.client;
+  request.writer.writeId = writer.writeId;
   request.startMs = nowMs;
   request.size = size;
   request.softAction = config.softPinAction;
   request.hardPin = config.withHardPin;
   request.dataType = config.dataType & 15;
   request.group = group !== null && group.length > 0 ? group : null;
-  request.superseded = 0;
-  request.earlierEnds = 0;
   request.wanted = Math.min(config.replicaNum, MAX_REPLICAS);
   request.preferred = preferredNames(config);
-  request.writerHost = local && config.replicaNum === 1 ? state.clients.get(client).hostId : "";
+  request.writerHost = local && config.replicaNum === 1
+    ? state.clients.get(writer.client).hostId
+    : "";
   request.onSharedDisk = state.config.fsdir !== "";
   return ErrorCode.OK;
 }
@@ -88,7 +88,7 @@ export function findRoom(state: CoreState, nowMs: number): ErrorCode {
 /** Begins a put: describes the replicas that the client is to write. */
 export function putStart(
   state: CoreState,
-  client: number,
+  writer: Writer,
   tenant: number,
   bytes: Uint8Array,
   start: number,
@@ -99,12 +99,17 @@ export function putStart(
   nowMs: number,
   sink: ReplicaSink,
 ): ErrorCode {
-  const bad = prepareRequest(state, client, end - start, size, config, group, nowMs);
+  const bad = prepareRequest(state, writer, end - start, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
   const slot = state.objects.find(tenant, bytes, start, end);
   if (slot !== 0) {
     if (!isReplaceable(state, slot, nowMs)) return ErrorCode.OBJECT_ALREADY_EXISTS;
+    if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) {
+      return ErrorCode.OBJECT_REPLICA_BUSY;
+    }
     discard(state, slot, nowMs);
+  } else if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) {
+    return ErrorCode.OBJECT_REPLICA_BUSY;
   }
   return beginNew(state, tenant, bytes, start, end, nowMs, sink);
 }
@@ -143,7 +148,7 @@ export function describeWrite(state: CoreState, slot: number, sink: ReplicaSink)
 /** Completes the replicas of a type that the client has written. */
 export function putEnd(
   state: CoreState,
-  client: number,
+  writer: Writer,
   tenant: number,
   bytes: Uint8Array,
   start: number,
@@ -153,14 +158,11 @@ export function putEnd(
   nowMs: number,
 ): ErrorCode {
   const { objects, writes } = state;
-  const slot = findObject(state, tenant, bytes, start, end);
-  if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
+  const slot = objects.find(tenant, bytes, start, end);
+  const stray = answerStray(state, writer, slot, tenant, bytes, start, end, replicaType, nowMs);
+  if (stray !== ErrorCode.OK) return stray;
   const write = objects.link(slot, ObjectLink.WRITE);
-  if (client !== (write === 0 ? objects.client(slot) : writes.client(write))) {
-    return ErrorCode.ILLEGAL_CLIENT;
-  }
   if (write === 0) return isRepeatedEnd(state, slot, replicaType);
-  if (isEarlierEnd(state, slot, write, nowMs)) return ErrorCode.OK;
   dropLost(state, slot);
   if (objects.link(slot, ObjectLink.WRITE) === 0) {
     relist(state, slot, nowMs);
@@ -178,13 +180,10 @@ export function putEnd(
   return ErrorCode.OK;
 }
 
-/**
- * Gives up unfinished replicas; the object goes when nothing is left of it. When it cannot be told
- * which of the client's writes is meant, none of them may become visible.
- */
+/** Gives up unfinished replicas; the object goes when nothing is left of it. */
 export function putRevoke(
   state: CoreState,
-  client: number,
+  writer: Writer,
   tenant: number,
   bytes: Uint8Array,
   start: number,
@@ -192,18 +191,11 @@ export function putRevoke(
   replicaType: number,
   nowMs: number,
 ): ErrorCode {
-  const { objects, writes, replicas } = state;
-  const slot = findObject(state, tenant, bytes, start, end);
-  if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
-  const write = objects.link(slot, ObjectLink.WRITE);
-  if (client !== (write === 0 ? objects.client(slot) : writes.client(write))) {
-    return ErrorCode.ILLEGAL_CLIENT;
-  }
-  if (write === 0) return ErrorCode.INVALID_WRITE;
-  if (isEarlierEnd(state, slot, write, nowMs)) {
-    preempt(state, slot, nowMs);
-    return ErrorCode.OK;
-  }
+  const { objects, replicas } = state;
+  const slot = objects.find(tenant, bytes, start, end);
+  const stray = answerStray(state, writer, slot, tenant, bytes, start, end, replicaType, nowMs);
+  if (stray !== ErrorCode.OK) return stray;
+  if (objects.link(slot, ObjectLink.WRITE) === 0) return ErrorCode.INVALID_WRITE;
   for (
     let replica = objects.link(slot, ObjectLink.REPLICA);
     replica !== 0;
@@ -221,7 +213,7 @@ export function putRevoke(
     }
     replica = next;
   }
-  settleWrite(state, slot, nowMs);
+  settleWrite(state, slot, true, nowMs);
   return ErrorCode.OK;
 }
 
@@ -242,15 +234,32 @@ export function preempt(state: CoreState, slot: number, nowMs: number): boolean 
     }
     replica = next;
   }
-  return settleWrite(state, slot, nowMs);
+  return settleWrite(state, slot, false, nowMs);
 }
 
-/** Makes a version that was ended while another one of the same client was going on visible. */
-export function commitSuperseding(state: CoreState, slot: number, nowMs: number): void {
-  removeOldVersion(state, slot, nowMs);
-  const softPin = softPinAfter(state, slot, nowMs);
-  endWrite(state, slot, ReplicaType.ALL, softPin, secondsOf(state, nowMs));
-  relist(state, slot, nowMs);
+/**
+ * Whether the client that asks has begun a write of a key of which it has not said what became of it,
+ * while it numbers none: the end of that one and of another could not be told apart.
+ */
+export function owesEnd(
+  state: CoreState,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  slot: number,
+  nowMs: number,
+): boolean {
+  const { objects, writes, owedEnds, clients, config, request: { writer } } = state;
+  if (writer.writeId !== 0) return false;
+  const write = slot === 0 ? 0 : objects.link(slot, ObjectLink.WRITE);
+  if (write !== 0 && writes.isBy(write, writer) && !writes.isCommitted(write)) {
+    return nowMs - writes.startMs(write) <= config.putStartReleaseTimeoutMs;
+  }
+  if (owedEnds.size === 0) return false;
+  const { uuid } = clients.get(writer.client);
+  const owed = owedEnds.find(uuid, tenant, bytes, start, end);
+  return owed !== undefined && owed.untilMs > nowMs;
 }
 
 /** Unix time in seconds. */
@@ -303,16 +312,56 @@ function isRepeatedEnd(state: CoreState, slot: number, replicaType: number): Err
 }
 
 /**
- * Takes an end or a revoke as that of an earlier write of the same client, which the present one
- * replaced. Once that write's time is up, ends are the present one's.
+ * Answers an end or a revoke of a write that is over, or of nobody's; OK = it is about the write that
+ * goes on, or, when there is none, about the object's version.
  */
-function isEarlierEnd(state: CoreState, slot: number, write: number, nowMs: number): boolean {
-  const { writes, config } = state;
-  const superseded = writes.superseded(write);
-  if (superseded === 0) return false;
-  if (nowMs - writes.startMs(write) > config.putStartDiscardTimeoutMs) return false;
-  supersedeWrite(state, slot, superseded - 1, writes.earlierEnds(write) + 1);
-  return true;
+function answerStray(
+  state: CoreState,
+  writer: Writer,
+  slot: number,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  replicaType: number,
+  nowMs: number,
+): ErrorCode {
+  const { objects, writes } = state;
+  const write = slot === 0 ? 0 : objects.link(slot, ObjectLink.WRITE);
+  const own = write !== 0 && writes.isBy(write, writer);
+  const owed = !own && settleOwed(state, writer, tenant, bytes, start, end, replicaType, nowMs);
+  if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
+  if (!isAnyHoused(state, slot)) {
+    if (own) {
+      abandonWrite(state, slot, false);
+      eraseObject(state, slot, 0);
+    }
+    return ErrorCode.OBJECT_NOT_FOUND;
+  }
+  if (own) return ErrorCode.OK;
+  const unknown = owed || write !== 0 || writer.writeId !== 0;
+  if (unknown || objects.client(slot) !== writer.client) return ErrorCode.ILLEGAL_CLIENT;
+  return ErrorCode.OK;
+}
+
+/** Takes a call as the end of a write that is over; whether one was owed. */
+function settleOwed(
+  state: CoreState,
+  writer: Writer,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  replicaType: number,
+  nowMs: number,
+): boolean {
+  const { owedEnds, clients } = state;
+  if (owedEnds.size === 0 || writer.writeId !== 0 || writer.client === 0) return false;
+  if (replicaType === ReplicaType.DISK) return false;
+  const owed = owedEnds.find(clients.get(writer.client).uuid, tenant, bytes, start, end);
+  if (owed === undefined) return false;
+  settleOwedEnd(state, owed);
+  return owed.untilMs > nowMs;
 }
 
 /** Removes replicas of the write whose segments have gone. */
@@ -325,7 +374,7 @@ function dropLost(state: CoreState, slot: number): void {
     }
     replica = next;
   }
-  if (!hasWriteReplica(state, slot)) abandonWrite(state, slot);
+  if (!hasWriteReplica(state, slot)) abandonWrite(state, slot, false);
 }
 
 /** Whether an end of `replicaType` makes the write's version the object's. */
@@ -356,10 +405,19 @@ function removeOldVersion(state: CoreState, slot: number, nowMs: number): void {
   }
 }
 
-/** After replicas of a write have gone: ends the write, or the object, if nothing is left of it. */
-function settleWrite(state: CoreState, slot: number, nowMs: number): boolean {
+/**
+ * After replicas of a write have gone: ends the write, or the object, if nothing is left of it.
+ * `answered` says that its writer asked for that.
+ */
+function settleWrite(
+  state: CoreState,
+  slot: number,
+  answered: boolean,
+  nowMs: number,
+): boolean {
   const { objects, replicas, writes } = state;
   if (objects.link(slot, ObjectLink.REPLICA) === 0) {
+    if (answered) abandonWrite(state, slot, false);
     eraseObject(state, slot, 0);
     return false;
   }
@@ -380,7 +438,7 @@ function settleWrite(state: CoreState, slot: number, nowMs: number): boolean {
       const softPin = softPinAfter(state, slot, nowMs);
       endWrite(state, slot, ReplicaType.DISK, softPin, secondsOf(state, nowMs));
     } else {
-      abandonWrite(state, slot);
+      abandonWrite(state, slot, !answered);
     }
   }
   relist(state, slot, nowMs);

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { ReplicaType, SoftPinAction } from "../../proto/types.ts";
-import { assertCode, CoreDriver, MIB } from "../../tests/support/core_driver.ts";
+import {
+  assertCode,
+  clientId,
+  CoreDriver,
+  MIB,
+  segmentOf,
+} from "../../tests/support/core_driver.ts";
 import { checkCore } from "../../tests/support/core_invariants.ts";
 import { Counter } from "./counters.ts";
 
@@ -188,12 +194,52 @@ Deno.test("keys are bytes: any bytes and any length", () => {
   assert.equal(driver.exist("k".repeat(100_000)), 0);
 });
 
-Deno.test("a client whose session has ended can replace its own unfinished put", () => {
+Deno.test("an unfinished put of a client that numbers none is not replaced by itself", () => {
   const driver = mounted();
-  driver.ok(driver.start("k", 100, { client: 2 }));
-  driver.pass(31_000, [1]);
+  driver.ok(driver.start("k", 100));
+  driver.pass(31_000);
+  assertCode(driver.start("k", 100), ErrorCode.OBJECT_REPLICA_BUSY);
   driver.ok(driver.start("k", 100, { client: 2 }));
   driver.ok(driver.end("k", 2));
+  driver.ok(driver.remove("k", true));
+  assertCode(driver.start("k", 100), ErrorCode.OBJECT_REPLICA_BUSY);
+  assertCode(driver.end("k"), ErrorCode.OBJECT_NOT_FOUND);
+  driver.ok(driver.start("k", 100));
+  driver.ok(driver.end("k"));
+});
+
+Deno.test("an end that is owed is not expected beyond the release time-out", () => {
+  const driver = mounted();
+  driver.ok(driver.start("k", 100));
+  driver.ok(driver.start("k", 100, { upsert: true, client: 2 }));
+  driver.ok(driver.end("k", 2));
+  driver.pass(599_000);
+  assertCode(driver.start("k", 100, { upsert: true }), ErrorCode.OBJECT_REPLICA_BUSY);
+  driver.pass(1_100);
+  assert.equal(driver.core.state.owedEnds.size, 0);
+  driver.ok(driver.start("k", 100, { upsert: true }));
+  checkCore(driver.core.state);
+});
+
+Deno.test("the end of a put whose segment went does not end the next put of the client", () => {
+  const driver = mounted();
+  driver.mount(2, MIB, { client: 2 });
+  driver.ok(driver.start("k", 100, { preferredSegment: "segment-2" }));
+  driver.ok(driver.core.cluster.unmountSegment(segmentOf(2, "segment-2", MIB).id, clientId(2)));
+  driver.settle();
+  assertCode(driver.start("k", 100), ErrorCode.OBJECT_REPLICA_BUSY);
+  assertCode(driver.end("k"), ErrorCode.OBJECT_NOT_FOUND);
+  driver.ok(driver.start("k", 100));
+  assert.equal(driver.exist("k"), 0);
+});
+
+Deno.test("a client whose session has ended can replace its own unfinished put", () => {
+  const driver = mounted();
+  driver.ok(driver.start("k", 100, { client: 2, writeId: 1 }));
+  driver.pass(31_000, [1]);
+  driver.ok(driver.start("k", 100, { client: 2, writeId: 2 }));
+  assertCode(driver.end("k", 2, ReplicaType.ALL, null, 1), ErrorCode.ILLEGAL_CLIENT);
+  driver.ok(driver.end("k", 2, ReplicaType.ALL, null, 2));
   assert.equal(driver.exist("k"), 1);
   checkCore(driver.core.state);
 });

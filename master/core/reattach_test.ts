@@ -164,18 +164,19 @@ Deno.test("a put that began before the master died can end before its segment is
   assert.equal(next.exist("k"), 1);
 });
 
-Deno.test("an upsert that was ended on behalf of an earlier one is settled after a restart", () => {
-  const life = new Life({ putStartDiscardTimeoutMs: 2000 });
+Deno.test("an end that is owed is still expected after a restart", () => {
+  const life = new Life();
   const { driver } = life;
   driver.mount(1, MIB);
   driver.put("k", 1000);
   driver.ok(driver.start("k", 2000, { upsert: true }));
-  driver.ok(driver.start("k", 2000, { upsert: true }));
-  driver.ok(driver.start("k", 3000, { upsert: true }));
-  driver.ok(driver.end("k"));
+  driver.ok(driver.start("k", 3000, { upsert: true, client: 2 }));
+  driver.ok(driver.end("k", 2));
   const next = life.next();
   next.mount(1, MIB);
-  next.pass(2100);
+  assertCode(next.start("k", 4000, { upsert: true }), ErrorCode.OBJECT_REPLICA_BUSY);
+  assertCode(next.end("k"), ErrorCode.ILLEGAL_CLIENT);
+  next.ok(next.start("k", 4000, { upsert: true }));
   next.ok(next.get("k"));
   assert.equal(next.sink.replicas[0].size, 3000);
 });

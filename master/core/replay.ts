@@ -29,13 +29,14 @@ import {
   removeReplica,
   replicaById,
   setChecksum,
+  settleOwedEnd,
   startTransfer,
   startWrite,
-  supersedeWrite,
 } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { awaitOwners } from "./mounts.ts";
 import { addTask, changeTask, dropTask } from "./orders.ts";
+import type { OwedEnd } from "./owed_ends.ts";
 import { abandonPlacement } from "./placement.ts";
 import {
   knownClient,
@@ -48,7 +49,6 @@ import {
 import type { CoreState } from "./state.ts";
 import type { Task } from "./tasks.ts";
 import type { TransferKind } from "./transfers.ts";
-import { watchSuperseding } from "./upserts.ts";
 
 /**
  * Applies the facts in `bytes[start, end)`, whole ones, in the order in which they were told. The
@@ -104,13 +104,10 @@ export class FramedReplay {
 
 /** See `MasterCore.finishReplay`. */
 export function finishReplay(state: CoreState, nowMs: number): void {
-  const { objects, segments, recency, writes, config } = state;
+  const { objects, segments, recency, config } = state;
   for (let i = 0; i < segments.limit; i++) segments.find(i)?.allocator.followOffsets(false);
   state.clients.forgetUnused();
   awaitOwners(state);
-  for (let write = writes.oldest; write !== 0; write = writes.next(write)) {
-    watchSuperseding(state, writes.slot(write));
-  }
   const untilMs = nowMs + config.defaultKvLeaseTtlMs;
   for (const list of [RecencyList.FRESH, RecencyList.PINNED_FRESH]) {
     for (let slot = recency.head(list); slot !== 0; slot = recency.head(list)) {
@@ -179,6 +176,16 @@ function applyOne(state: CoreState, reader: FactReader): void {
       return applyFreed(state, reader.u32(), reader.u32());
     case FactKind.EXTENT_HELD:
       return restoreHeld(state, reader);
+    case FactKind.END_OWED: {
+      const named = readOwed(reader);
+      return state.owedEnds.add({ ...named, untilMs: reader.time() });
+    }
+    case FactKind.END_SETTLED: {
+      const { client, tenant, key } = readOwed(reader);
+      const owed = state.owedEnds.find(client, tenant, key, 0, key.length);
+      if (owed !== undefined) settleOwedEnd(state, owed);
+      return;
+    }
     case FactKind.NEXT_REPLICA:
       state.nextReplicaId = Math.max(state.nextReplicaId, reader.f64());
       return;
@@ -210,6 +217,10 @@ function applyMount(state: CoreState, reader: FactReader): void {
 function applyFreed(state: CoreState, segment: number, offset: number): void {
   const extent = state.segments.find(segment)?.allocator.heldAt(offset) ?? 0;
   if (extent !== 0) freeExtent(state, extent);
+}
+
+function readOwed(reader: FactReader): Omit<OwedEnd, "untilMs"> {
+  return { client: reader.text(), tenant: reader.u16(), key: reader.blob() };
 }
 
 function applyTask(state: CoreState, kind: number, reader: FactReader): void {
@@ -260,15 +271,11 @@ function applyToObject(state: CoreState, kind: number, reader: FactReader): void
       endWrite(state, slot, replicaType, softPinUntilMs, since);
       return relist(state, slot, 0);
     }
-    case FactKind.WRITE_ABANDONED:
+    case FactKind.WRITE_ABANDONED: {
+      const endOwed = reader.u8() !== 0;
       if (write === 0) return;
-      abandonWrite(state, slot);
+      abandonWrite(state, slot, endOwed);
       return relist(state, slot, 0);
-    case FactKind.WRITE_SUPERSEDED: {
-      const superseded = reader.u32();
-      const earlierEnds = reader.u32();
-      if (write !== 0) supersedeWrite(state, slot, superseded, earlierEnds);
-      return;
     }
     case FactKind.REPLICA_ADDED:
       return applyReplica(state, slot, reader);
@@ -326,14 +333,13 @@ function applyWrite(
   reader: FactReader,
 ): void {
   const { request } = state;
-  request.client = knownClient(state, reader);
+  request.writer.client = knownClient(state, reader);
   request.startMs = reader.time();
   request.size = reader.f64();
   request.softAction = reader.u8();
   request.softTtlMs = reader.u32();
   request.dataType = reader.u8();
-  request.superseded = reader.u32();
-  request.earlierEnds = reader.u32();
+  request.writer.writeId = reader.f64();
   const options = reader.u8();
   request.hardPin = (options & WriteOption.HARD_PIN) !== 0;
   request.onSharedDisk = (options & WriteOption.SHARED_DISK) !== 0;

@@ -114,14 +114,12 @@ export function restoreWrite(state: CoreState, slot: number, reader: FactReader)
   const softAction = reader.u8();
   const softTtlMs = reader.u32();
   const dataType = reader.u8();
-  const superseded = reader.u32();
-  const earlierEnds = reader.u32();
+  const writeId = reader.f64();
   const flags = reader.u8();
   if (slot === 0) throw reader.malformed("a write is for an object that is not known");
   retainClient(state, client);
-  const write = writes.begin(slot, client, startMs, size);
+  const write = writes.begin(slot, { client, writeId }, startMs, size);
   writes.setOptions(write, softAction, softTtlMs, (flags & KeptWrite.HARD_PIN) !== 0, dataType);
-  writes.setSuperseded(write, superseded, earlierEnds);
   if (flags & KeptWrite.COMMITTED) writes.setCommitted(write);
   objects.setLink(slot, ObjectLink.WRITE, write);
   state.recency.remove(slot);

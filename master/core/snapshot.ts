@@ -9,7 +9,9 @@ import type { FactSink } from "./api.ts";
 import { FactEncoder } from "./fact_encoder.ts";
 import { FactKind, FactWriter } from "./facts.ts";
 import { RecencyList } from "./lru.ts";
+import { owedFor } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
+import type { OwedEnd } from "./owed_ends.ts";
 import { isHoused } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 import type { Task } from "./tasks.ts";
@@ -61,12 +63,15 @@ class SnapshotWriter extends FactEncoder {
   }
 
   tellAll(): void {
-    const { writes, transfers, quarantine, extents, tasks } = this.state;
+    const { writes, owedEnds, transfers, quarantine, extents, tasks } = this.state;
     this.tellHomes();
     this.#objects();
     for (let write = writes.oldest; write !== 0; write = writes.next(write)) {
-      if (this.#isKept(writes.slot(write))) this.#write(write);
+      const slot = writes.slot(write);
+      if (this.#isKept(slot)) this.#write(write);
+      else this.#owed(owedFor(this.state, slot));
     }
+    for (const owed of owedEnds.all()) this.#owed(owed);
     for (const transfer of transfers.transfers.values()) {
       if (this.#isKept(transfer.slot)) this.#facts.transferStarted(transfer);
     }
@@ -165,13 +170,16 @@ class SnapshotWriter extends FactEncoder {
     this.u8(writes.softAction(write));
     this.u32(writes.softTtlMs(write));
     this.u8(writes.dataType(write));
-    this.u32(writes.superseded(write));
-    this.u32(writes.earlierEnds(write));
+    this.f64(writes.writeId(write));
     this.u8(
       (writes.hardPin(write) ? KeptWrite.HARD_PIN : 0) |
         (writes.isCommitted(write) ? KeptWrite.COMMITTED : 0),
     );
     this.end();
+  }
+
+  #owed(owed: OwedEnd | null): void {
+    if (owed !== null) this.#facts.endOwed(owed);
   }
 
   #held(extent: number, untilMs: number): void {

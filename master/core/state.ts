@@ -10,6 +10,7 @@ import { GroupTable } from "./groups.ts";
 import { KeyHasher } from "./key_hash.ts";
 import { RecencyLists } from "./lru.ts";
 import { ObjectTable } from "./objects.ts";
+import { OwedEnds } from "./owed_ends.ts";
 import { Quarantine } from "./quarantine.ts";
 import { ReplicaTable } from "./replicas.ts";
 import { SegmentTable } from "./segments.ts";
@@ -24,7 +25,7 @@ export const MAX_REPLICAS = 64;
 
 /** What a put or upsert is about to enter; one instance is used again and again. */
 export class WriteRequest {
-  client = 0;
+  readonly writer = { client: 0, writeId: 0 };
   startMs = 0;
   size = 0;
   softAction = 0;
@@ -32,8 +33,6 @@ export class WriteRequest {
   hardPin = false;
   dataType = 0;
   group: Uint8Array | null = null;
-  superseded = 0;
-  earlierEnds = 0;
   /** Replicas in memory that are asked for. */
   wanted = 0;
   /** Segment names that are to be tried first. */
@@ -62,8 +61,7 @@ export class CoreState {
   readonly recency: RecencyLists;
   readonly quarantine = new Quarantine();
   readonly softPins = new DeadlineQueue();
-  /** Writes that replaced others of the same client, until the ends of those are not expected. */
-  readonly superseding = new DeadlineQueue();
+  readonly owedEnds = new OwedEnds();
   readonly disks = new DiskTable();
   readonly transfers = new TransferTable();
   readonly tasks = new TaskTable();

@@ -13,11 +13,17 @@ import {
   killSegment,
 } from "./mount_mutations.ts";
 import { expireClient, giveUpAwaiting } from "./mounts.ts";
-import { endSoftPin, eraseObject, queueSoftPin, removeReplica } from "./mutations.ts";
+import {
+  endSoftPin,
+  eraseObject,
+  queueSoftPin,
+  removeReplica,
+  settleOwedEnd,
+} from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { cancelOffload } from "./offload_queue.ts";
 import { tickTasks } from "./orders.ts";
-import { commitSuperseding, preempt } from "./puts.ts";
+import { preempt } from "./puts.ts";
 import type { SegmentEntry } from "./segments.ts";
 import type { CoreState } from "./state.ts";
 import { abandonTransfer } from "./transfer_end.ts";
@@ -39,7 +45,7 @@ export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener)
   if (lost.length > 0) onExpired(lost);
   let more = expireClients(state, onExpired);
   more = endSoftPins(state, nowMs) || more;
-  more = settleSuperseding(state, nowMs) || more;
+  more = expireOwedEnds(state, nowMs) || more;
   more = discardWrites(state, nowMs) || more;
   more = discardTransfers(state, nowMs) || more;
   more = freeHeld(state, nowMs) || more;
@@ -56,7 +62,6 @@ function untilNext(state: CoreState, nowMs: number): number {
   const due = (timeMs: number) => untilMs = Math.min(untilMs, Math.max(1, timeMs - nowMs));
   due(state.quarantine.firstTime);
   due(state.softPins.firstTime);
-  due(state.superseding.firstTime);
   if (writes.oldest !== 0) due(writes.startMs(writes.oldest) + config.putStartReleaseTimeoutMs + 1);
   const transfer = transfers.oldest;
   if (transfer !== null) due(transfer.startMs + config.putStartReleaseTimeoutMs + 1);
@@ -120,20 +125,15 @@ function endSoftPins(state: CoreState, nowMs: number): boolean {
   return true;
 }
 
-/** Commits upserts whose writer was told "done" while an earlier end of its own was expected. */
-function settleSuperseding(state: CoreState, nowMs: number): boolean {
-  const { superseding, objects, writes } = state;
-  for (let i = 0; i < BUDGET; i++) {
-    if (superseding.firstTime > nowMs) return false;
-    const write = superseding.firstItem;
-    const slot = superseding.firstTicket;
-    superseding.pop();
-    if (!objects.has(slot) || objects.link(slot, ObjectLink.WRITE) !== write) continue;
-    const due = writes.startMs(write) + state.config.putStartDiscardTimeoutMs <= nowMs;
-    const ended = writes.earlierEnds(write) > 0 && !writes.isCommitted(write);
-    if (due && ended) commitSuperseding(state, slot, nowMs);
+/** Forgets ends that are not expected any more. */
+function expireOwedEnds(state: CoreState, nowMs: number): boolean {
+  let budget = BUDGET;
+  for (const owed of state.owedEnds.all()) {
+    if (owed.untilMs > nowMs) return false;
+    settleOwedEnd(state, owed);
+    if (--budget === 0) return true;
   }
-  return true;
+  return false;
 }
 
 /** Ends writes whose clients have not been heard of until the release time-out. */

@@ -1,22 +1,23 @@
 /** UpsertStart; its end and revoke are those of a put. */
 import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType } from "../../proto/types.ts";
-import type { ReplicaSink } from "./api.ts";
+import type { ReplicaSink, Writer } from "./api.ts";
 import { relist } from "./leases.ts";
 import { eraseObject, removeReplica, startWrite } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { cancelOffload, isOffloadQueued } from "./offload_queue.ts";
-import { beginNew, describeWrite, findRoom, preempt, prepareRequest } from "./puts.ts";
+import { beginNew, describeWrite, findRoom, owesEnd, preempt, prepareRequest } from "./puts.ts";
 import { isAnyHoused } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
 /**
  * Begins to replace the value of a key, or to put the first one. The new version is written beside
- * the old one, which can be read until the end; an unfinished write on the key is ended at once.
+ * the old one, which can be read until the end. An unfinished write on the key is ended at once,
+ * unless it is the client's own and its end could not be told from this one's: OBJECT_REPLICA_BUSY.
  */
 export function upsertStart(
   state: CoreState,
-  client: number,
+  writer: Writer,
   tenant: number,
   bytes: Uint8Array,
   start: number,
@@ -28,9 +29,10 @@ export function upsertStart(
   sink: ReplicaSink,
 ): ErrorCode {
   const { objects } = state;
-  const bad = prepareRequest(state, client, end - start, size, config, group, nowMs);
+  const bad = prepareRequest(state, writer, end - start, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
   const slot = objects.find(tenant, bytes, start, end);
+  if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) return ErrorCode.OBJECT_REPLICA_BUSY;
   if (slot === 0) return beginNew(state, tenant, bytes, start, end, nowMs, sink);
   if (!isAnyHoused(state, slot)) {
     eraseObject(state, slot, 0);
@@ -42,12 +44,7 @@ export function upsertStart(
     if (!isOffloadQueued(state, slot)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
     cancelOffload(state, slot);
   }
-  keepPromises(state, slot, client, nowMs);
-  if (!preempt(state, slot, nowMs)) {
-    const begun = beginNew(state, tenant, bytes, start, end, nowMs, sink);
-    if (begun === ErrorCode.OK) watchSuperseding(state, objects.find(tenant, bytes, start, end));
-    return begun;
-  }
+  if (!preempt(state, slot, nowMs)) return beginNew(state, tenant, bytes, start, end, nowMs, sink);
   state.recency.remove(slot);
   const full = findRoom(state, nowMs);
   if (full !== ErrorCode.OK) {
@@ -56,27 +53,8 @@ export function upsertStart(
   }
   dropSharedCopy(state, slot);
   startWrite(state, slot, tenant, bytes, start, end, state.nextReplicaId);
-  watchSuperseding(state, slot);
   describeWrite(state, slot, sink);
   return ErrorCode.OK;
-}
-
-/** When a client replaces a write of its own that is going on, both ends are still to come. */
-function keepPromises(state: CoreState, slot: number, client: number, nowMs: number): void {
-  const { objects, writes, request, config } = state;
-  const write = objects.link(slot, ObjectLink.WRITE);
-  if (write === 0 || writes.isCommitted(write) || writes.client(write) !== client) return;
-  if (nowMs - writes.startMs(write) > config.putStartDiscardTimeoutMs) return;
-  request.superseded = writes.superseded(write) + 1;
-  request.earlierEnds = writes.earlierEnds(write);
-}
-
-/** Has the write looked at when the ends of the writes that it replaced are no longer expected. */
-export function watchSuperseding(state: CoreState, slot: number): void {
-  const write = state.objects.link(slot, ObjectLink.WRITE);
-  if (state.writes.superseded(write) === 0) return;
-  const dueMs = state.writes.startMs(write) + state.config.putStartDiscardTimeoutMs;
-  state.superseding.push(dueMs, write, slot);
 }
 
 function isSameGroup(state: CoreState, slot: number, group: Uint8Array): boolean {

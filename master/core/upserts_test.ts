@@ -101,42 +101,55 @@ Deno.test("an unfinished write of another client is preempted, its space held fo
   assert.equal(driver.sink.replicas[0].offset, first.offset);
 });
 
-Deno.test("threads of one client that upsert a key at the same time show whole values only", () => {
+Deno.test("threads of one client that upsert a key take turns when their writes have no numbers", () => {
   const driver = mounted();
   const [old] = driver.put("k", 100);
   driver.ok(driver.start("k", 100, { upsert: true }));
-  driver.ok(driver.start("k", 100, { upsert: true }));
-  const [second] = driver.sink.replicas;
+  const [first] = driver.sink.replicas;
+  assertCode(driver.start("k", 100, { upsert: true }), ErrorCode.OBJECT_REPLICA_BUSY);
+  assert.equal(read(driver, "k").offset, old.offset);
   driver.ok(driver.end("k"));
-  assert.equal(read(driver, "k").offset, old.offset, "the second is still being written");
-  driver.ok(driver.end("k"));
-  assert.equal(read(driver, "k").offset, second.offset);
-  driver.ok(driver.end("k"));
-});
-
-Deno.test("an upsert whose predecessor's answer was lost becomes visible after the discard time-out", () => {
-  const driver = mounted();
-  driver.put("k", 100);
-  driver.ok(driver.start("k", 100, { upsert: true }));
-  driver.ok(driver.start("k", 100, { upsert: true }));
-  const [retried] = driver.sink.replicas;
-  driver.ok(driver.end("k"));
-  driver.pass(29_000);
-  assert.notEqual(read(driver, "k").offset, retried.offset);
-  driver.pass(1_100);
-  assert.equal(read(driver, "k").offset, retried.offset);
-});
-
-Deno.test("a revoke that may be that of either of two upserts leaves the old value", () => {
-  const driver = mounted();
-  const [old] = driver.put("k", 100);
-  driver.ok(driver.start("k", 100, { upsert: true }));
+  assert.equal(read(driver, "k").offset, first.offset);
   driver.ok(driver.start("k", 100, { upsert: true }));
   driver.ok(driver.revoke("k"));
-  driver.end("k");
-  assert.equal(read(driver, "k").offset, old.offset, "what the second was given may be unwritten");
-  driver.pass(31_000);
+  assert.equal(read(driver, "k").offset, first.offset);
+});
+
+Deno.test("the end of an upsert that another client replaced ends no later one", () => {
+  const driver = mounted();
+  const [old] = driver.put("k", 100);
+  driver.ok(driver.start("k", 100, { upsert: true }));
+  driver.ok(driver.start("k", 100, { upsert: true, client: 2 }));
+  assertCode(driver.start("k", 100, { upsert: true }), ErrorCode.OBJECT_REPLICA_BUSY);
+  assertCode(driver.end("k"), ErrorCode.ILLEGAL_CLIENT);
+  driver.ok(driver.start("k", 100, { upsert: true }));
   assert.equal(read(driver, "k").offset, old.offset);
+  const [last] = driver.sink.replicas;
+  assertCode(driver.end("k", 2), ErrorCode.ILLEGAL_CLIENT);
+  driver.ok(driver.end("k"));
+  assert.notEqual(read(driver, "k").offset, old.offset);
+  assert.equal(last.offset, old.offset);
+});
+
+Deno.test("writes that have numbers are told apart, whoever replaces whom", () => {
+  const driver = mounted();
+  const upsert = (client: number, writeId: number) =>
+    driver.start("k", 100, { upsert: true, client, writeId });
+  const end = (client: number, writeId: number) =>
+    driver.end("k", client, ReplicaType.ALL, null, writeId);
+  const [old] = driver.put("k", 100);
+  driver.ok(upsert(1, 1));
+  driver.ok(upsert(2, 1));
+  driver.ok(upsert(1, 2));
+  const [last] = driver.sink.replicas;
+  assertCode(end(1, 1), ErrorCode.ILLEGAL_CLIENT);
+  assertCode(end(2, 1), ErrorCode.ILLEGAL_CLIENT);
+  assert.equal(read(driver, "k").offset, old.offset, "the last one is still being written");
+  assertCode(driver.revoke("k", 1, ReplicaType.ALL, 1), ErrorCode.ILLEGAL_CLIENT);
+  driver.ok(end(1, 2));
+  assert.equal(read(driver, "k").offset, last.offset);
+  assertCode(end(1, 1), ErrorCode.ILLEGAL_CLIENT);
+  assert.equal(driver.core.state.owedEnds.size, 0);
 });
 
 Deno.test("the group of an object cannot be changed, only be left out", () => {

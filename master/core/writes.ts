@@ -1,3 +1,4 @@
+import type { Writer } from "./api.ts";
 import { RecordPool } from "./records.ts";
 
 /** Words of a record. */
@@ -9,8 +10,7 @@ const START = 4;
 const SIZE = 6;
 const OPTIONS = 8;
 const SOFT_TTL = 9;
-const SUPERSEDED = 10;
-const ENDS = 11;
+const WRITE_ID = 10;
 const WORDS = 12;
 
 const HARD_PIN = 1 << 2;
@@ -40,10 +40,11 @@ export class WriteTable {
     return this.#records.word(write, NEXT);
   }
 
-  begin(slot: number, client: number, startMs: number, size: number): number {
+  begin(slot: number, writer: Writer, startMs: number, size: number): number {
     const write = this.#records.allocate();
     this.#records.setWord(write, SLOT, slot);
-    this.#records.setWord(write, CLIENT, client);
+    this.#records.setWord(write, CLIENT, writer.client);
+    this.#records.setFloat(write, WRITE_ID, writer.writeId);
     this.#records.setFloat(write, START, startMs);
     this.#records.setFloat(write, SIZE, size);
     this.#records.setWord(write, PREVIOUS, this.#newest);
@@ -84,6 +85,16 @@ export class WriteTable {
     return this.#records.word(write, CLIENT);
   }
 
+  /** The client's number of the write, 0 = it has none. */
+  writeId(write: number): number {
+    return this.#records.float(write, WRITE_ID);
+  }
+
+  /** Whether a call by `writer` is about this write. */
+  isBy(write: number, writer: Writer): boolean {
+    return this.client(write) === writer.client && this.writeId(write) === writer.writeId;
+  }
+
   startMs(write: number): number {
     return this.#records.float(write, START);
   }
@@ -116,23 +127,5 @@ export class WriteTable {
 
   setCommitted(write: number): void {
     this.#records.setWord(write, OPTIONS, this.#records.word(write, OPTIONS) | COMMITTED);
-  }
-
-  /**
-   * Ends that are still to come from earlier writes of the same client to the same key, which this
-   * write replaced while they ran.
-   */
-  superseded(write: number): number {
-    return this.#records.word(write, SUPERSEDED);
-  }
-
-  /** Ends that have come from such writes. */
-  earlierEnds(write: number): number {
-    return this.#records.word(write, ENDS);
-  }
-
-  setSuperseded(write: number, superseded: number, earlierEnds: number): void {
-    this.#records.setWord(write, SUPERSEDED, superseded);
-    this.#records.setWord(write, ENDS, earlierEnds);
   }
 }

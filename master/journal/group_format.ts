@@ -21,7 +21,7 @@ export const GROUP_HEADER_BYTES = 20;
 export const FACT_HEADER_BYTES = 4;
 
 const MAGIC = new TextEncoder().encode("snowjrnl");
-const VERSION = 1;
+const VERSION = 2;
 
 export const FileKind = { TAIL: 1, CHECKPOINT: 2 } as const;
 export type FileKind = (typeof FileKind)[keyof typeof FileKind];

@@ -1,5 +1,6 @@
 import { TransportErrorCode } from "../../proto/coro_rpc/header.ts";
 import { ProtocolError } from "../../proto/error.ts";
+import { readWriteId } from "../../proto/coro_rpc/write_id.ts";
 import { Codec } from "../../proto/struct_pack/codec.ts";
 import { text } from "../../proto/struct_pack/schema.ts";
 import { AnswerTooLarge, Call, Outcome, type ServedFunction } from "./call.ts";
@@ -22,6 +23,8 @@ export interface DispatcherOptions {
 /** A request with a larger body does not wait for space, nor one beyond the sum of such bodies. */
 const MAX_WAITING_BODY_BYTES = 1 << 20;
 const MAX_WAITING_BYTES = 64 << 20;
+
+const BAD_WRITE_ID = "the attachment is not the number of a write";
 
 const messageCodec = new Codec<string>(text);
 
@@ -56,7 +59,10 @@ export class Dispatcher {
     return this.#waiting.length;
   }
 
-  /** Serves one request; `bytes[start, end)` is its body and may be reused after the call. */
+  /**
+   * Serves one request. Its body is `bytes[start, end)`, its attachment `bytes[end, frameEnd)`; they
+   * may be reused after the call.
+   */
   request(
     connection: number,
     seq: number,
@@ -64,6 +70,7 @@ export class Dispatcher {
     bytes: Uint8Array,
     start: number,
     end: number,
+    frameEnd: number,
     nowMs: number,
   ): void {
     const replies = this.#replies;
@@ -82,13 +89,15 @@ export class Dispatcher {
     call.items = 0;
     call.failedItems = 0;
     call.reader.reset(bytes, start, end);
+    call.writeId = frameEnd === end ? 0 : readWriteId(bytes, end, frameEnd);
+    if (call.writeId < 0) return this.#fail(TransportErrorCode.INVALID_RPC_ARGUMENTS, BAD_WRITE_ID);
     if (this.#run(served) === Outcome.WAIT) {
       this.waits++;
-      const { waitUntilMs: untilMs, resumeAt, items, failedItems } = call;
+      const { waitUntilMs: untilMs, writeId, resumeAt, items, failedItems } = call;
       const body = bytes.slice(start, end);
       const reply = this.#takeReply();
       this.#waiting.add({
-        ...{ connection, seq, served, body, untilMs },
+        ...{ connection, seq, served, body, writeId, untilMs },
         ...{ reply, width: replies.writer.width, resumeAt, items, failedItems },
       });
     }
@@ -139,6 +148,7 @@ export class Dispatcher {
     call.items = request.items;
     call.failedItems = request.failedItems;
     call.reader.reset(request.body);
+    call.writeId = request.writeId;
     if (this.#run(request.served) === Outcome.DONE) return true;
     if (call.resumeAt === request.resumeAt) {
       replies.abandon();

@@ -57,6 +57,18 @@ export class KeyList {
     this.sizeCount = count;
   }
 
+  /** Whether key `i` has come before in the list, the last one read from `bytes`. */
+  isRepeated(bytes: Uint8Array, i: number): boolean {
+    const length = this.ends[i] - this.starts[i];
+    for (let j = 0; j < i; j++) {
+      if (this.ends[j] - this.starts[j] !== length) continue;
+      let at = 0;
+      while (at < length && bytes[this.starts[j] + at] === bytes[this.starts[i] + at]) at++;
+      if (at === length) return true;
+    }
+    return false;
+  }
+
   #begin(count: number): number {
     const capacity = fit(this.starts.length, count);
     if (capacity !== this.starts.length) {

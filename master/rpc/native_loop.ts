@@ -119,9 +119,10 @@ export class NativeLoop {
       bytes: Uint8Array,
       start: number,
       end: number,
+      frameEnd: number,
     ) => {
       if (kind === RpcKind.TOO_LARGE) dispatcher.tooLarge(connection, seq, maxFrameBytes);
-      else dispatcher.request(connection, seq, functionId, bytes, start, end, now);
+      else dispatcher.request(connection, seq, functionId, bytes, start, end, frameEnd, now);
       if (replies.length > MAX_REPLY_BYTES) sendReplies();
     };
     while (!this.#stopping) {

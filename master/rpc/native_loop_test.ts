@@ -103,7 +103,7 @@ class Scripted implements RpcPoller {
     this.#frames = [];
     const bytes = new Uint8Array(0);
     for (const { functionId, connection = 1, kind = RpcKind.REQUEST } of frames) {
-      visitor(connection, kind, ++this.#seq, functionId, bytes, 0, 0);
+      visitor(connection, kind, ++this.#seq, functionId, bytes, 0, 0, 0);
     }
     return frames.length;
   }

@@ -3,7 +3,11 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import * as m from "../../proto/messages.ts";
 import { ReplicaType } from "../../proto/types.ts";
 import { bytesOf, clientId, MIB, replicateConfig } from "../../tests/support/core_driver.ts";
-import { decodeAnswer, encodeBody } from "../../tests/support/dispatcher.ts";
+import { TransportErrorCode } from "../../proto/coro_rpc/header.ts";
+import { appendWriteId } from "../../proto/coro_rpc/write_id.ts";
+import type { Expected, Rpc } from "../../proto/messages.ts";
+import { Writer } from "../../proto/struct_pack/writer.ts";
+import { decodeAnswer, encodeBody, errorText } from "../../tests/support/dispatcher.ts";
 import { ServedCore } from "../../tests/support/served_core.ts";
 
 const tenantId = bytesOf("default");
@@ -24,6 +28,10 @@ function filledCore(freeKib: number): ServedCore {
   }
   both.counted.length = 0;
   return both;
+}
+
+function encode<Q, R>(call: Rpc<Q, R>, request: Q): Uint8Array {
+  return encodeBody(call.request!, request, { width: 1, literal: true });
 }
 
 /** Gives the space of an unfinished put back. */
@@ -149,4 +157,89 @@ Deno.test("a put waits until a lease has run out", () => {
   assert.deepEqual(both.rpc.take(), []);
   both.rpc.retry(2);
   assert.deepEqual(outcome(both), [[0, "node-1:1"]]);
+});
+
+function upsert(key: string) {
+  return {
+    ...{ clientId: client, key: bytesOf(key), tenantId, config: replicateConfig() },
+    sliceLength: KIB,
+  };
+}
+
+function end(key: string) {
+  const objectMeta = { key: bytesOf(key), objectChecksum: null };
+  return { clientId: client, objectMeta, replicaType: ReplicaType.ALL, tenantId };
+}
+
+Deno.test("an upsert waits for another one of its client that goes on, then replaces it", () => {
+  const both = filledCore(512);
+  const { rpc } = both;
+  assert.equal(rpc.ask(m.UpsertStart, upsert("k")).code, ErrorCode.OK);
+  rpc.send(m.UpsertStart.functionId, encode(m.UpsertStart, upsert("k")));
+  assert.deepEqual(rpc.take(), []);
+  rpc.retry(1);
+  assert.equal(rpc.dispatcher.waiting, 1);
+  assert.equal(rpc.ask(m.UpsertEnd, end("k")).code, ErrorCode.OK);
+  assert.equal(rpc.retry(1), true);
+  assert.equal(decodeAnswer(m.UpsertStart, rpc.takeOne()).code, ErrorCode.OK);
+  assert.equal(rpc.ask(m.UpsertEnd, end("k")).code, ErrorCode.OK);
+});
+
+Deno.test("an upsert is refused when the other one of its client goes on for too long", () => {
+  const both = filledCore(512);
+  const { rpc } = both;
+  assert.equal(rpc.ask(m.UpsertStart, upsert("k")).code, ErrorCode.OK);
+  rpc.send(m.UpsertStart.functionId, encode(m.UpsertStart, upsert("k")));
+  rpc.retry(PUT_WAIT_MS);
+  assert.equal(
+    decodeAnswer(m.UpsertStart, rpc.takeOne()).code,
+    ErrorCode.OBJECT_REPLICA_BUSY,
+  );
+});
+
+Deno.test("a batch does not wait for itself when it holds a key twice", () => {
+  const both = filledCore(512);
+  const request = {
+    ...{ clientId: client, keys: ["a", "b", "a"].map(bytesOf), tenantId },
+    ...{ config: replicateConfig(), sliceLengths: [KIB, KIB, KIB] },
+  };
+  const codes = both.rpc.ask(m.BatchUpsertStart, request).map(({ code }) => code);
+  assert.deepEqual(codes, [ErrorCode.OK, ErrorCode.OK, ErrorCode.OBJECT_REPLICA_BUSY]);
+});
+
+Deno.test("writes with numbers do not wait for each other, and what waits keeps its number", () => {
+  const both = filledCore(16);
+  const { rpc } = both;
+  const send = <Q, R>(call: Rpc<Q, R>, request: Q, writeId: number) => {
+    const attachment = new Writer();
+    appendWriteId(attachment, writeId);
+    rpc.send(call.functionId, encode(call, request), 1, attachment.bytes.slice());
+  };
+  const code = <Q>(call: Rpc<Q, Expected<unknown>>) => decodeAnswer(call, rpc.takeOne()).code;
+  for (const writeId of [1, 2]) {
+    send(m.UpsertStart, upsert("k"), writeId);
+    assert.equal(code(m.UpsertStart), ErrorCode.OK);
+  }
+  send(m.UpsertEnd, end("k"), 1);
+  assert.equal(code(m.UpsertEnd), ErrorCode.ILLEGAL_CLIENT);
+  send(m.UpsertEnd, end("k"), 2);
+  assert.equal(code(m.UpsertEnd), ErrorCode.OK);
+
+  send(m.UpsertStart, { ...upsert("large"), sliceLength: 256 * KIB }, 3);
+  assert.equal(rpc.dispatcher.waiting, 1);
+  free(both, "filler");
+  rpc.retry(1);
+  assert.equal(code(m.UpsertStart), ErrorCode.OK);
+  send(m.UpsertEnd, end("large"), 3);
+  assert.equal(code(m.UpsertEnd), ErrorCode.OK);
+});
+
+Deno.test("an attachment that is no number of a write is refused", () => {
+  const both = filledCore(512);
+  const { rpc } = both;
+  rpc.send(m.UpsertStart.functionId, encode(m.UpsertStart, upsert("k")), 1, Uint8Array.of(1, 2));
+  const { errorCode, body } = rpc.takeOne();
+  assert.equal(errorCode, TransportErrorCode.INVALID_RPC_ARGUMENTS);
+  assert.match(errorText(body, errorCode), /not the number of a write/);
+  assert.equal(both.served.core.keyCount, 2);
 });

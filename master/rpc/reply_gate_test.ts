@@ -25,7 +25,7 @@ Deno.test("only answers that tell of a change are taken back when it could not b
   });
   const batch = () => {
     for (const [seq, functionId] of [[1, 1], [2, 2], [3, 1], [4, 2]]) {
-      dispatcher.request(5 + seq, seq, functionId, new Uint8Array(0), 0, 0, 0);
+      dispatcher.request(5 + seq, seq, functionId, new Uint8Array(0), 0, 0, 0, 0);
     }
   };
   batch();

@@ -224,9 +224,9 @@ export class SocketLoop {
     const { dispatcher, clock, maxFrameBytes } = this.#options;
     const now = clock();
     while (splitter.next()) {
-      const { seq, functionId, bytes, bodyStart, bodyEnd } = splitter;
+      const { seq, functionId, bytes, bodyStart, bodyEnd, attachmentEnd } = splitter;
       if (splitter.tooLarge) dispatcher.tooLarge(id, seq, maxFrameBytes);
-      else dispatcher.request(id, seq, functionId, bytes, bodyStart, bodyEnd, now);
+      else dispatcher.request(id, seq, functionId, bytes, bodyStart, bodyEnd, attachmentEnd, now);
     }
     if (!this.#faulted) this.#nextTickMs = Math.min(this.#nextTickMs, now + TICK_EVERY_MS);
     this.#tickBy(dispatcher.waiting > 0 ? now + WAITING_TICK_MS : this.#nextTickMs);

@@ -1,12 +1,13 @@
 import type { ServedFunction } from "./call.ts";
 import type { SizeWidth } from "../../proto/struct_pack/writer.ts";
 
-/** A request that waits for space, with the part of its reply that is already written. */
+/** A request that waits for space, or for a write to end, with the part of its reply that is already written. */
 export interface WaitingRequest {
   readonly connection: number;
   readonly seq: number;
   readonly served: ServedFunction;
   readonly body: Uint8Array;
+  readonly writeId: number;
   /** Until when it waits, in milliseconds. */
   readonly untilMs: number;
   /** Body of the reply so far, and the width of the sizes in it. */

@@ -8,7 +8,16 @@ const served = { functionId: 1, name: "Test", handler: () => Outcome.DONE, meter
 function request(seq: number, untilMs: number, bodyBytes = 10): WaitingRequest {
   const body = new Uint8Array(bodyBytes);
   return {
-    ...{ connection: 1, seq, served, body, untilMs, reply: new Uint8Array(0), width: 1 },
+    ...{
+      connection: 1,
+      seq,
+      served,
+      body,
+      writeId: 0,
+      untilMs,
+      reply: new Uint8Array(0),
+      width: 1,
+    },
     ...{ resumeAt: 0, items: 0, failedItems: 0 },
   };
 }

@@ -6,6 +6,7 @@ import { openBody } from "../../proto/struct_pack/codec.ts";
 import { Reader } from "../../proto/struct_pack/reader.ts";
 import { type SizeWidth, widthFor } from "../../proto/struct_pack/writer.ts";
 import { type ReplicateConfig, ReplicaType } from "../../proto/types.ts";
+import type { Writer as KeyWriter } from "../core/api.ts";
 import type { MasterCore } from "../core/core.ts";
 import { Counter } from "../core/counters.ts";
 import { type Call, Outcome } from "./call.ts";
@@ -41,6 +42,7 @@ export class WriteCalls {
   readonly #encoder: ReplicaEncoder;
   readonly #options: WriteCallOptions;
   readonly #configs = new ConfigReader();
+  readonly #writer: KeyWriter = { client: 0, writeId: 0 };
 
   constructor(
     core: MasterCore,
@@ -89,17 +91,16 @@ export class WriteCalls {
     else keys.readSize(reader);
     const config = this.#configs.read(reader);
     const tenant = takeTenant(this.#core, reader);
-    const client = this.#core.internClient(reader.bytes, clientAt);
+    this.#writer.client = this.#core.internClient(reader.bytes, clientAt);
+    this.#writer.writeId = call.writeId;
 
     const width = widthFor(Math.max(keys.count, this.#core.segments.longestText));
     if (call.resumeAt === 0) beginList(call, rpc, batch, keys.count, width);
     else if (writer.width < width) this.#widen(call, rpc, width);
     for (let i = call.resumeAt; i < keys.count; i++) {
-      const code = this.#startOne(call, variant, client, tenant, config, i);
-      if (code === ErrorCode.NO_AVAILABLE_HANDLE && call.nowMs < call.waitUntilMs) {
+      const code = this.#startOne(call, variant, tenant, config, i);
+      if (call.nowMs < call.waitUntilMs && this.#mayWait(code, variant, reader.bytes, i)) {
         call.resumeAt = i;
-        // It has not failed yet: only the last attempt counts.
-        this.#core.counters.add(Counter.ALLOCATION_FAILURES, -1);
         if (i === 0) call.replies.restartBody();
         return Outcome.WAIT;
       }
@@ -109,10 +110,22 @@ export class WriteCalls {
     return Outcome.DONE;
   }
 
+  /**
+   * Whether what refused item `i` of a start passes by itself: there is no room yet, or the client's
+   * own write of the key still goes on, in another call than this one.
+   */
+  #mayWait(code: ErrorCode, { upsert }: Variant, bytes: Uint8Array, i: number): boolean {
+    if (code === ErrorCode.NO_AVAILABLE_HANDLE) {
+      // It has not failed yet: only the last attempt counts.
+      this.#core.counters.add(Counter.ALLOCATION_FAILURES, -1);
+      return true;
+    }
+    return code === ErrorCode.OBJECT_REPLICA_BUSY && upsert && !this.#keys.isRepeated(bytes, i);
+  }
+
   #startOne(
     call: Call,
     { upsert }: Variant,
-    client: number,
     tenant: number,
     config: ReplicateConfig,
     i: number,
@@ -129,9 +142,10 @@ export class WriteCalls {
     const group = groups === null ? null : groups[i];
     const size = keys.sizes[i];
     const sink = this.#encoder;
+    const writer = this.#writer;
     const code = upsert
-      ? core.upsertStart(client, tenant, bytes, start, end, size, config, group, nowMs, sink)
-      : core.putStart(client, tenant, bytes, start, end, size, config, group, nowMs, sink);
+      ? core.upsertStart(writer, tenant, bytes, start, end, size, config, group, nowMs, sink)
+      : core.putStart(writer, tenant, bytes, start, end, size, config, group, nowMs, sink);
     if (code === ErrorCode.OK) this.#options.onSize(size);
     return code;
   }
@@ -160,15 +174,17 @@ export class WriteCalls {
     const type = batch && upsert ? ReplicaType.ALL : reader.i32();
     const tenant = takeTenant(core, reader);
     const { bytes } = reader;
-    const client = core.findClient(bytes, clientAt);
+    const by = this.#writer;
+    by.client = core.findClient(bytes, clientAt);
+    by.writeId = call.writeId;
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     for (let i = 0; i < keys.count; i++) {
       const start = keys.starts[i];
       const end = keys.ends[i];
       const checksum = keys.checksums[i];
       const code = upsert
-        ? core.upsertEnd(client, tenant, bytes, start, end, checksum, type, nowMs)
-        : core.putEnd(client, tenant, bytes, start, end, checksum, type, nowMs);
+        ? core.upsertEnd(by, tenant, bytes, start, end, checksum, type, nowMs)
+        : core.putEnd(by, tenant, bytes, start, end, checksum, type, nowMs);
       writeDone(writer, code);
       count(call, code);
     }
@@ -185,14 +201,16 @@ export class WriteCalls {
     const type = batch && upsert ? ReplicaType.ALL : reader.i32();
     const tenant = takeTenant(core, reader);
     const { bytes } = reader;
-    const client = core.findClient(bytes, clientAt);
+    const by = this.#writer;
+    by.client = core.findClient(bytes, clientAt);
+    by.writeId = call.writeId;
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     for (let i = 0; i < keys.count; i++) {
       const start = keys.starts[i];
       const end = keys.ends[i];
       const code = upsert
-        ? core.upsertRevoke(client, tenant, bytes, start, end, type, nowMs)
-        : core.putRevoke(client, tenant, bytes, start, end, type, nowMs);
+        ? core.upsertRevoke(by, tenant, bytes, start, end, type, nowMs)
+        : core.putRevoke(by, tenant, bytes, start, end, type, nowMs);
       writeDone(writer, code);
       count(call, code);
     }

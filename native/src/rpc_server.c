@@ -241,11 +241,12 @@ static void accept_some(struct mc_rpc_server *server)
 	}
 }
 
-/* Appends one record; returns 0, or -ENOBUFS when the batch has no room for it. */
+/* Appends one record, attachment behind body; returns 0, or -ENOBUFS when the batch has no room for it. */
 static int batch_add(struct batch *batch, uint32_t connection, uint32_t kind, const uint8_t *header,
-		     const uint8_t *body, uint32_t body_length)
+		     const uint8_t *body, uint32_t body_length, uint32_t attachment_length)
 {
-	size_t bytes = (sizeof(struct mc_rpc_request) + (size_t)body_length + 7) & ~(size_t)7;
+	size_t content = (size_t)body_length + attachment_length;
+	size_t bytes = (sizeof(struct mc_rpc_request) + content + 7) & ~(size_t)7;
 
 	if (bytes > batch->capacity - batch->length) {
 		if (batch->count == 0)
@@ -253,10 +254,11 @@ static int batch_add(struct batch *batch, uint32_t connection, uint32_t kind, co
 		return -ENOBUFS;
 	}
 	struct mc_rpc_request record = { connection,           kind, load_u32(header + 4),
-					 load_u32(header + 8), body_length, 0 };
+					 load_u32(header + 8), body_length,
+					 attachment_length };
 	memcpy(batch->bytes + batch->length, &record, sizeof(record));
-	if (body_length)
-		memcpy(batch->bytes + batch->length + sizeof(record), body, body_length);
+	if (content)
+		memcpy(batch->bytes + batch->length + sizeof(record), body, content);
 	batch->length += bytes;
 	batch->count++;
 	return 0;
@@ -289,7 +291,7 @@ static int64_t take_frames(struct mc_rpc_server *server, struct conn *conn, stru
 			return -EPROTO;
 		uint64_t body = load_u32(header + 12), attachment = load_u32(header + 16);
 		if (body + attachment > server->options.max_frame_bytes) {
-			if (batch_add(batch, conn_id(server, conn), MC_RPC_TOO_LARGE, header, NULL, 0) < 0) {
+			if (batch_add(batch, conn_id(server, conn), MC_RPC_TOO_LARGE, header, NULL, 0, 0) < 0) {
 				*full = 1;
 				return (int64_t)at;
 			}
@@ -297,15 +299,16 @@ static int64_t take_frames(struct mc_rpc_server *server, struct conn *conn, stru
 			conn->skip = body + attachment;
 			continue;
 		}
-		if (length - at - HEADER_BYTES < body)
+		uint64_t handed_out = attachment <= MC_RPC_MAX_ATTACHMENT ? attachment : 0;
+		if (length - at - HEADER_BYTES < body + handed_out)
 			return (int64_t)at;
 		if (batch_add(batch, conn_id(server, conn), MC_RPC_REQUEST, header,
-			      header + HEADER_BYTES, (uint32_t)body) < 0) {
+			      header + HEADER_BYTES, (uint32_t)body, (uint32_t)handed_out) < 0) {
 			*full = 1;
 			return (int64_t)at;
 		}
-		at += HEADER_BYTES + body;
-		conn->skip = attachment;
+		at += HEADER_BYTES + body + handed_out;
+		conn->skip = attachment - handed_out;
 	}
 }
 

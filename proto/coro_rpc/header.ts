@@ -1,7 +1,7 @@
 /**
  * Frame headers of coro_rpc (yalantinglibs), as the reference's clients and master exchange them:
  * a 20-byte request header and a 16-byte response header, little endian, each followed by a
- * struct_pack body and an attachment, which this protocol never uses.
+ * struct_pack body and an attachment, which only `write_id.ts` uses.
  */
 import { ProtocolError } from "../error.ts";
 import { Codec } from "../struct_pack/codec.ts";
@@ -15,6 +15,7 @@ export const RESPONSE_HEADER_BYTES = 16;
 
 const MAGIC = 0x15;
 const REQUEST_BODY_LENGTH_AT = 12;
+const REQUEST_ATTACHMENT_LENGTH_AT = 16;
 const RESPONSE_BODY_LENGTH_AT = 8;
 
 /** Failures of the transport, in the `errorCode` of a response; the body is then a message. */
@@ -80,10 +81,14 @@ export function beginRequest(writer: Writer, seq: number, functionId: number): n
   return start;
 }
 
-/** Enters the length of the body that was written since `beginRequest`. */
-export function endRequest(writer: Writer, start: number): void {
-  const bodyLength = writer.length - start - REQUEST_HEADER_BYTES;
+/**
+ * Enters the lengths of what was written since `beginRequest`: the body and, as its last bytes, the
+ * attachment.
+ */
+export function endRequest(writer: Writer, start: number, attachmentLength = 0): void {
+  const bodyLength = writer.length - start - REQUEST_HEADER_BYTES - attachmentLength;
   writer.patchU32(start + REQUEST_BODY_LENGTH_AT, bodyLength);
+  writer.patchU32(start + REQUEST_ATTACHMENT_LENGTH_AT, attachmentLength);
 }
 
 /** Appends a response header with an empty body and returns the frame's start for `endResponse`. */
@@ -114,7 +119,7 @@ export function readRequestHeader(bytes: Uint8Array, at: number, header: Request
   header.seq = u32At(bytes, at + 4);
   header.functionId = u32At(bytes, at + 8);
   header.bodyLength = u32At(bytes, at + REQUEST_BODY_LENGTH_AT);
-  header.attachmentLength = u32At(bytes, at + 16);
+  header.attachmentLength = u32At(bytes, at + REQUEST_ATTACHMENT_LENGTH_AT);
 }
 
 /**

@@ -5,6 +5,9 @@ import {
   RESPONSE_HEADER_BYTES,
 } from "./header.ts";
 
+/** Longer attachments are stepped over, as if there were none. */
+export const MAX_ATTACHMENT_BYTES = 64;
+
 /** Largest body, attachment included, that is taken by default. */
 export const DEFAULT_MAX_BODY_BYTES: number = 64 << 20;
 
@@ -23,7 +26,7 @@ export interface SplitterOptions {
  * A frame that lies within one chunk is not copied, so `bytes` may be the chunk itself. A frame in
  * parts is gathered in a buffer that doubles as bytes arrive, never ahead of them. A frame above the
  * limit is reported once with `tooLarge` and an empty body, and its bytes are dropped as they come;
- * so are attachments. `ProtocolError` is thrown for a header that is not one; nothing can be read
+ * so are attachments of more than {@linkcode MAX_ATTACHMENT_BYTES}. `ProtocolError` is thrown for a header that is not one; nothing can be read
  * from the stream after it.
  */
 abstract class FrameSplitter {
@@ -33,10 +36,11 @@ abstract class FrameSplitter {
   attachmentLength = 0;
   /** The frame was refused for its size; there is no body. */
   tooLarge = false;
-  /** Holds the body at `[bodyStart, bodyEnd)`. */
+  /** Holds the body at `[bodyStart, bodyEnd)`, the attachment at `[bodyEnd, attachmentEnd)`. */
   bytes: Uint8Array = EMPTY;
   bodyStart = 0;
   bodyEnd = 0;
+  attachmentEnd = 0;
 
   readonly #headerBytes: number;
   readonly #maxBodyBytes: number;
@@ -89,7 +93,7 @@ abstract class FrameSplitter {
       this.#position = at + this.#headerBytes;
       return true;
     }
-    const total = this.#headerBytes + this.bodyLength;
+    const total = this.#headerBytes + this.bodyLength + this.#kept();
     if (available < total) return this.#hold(available);
     this.#position = at + total;
     this.#present(this.#chunk, at);
@@ -107,7 +111,7 @@ abstract class FrameSplitter {
       this.#heldLength = 0;
       return true;
     }
-    const total = headerBytes + this.bodyLength;
+    const total = headerBytes + this.bodyLength + this.#kept();
     this.#hold(Math.min(total - this.#heldLength, this.#end - this.#position));
     if (this.#heldLength < total) return false;
     this.#present(this.#held, 0);
@@ -120,8 +124,14 @@ abstract class FrameSplitter {
     this.bytes = bytes;
     this.bodyStart = at + this.#headerBytes;
     this.bodyEnd = this.bodyStart + this.bodyLength;
+    this.attachmentEnd = this.bodyEnd + this.#kept();
     this.tooLarge = false;
-    this.#unwanted = this.attachmentLength;
+    this.#unwanted = this.attachmentLength - this.#kept();
+  }
+
+  /** Bytes of the attachment that are presented. */
+  #kept(): number {
+    return this.attachmentLength > MAX_ATTACHMENT_BYTES ? 0 : this.attachmentLength;
   }
 
   #refused(): boolean {
@@ -130,6 +140,7 @@ abstract class FrameSplitter {
     this.bytes = EMPTY;
     this.bodyStart = 0;
     this.bodyEnd = 0;
+    this.attachmentEnd = 0;
     this.tooLarge = true;
     this.#unwanted = length;
     return true;

@@ -3,7 +3,7 @@ import { chosenSeed, Random } from "../../tests/support/random.ts";
 import { ProtocolError } from "../error.ts";
 import { Writer } from "../struct_pack/writer.ts";
 import { beginRequest, beginResponse, endRequest, endResponse } from "./header.ts";
-import { RequestSplitter, ResponseSplitter } from "./splitter.ts";
+import { MAX_ATTACHMENT_BYTES, RequestSplitter, ResponseSplitter } from "./splitter.ts";
 
 function requests(bodies: number[]): Uint8Array {
   const writer = new Writer();
@@ -107,6 +107,33 @@ Deno.test("attachments are stepped over within the limit", () => {
       "3:1003:20",
     ]);
     assert.equal(splitter.partial, false);
+  }
+});
+
+Deno.test("short attachments are presented behind their bodies, long ones left out", () => {
+  const writer = new Writer();
+  const lengths = [0, 8, 64, 65, 3];
+  for (const [seq, length] of lengths.entries()) {
+    const start = beginRequest(writer, seq, 1);
+    writer.raw(new Uint8Array(20).fill(1));
+    writer.raw(Uint8Array.from({ length }, (_, i) => seq + i));
+    endRequest(writer, start, length);
+  }
+  for (const step of [1, 7, 1000]) {
+    const splitter = new RequestSplitter();
+    const seen: Uint8Array[] = [];
+    for (let at = 0; at < writer.length; at += step) {
+      splitter.feed(writer.bytes, at, Math.min(writer.length, at + step));
+      while (splitter.next()) {
+        const { bytes, bodyStart, bodyEnd, attachmentEnd } = splitter;
+        assert.deepEqual(bytes.slice(bodyStart, bodyEnd), new Uint8Array(20).fill(1));
+        seen.push(bytes.slice(bodyEnd, attachmentEnd));
+      }
+    }
+    const expected = lengths.map((length, seq) =>
+      Uint8Array.from({ length: length > MAX_ATTACHMENT_BYTES ? 0 : length }, (_, i) => seq + i)
+    );
+    assert.deepEqual(seen, expected);
   }
 });
 

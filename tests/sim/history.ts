@@ -11,20 +11,6 @@ export interface WriteRecord {
   outcome: "unknown" | "stored" | "exists" | "failed";
 }
 
-export interface HistoryOptions {
-  /**
-   * Longest time for which a write may go on that nobody answered, or whose revoke may have been
-   * lost, in milliseconds. For so long it counts as going on.
-   */
-  forgottenAfterMs: number;
-  /**
-   * Whether an acknowledged write is the last word even if other writes of its key went on at the
-   * same time. The master takes an end for that of an earlier write of the same client, or for a
-   * repeated one, when it cannot tell; the value then shows later, or never.
-   */
-  strict: boolean;
-}
-
 /** Something acknowledged after which older values of a key must not be seen. */
 interface Supersession {
   readonly startMs: number;
@@ -40,13 +26,11 @@ const ID_BYTES = 4;
  *
  * The bytes of a value follow from its number, so a read that mixes two of them, or returns that of
  * another key, shows. Per key the store must be linearizable, except that a value may vanish at any
- * time: evicted, or lost with a node. See {@linkcode HistoryOptions.strict} for a further exception.
+ * time: evicted, or lost with a node.
  */
 export class History {
   /** By number, from 1: memory that was never written names nobody. */
   readonly #writes = new Map<number, WriteRecord>();
-  readonly #byKey = new Map<string, WriteRecord[]>();
-  readonly #options: HistoryOptions;
   readonly #supersessions = new Map<string, Supersession[]>();
   /** Reads that returned a value. */
   hits = 0;
@@ -54,19 +38,12 @@ export class History {
   /** Writes that were acknowledged. */
   stored = 0;
 
-  constructor(options: HistoryOptions) {
-    this.#options = options;
-  }
-
   beginWrite(key: string, size: number, nowMs: number): WriteRecord {
     const record: WriteRecord = {
       ...{ id: this.#writes.size + 1, key, size },
       ...{ startMs: nowMs, endMs: Infinity, outcome: "unknown" },
     };
     this.#writes.set(record.id, record);
-    const known = this.#byKey.get(key);
-    if (known === undefined) this.#byKey.set(key, [record]);
-    else known.push(record);
     return record;
   }
 
@@ -76,7 +53,6 @@ export class History {
     record.endMs = nowMs;
     if (outcome !== "stored") return;
     this.stored++;
-    if (!this.#options.strict && this.#isContended(record)) return;
     this.#supersede(record.key, record.startMs, nowMs, `the write of value ${record.id}`);
   }
 
@@ -117,18 +93,6 @@ export class History {
         `${told} returned ${what}, after ${later.what} from ${later.startMs} to ${later.endMs}`,
       );
     }
-  }
-
-  /** Whether other writes of the key went on while this one did. */
-  #isContended(record: WriteRecord): boolean {
-    for (const other of this.#byKey.get(record.key)!) {
-      if (other === record || other.outcome === "exists") continue;
-      const endMs = other.outcome === "stored"
-        ? other.endMs
-        : other.startMs + this.#options.forgottenAfterMs;
-      if (other.startMs <= record.endMs && endMs >= record.startMs) return true;
-    }
-    return false;
   }
 
   #supersede(key: string, startMs: number, endMs: number, what: string): void {

@@ -143,11 +143,12 @@ export class MasterHost implements Server {
     this.#round = null;
     const { core, dispatcher, nowMs } = this;
     for (const frame of this.#inbox.splice(0)) {
-      const { connection, seq, rpc, body } = frame;
+      const { connection, seq, rpc, bytes, bodyLength } = frame;
       if (!connection.open) continue;
       this.#frames.set(`${connection.id}/${seq}`, frame);
       const { functionId } = rpc;
-      dispatcher.request(connection.id, seq, functionId, body, 0, body.length, nowMs);
+      const { length } = bytes;
+      dispatcher.request(connection.id, seq, functionId, bytes, 0, bodyLength, length, nowMs);
       this.#nextTickMs = Math.min(this.#nextTickMs, nowMs + TICK_EVERY_MS);
     }
     if (nowMs >= this.#nextTickMs) {

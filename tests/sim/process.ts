@@ -1,5 +1,5 @@
 /** A client or store node: the real client code on a simulated clock, wire and engine. */
-import type { StoreContext } from "../../client/context.ts";
+import { type StoreContext, writeNumbers } from "../../client/context.ts";
 import { MasterClient } from "../../client/master_client.ts";
 import { defaultConfig } from "../../client/put_options.ts";
 import { ReplicaChoice } from "../../client/replica_choice.ts";
@@ -150,6 +150,7 @@ export class StoreProcess {
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),
       transferTimeoutMs: profile.transferTimeoutMs,
+      nextWriteId: profile.numbersWrites ? writeNumbers() : () => 0,
     };
     this.segments = new SegmentTable({
       ...{ master, endpoint, clock, clientId, localHostname: name, populate: false, log },

@@ -48,11 +48,8 @@ export interface Profile {
   /** A node's users; nodes are clients, too. */
   nodeUsers: number;
   keys: number;
-  /**
-   * The users of a client may write one key at the same time. The master then cannot always tell
-   * whose end it is told, and may show what is still being written.
-   */
-  writesOverlap: boolean;
+  /** Clients number their writes, as ours do and those of the reference do not. */
+  numbersWrites: boolean;
   leastValue: number;
   mostValue: number;
   segmentBytes: number;
@@ -127,7 +124,7 @@ export function drawProfile(random: Random): Profile {
     users: between(1, 3),
     nodeUsers: random.below(2),
     keys: random.pick([3, 10, 40]),
-    writesOverlap: false,
+    numbersWrites: random.oneIn(2),
     leastValue,
     mostValue: random.pick([leastValue, 400, 2000, 8000]),
     segmentBytes: between(1, 4) * 16 * 1024,

@@ -105,24 +105,6 @@ Deno.test("memory that is given out twice is caught before anybody reads it", as
 /** Worlds that break promises today: what should hold, and why it does not. */
 const known: { name: string; why: string; seed: number; options: WorldOptions }[] = [
   {
-    name: "users of one client that upsert a key at the same time as others show whole values only",
-    why: "an end does not say which write it ends",
-    seed: 161,
-    options: { profile: { writesOverlap: true } },
-  },
-  {
-    name: "a client that upserts again after a time-out shows whole values only",
-    why: "an end does not say which write it ends",
-    seed: 3689,
-    options: {},
-  },
-  {
-    name: "no older value is read after an upsert was acknowledged",
-    why: "an end may be taken for that of an earlier upsert, or for a repeated one",
-    seed: 11,
-    options: { strict: true },
-  },
-  {
     name: "memory whose mount was not answered is not in the pool",
     why: "a client that is not answered frees the memory and does not unmount it",
     seed: 163,

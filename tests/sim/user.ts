@@ -39,8 +39,6 @@ export interface UserOptions {
   /** Names of the segments of all nodes. */
   segmentNames: readonly string[];
   read: Reader;
-  /** Keys that the users of this client are writing now. */
-  writing: Set<string>;
   log: (line: string) => void;
 }
 
@@ -172,7 +170,6 @@ export class User {
 
   async #write(kind: WriteKind, key: string): Promise<void> {
     const { store, history, scheduler } = this.#options;
-    if (!this.#enter(key)) return;
     const record = history.beginWrite(key, this.#size(), scheduler.nowMs);
     const slices = this.#slices(record);
     try {
@@ -192,7 +189,7 @@ export class User {
 
   async #writeBatch(kind: WriteKind): Promise<void> {
     const { store, history, scheduler } = this.#options;
-    const keys = this.#keys().filter((key) => this.#enter(key));
+    const keys = this.#keys();
     const records = keys.map((key) => history.beginWrite(key, this.#size(), scheduler.nowMs));
     const items = records.map((record) => ({
       key: encoder.encode(record.key),
@@ -211,16 +208,7 @@ export class User {
     }));
   }
 
-  /** Notes that a key is being written; false = somebody else does so, and that is to be avoided. */
-  #enter(key: string): boolean {
-    const { writing, profile } = this.#options;
-    if (writing.has(key)) return profile.writesOverlap;
-    writing.add(key);
-    return true;
-  }
-
   #settle(record: WriteRecord, code: number, outcome: WriteOutcome | null): void {
-    this.#options.writing.delete(record.key);
     const { history, scheduler, log } = this.#options;
     const lost = code === ErrorCode.RPC_FAIL || code === ErrorCode.RPC_TIMEOUT;
     const result = lost ? "unknown" : code === ErrorCode.OK ? outcome ?? "failed" : "failed";

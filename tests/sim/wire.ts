@@ -1,5 +1,6 @@
 /** Connections of clients to the master, with the master's real frames on them. */
 import type { RpcCaller } from "../../client/master_client.ts";
+import { appendWriteId } from "../../proto/coro_rpc/write_id.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import type { Rpc } from "../../proto/messages.ts";
@@ -22,7 +23,10 @@ export interface Frame {
   readonly sentMs: number;
   readonly rpc: Rpc<unknown, unknown>;
   readonly request: unknown;
-  readonly body: Uint8Array;
+  /** The body, and from `bodyLength` on the attachment. */
+  readonly bytes: Uint8Array;
+  readonly bodyLength: number;
+  readonly writeId: number;
 }
 
 /** An answer, with the request that it is for. */
@@ -155,11 +159,17 @@ export class Link implements RpcCaller {
   }
 
   /** As `RpcClient.call`: RPC_FAIL, RPC_TIMEOUT. */
-  call<Request, Response>(rpc: Rpc<Request, Response>, request: Request): Promise<Response> {
+  call<Request, Response>(
+    rpc: Rpc<Request, Response>,
+    request: Request,
+    writeId = 0,
+  ): Promise<Response> {
     const { wire, client, server, scheduler, requestTimeoutMs } = this.#options;
     this.#writer.reset();
     rpc.request?.encode(this.#writer, request, { literal: true });
-    const body = this.#writer.bytes.slice();
+    const bodyLength = this.#writer.length;
+    if (writeId !== 0) appendWriteId(this.#writer, writeId);
+    const bytes = this.#writer.bytes.slice();
     if (this.#connection === null || !this.#connection.open) {
       this.#connection = wire.connect(client, server);
     }
@@ -174,7 +184,16 @@ export class Link implements RpcCaller {
       const settle = resolve as (value: unknown) => void;
       connection.pending.set(seq, { rpc: known, resolve: settle, reject, timer });
       const sentMs = scheduler.nowMs;
-      wire.send(connection, { connection, seq, sentMs, rpc: known, request, body });
+      wire.send(connection, {
+        connection,
+        seq,
+        sentMs,
+        rpc: known,
+        request,
+        bytes,
+        bodyLength,
+        writeId,
+      });
     });
   }
 }

@@ -68,7 +68,7 @@ export interface WorldSummary {
 export class World {
   readonly scheduler = new Scheduler();
   readonly profile: Profile;
-  readonly history: History;
+  readonly history = new History();
   readonly master: MasterHost;
   readonly #random: Random;
   readonly #options: WorldOptions;
@@ -76,6 +76,8 @@ export class World {
   readonly #fabric: Fabric;
   readonly #sites: Site[] = [];
   readonly #promises = new Promises();
+  /** Writers with numbers that have ended or revoked, perhaps before they were answered. */
+  readonly #done = new Set<string>();
   #failure: unknown = null;
   #calm = false;
   #evicted = 0;
@@ -85,11 +87,6 @@ export class World {
     this.#options = options;
     this.#random = new Random(seed);
     this.profile = { ...drawProfile(this.#random), ...options.profile };
-    const { core, requestTimeoutMs } = this.profile;
-    this.history = new History({
-      forgottenAfterMs: (core.putStartDiscardTimeoutMs ?? 0) + 2 * requestTimeoutMs,
-      strict: options.strict ?? false,
-    });
     const { scheduler } = this;
     const random = this.#random;
     const delay = () => this.#delay();
@@ -176,12 +173,11 @@ export class World {
     const { store } = site.process;
     const segmentNames = this.#nodes().map((node) => node.name);
     const read = this.#options.read ?? readWhole;
-    const writing = new Set<string>();
     site.users = Array.from(
       { length: this.#calm ? 0 : segments > 0 ? profile.nodeUsers : profile.users },
       () =>
         new User({
-          ...{ scheduler, random, profile, history, store, segmentNames, read, writing, log },
+          ...{ scheduler, random, profile, history, store, segmentNames, read, log },
         }),
     );
     for (const user of site.users) this.#watch(user.work());
@@ -234,7 +230,8 @@ export class World {
   }
 
   /** Compares what the master answers with what it has promised before. */
-  #oversee({ frame: { rpc, request, sentMs }, response }: Served): void {
+  #oversee({ frame, response }: Served): void {
+    const { rpc, request } = frame;
     const nowMs = this.scheduler.nowMs;
     if (this.#options.log !== undefined) {
       this.log(`master ${rpc.name} ${summary(request)} -> ${summary(response)}`);
@@ -247,38 +244,38 @@ export class World {
       case m.PutStart.name:
       case m.UpsertStart.name: {
         const { clientId, key } = request as m.StartRequest;
-        return this.#given(clientId, [key], [response as Expected<ReplicaDescriptor[]>], sentMs);
+        return this.#given(frame, clientId, [key], [response as Expected<ReplicaDescriptor[]>]);
       }
       case m.BatchPutStart.name:
       case m.BatchUpsertStart.name: {
         const { clientId, keys } = request as m.BatchStartRequest;
-        return this.#given(clientId, keys, response as Expected<ReplicaDescriptor[]>[], sentMs);
+        return this.#given(frame, clientId, keys, response as Expected<ReplicaDescriptor[]>[]);
       }
     }
   }
 
   /** A writer that says that it is done, however that ends, writes no more. */
-  #noteSent({ rpc, request }: Frame): void {
+  #noteSent({ rpc, request, writeId }: Frame): void {
     switch (rpc.name) {
       case m.PutEnd.name:
       case m.UpsertEnd.name: {
         const { clientId, objectMeta } = request as m.EndRequest;
-        return this.#done(clientId, [objectMeta.key]);
+        return this.#settle(writeId, clientId, [objectMeta.key]);
       }
       case m.BatchPutEnd.name:
       case m.BatchUpsertEnd.name: {
         const { clientId, objectMetas } = request as m.BatchEndRequest;
-        return this.#done(clientId, objectMetas.map(({ key }) => key));
+        return this.#settle(writeId, clientId, objectMetas.map(({ key }) => key));
       }
       case m.PutRevoke.name:
       case m.UpsertRevoke.name: {
         const { clientId, key } = request as m.RevokeRequest;
-        return this.#done(clientId, [key]);
+        return this.#settle(writeId, clientId, [key]);
       }
       case m.BatchPutRevoke.name:
       case m.BatchUpsertRevoke.name: {
         const { clientId, keys } = request as m.BatchRevokeRequest;
-        return this.#done(clientId, keys);
+        return this.#settle(writeId, clientId, keys);
       }
     }
   }
@@ -291,23 +288,28 @@ export class World {
   }
 
   #given(
+    { sentMs, writeId }: Frame,
     client: string,
     keys: readonly Uint8Array[],
     answers: readonly Expected<ReplicaDescriptor[]>[],
-    sentMs: number,
   ): void {
     const nowMs = this.scheduler.nowMs;
     const { putStartReleaseTimeoutMs } = this.master.core.state.config;
     for (const [i, { value }] of answers.entries()) {
       if (value === null) continue;
-      const to = writerName(client, keys[i]);
+      const to = writerName(writeId, client, keys[i]);
       this.#promises.checkGiven(value, nowMs, to);
+      if (this.#done.has(to)) continue;
       this.#promises.promise(value, sentMs + putStartReleaseTimeoutMs, to);
     }
   }
 
-  #done(client: string, keys: readonly Uint8Array[]): void {
-    for (const key of keys) this.#promises.release(writerName(client, key));
+  #settle(writeId: number, client: string, keys: readonly Uint8Array[]): void {
+    for (const key of keys) {
+      const name = writerName(writeId, client, key);
+      this.#promises.release(name);
+      if (writeId !== 0) this.#done.add(name);
+    }
   }
 
   /** Has something happen now, and the next thing in a while. */
@@ -465,8 +467,8 @@ function summary(value: unknown): string {
   return text.length <= LONGEST_SUMMARY ? text : `${text.slice(0, LONGEST_SUMMARY)}...`;
 }
 
-function writerName(client: string, key: Uint8Array): string {
-  return `${client}, the writer of ${new TextDecoder().decode(key)},`;
+function writerName(writeId: number, client: string, key: Uint8Array): string {
+  return `${client}, the writer of ${new TextDecoder().decode(key)} (${writeId}),`;
 }
 
 /** Runs a seed; rejects with {@linkcode SimError} when something is wrong in its world. */

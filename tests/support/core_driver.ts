@@ -1,6 +1,6 @@
 /** A core with a clock that tests move by hand, and its calls with texts for keys and clients. */
 import assert from "node:assert/strict";
-import type { CoreConfig, MatchSink } from "../../master/core/api.ts";
+import type { CoreConfig, MatchSink, Writer } from "../../master/core/api.ts";
 import { defaultCoreConfig } from "../../master/core/config.ts";
 import { MasterCore } from "../../master/core/core.ts";
 import { SeededRng } from "../../master/core/rng.ts";
@@ -112,6 +112,8 @@ export function bytesOf(text: string): Uint8Array {
 
 export interface StartOptions extends Partial<ReplicateConfig> {
   client?: number;
+  /** The client's number of the write, 0 = none. */
+  writeId?: number;
   group?: string;
   upsert?: boolean;
 }
@@ -138,12 +140,12 @@ export class CoreDriver {
 
   /** Begins a put or upsert; the code. What it described is in `sink`. */
   start(key: string, size: number, options: StartOptions = {}): number {
-    const { client = 1, group, upsert = false, ...config } = options;
+    const { client = 1, writeId = 0, group, upsert = false, ...config } = options;
     const bytes = bytesOf(key);
     const method = upsert ? this.core.upsertStart : this.core.putStart;
     return method.call(
       this.core,
-      this.core.internClientUuid(clientId(client)),
+      this.writer(client, writeId),
       0,
       bytes,
       0,
@@ -156,21 +158,26 @@ export class CoreDriver {
     );
   }
 
+  writer(client: number, writeId = 0): Writer {
+    return { client: this.core.internClientUuid(clientId(client)), writeId };
+  }
+
   end(
     key: string,
     client = 1,
     type: number = ReplicaType.ALL,
     checksum: bigint | null = null,
+    writeId = 0,
   ): number {
     const bytes = bytesOf(key);
-    const index = this.core.internClientUuid(clientId(client));
-    return this.core.putEnd(index, 0, bytes, 0, bytes.length, checksum, type, this.nowMs);
+    const writer = this.writer(client, writeId);
+    return this.core.putEnd(writer, 0, bytes, 0, bytes.length, checksum, type, this.nowMs);
   }
 
-  revoke(key: string, client = 1, type: number = ReplicaType.ALL): number {
+  revoke(key: string, client = 1, type: number = ReplicaType.ALL, writeId = 0): number {
     const bytes = bytesOf(key);
-    const index = this.core.internClientUuid(clientId(client));
-    return this.core.putRevoke(index, 0, bytes, 0, bytes.length, type, this.nowMs);
+    const writer = this.writer(client, writeId);
+    return this.core.putRevoke(writer, 0, bytes, 0, bytes.length, type, this.nowMs);
   }
 
   /** A whole put; its replicas as they were handed out. */

@@ -84,12 +84,19 @@ export class DispatcherDriver {
   }
 
   /** Hands one request in, in the middle of a buffer that is overwritten afterwards. */
-  send(functionId: number, body: Uint8Array, connection = 1): number {
+  send(
+    functionId: number,
+    body: Uint8Array,
+    connection = 1,
+    attachment: Uint8Array = new Uint8Array(0),
+  ): number {
     const seq = ++this.#seq;
-    const buffer = new Uint8Array(body.length + 64).fill(0xaa);
+    const buffer = new Uint8Array(body.length + attachment.length + 64).fill(0xaa);
     buffer.set(body, 32);
     const end = 32 + body.length;
-    this.dispatcher.request(connection, seq, functionId, buffer, 32, end, this.nowMs);
+    const frameEnd = end + attachment.length;
+    buffer.set(attachment, end);
+    this.dispatcher.request(connection, seq, functionId, buffer, 32, end, frameEnd, this.nowMs);
     buffer.fill(0xbb);
     return seq;
   }

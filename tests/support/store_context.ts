@@ -1,4 +1,4 @@
-import type { StoreContext } from "../../client/context.ts";
+import { type StoreContext, writeNumbers } from "../../client/context.ts";
 import { MasterClient } from "../../client/master_client.ts";
 import { defaultConfig } from "../../client/put_options.ts";
 import { ReplicaChoice } from "../../client/replica_choice.ts";
@@ -21,7 +21,7 @@ export class StoreFixture {
   readonly endpoint: TransferEndpoint;
   readonly store: StoreContext;
   /** Every call with its request, in order. */
-  readonly calls: { name: string; request: unknown }[] = [];
+  readonly calls: { name: string; request: unknown; writeId: number }[] = [];
   answers: Answers;
 
   constructor(answers: Answers = {}) {
@@ -43,7 +43,9 @@ export class StoreFixture {
       log: () => {},
     });
     this.store = {
-      master: new MasterClient({ call: (rpc, request) => this.#call(rpc, request) }),
+      master: new MasterClient({
+        call: (rpc, request, writeId) => this.#call(rpc, request, writeId),
+      }),
       endpoint: this.endpoint,
       choice: new ReplicaChoice(this.clock, 0),
       clock: this.clock,
@@ -51,6 +53,7 @@ export class StoreFixture {
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),
       transferTimeoutMs: 30_000,
+      nextWriteId: writeNumbers(),
     };
   }
 
@@ -72,8 +75,8 @@ export class StoreFixture {
     return { engine, region: engine.allocate(length, { publish: true }) };
   }
 
-  async #call<Q, R>(rpc: Rpc<Q, R>, request: Q): Promise<R> {
-    this.calls.push({ name: rpc.name, request });
+  async #call<Q, R>(rpc: Rpc<Q, R>, request: Q, writeId = 0): Promise<R> {
+    this.calls.push({ name: rpc.name, request, writeId });
     const answer = this.answers[rpc.name];
     if (answer === undefined) throw new Error(`The test has no answer to ${rpc.name}`);
     await Promise.resolve();

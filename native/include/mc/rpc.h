@@ -38,14 +38,17 @@ struct mc_rpc_batch {
 
 #define MC_RPC_WOKEN 1u
 
-/* One request: this, then body_length bytes, then padding to a multiple of 8. */
+/* Longer attachments are stepped over and count as none. */
+#define MC_RPC_MAX_ATTACHMENT 64u
+
+/* One request: this, then the body, then the attachment, then padding to a multiple of 8. */
 struct mc_rpc_request {
 	uint32_t connection;  /* id to answer to; stale ids are ignored */
 	uint32_t kind;        /* enum mc_rpc_kind */
 	uint32_t seq;
 	uint32_t function_id;
 	uint32_t body_length;
-	uint32_t reserved;
+	uint32_t attachment_length;
 };
 
 /* One reply in the caller's buffer: this, then length bytes (a whole response frame), no padding. */

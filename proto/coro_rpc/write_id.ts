@@ -1,0 +1,26 @@
+/**
+ * The number of a write, which clients of ours attach to the calls that start, end and revoke it: the
+ * messages themselves do not say which of several writes of a key they are about. It is the
+ * attachment of the request frame, 8 bytes, little endian, from 1 to 2^53 - 1; a batch has one for
+ * all of its keys. Masters that do not know it step over it.
+ */
+import type { Writer } from "../struct_pack/writer.ts";
+
+export const WRITE_ID_BYTES = 8;
+
+export function appendWriteId(writer: Writer, writeId: number): void {
+  writer.u64(BigInt(writeId));
+}
+
+/** The number in `bytes[start, end)`, -1 when there is none. */
+export function readWriteId(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start !== WRITE_ID_BYTES) return -1;
+  let high = 0;
+  let low = 0;
+  for (let i = 3; i >= 0; i--) {
+    low = low * 256 + bytes[start + i];
+    high = high * 256 + bytes[start + 4 + i];
+  }
+  const writeId = high * 2 ** 32 + low;
+  return writeId > 0 && Number.isSafeInteger(writeId) ? writeId : -1;
+}
