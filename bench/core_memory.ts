@@ -7,7 +7,10 @@
  * at random; the longest batch and the 99.9th percentile show the pauses. Each count of keys is
  * measured in a process of its own.
  */
+import { HugePages } from "../ffi/huge_pages.ts";
+import { openLibrary } from "../ffi/library.ts";
 import { MasterCore } from "../master/core/core.ts";
+import { ordinaryPages } from "../master/core/pages.ts";
 import { defaultCoreConfig } from "../master/core/config.ts";
 import { randomBelow, SeededRng } from "../master/core/rng.ts";
 import type { ReplicaSink } from "../master/core/api.ts";
@@ -47,9 +50,11 @@ async function all(counts: number[]): Promise<void> {
 }
 
 function one(keys: number): void {
+  const library = openLibrary();
   const core = new MasterCore(
     defaultCoreConfig({ evictionHighWatermarkRatio: 1, defaultKvLeaseTtlMs: 1 }),
     new SeededRng(1),
+    "unavailable" in library ? ordinaryPages : new HugePages(library),
   );
   let nowMs = 1;
   let filled = 0;

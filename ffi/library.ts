@@ -1,9 +1,10 @@
 import { buildLibrary } from "./build.ts";
 import { engineSymbols } from "./engine_symbols.ts";
 import { ABI_VERSION, layoutSymbols } from "./layout_symbols.ts";
+import { memorySymbols } from "./memory_symbols.ts";
 import { rpcSymbols } from "./rpc_symbols.ts";
 
-const symbols = { ...layoutSymbols, ...engineSymbols, ...rpcSymbols };
+const symbols = { ...layoutSymbols, ...engineSymbols, ...rpcSymbols, ...memorySymbols };
 
 /** The loaded shim. Whoever opened it closes it, after everything that uses it. */
 export interface Library extends Disposable {

@@ -2,6 +2,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { hostname } from "node:os";
+import { HugePages } from "../ffi/huge_pages.ts";
 import { type Library, openLibrary } from "../ffi/library.ts";
 import { NativeError } from "../ffi/native_error.ts";
 import { NativeRpcServer } from "../ffi/rpc_server.ts";
@@ -9,6 +10,7 @@ import { AdminCalls } from "./admin_calls.ts";
 import { effectiveConfig, type MasterConfig, toCoreConfig } from "./config.ts";
 import type { CoreConfig } from "./core/api.ts";
 import { MasterCore } from "./core/core.ts";
+import { ordinaryPages } from "./core/pages.ts";
 import { SeededRng } from "./core/rng.ts";
 import { HttpWorker } from "./http/core_bridge.ts";
 import { ListenError } from "./http/listen.ts";
@@ -84,7 +86,9 @@ export class Master {
     const clock = () => performance.now();
     const rng = new SeededRng(crypto.getRandomValues(new Uint32Array(1))[0]);
     const coreConfig = toCoreConfig(config, performance.timeOrigin);
-    const core = new MasterCore(coreConfig, rng);
+    const library = openLibrary();
+    const pages = "unavailable" in library ? ordinaryPages : new HugePages(library);
+    const core = new MasterCore(coreConfig, rng, pages);
     const { durability } = config;
     const kept = dataPath === null || durability === null ? null : openKept(
       dataPath,
@@ -132,7 +136,6 @@ export class Master {
     };
     const common = { dispatcher, replies, gate, maxFrameBytes, clock, tick, onFault };
 
-    const library = openLibrary();
     const native = "unavailable" in library
       ? null
       : { library, server: openNative(library, server) };

@@ -1,3 +1,4 @@
+import { ordinaryPages, type PageSource } from "./pages.ts";
 import { RecordPool } from "./records.ts";
 
 /** Words of a record. */
@@ -31,7 +32,11 @@ const FULL_SCAN = 256;
 
 /** Extents of all segments, 32 bytes each, in one pool. Offsets and lengths are in units. */
 export class ExtentPool {
-  readonly records = new RecordPool(WORDS);
+  readonly records: RecordPool;
+
+  constructor(pages: PageSource = ordinaryPages) {
+    this.records = new RecordPool(WORDS, pages);
+  }
 
   offset(extent: number): number {
     return this.records.word(extent, OFFSET) >>> 0;

@@ -21,6 +21,13 @@ export interface ReplicaSink {
   localDisk(id: number, status: number, size: number, client: Uuid, endpoint: string): void;
 }
 
+/** Keys of one request: key `i` is `bytes[starts[i], ends[i])`. */
+export interface Keys {
+  readonly count: number;
+  readonly starts: Uint32Array;
+  readonly ends: Uint32Array;
+}
+
 /** Receives many objects: each key, followed by the replicas of the object. */
 export interface MatchSink extends ReplicaSink {
   key(bytes: Uint8Array, start: number, end: number): void;

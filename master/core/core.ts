@@ -2,7 +2,7 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import type { Expected } from "../../proto/struct_pack/schema.ts";
 import type { ReplicateConfig, Uuid } from "../../proto/types.ts";
-import type { CoreConfig, FactSink, MatchSink, ReplicaSink, Rng, Writer } from "./api.ts";
+import type { CoreConfig, FactSink, Keys, MatchSink, ReplicaSink, Rng, Writer } from "./api.ts";
 import { ClusterApi } from "./cluster_api.ts";
 import { checkCoreConfig } from "./config.ts";
 import type { Counters } from "./counters.ts";
@@ -12,6 +12,7 @@ import { InspectionApi } from "./inspection_api.ts";
 import { compilePattern } from "./key_pattern.ts";
 import { addTenant } from "./mount_mutations.ts";
 import { MovementApi } from "./movement_api.ts";
+import { ordinaryPages, type PageSource } from "./pages.ts";
 import * as puts from "./puts.ts";
 import * as reads from "./reads.ts";
 import * as removes from "./removes.ts";
@@ -45,13 +46,17 @@ export class MasterCore {
   /** Views for operators. */
   readonly inspection: InspectionApi;
   readonly #state: CoreState;
+  #slots = new Int32Array(1024);
   /** Told the names of the segments that went with a client that expired. */
   onClientExpired: (segmentNames: string[]) => void = () => {};
 
-  /** `RangeError` when a setting is outside of what the core can do. */
-  constructor(config: CoreConfig, rng: Rng) {
+  /**
+   * The tables grow by memory from `pages`. `RangeError` when a setting is outside of what the core
+   * can do.
+   */
+  constructor(config: CoreConfig, rng: Rng, pages: PageSource = ordinaryPages) {
     checkCoreConfig(config);
-    this.#state = new CoreState(config, rng);
+    this.#state = new CoreState(config, rng, pages);
     this.cluster = new ClusterApi(this.#state);
     this.movement = new MovementApi(this.#state);
     this.inspection = new InspectionApi(this.#state);
@@ -159,7 +164,7 @@ export class MasterCore {
 
   /** 1 when the key can be read (its lease is renewed then), 0 when not. */
   existKey(tenant: number, bytes: Uint8Array, start: number, end: number, nowMs: number): number {
-    return reads.existKey(this.#state, tenant, bytes, start, end, nowMs);
+    return reads.existAt(this.#state, this.#state.objects.find(tenant, bytes, start, end), nowMs);
   }
 
   /** Describes the readable replicas and renews the lease. OBJECT_NOT_FOUND, REPLICA_IS_NOT_READY. */
@@ -171,7 +176,29 @@ export class MasterCore {
     nowMs: number,
     sink: ReplicaSink,
   ): ErrorCode {
-    return reads.getReplicaList(this.#state, tenant, bytes, start, end, nowMs, sink);
+    const slot = this.#state.objects.find(tenant, bytes, start, end);
+    return reads.getReplicaListAt(this.#state, slot, nowMs, sink);
+  }
+
+  /**
+   * Looks many keys up at once, which is faster than one by one when the tables are large. The slots,
+   * 0 = no object, are for {@linkcode MasterCore.existAt} and {@linkcode MasterCore.getReplicaListAt}
+   * and good until the next call of anything else.
+   */
+  locate(tenant: number, bytes: Uint8Array, keys: Keys): Int32Array {
+    if (this.#slots.length < keys.count) this.#slots = new Int32Array(keys.count * 2);
+    reads.locate(this.#state, tenant, bytes, keys, this.#slots);
+    return this.#slots;
+  }
+
+  /** {@linkcode MasterCore.existKey} of a key that was located. */
+  existAt(slot: number, nowMs: number): number {
+    return reads.existAt(this.#state, slot, nowMs);
+  }
+
+  /** {@linkcode MasterCore.getReplicaList} of a key that was located. */
+  getReplicaListAt(slot: number, nowMs: number, sink: ReplicaSink): ErrorCode {
+    return reads.getReplicaListAt(this.#state, slot, nowMs, sink);
   }
 
   /**

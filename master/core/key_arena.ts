@@ -1,3 +1,5 @@
+import { ordinaryPages, type PageSource } from "./pages.ts";
+
 const PAGE_BYTES = 1 << 20;
 const BLOCK_BYTES = 1 << 14;
 const GRANULE_SHIFT = 3;
@@ -24,6 +26,7 @@ function classBytes(index: number): number {
  * A reference does not hold the length: its owner keeps that.
  */
 export class KeyArena {
+  readonly #source: PageSource;
   readonly #pages: Uint8Array[] = [];
   readonly #views: DataView[] = [];
   /** Head of the free list of each class, as reference + 1. */
@@ -36,6 +39,11 @@ export class KeyArena {
   readonly #largeViews: (DataView | null)[] = [];
   readonly #freeLarge: number[] = [];
   #largeBytes = 0;
+
+  /** `source` serves all pages but the first. */
+  constructor(source: PageSource = ordinaryPages) {
+    this.#source = source;
+  }
 
   /** Bytes held for keys, used or not. */
   get reservedBytes(): number {
@@ -72,6 +80,14 @@ export class KeyArena {
     const at = (reference & PAGE_GRANULE_MASK) << GRANULE_SHIFT;
     this.#views[reference >>> PAGE_GRANULE_SHIFT].setInt32(at, this.#free[index], true);
     this.#free[index] = reference + 1;
+  }
+
+  /** Reads the first word of a string, as {@linkcode KeyIndex.touch}. */
+  touch(reference: number): number {
+    return reference < 0 ? 0 : this.#views[reference >>> PAGE_GRANULE_SHIFT].getInt32(
+      (reference & PAGE_GRANULE_MASK) << GRANULE_SHIFT,
+      true,
+    );
   }
 
   /** Whether the string of `length` bytes at `reference` equals the bytes from `start` on. */
@@ -127,7 +143,8 @@ export class KeyArena {
 
   #openBlock(index: number): void {
     if (this.#pagePosition === PAGE_BYTES) {
-      const page = new ArrayBuffer(PAGE_BYTES);
+      const pages = this.#pages.length === 0 ? ordinaryPages : this.#source;
+      const page = pages.take(PAGE_BYTES);
       this.#pages.push(new Uint8Array(page));
       this.#views.push(new DataView(page));
       this.#pagePosition = 0;

@@ -1,6 +1,8 @@
+import type { Keys } from "./api.ts";
 import { KeyArena } from "./key_arena.ts";
 import { type KeyHasher, ViewCache } from "./key_hash.ts";
 import { KeyIndex } from "./key_index.ts";
+import { ordinaryPages, type PageSource } from "./pages.ts";
 import { PAGE_MASK, PAGE_RECORDS, PAGE_SHIFT, RecordPool } from "./records.ts";
 
 /** Facts about an object that fit in a bit. The data type and the tenant share the word. */
@@ -65,16 +67,21 @@ export type ObjectLink = (typeof ObjectLink)[keyof typeof ObjectLink];
  * A slot is the object's index; 0 is "no object".
  */
 export class ObjectTable {
-  readonly #records = new RecordPool(WORDS);
+  readonly #records: RecordPool;
   readonly #index = new KeyIndex();
-  readonly #arena = new KeyArena();
+  readonly #arena: KeyArena;
   readonly #hasher: KeyHasher;
   readonly #views = new ViewCache();
   readonly #groups: (Int32Array | undefined)[] = [];
   readonly #softPins: (Float64Array | undefined)[] = [];
+  #hashes = new Int32Array(1024);
+  /** What touching has read; it means nothing, but without it the reads could be left out. */
+  touched = 0;
 
-  constructor(hasher: KeyHasher) {
+  constructor(hasher: KeyHasher, pages: PageSource = ordinaryPages) {
     this.#hasher = hasher;
+    this.#records = new RecordPool(WORDS, pages);
+    this.#arena = new KeyArena(pages);
   }
 
   get count(): number {
@@ -96,19 +103,53 @@ export class ObjectTable {
     const view = this.#views.of(bytes);
     const hash = this.#hasher.hash(tenant, view, start, end);
     let slot = this.#index.seek(hash);
-    while (slot !== 0) {
-      const words = this.#records.words[slot >>> PAGE_SHIFT];
-      const at = (slot & PAGE_MASK) * WORDS;
-      const length = words[at + KEY_LENGTH];
-      if (
-        length === end - start && words[at + FLAGS] >>> TENANT_SHIFT === tenant &&
-        this.#arena.equals(words[at + KEY], length, view, start)
-      ) {
-        return slot;
-      }
+    while (slot !== 0 && !this.#isNamed(slot, tenant, view, start, end)) {
       slot = this.#index.seekNext();
     }
-    return 0;
+    return slot;
+  }
+
+  /**
+   * Enters the slots of many keys, 0 = none, in `slots`. Each step is done for all keys before the
+   * next one: what one key waits for in memory is fetched while the others are looked at.
+   */
+  findMany(tenant: number, bytes: Uint8Array, keys: Keys, slots: Int32Array): void {
+    const { count, starts, ends } = keys;
+    if (this.#hashes.length < count) this.#hashes = new Int32Array(count * 2);
+    const hashes = this.#hashes;
+    const view = this.#views.of(bytes);
+    let touched = 0;
+    for (let i = 0; i < count; i++) {
+      const hash = this.#hasher.hash(tenant, view, starts[i], ends[i]);
+      hashes[i] = hash;
+      touched ^= this.#index.touch(hash);
+    }
+    for (let i = 0; i < count; i++) {
+      const slot = this.#index.seek(hashes[i]);
+      slots[i] = slot;
+      if (slot !== 0) touched ^= this.#records.word(slot, HASH);
+    }
+    for (let i = 0; i < count; i++) {
+      if (slots[i] !== 0) touched ^= this.#arena.touch(this.#records.word(slots[i], KEY));
+    }
+    this.touched = touched;
+    for (let i = 0; i < count; i++) {
+      if (slots[i] === 0 || this.#isNamed(slots[i], tenant, view, starts[i], ends[i])) continue;
+      slots[i] = this.find(tenant, bytes, starts[i], ends[i]);
+    }
+  }
+
+  /** Reads an object's record, as {@linkcode KeyIndex.touch}. */
+  touch(slot: number): number {
+    return this.#records.word(slot, HASH);
+  }
+
+  #isNamed(slot: number, tenant: number, bytes: DataView, start: number, end: number): boolean {
+    const words = this.#records.words[slot >>> PAGE_SHIFT];
+    const at = (slot & PAGE_MASK) * WORDS;
+    const length = words[at + KEY_LENGTH];
+    return length === end - start && words[at + FLAGS] >>> TENANT_SHIFT === tenant &&
+      this.#arena.equals(words[at + KEY], length, bytes, start);
   }
 
   /** Adds an object under a key that is not in the table; every other field is 0. */

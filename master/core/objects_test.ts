@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { bytesOf } from "../../tests/support/core_driver.ts";
 import { KeyArena } from "./key_arena.ts";
 import { KeyHasher } from "./key_hash.ts";
@@ -162,4 +163,37 @@ Deno.test("records are zero when they are handed out again", () => {
   assert.equal(again, first);
   assert.deepEqual([0, 1, 2, 3].map((field) => pool.word(again, field)), [0, 0, 0, 0]);
   assert.equal(pool.live, 1);
+});
+
+Deno.test("many keys are found as they are one by one, whatever is in the list", () => {
+  fc.assert(fc.property(
+    fc.uniqueArray(fc.tuple(fc.nat(2), fc.string({ minLength: 1, maxLength: 40 })), {
+      selector: ([tenant, key]) => `${tenant} ${key}`,
+      maxLength: 60,
+    }),
+    fc.array(fc.nat(200), { maxLength: 80 }),
+    (present, drawn) => {
+      const objects = new ObjectTable(new KeyHasher(new SeededRng(1)));
+      for (const [tenant, key] of present) {
+        const bytes = bytesOf(key);
+        objects.insert(tenant, bytes, 0, bytes.length);
+      }
+      const keys = drawn.map((n) => present[n]?.[1] ?? `missing-${n}`).map(bytesOf);
+      const bytes = new Uint8Array(keys.reduce((sum, key) => sum + key.length, 3));
+      const starts = new Uint32Array(keys.length);
+      const ends = new Uint32Array(keys.length);
+      let at = 3;
+      for (const [i, key] of keys.entries()) {
+        bytes.set(key, at);
+        starts[i] = at;
+        ends[i] = at += key.length;
+      }
+      const slots = new Int32Array(keys.length);
+      for (const tenant of [0, 1, 2]) {
+        objects.findMany(tenant, bytes, { count: keys.length, starts, ends }, slots);
+        const expected = keys.map((_, i) => objects.find(tenant, bytes, starts[i], ends[i]));
+        assert.deepEqual(Array.from(slots), expected);
+      }
+    },
+  ));
 });

@@ -1,3 +1,5 @@
+import { ordinaryPages, type PageSource } from "./pages.ts";
+
 /** Records per page of every {@linkcode RecordPool}: 2^14. */
 export const PAGE_SHIFT = 14;
 export const PAGE_RECORDS = 1 << PAGE_SHIFT;
@@ -13,12 +15,15 @@ export const PAGE_MASK = PAGE_RECORDS - 1;
 export class RecordPool {
   readonly words: Int32Array[] = [];
   readonly floats: Float64Array[] = [];
+  readonly #pages: PageSource;
   #free = 0;
   #next = 1;
   #live = 0;
 
-  /** `stride` is the size of a record in 32-bit words. */
-  constructor(readonly stride: number) {}
+  /** `stride` is the size of a record in 32-bit words; `pages` serves all pages but the first. */
+  constructor(readonly stride: number, pages: PageSource = ordinaryPages) {
+    this.#pages = pages;
+  }
 
   /** Records in use. */
   get live(): number {
@@ -48,7 +53,8 @@ export class RecordPool {
     }
     const index = this.#next++;
     if (index >>> PAGE_SHIFT >= this.words.length) {
-      const page = new ArrayBuffer(PAGE_RECORDS * this.stride * 4);
+      const pages = this.words.length === 0 ? ordinaryPages : this.#pages;
+      const page = pages.take(PAGE_RECORDS * this.stride * 4);
       this.words.push(new Int32Array(page));
       if (this.stride % 2 === 0) this.floats.push(new Float64Array(page));
     }

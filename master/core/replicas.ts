@@ -1,4 +1,5 @@
 import { ReplicaStatus, ReplicaType } from "../../proto/types.ts";
+import { ordinaryPages, type PageSource } from "./pages.ts";
 import { RecordPool } from "./records.ts";
 
 /** Words of a record. */
@@ -27,7 +28,11 @@ export const MAX_SEGMENTS = 1 << 20;
  * disk table; a replica in the shared file system nothing, its path follows from the key.
  */
 export class ReplicaTable {
-  readonly #records = new RecordPool(WORDS);
+  readonly #records: RecordPool;
+
+  constructor(pages: PageSource = ordinaryPages) {
+    this.#records = new RecordPool(WORDS, pages);
+  }
 
   get count(): number {
     return this.#records.live;
@@ -54,6 +59,11 @@ export class ReplicaTable {
     this.#records.setWord(replica, META, kind | status << STATUS_SHIFT | segment << SEGMENT_SHIFT);
     this.#records.setWord(replica, PLACE, place);
     return replica;
+  }
+
+  /** Reads a replica's record, as `KeyIndex.touch`. */
+  touch(replica: number): number {
+    return this.#records.word(replica, META);
   }
 
   release(replica: number): void {

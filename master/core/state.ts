@@ -11,6 +11,7 @@ import { KeyHasher } from "./key_hash.ts";
 import { RecencyLists } from "./lru.ts";
 import { ObjectTable } from "./objects.ts";
 import { OwedEnds } from "./owed_ends.ts";
+import { ordinaryPages, type PageSource } from "./pages.ts";
 import { Quarantine } from "./quarantine.ts";
 import { ReplicaTable } from "./replicas.ts";
 import { SegmentTable } from "./segments.ts";
@@ -51,9 +52,9 @@ export class WriteRequest {
 /** Everything the master knows. Only `mutations.ts` changes what outlives the process. */
 export class CoreState {
   readonly objects: ObjectTable;
-  readonly replicas = new ReplicaTable();
-  readonly extents = new ExtentPool();
-  readonly segments = new SegmentTable(this.extents);
+  readonly replicas: ReplicaTable;
+  readonly extents: ExtentPool;
+  readonly segments: SegmentTable;
   readonly clients: ClientTable;
   readonly tenants = new TenantTable();
   readonly writes = new WriteTable();
@@ -80,8 +81,11 @@ export class CoreState {
   /** Memory of objects that are being written to disk so that it can be freed. */
   offloadingBytes = 0;
 
-  constructor(readonly config: CoreConfig, readonly rng: Rng) {
-    this.objects = new ObjectTable(new KeyHasher(rng));
+  constructor(readonly config: CoreConfig, readonly rng: Rng, pages: PageSource = ordinaryPages) {
+    this.objects = new ObjectTable(new KeyHasher(rng), pages);
+    this.replicas = new ReplicaTable(pages);
+    this.extents = new ExtentPool(pages);
+    this.segments = new SegmentTable(this.extents);
     this.clients = new ClientTable(rng);
     this.groups = new GroupTable(this.objects);
     this.recency = new RecencyLists(this.objects);

@@ -68,9 +68,9 @@ export class ObjectCalls {
     const tenant = this.#readKeys(call, rpc, batch);
     const keys = this.#keys;
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
-    const { bytes } = reader;
+    const slots = this.#core.locate(tenant, reader.bytes, keys);
     for (let i = 0; i < keys.count; i++) {
-      const code = this.#core.existKey(tenant, bytes, keys.starts[i], keys.ends[i], nowMs);
+      const code = this.#core.existAt(slots[i], nowMs);
       writeFlag(writer, code);
       count(call, code);
     }
@@ -101,11 +101,11 @@ export class ObjectCalls {
     const { reader: { bytes }, nowMs, replies: { writer } } = call;
     const keys = this.#keys;
     const encoder = this.#encoder;
+    const slots = this.#core.locate(tenant, bytes, keys);
     beginList(call, rpc, batch, keys.count, width);
     for (let i = 0; i < keys.count; i++) {
       if (writer.length > this.#maxAnswerBytes) throw new AnswerTooLarge(this.#maxAnswerBytes);
-      const start = keys.starts[i];
-      const code = this.#core.getReplicaList(tenant, bytes, start, keys.ends[i], nowMs, encoder);
+      const code = this.#core.getReplicaListAt(slots[i], nowMs, encoder);
       if (code < 0) writeError(writer, code);
       else encoder.endList();
       count(call, code);
