@@ -32,14 +32,13 @@ export class ClusterApi {
   }
 
   /** INVALID_PARAMS when the segment is another client's. */
-  unmountSegment(id: Uuid, client: Uuid): ErrorCode {
-    return mounts.unmountSegment(this.#state, id, this.#state.clients.find(client));
+  unmountSegment(id: Uuid, client: Uuid, nowMs: number): ErrorCode {
+    return mounts.unmountSegment(this.#state, id, client, nowMs);
   }
 
   /** SEGMENT_NOT_FOUND, INVALID_PARAMS, UNAVAILABLE_IN_CURRENT_STATUS. */
   gracefulUnmountSegment(id: Uuid, client: Uuid, graceMs: number, nowMs: number): ErrorCode {
-    const owner = this.#state.clients.find(client);
-    return mounts.gracefulUnmountSegment(this.#state, id, owner, graceMs, nowMs);
+    return mounts.gracefulUnmountSegment(this.#state, id, client, graceMs, nowMs);
   }
 
   ping(client: Uuid): PingResponse {

@@ -1,4 +1,4 @@
-import { ReplicaType } from "../../proto/types.ts";
+import { ReplicaType, type Uuid } from "../../proto/types.ts";
 import { FactEncoder } from "./fact_encoder.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import type { OwedEnd } from "./owed_ends.ts";
@@ -39,6 +39,8 @@ export const FactKind = {
   NEXT_REPLICA: 31,
   END_OWED: 32,
   END_SETTLED: 33,
+  MEMORY_PROMISED: 34,
+  SEGMENT_UNMOUNTED: 35,
 } as const;
 export type FactKind = (typeof FactKind)[keyof typeof FactKind];
 
@@ -253,6 +255,41 @@ export class FactWriter extends FactEncoder {
     this.begin(FactKind.EXTENT_FREED);
     this.u32(segment);
     this.u32(offset);
+    this.end();
+  }
+
+  extentHeld(extent: number, untilMs: number): void {
+    const { extents } = this.state;
+    this.begin(FactKind.EXTENT_HELD);
+    this.u32(extents.segment(extent));
+    this.u32(extents.offset(extent));
+    this.u32(extents.units(extent));
+    this.u8(extents.state(extent));
+    this.time(untilMs);
+    this.end();
+  }
+
+  /** `nowMs`: when that was decided; what was promised until then has lost its meaning. */
+  memoryPromised(
+    endpoint: string,
+    start: bigint,
+    end: bigint,
+    untilMs: number,
+    nowMs: number,
+  ): void {
+    this.begin(FactKind.MEMORY_PROMISED);
+    this.text(endpoint);
+    this.u64(start);
+    this.u64(end);
+    this.time(untilMs);
+    this.time(nowMs);
+    this.end();
+  }
+
+  segmentUnmounted(id: Uuid, owner: Uuid): void {
+    this.begin(FactKind.SEGMENT_UNMOUNTED);
+    this.text(id);
+    this.text(owner);
     this.end();
   }
 

@@ -1,5 +1,5 @@
 /** The changes of segments, disks, tenants and held extents; see `mutations.ts` for the rules. */
-import type { Segment, SegmentStatus } from "../../proto/types.ts";
+import type { Segment, SegmentStatus, Uuid } from "../../proto/types.ts";
 import { ExtentState } from "./allocator.ts";
 import { Counter } from "./counters.ts";
 import type { Disk } from "./disks.ts";
@@ -85,6 +85,43 @@ export function freeExtent(state: CoreState, extent: number): void {
   }
   if (state.segments.isAlive(entry.index)) counters.add(Counter.HELD_BYTES, -bytes);
   entry.allocator.free(extent);
+}
+
+/** Makes a reserved extent one that was given back and is not free until its time. */
+export function holdExtent(
+  state: CoreState,
+  extent: number,
+  kind: ExtentState,
+  untilMs: number,
+): void {
+  const { extents, counters } = state;
+  const { allocator, unitShift } = state.segments.at(extents.segment(extent));
+  allocator.hold(extent, kind, state.quarantine.add(extent, untilMs));
+  state.facts?.extentHeld(extent, untilMs);
+  const bytes = extents.units(extent) * 2 ** unitShift;
+  counters.add(Counter.HELD_BYTES, bytes);
+  if (kind !== ExtentState.DISCARDED) return;
+  counters.add(Counter.WRITES_DISCARDED, 1);
+  counters.add(Counter.DISCARDED_BYTES, bytes);
+}
+
+/** Remembers memory that has left the pool and must wait when it comes back. */
+export function promiseMemory(
+  state: CoreState,
+  endpoint: string,
+  start: bigint,
+  end: bigint,
+  untilMs: number,
+  nowMs: number,
+): void {
+  state.promised.add(endpoint, start, end, untilMs, nowMs);
+  state.facts?.memoryPromised(endpoint, start, end, untilMs, nowMs);
+}
+
+/** Remembers that the owner of a segment has taken it back for good. */
+export function noteUnmounted(state: CoreState, id: Uuid, owner: Uuid): void {
+  state.unmounted.add(id, owner);
+  state.facts?.segmentUnmounted(id, owner);
 }
 
 /** Lets a client lend its disk; it must not lend one already. */

@@ -8,16 +8,20 @@ import {
   type Uuid,
 } from "../../proto/types.ts";
 import type { Client } from "./clients.ts";
+import { keepPromises, takeOut } from "./departures.ts";
 import {
   killDisk,
-  killSegment,
   mountSegment as enterSegment,
+  noteUnmounted,
   setSegmentStatus,
 } from "./mount_mutations.ts";
 import { isMountable, type SegmentEntry } from "./segments.ts";
 import type { CoreState } from "./state.ts";
 
-/** Lends a segment to the pool. Repeating it changes nothing. */
+/**
+ * Lends a segment to the pool. Repeating it changes nothing. One that its owner has taken back since
+ * is not mounted again: this mount was on its way for longer than the end.
+ */
 export function mountSegment(state: CoreState, segment: Segment, client: number): ErrorCode {
   if (!isMountable(segment)) return ErrorCode.INVALID_PARAMS;
   state.clients.see(client);
@@ -30,10 +34,13 @@ export function mountSegment(state: CoreState, segment: Segment, client: number)
   }
   if (segment.hostId !== "") state.clients.get(client).hostId = segment.hostId;
   if (present !== null) return ErrorCode.OK;
+  if (state.unmounted.has(segment.id, state.clients.get(client).uuid)) {
+    return ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
+  }
   if (state.readOnly) return ErrorCode.PERSISTENT_FAIL;
   const index = state.segments.nextIndex();
   if (index < 0) return ErrorCode.INTERNAL_ERROR;
-  enterSegment(state, index, segment, client);
+  keepPromises(state, enterSegment(state, index, segment, client));
   return ErrorCode.OK;
 }
 
@@ -54,7 +61,8 @@ function reattach(
 
 /**
  * Brings all segments of a client back after its session was lost. Those that are still mounted stay
- * as they are, with everything in them; they must be the client's and described as before.
+ * as they are, with everything in them; they must be the client's and described as before. Segments
+ * of the client that are not named stay, too: the list may be older than their mounts.
  */
 export function remountSegments(
   state: CoreState,
@@ -71,7 +79,9 @@ export function remountSegments(
   if (state.clients.get(client).remounted) return ErrorCode.OK;
   for (const segment of segments) {
     const code = mountSegment(state, segment, client);
-    if (code !== ErrorCode.OK && code !== ErrorCode.INVALID_PARAMS) return code;
+    const skipped = code === ErrorCode.INVALID_PARAMS ||
+      code === ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
+    if (code !== ErrorCode.OK && !skipped) return code;
   }
   state.clients.setRemounted(client);
   const disk = state.disks.of(client);
@@ -90,35 +100,44 @@ export function awaitOwners(state: CoreState): void {
 }
 
 /** Gives up on owners that have not come back in time. Returns the names of their segments. */
-export function giveUpAwaiting(state: CoreState): string[] {
+export function giveUpAwaiting(state: CoreState, nowMs: number): string[] {
   if (state.clients.awakeMs < state.awaitedUntilMs) return [];
   state.awaitedUntilMs = Infinity;
   const names = Array.from(state.segments.awaiting, ({ name }) => name.name);
-  for (const entry of Array.from(state.segments.awaiting)) killSegment(state, entry);
+  takeOut(state, Array.from(state.segments.awaiting), nowMs);
   for (const disk of Array.from(state.disks.all())) if (disk.awaiting) killDisk(state, disk);
   return Array.from(new Set(names));
 }
 
 /** Takes a segment out of the pool at once: what lies in it is gone. Repeating it changes nothing. */
-export function unmountSegment(state: CoreState, id: Uuid, client: number): ErrorCode {
+export function unmountSegment(state: CoreState, id: Uuid, client: Uuid, nowMs: number): ErrorCode {
   const entry = state.segments.byId(id);
-  if (entry === null) return ErrorCode.OK;
-  if (entry.owner !== client) return ErrorCode.INVALID_PARAMS;
-  killSegment(state, entry);
+  if (entry === null) {
+    state.unmounted.add(id, client);
+    return ErrorCode.OK;
+  }
+  if (entry.owner !== state.clients.find(client)) return ErrorCode.INVALID_PARAMS;
+  noteUnmounted(state, id, client);
+  takeOut(state, [entry], nowMs);
   return ErrorCode.OK;
 }
 
-/** Takes a segment out of the pool when `gracePeriodMs` have passed; until then it can be read. */
+/**
+ * Takes a segment out of the pool when `gracePeriodMs` have passed; until then it can be read.
+ * Repeating it changes nothing, before and after.
+ */
 export function gracefulUnmountSegment(
   state: CoreState,
   id: Uuid,
-  client: number,
+  client: Uuid,
   gracePeriodMs: number,
   nowMs: number,
 ): ErrorCode {
-  if (state.segments.byOwner(client).length === 0) return ErrorCode.SEGMENT_NOT_FOUND;
+  const owner = state.clients.find(client);
   const entry = state.segments.byId(id);
-  if (entry === null || entry.owner !== client) return ErrorCode.INVALID_PARAMS;
+  if (entry === null && state.unmounted.has(id, client)) return ErrorCode.OK;
+  if (state.segments.byOwner(owner).length === 0) return ErrorCode.SEGMENT_NOT_FOUND;
+  if (entry === null || entry.owner !== owner) return ErrorCode.INVALID_PARAMS;
   const { status } = entry;
   if (status === SegmentStatus.GRACEFULLY_UNMOUNTING) return ErrorCode.OK;
   if (status !== SegmentStatus.OK && status !== SegmentStatus.DRAINING) {
@@ -139,12 +158,16 @@ export function ping(state: CoreState, client: number): PingResponse {
   };
 }
 
-/** Ends the session of a client that has been silent too long, and takes back all it lent. */
-export function expireClient(state: CoreState, client: Client): void {
-  for (const entry of [...state.segments.byOwner(client.index)]) killSegment(state, entry);
+/**
+ * Ends the session of a client that has been silent too long, and takes its disk back. Returns its
+ * segments, which have to be taken out as well.
+ */
+export function expireClient(state: CoreState, client: Client): readonly SegmentEntry[] {
+  const segments = state.segments.byOwner(client.index);
   const disk = state.disks.of(client.index);
   if (disk !== null) killDisk(state, disk);
   state.clients.expire(client);
+  return segments;
 }
 
 /** Status of the segment mounted last under a name, 0 = there is none. */

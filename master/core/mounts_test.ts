@@ -74,7 +74,7 @@ Deno.test("what lies in an unmounted segment is gone at once and its records lat
   for (let i = 0; i < 3000; i++) driver.put(`k${i}`, 100, { preferredSegment: "segment-1" });
   driver.put("both", 100, { replicaNum: 2 });
   driver.put("elsewhere", 100, { preferredSegment: "segment-2" });
-  driver.ok(driver.core.cluster.unmountSegment(segment.id, clientId(1)));
+  driver.ok(driver.core.cluster.unmountSegment(segment.id, clientId(1), driver.nowMs));
   assert.equal(driver.exist("k0"), 0);
   assertCode(driver.get("k0"), ErrorCode.OBJECT_NOT_FOUND);
   assertCode(driver.remove("k1"), ErrorCode.OBJECT_NOT_FOUND);
@@ -85,13 +85,13 @@ Deno.test("what lies in an unmounted segment is gone at once and its records lat
   driver.settle();
   assert.equal(driver.core.keyCount, 3);
   checkCore(driver.core.state);
-  driver.ok(driver.core.cluster.unmountSegment(segment.id, clientId(1)));
+  driver.ok(driver.core.cluster.unmountSegment(segment.id, clientId(1), driver.nowMs));
 });
 
 Deno.test("only the owner can unmount a segment", () => {
   const driver = new CoreDriver();
   const segment = driver.mount(1, MIB);
-  const code = driver.core.cluster.unmountSegment(segment.id, clientId(2));
+  const code = driver.core.cluster.unmountSegment(segment.id, clientId(2), driver.nowMs);
   assertCode(code, ErrorCode.INVALID_PARAMS);
   assert.equal(driver.core.segments.count, 1);
 });
@@ -106,7 +106,7 @@ Deno.test("a gracefully unmounted segment can be read, but not written, until it
   assertCode(graceful(2), ErrorCode.SEGMENT_NOT_FOUND);
   driver.mount(2, MIB, { client: 2 });
   assertCode(graceful(2), ErrorCode.INVALID_PARAMS);
-  driver.ok(cluster.unmountSegment("2-2", clientId(2)));
+  driver.ok(cluster.unmountSegment("2-2", clientId(2), driver.nowMs));
   driver.ok(graceful(1));
   driver.ok(graceful(1));
   const status = cluster.querySegmentStatusById(segment.id);

@@ -137,7 +137,7 @@ Deno.test("what was stored while its memory went away is found on the disk", () 
   store.mount(2, MIB, { client: 2 });
   store.put("k", 1000, { preferredSegment: "segment-1" });
   store.asked();
-  store.ok(store.core.cluster.unmountSegment("1-1", clientId(1)));
+  store.ok(store.core.cluster.unmountSegment("1-1", clientId(1), store.nowMs));
   assert.equal(store.exist("k"), 0);
   store.ok(store.stored("k", 1000));
   assert.deepEqual(store.kinds("k"), ["local_disk"]);

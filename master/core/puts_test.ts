@@ -173,7 +173,7 @@ Deno.test("a key whose segment went while it was written can be put again at onc
   const driver = new CoreDriver();
   const segment = driver.mount(1, MIB, { client: 1 });
   driver.ok(driver.start("k", 100, { client: 2 }));
-  driver.ok(driver.core.cluster.unmountSegment(segment.id, "1-7"));
+  driver.ok(driver.core.cluster.unmountSegment(segment.id, "1-7", driver.nowMs));
   assertCode(driver.end("k", 2), ErrorCode.OBJECT_NOT_FOUND);
   driver.mount(2, MIB, { client: 1 });
   driver.ok(driver.start("k", 100, { client: 2 }));
@@ -225,7 +225,13 @@ Deno.test("the end of a put whose segment went does not end the next put of the 
   const driver = mounted();
   driver.mount(2, MIB, { client: 2 });
   driver.ok(driver.start("k", 100, { preferredSegment: "segment-2" }));
-  driver.ok(driver.core.cluster.unmountSegment(segmentOf(2, "segment-2", MIB).id, clientId(2)));
+  driver.ok(
+    driver.core.cluster.unmountSegment(
+      segmentOf(2, "segment-2", MIB).id,
+      clientId(2),
+      driver.nowMs,
+    ),
+  );
   driver.settle();
   assertCode(driver.start("k", 100), ErrorCode.OBJECT_REPLICA_BUSY);
   assertCode(driver.end("k"), ErrorCode.OBJECT_NOT_FOUND);

@@ -14,6 +14,8 @@ import {
   killSegment,
   mountDisk,
   mountSegment,
+  noteUnmounted,
+  promiseMemory,
   setSegmentStatus,
 } from "./mount_mutations.ts";
 import {
@@ -186,6 +188,15 @@ function applyOne(state: CoreState, reader: FactReader): void {
       if (owed !== undefined) settleOwedEnd(state, owed);
       return;
     }
+    case FactKind.MEMORY_PROMISED: {
+      const endpoint = reader.text();
+      const start = reader.u64();
+      const end = reader.u64();
+      const untilMs = reader.time();
+      return promiseMemory(state, endpoint, start, end, untilMs, reader.time());
+    }
+    case FactKind.SEGMENT_UNMOUNTED:
+      return noteUnmounted(state, reader.text(), reader.text());
     case FactKind.NEXT_REPLICA:
       state.nextReplicaId = Math.max(state.nextReplicaId, reader.f64());
       return;

@@ -139,7 +139,7 @@ Deno.test("a move onto a segment that held the object but has gone keeps the sou
   mover.ok(mover.copy(["segment-2"]).code);
   mover.ok(mover.finish("copyEnd"));
   mover.ok(mover.move("segment-2").code);
-  mover.ok(mover.core.cluster.unmountSegment("2-2", clientId(2)));
+  mover.ok(mover.core.cluster.unmountSegment("2-2", clientId(2), mover.nowMs));
   assertCode(mover.finish("moveEnd"), ErrorCode.REPLICA_IS_GONE);
   assert.deepEqual(mover.homes(), ["segment-1"]);
 });
@@ -147,12 +147,12 @@ Deno.test("a move onto a segment that held the object but has gone keeps the sou
 Deno.test("a transfer whose source or target has gone ends without it", () => {
   const mover = new Mover();
   mover.ok(mover.copy(["segment-2", "segment-3"]).code);
-  mover.ok(mover.core.cluster.unmountSegment("2-2", clientId(2)));
+  mover.ok(mover.core.cluster.unmountSegment("2-2", clientId(2), mover.nowMs));
   assertCode(mover.finish("copyEnd"), ErrorCode.REPLICA_IS_GONE);
   assert.deepEqual(mover.homes(), ["segment-1", "segment-3"]);
   mover.mount(4, MIB, { client: 2 });
   mover.ok(mover.move("segment-4").code);
-  mover.ok(mover.core.cluster.unmountSegment("1-1", clientId(1)));
+  mover.ok(mover.core.cluster.unmountSegment("1-1", clientId(1), mover.nowMs));
   assertCode(mover.finish("moveEnd"), ErrorCode.REPLICA_IS_GONE);
   assert.deepEqual(mover.homes(), ["segment-3"]);
   mover.settle();

@@ -1,9 +1,9 @@
 /** Applying the facts of a snapshot, see `snapshot.ts`, and what that shares with `replay.ts`. */
 import { type ReplicaStatus, ReplicaType } from "../../proto/types.ts";
-import { ExtentState } from "./allocator.ts";
-import { Counter } from "./counters.ts";
+import type { ExtentState } from "./allocator.ts";
 import type { FactReader } from "./fact_reader.ts";
 import { relist } from "./leases.ts";
+import { holdExtent } from "./mount_mutations.ts";
 import { addReplica, refreshKinds, retainClient, setChecksum, setSoftPin } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { KeptObject, KeptReplica, KeptWrite } from "./snapshot.ts";
@@ -127,19 +127,18 @@ export function restoreWrite(state: CoreState, slot: number, reader: FactReader)
 
 /** An extent that was given back but may still be used. */
 export function restoreHeld(state: CoreState, reader: FactReader): void {
-  const { counters } = state;
   const segment = reader.u32();
   const offset = reader.u32();
   const units = reader.u32();
   const kind = reader.u8() as ExtentState;
   const untilMs = reader.time();
+  if (isHeldAlready(state, segment, offset, units)) return;
   const extent = reserve(state, segment, offset, units);
   if (extent === 0) throw reader.malformed(taken(segment, offset, units));
-  const { allocator, unitShift } = state.segments.at(segment);
-  allocator.hold(extent, kind, state.quarantine.add(extent, untilMs));
-  const bytes = units * 2 ** unitShift;
-  counters.add(Counter.HELD_BYTES, bytes);
-  if (kind !== ExtentState.DISCARDED) return;
-  counters.add(Counter.WRITES_DISCARDED, 1);
-  counters.add(Counter.DISCARDED_BYTES, bytes);
+  holdExtent(state, extent, kind, untilMs);
+}
+
+function isHeldAlready(state: CoreState, segment: number, offset: number, units: number): boolean {
+  const extent = state.segments.find(segment)?.allocator.heldAt(offset) ?? 0;
+  return extent !== 0 && state.extents.units(extent) === units;
 }

@@ -5,6 +5,7 @@ import { MasterCore } from "./core.ts";
 import { DeadlineQueue } from "./deadline_queue.ts";
 import { randomBelow, SeededRng } from "./rng.ts";
 import { longestSharedPath, sharedPath } from "./shared_path.ts";
+import { UnmountedIds } from "./unmounted_ids.ts";
 import { randomUuid, readUuidBytes, writeUuidBytes } from "./uuid.ts";
 
 Deno.test("a deadline queue gives back what was put in, earliest first", () => {
@@ -90,4 +91,16 @@ Deno.test("tenants have names of their own and the unnamed one is the first", ()
   assert.equal(core.addTenant(name, 1, 7), 1);
   assert.deepEqual(core.state.tenants.name(1), name.subarray(1));
   assert.equal(core.internTenant(name, 1, 7), 0, "with one tenant the name is ignored");
+});
+
+Deno.test("the last ids that were taken back are known, by owner", () => {
+  const ids = new UnmountedIds();
+  for (let i = 0; i < 4096; i++) ids.add(`${i}-1`, "7-7");
+  ids.add("0-1", "7-7");
+  ids.add("x", "7-7");
+  assert(ids.has("0-1", "7-7"), "who asks again is not forgotten first");
+  assert(!ids.has("1-1", "7-7"));
+  assert(ids.has("2-1", "7-7"));
+  assert(!ids.has("2-1", "8-8"));
+  assert.equal(Array.from(ids.each()).length, 4096);
 });

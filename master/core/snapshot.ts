@@ -76,13 +76,28 @@ class SnapshotWriter extends FactEncoder {
       if (this.#isKept(transfer.slot)) this.#facts.transferStarted(transfer);
     }
     quarantine.each(extents, (extent, untilMs) => {
-      if (this.state.segments.isAlive(extents.segment(extent))) this.#held(extent, untilMs);
+      if (this.state.segments.isAlive(extents.segment(extent))) {
+        this.#facts.extentHeld(extent, untilMs);
+      }
     });
+    this.#departed();
     const byChange = Array.from(tasks.all()).sort((a, b) => a.updatedMs - b.updatedMs);
     for (const task of byChange) this.#task(task);
     this.begin(FactKind.NEXT_REPLICA);
     this.f64(this.state.nextReplicaId);
     this.end();
+  }
+
+  /** What is remembered of segments that have left. */
+  #departed(): void {
+    const { promised, unmounted } = this.state;
+    for (const [endpoint, { start, end, untilMs }] of promised.each()) {
+      this.#facts.memoryPromised(endpoint, start, end, untilMs, 0);
+    }
+    if (promised.everywhereUntilMs !== 0) {
+      this.#facts.memoryPromised("", 0n, 0n, promised.everywhereUntilMs, 0);
+    }
+    for (const [id, owner] of unmounted.each()) this.#facts.segmentUnmounted(id, owner);
   }
 
   /** Those in no order of eviction first, then the others, least recently used first. */
@@ -180,17 +195,6 @@ class SnapshotWriter extends FactEncoder {
 
   #owed(owed: OwedEnd | null): void {
     if (owed !== null) this.#facts.endOwed(owed);
-  }
-
-  #held(extent: number, untilMs: number): void {
-    const { extents } = this.state;
-    this.begin(FactKind.EXTENT_HELD);
-    this.u32(extents.segment(extent));
-    this.u32(extents.offset(extent));
-    this.u32(extents.units(extent));
-    this.u8(extents.state(extent));
-    this.time(untilMs);
-    this.end();
   }
 
   #task(task: Task): void {

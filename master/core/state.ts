@@ -12,6 +12,7 @@ import { RecencyLists } from "./lru.ts";
 import { ObjectTable } from "./objects.ts";
 import { OwedEnds } from "./owed_ends.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
+import { PromisedMemory } from "./promised_memory.ts";
 import { Quarantine } from "./quarantine.ts";
 import { ReplicaTable } from "./replicas.ts";
 import { SegmentTable } from "./segments.ts";
@@ -19,6 +20,7 @@ import { longestSharedPath } from "./shared_path.ts";
 import { TaskTable } from "./tasks.ts";
 import { TenantTable } from "./tenants.ts";
 import { TransferTable } from "./transfers.ts";
+import { UnmountedIds } from "./unmounted_ids.ts";
 import { WriteTable } from "./writes.ts";
 
 /** Replicas of one kind that an object can get at most. */
@@ -61,6 +63,8 @@ export class CoreState {
   readonly groups: GroupTable;
   readonly recency: RecencyLists;
   readonly quarantine = new Quarantine();
+  readonly promised = new PromisedMemory();
+  readonly unmounted = new UnmountedIds();
   readonly softPins = new DeadlineQueue();
   readonly owedEnds = new OwedEnds();
   readonly disks = new DiskTable();

@@ -1,17 +1,12 @@
 /** The core's periodic work: time-outs, sessions, eviction, sweeping up. Every call is bounded. */
 import { ExtentState } from "./allocator.ts";
 import { Counter } from "./counters.ts";
+import { takeOut } from "./departures.ts";
 import type { Disk } from "./disks.ts";
 import { evictSlice } from "./eviction.ts";
 import { relist } from "./leases.ts";
 import { RecencyList } from "./lru.ts";
-import {
-  dropExtent,
-  forgetDisk,
-  forgetSegment,
-  freeExtent,
-  killSegment,
-} from "./mount_mutations.ts";
+import { dropExtent, forgetDisk, forgetSegment, freeExtent } from "./mount_mutations.ts";
 import { expireClient, giveUpAwaiting } from "./mounts.ts";
 import {
   endSoftPin,
@@ -41,9 +36,9 @@ export type ExpiryListener = (segmentNames: string[]) => void;
 export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener): number {
   state.clients.tick(nowMs);
   tickGraceful(state, nowMs);
-  const lost = giveUpAwaiting(state);
+  const lost = giveUpAwaiting(state, nowMs);
   if (lost.length > 0) onExpired(lost);
-  let more = expireClients(state, onExpired);
+  let more = expireClients(state, nowMs, onExpired);
   more = endSoftPins(state, nowMs) || more;
   more = expireOwedEnds(state, nowMs) || more;
   more = discardWrites(state, nowMs) || more;
@@ -72,20 +67,24 @@ function untilNext(state: CoreState, nowMs: number): number {
 }
 
 function tickGraceful(state: CoreState, nowMs: number): void {
-  for (const entry of state.segments.graceful) {
-    if (entry.unmountAtMs <= nowMs) killSegment(state, entry);
-  }
+  if (state.segments.graceful.size === 0) return;
+  const due = Array.from(state.segments.graceful).filter((entry) => entry.unmountAtMs <= nowMs);
+  if (due.length > 0) takeOut(state, due, nowMs);
 }
 
-function expireClients(state: CoreState, onExpired: ExpiryListener): boolean {
-  for (let i = 0; i < BUDGET; i++) {
+function expireClients(state: CoreState, nowMs: number, onExpired: ExpiryListener): boolean {
+  const lost: SegmentEntry[] = [];
+  let left = BUDGET;
+  for (; left > 0; left--) {
     const client = state.clients.expired(state.config.clientTtlMs);
-    if (client === null) return false;
-    const names = state.segments.byOwner(client.index).map((entry) => entry.name.name);
-    expireClient(state, client);
-    if (names.length > 0) onExpired(Array.from(new Set(names)));
+    if (client === null) break;
+    const segments = expireClient(state, client);
+    if (segments.length === 0) continue;
+    lost.push(...segments);
+    onExpired(Array.from(new Set(segments.map(({ name }) => name.name))));
   }
-  return true;
+  if (lost.length > 0) takeOut(state, lost, nowMs);
+  return left === 0;
 }
 
 function freeHeld(state: CoreState, nowMs: number): boolean {

@@ -50,7 +50,8 @@ export class ClusterCalls {
       ),
       plainCall(
         m.UnmountSegment,
-        ({ segmentId, clientId }) => done(cluster.unmountSegment(segmentId, clientId)),
+        ({ segmentId, clientId }, nowMs) =>
+          done(cluster.unmountSegment(segmentId, clientId, nowMs)),
       ),
       plainCall(m.GracefulUnmountSegment, (request, nowMs) => {
         const { segmentId, clientId, gracePeriodMs } = request;

@@ -1,5 +1,11 @@
 import { randomBelow, SeededRng } from "../../master/core/rng.ts";
-import { ReplicaType, SoftPinAction, type TaskAssignment, TaskStatus } from "../../proto/types.ts";
+import {
+  ReplicaType,
+  type Segment,
+  SoftPinAction,
+  type TaskAssignment,
+  TaskStatus,
+} from "../../proto/types.ts";
 import { bytesOf, clientId, CoreDriver, MIB, segmentOf } from "./core_driver.ts";
 
 const CLIENTS = 4;
@@ -11,6 +17,7 @@ export class Chaos {
   readonly #silent = new Set<number>();
   readonly #fetched: { client: number; task: TaskAssignment }[] = [];
   readonly #offloads: { client: number; key: Uint8Array; size: number }[] = [];
+  readonly #lent: Segment[] = [];
   #nextSegment = 1;
 
   constructor(seed: number) {
@@ -152,9 +159,20 @@ export class Chaos {
     if (this.driver.core.segments.count >= 8) return;
     const size = MIB + this.#below(MIB);
     const host = `host-${client}`;
-    const segment = segmentOf(this.#nextSegment++, this.#name(), size, host);
+    const fresh = segmentOf(this.#nextSegment++, this.#name(), size, host);
+    const segment = this.#below(2) === 0 ? fresh : this.#lentBefore(fresh);
+    this.#lent.push(segment);
     cluster.mountSegment(segment, clientId(client));
     if (this.#below(2) === 0) cluster.remountSegments([segment], clientId(client));
+  }
+
+  /** Memory that has left the pool, under its old id or a new one; if there is none, `fresh`. */
+  #lentBefore(fresh: Segment): Segment {
+    const { segments } = this.driver.core;
+    const mounted = new Set(Array.from(segments.mounted(), ({ view }) => view.segment.base));
+    const old = this.#lent.findLast(({ base }) => !mounted.has(base));
+    if (old === undefined) return fresh;
+    return this.#below(2) === 0 ? old : { ...old, id: fresh.id };
   }
 
   #unmount(client: number): void {
@@ -162,7 +180,7 @@ export class Chaos {
     if (this.#below(3) !== 0) return;
     for (const { id, clientId: owner } of core.inspection.segmentDetails()) {
       if (owner !== clientId(client)) continue;
-      if (this.#below(2) === 0) core.cluster.unmountSegment(id, owner);
+      if (this.#below(2) === 0) core.cluster.unmountSegment(id, owner, nowMs);
       else core.cluster.gracefulUnmountSegment(id, owner, this.#below(2000), nowMs);
       return;
     }
