@@ -1,6 +1,7 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { Segment, Uuid } from "../proto/types.ts";
+import { Departure, isLost } from "./departure.ts";
 import { type MasterClient, valueOf } from "./master_client.ts";
 import { formatSize } from "./size.ts";
 import { isLoopback, parseHostPort } from "./transfer/address.ts";
@@ -11,8 +12,6 @@ import { errorText } from "./transfer/error_text.ts";
 
 /** How often a gracefully unmounted segment is asked for until the master has let it go. */
 const POLL_MS = 500;
-/** How much longer than the grace period the master may take. */
-const POLL_LIMIT_MS = 60_000;
 
 export interface SegmentTableOptions {
   master: MasterClient;
@@ -27,18 +26,22 @@ export interface SegmentTableOptions {
   log: (line: string) => void;
 }
 
-interface Mounted {
+/** A segment that the master knows, or may know. */
+interface Known {
   readonly segment: Segment;
   readonly region: Region;
-  /** Being unmounted: a master that restarts must not hear of it again. */
-  leaving: boolean;
+  /** The master has agreed to have it. */
+  mounted: boolean;
+  /** On its way out, which is for good: a master that restarts must not hear of it again. */
+  departure: Departure | null;
 }
 
 /** The memory that one client lends to the pool. Changes are made one after the other. */
 export class SegmentTable {
   readonly #options: SegmentTableOptions;
-  readonly #mounted = new Map<Uuid, Mounted>();
+  readonly #known = new Map<Uuid, Known>();
   #last: Promise<unknown> = Promise.resolve();
+  #settling = false;
 
   constructor(options: SegmentTableOptions) {
     this.#options = options;
@@ -46,7 +49,8 @@ export class SegmentTable {
 
   /** Segments that the master should know, in the order in which they were mounted. */
   get segments(): Segment[] {
-    return Array.from(this.#mounted.values()).filter(({ leaving }) => !leaving)
+    return Array.from(this.#known.values())
+      .filter(({ mounted, departure }) => mounted && departure === null)
       .map(({ segment }) => segment);
   }
 
@@ -63,7 +67,9 @@ export class SegmentTable {
 
   /**
    * Lends `size` bytes. `StoreError` when the memory cannot be had or published or the master refuses
-   * it; nothing is kept then.
+   * it; nothing is kept then. When the master does not answer, the memory is freed as well, and the
+   * master told so by {@linkcode SegmentTable.settle} as soon as it answers: until then it may place
+   * objects there, which cannot be written, for no address is used twice.
    */
   mount(size: number): Promise<Segment> {
     return this.#inTurn(async () => {
@@ -83,13 +89,17 @@ export class SegmentTable {
         protocol: "tcp",
         hostId: this.hostId,
       };
+      const known: Known = { segment, region, mounted: false, departure: null };
+      this.#known.set(segment.id, known);
       try {
         valueOf(await master.mountSegment({ segment, clientId }), what);
       } catch (error) {
+        if (isLost(error)) known.departure = this.#departure(segment.id, 0, true);
+        else this.#known.delete(segment.id);
         await endpoint.reclaim(region);
         throw error;
       }
-      this.#mounted.set(segment.id, { segment, region, leaving: false });
+      known.mounted = true;
       if (this.#options.populate) this.#populate(segment.id, region);
       return segment;
     });
@@ -98,29 +108,44 @@ export class SegmentTable {
   /**
    * Takes a segment out of the pool and frees its memory. With a grace period the master stops
    * placing objects in it at once and drops those that are there after `graceMs`; the promise
-   * resolves when that is done. `StoreError` with `SEGMENT_NOT_FOUND` for an unknown id.
+   * resolves when that is done. `StoreError`: `SEGMENT_NOT_FOUND` for an unknown id; `RPC_FAIL` or
+   * `RPC_TIMEOUT` when the master does not answer. In that case the segment leaves as soon as it does,
+   * see {@linkcode SegmentTable.settle}, and the call may be repeated to wait for that.
    */
   async unmount(id: Uuid, graceMs: number, signal: AbortSignal): Promise<void> {
-    const mounted = this.#mounted.get(id);
-    const what = `Cannot unmount segment ${id}`;
-    if (mounted === undefined || mounted.leaving) {
-      throw new StoreError(ErrorCode.SEGMENT_NOT_FOUND, what);
+    const known = this.#known.get(id);
+    if (known === undefined || !known.mounted || known.departure?.awaited) {
+      throw new StoreError(ErrorCode.SEGMENT_NOT_FOUND, `Cannot unmount segment ${id}`);
     }
-    const { master, clientId } = this.#options;
-    mounted.leaving = true;
+    if (graceMs === 0) known.departure?.hurry();
+    const departure = known.departure ??= this.#departure(id, graceMs, false);
+    departure.awaited = true;
     try {
-      await this.#inTurn(async () => {
-        const answer = graceMs > 0
-          ? await master.gracefulUnmountSegment({ segmentId: id, clientId, gracePeriodMs: graceMs })
-          : await master.unmountSegment({ segmentId: id, clientId });
-        if (answer.code !== ErrorCode.SEGMENT_NOT_FOUND) valueOf(answer, what);
-      });
+      while (!await this.#inTurn(() => departure.step())) {
+        await pause(this.#options.clock, departure.waitMs(POLL_MS), signal);
+        if (signal.aborted) return;
+      }
     } catch (error) {
-      mounted.leaving = false;
+      if (!isLost(error)) known.departure = null;
       throw error;
+    } finally {
+      departure.awaited = false;
     }
-    if (graceMs > 0) await this.#awaitGone(id, graceMs, signal);
-    await this.#drop(id);
+    await this.#drop(known);
+  }
+
+  /** Goes on with unmounts that nobody waits for and that the master has not answered. Never rejects. */
+  async settle(): Promise<void> {
+    const open = Array.from(this.#known.values()).filter(({ departure }) =>
+      departure !== null && !departure.awaited
+    );
+    if (this.#settling || open.length === 0) return;
+    this.#settling = true;
+    try {
+      await this.#inTurn(() => Promise.all(open.map((known) => this.#goOn(known))));
+    } finally {
+      this.#settling = false;
+    }
   }
 
   /** Tells the master about every segment again, and the peers where they are. */
@@ -140,10 +165,10 @@ export class SegmentTable {
   async unmountAll(limitMs: number): Promise<void> {
     const { master, clientId, clock } = this.#options;
     const unmounts = Array.from(
-      this.#mounted.keys(),
+      this.#known.keys(),
       (segmentId) => master.unmountSegment({ segmentId, clientId }).catch(() => {}),
     );
-    this.#mounted.clear();
+    this.#known.clear();
     await within(clock, limitMs, Promise.all(unmounts));
   }
 
@@ -157,31 +182,29 @@ export class SegmentTable {
     try {
       await region.populate();
     } catch (error) {
-      if (!this.#mounted.has(id)) return;
+      if (!this.#known.has(id)) return;
       this.#options.log(`the memory of segment ${id} cannot be provided: ${errorText(error)}`);
     }
   }
 
-  async #awaitGone(segmentId: Uuid, graceMs: number, signal: AbortSignal): Promise<void> {
-    const { clock, master } = this.#options;
-    const giveUpAt = clock.now() + graceMs + POLL_LIMIT_MS;
-    await pause(clock, graceMs, signal);
-    while (!signal.aborted && clock.now() < giveUpAt) {
-      try {
-        const { code } = await master.querySegmentStatusById({ segmentId });
-        if (code === ErrorCode.SEGMENT_NOT_FOUND) return;
-      } catch (error) {
-        if (!(error instanceof StoreError)) throw error;
-      }
-      await pause(clock, POLL_MS, signal);
+  #departure(id: Uuid, graceMs: number, mayMountLate: boolean): Departure {
+    const { master, clock, clientId } = this.#options;
+    return new Departure({ master, clock, clientId, id, graceMs, mayMountLate });
+  }
+
+  async #goOn(known: Known): Promise<void> {
+    const { departure } = known;
+    if (departure === null || departure.awaited) return;
+    try {
+      if (await departure.step()) await this.#drop(known);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
     }
   }
 
-  async #drop(id: Uuid): Promise<void> {
-    const mounted = this.#mounted.get(id);
-    if (mounted === undefined) return;
-    this.#mounted.delete(id);
-    await this.#options.endpoint.reclaim(mounted.region);
+  async #drop({ segment, region }: Known): Promise<void> {
+    this.#known.delete(segment.id);
+    await this.#options.endpoint.reclaim(region);
   }
 
   #inTurn<T>(run: () => Promise<T>): Promise<T> {

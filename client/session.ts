@@ -12,7 +12,8 @@ const TASKS_PER_FETCH = 16;
 
 /**
  * Keeps a client known to its master: a ping every second, the segments mounted again when the
- * master asks for it, and tasks fetched for the memory that is lent. A master that was away is found
+ * master asks for it, unanswered unmounts gone on with, and tasks fetched for the memory that is
+ * lent. A master that was away is found
  * again by itself, after its version was checked.
  */
 export class MasterSession {
@@ -70,6 +71,7 @@ export class MasterSession {
       if (clientStatus === ClientStatus.NEED_REMOUNT) await this.#segments.remount();
       if (this.#trouble !== null) this.#log("the master answers again");
       this.#trouble = null;
+      void this.#segments.settle();
       await this.#fetchTasks();
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;

@@ -189,8 +189,8 @@ export class StoreProcess {
         gone = true;
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
-        if (error.code === ErrorCode.SEGMENT_NOT_FOUND) return;
-        await pause(this.store.clock, MOUNT_PAUSE_MS);
+        gone = error.code === ErrorCode.SEGMENT_NOT_FOUND;
+        if (!gone) await pause(this.store.clock, MOUNT_PAUSE_MS);
       }
     }
     await this.mount();

@@ -35,8 +35,6 @@ export class SimError extends Error {
 export interface WorldOptions {
   /** Overrides what the seed would have. */
   profile?: Partial<Profile>;
-  /** See `HistoryOptions.strict`. */
-  strict?: boolean;
   /** How users read. */
   read?: Reader;
   /** Called with the world after every step, to break things in it. */
@@ -442,15 +440,14 @@ export class World {
     };
     const none = { keys: 0, allocated: 0, held: 0, awaiting: 0, dead: 0, writes: 0, transfers: 0 };
     assert.deepEqual(left, none, "what is left in an empty pool");
-    assert(this.#allLent(), "every node's segments are in the pool");
+    assert(this.#allLent(), "every node's segments are in the pool, and nothing else is");
   }
 
-  /** Whether the pool has what living nodes lend, and if that is asked for, nothing else. */
+  /** Whether the pool has what living nodes lend, and nothing else. */
   #allLent(): boolean {
     const lent = this.#nodes().flatMap(({ process }) => process.segments.segments);
     const { segments } = this.master.core;
-    const exact = !this.#options.strict || segments.count === lent.length;
-    return exact && lent.every(({ id }) => segments.byId(id) !== null);
+    return segments.count === lent.length && lent.every(({ id }) => segments.byId(id) !== null);
   }
 }
 
