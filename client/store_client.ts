@@ -325,8 +325,8 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /**
-   * Lends further memory, given in bytes or as text (`"1gb"`). `StoreError` when it cannot be had or
-   * the master refuses it.
+   * Lends further memory, given in bytes or as text (`"1gb"`). `StoreError` when it cannot be had, or
+   * the master refuses it or does not answer; the memory is freed then.
    */
   async mountSegment(size: number | string): Promise<Segment> {
     const bytes = parseSize("size", size);
@@ -337,8 +337,9 @@ export class StoreClient implements AsyncDisposable {
 
   /**
    * Takes lent memory back. Objects in it are lost at once, or, with `graceMs`, stay readable so
-   * long; the promise resolves when the memory is free. `StoreError` with `SEGMENT_NOT_FOUND` for an
-   * unknown id.
+   * long; the promise resolves when the memory is free. `StoreError`: `SEGMENT_NOT_FOUND` for an
+   * unknown id; `RPC_FAIL` or `RPC_TIMEOUT` when the master does not answer, and then the memory is
+   * freed as soon as it does, whether or not the call is repeated.
    */
   async unmountSegment(id: Uuid, options: { graceMs?: number } = {}): Promise<void> {
     const graceMs = options.graceMs ?? 0;
