@@ -171,12 +171,12 @@ Deno.test(
     const [{ path }] = listFiles(directory).tails;
     const file = Deno.readFileSync(path);
     const view = new DataView(file.buffer);
-    view.setUint32(8, 2, true);
+    view.setUint32(8, 3, true);
     view.setUint32(24, crc32c(file, 0, 24), true);
     Deno.writeFileSync(path, file);
     assert.throws(
       () => recovered(directory, driver.core.state.config),
-      /was written in format 2; this master reads 1/,
+      /was written in format 3; this master reads 2/,
     );
     assert.deepEqual(Deno.readFileSync(path), file);
   }),
