@@ -172,6 +172,12 @@ export const FLAGS = [
     "* How long a restarted master keeps what clients held that have not come back.",
   ),
 
+  evict.int(
+    "slow_start_s",
+    10,
+    [0, 86_400],
+    "* Seconds in which the share of new objects of a segment that joins grows to a full one.",
+  ),
   evict.choice(
     "allocation_strategy",
     "random",

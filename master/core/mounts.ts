@@ -40,7 +40,10 @@ export function mountSegment(state: CoreState, segment: Segment, client: number)
   if (state.readOnly) return ErrorCode.PERSISTENT_FAIL;
   const index = state.segments.nextIndex();
   if (index < 0) return ErrorCode.INTERNAL_ERROR;
-  keepPromises(state, enterSegment(state, index, segment, client));
+  const entry = enterSegment(state, index, segment, client);
+  entry.joinedMs = state.clients.awakeMs;
+  state.slowStartUntilMs = entry.joinedMs + state.config.slowStartMs;
+  keepPromises(state, entry);
   return ErrorCode.OK;
 }
 

@@ -7,6 +7,9 @@ import type { CoreState } from "./state.ts";
 
 /** Names that a ranking strategy compares for each replica that it places. */
 const CANDIDATES_PER_REPLICA = 6;
+/** Share of a segment that has just joined, and how finely shares are told apart. */
+const LEAST_SHARE = 0.05;
+const SHARE_STEPS = 1024;
 
 /**
  * Finds room for up to `state.request.wanted` replicas, each under another segment name, and enters
@@ -53,9 +56,32 @@ function place(state: CoreState, suspects: boolean): void {
   if (names.length === 0 || request.count >= wanted) return;
   if (names.length > 1 && ranks(state.config.allocationStrategy)) placeRanked(state, suspects);
   const start = names.length === 1 ? 0 : randomBelow(state.rng, names.length);
+  if (state.slowStartUntilMs > state.clients.awakeMs) {
+    for (let i = 0; i < names.length && request.count < wanted; i++) {
+      const name = names[(start + i) % names.length];
+      const share = shareOf(state, name);
+      if (share >= 1 || randomBelow(state.rng, SHARE_STEPS) < share * SHARE_STEPS) {
+        tryName(state, name, size, suspects);
+      }
+    }
+  }
   for (let i = 0; i < names.length && request.count < wanted; i++) {
     tryName(state, names[(start + i) % names.length], size, suspects);
   }
+}
+
+/**
+ * The share of a full segment's new objects that the segments of a name get: less than 1 for a time
+ * after they joined, so that an empty one is not flooded with what is read most.
+ */
+function shareOf(state: CoreState, name: SegmentName): number {
+  const { slowStartMs } = state.config;
+  let share = 0;
+  for (const { joinedMs } of name.open) {
+    const ageMs = state.clients.awakeMs - joinedMs;
+    share = Math.max(share, ageMs >= slowStartMs ? 1 : ageMs / slowStartMs);
+  }
+  return Math.max(share, LEAST_SHARE);
 }
 
 function ranks(strategy: CoreConfig["allocationStrategy"]): boolean {
@@ -74,7 +100,8 @@ function placeRanked(state: CoreState, suspects: boolean): void {
     : memoryFreeRatio;
   const ranked = Array.from({ length: sample }, (_, i) => {
     const name = names[(start + i) % names.length];
-    return { name, score: score(state, name) };
+    const share = state.slowStartUntilMs > state.clients.awakeMs ? shareOf(state, name) : 1;
+    return { name, score: score(state, name) * share };
   });
   ranked.sort((a, b) => b.score - a.score);
   for (let i = 0; i < ranked.length && request.count < request.wanted; i++) {

@@ -25,6 +25,32 @@ Deno.test("objects spread over all names, whatever the number of segments behind
   for (const count of counts.values()) assert(count > 400 && count < 600, `${count}`);
 });
 
+Deno.test("a segment that joins gets a growing share of new objects, and all that others cannot hold", () => {
+  const driver = new CoreDriver({ slowStartMs: 10_000 });
+  driver.mount(1, MIB);
+  driver.pass(10_000);
+  driver.mount(2, MIB);
+  const shareOfNew = (prefix: string) => {
+    let placed = 0;
+    for (let i = 0; i < 1000; i++) {
+      driver.ok(driver.start(`${prefix}-${i}`, 64));
+      if (names(driver)[0] === "segment-2") placed++;
+    }
+    return placed / 1000;
+  };
+  const first = shareOfNew("first");
+  assert(first > 0 && first < 0.06, `${first}`);
+  driver.pass(5_000);
+  const halfway = shareOfNew("halfway");
+  assert(halfway > 0.18 && halfway < 0.32, `${halfway}`);
+  driver.pass(5_000);
+  const full = shareOfNew("full");
+  assert(full > 0.43 && full < 0.57, `${full}`);
+  driver.mount(3, 4 * MIB);
+  driver.ok(driver.start("large", 2 * MIB));
+  assert.deepEqual(names(driver), ["segment-3"]);
+});
+
 Deno.test("preferred segments come first, the others only when those are full", () => {
   const driver = new CoreDriver();
   for (let i = 1; i <= 4; i++) driver.mount(i, MIB);

@@ -25,6 +25,8 @@ export interface SegmentEntry {
   /** When a graceful unmount ends, `Infinity` without one. */
   unmountAtMs: number;
   readonly name: SegmentName;
+  /** When it joined, in the time of `ClientTable.awakeMs`; `-Infinity` = before this process began. */
+  joinedMs: number;
 }
 
 /** Segments that share a name; replicas of an object go to different names. */
@@ -190,6 +192,7 @@ export class SegmentTable {
       unitShift,
       status: SegmentStatus.OK,
       unmountAtMs: Infinity,
+      joinedMs: -Infinity,
       name,
     };
     this.noteText(entry.view.protocolBytes.length);

@@ -80,6 +80,8 @@ export class CoreState {
   readOnly = false;
   /** Until when owners are awaited, in the time of `clients.awakeMs`. */
   awaitedUntilMs = Infinity;
+  /** Until when some segment has not its full share yet, in the time of `clients.awakeMs`. */
+  slowStartUntilMs = -Infinity;
   /** Bytes that eviction is still to free, beyond what the watermark asks for. */
   wantedBytes = 0;
   /** Memory of objects that are being written to disk so that it can be freed. */
