@@ -11,7 +11,7 @@ export interface Clock {
   now(): number;
   /** Milliseconds since the Unix epoch. */
   wallTime(): number;
-  /** Calls `run` once after `ms`; the returned function cancels that. */
+  /** Calls `run` once after `ms`, soon when that is not above 0; the returned function cancels that. */
   after(ms: number, run: () => void): () => void;
 }
 
@@ -20,7 +20,7 @@ export const systemClock: Clock = {
   now: () => performance.now(),
   wallTime: () => Date.now(),
   after(ms, run) {
-    const timer = setTimeout(run, ms);
+    const timer = setTimeout(run, Math.max(0, ms));
     return () => clearTimeout(timer);
   },
 };

@@ -4,13 +4,9 @@
 // with success is compared with what can be read once the owners are back.
 import assert from "node:assert/strict";
 import { StoreClient } from "../../client/store_client.ts";
-import {
-  freePort,
-  type LocalProcess,
-  startMaster,
-  startNode,
-} from "../../examples/local_cluster.ts";
+import { freePort, startMaster, startNode } from "../../examples/local_cluster.ts";
 import { StoreError } from "../../proto/error.ts";
+import { MasterLives } from "../support/master_lives.ts";
 import { until } from "../support/until.ts";
 
 const MIB = 1 << 20;
@@ -29,47 +25,7 @@ function valueOf(key: string): Uint8Array {
   return value;
 }
 
-/** A master on one port and one directory, across its lives. */
-class Master implements AsyncDisposable {
-  readonly directory = Deno.makeTempDirSync({ prefix: "snowskin-restart-" });
-  adminUrl = "";
-  #process: LocalProcess | null = null;
-
-  private constructor(readonly port: number, readonly flags: string[]) {}
-
-  static async start(...flags: string[]): Promise<Master> {
-    const master = new Master(await freePort(), flags);
-    await master.revive();
-    return master;
-  }
-
-  get address(): string {
-    return `127.0.0.1:${this.port}`;
-  }
-
-  /** Lines of the present life. */
-  get lines(): string[] {
-    return this.#process!.lines;
-  }
-
-  async kill(): Promise<void> {
-    await this.#process?.stop("SIGKILL");
-  }
-
-  async revive(): Promise<void> {
-    const flags = [`--data_dir=${this.directory}`, "--default_kv_lease_ttl=500", ...this.flags];
-    const { process, adminUrl } = await startMaster(flags, { rpcPort: this.port });
-    this.#process = process;
-    this.adminUrl = adminUrl;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#process?.stop();
-    Deno.removeSync(this.directory, { recursive: true });
-  }
-}
-
-function connect(master: Master, bytes = 0): Promise<StoreClient> {
+function connect(master: MasterLives, bytes = 0): Promise<StoreClient> {
   return StoreClient.connect({
     masterServerAddress: master.address,
     globalSegmentSize: bytes,
@@ -89,7 +45,7 @@ async function acknowledged(call: Promise<unknown>): Promise<boolean> {
 }
 
 /** Keys that a master knows, readable or not. */
-async function keyCount(master: Master): Promise<number> {
+async function keyCount(master: MasterLives): Promise<number> {
   const text = await (await fetch(`${master.adminUrl}/get_all_keys`)).text();
   return text.split("\n").filter((line) => line !== "").length;
 }
@@ -131,7 +87,7 @@ class Load {
 
 for (const [name, flags] of [["batch", []], ["fsync", ["--durability=fsync"]]] as const) {
   Deno.test(`a killed master loses nothing that it acknowledged, durability ${name}`, async () => {
-    await using master = await Master.start(...flags);
+    await using master = await MasterLives.start(...flags);
     await using _node = await startNode(master.address, 64 * MIB);
     await using lender = await connect(master, 64 * MIB);
     const clients = await Promise.all(Array.from({ length: WRITERS }, () => connect(master)));
@@ -158,7 +114,7 @@ for (const [name, flags] of [["batch", []], ["fsync", ["--durability=fsync"]]] a
 }
 
 Deno.test("owners that are killed with the master lose theirs after the grace, and only they", async () => {
-  await using master = await Master.start("--reattach_grace=4s");
+  await using master = await MasterLives.start("--reattach_grace=4s");
   await using node = await startNode(master.address, 64 * MIB);
   await using lender = await connect(master, 64 * MIB);
   await using client = await connect(master);
@@ -185,14 +141,14 @@ Deno.test("owners that are killed with the master lose theirs after the grace, a
 });
 
 Deno.test("a second master on the directory ends and says who has it", async () => {
-  await using master = await Master.start();
+  await using master = await MasterLives.start();
   const second = startMaster([`--data_dir=${master.directory}`]);
   await assert.rejects(second, /in use by process \d+ on \S+ since \d{4}-/);
 });
 
 Deno.test("HTTP metadata documents are there after a kill", async () => {
   const port = await freePort();
-  await using master = await Master.start(
+  await using master = await MasterLives.start(
     "--http_metadata_server_host=127.0.0.1",
     `--http_metadata_server_port=${port}`,
   );

@@ -1,0 +1,64 @@
+/**
+ * `deno task faults`: real processes under load, killed, frozen and damaged, and what became of every
+ * put that was acknowledged.
+ *
+ *     deno task faults [--rounds=N] [--only=kill,freeze,...] [--seed=N]
+ *
+ * Ends with 1 when anything acknowledged was lost, or any byte was wrong.
+ */
+import { parseArgs } from "node:util";
+import { Random } from "../support/random.ts";
+import { type ScenarioResult, scenarios } from "./scenarios.ts";
+
+/** Rounds of the first scenario; the others get a fifth of them. */
+const ROUNDS = 50;
+
+function integer(name: string, text: string, least: number): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  console.error(`--${name}=${text}: allowed are integers from ${least}`);
+  Deno.exit(2);
+}
+
+function chosen(only: string | undefined) {
+  if (only === undefined) return scenarios;
+  const names = only.split(",");
+  for (const name of names) {
+    if (scenarios.some((scenario) => scenario.name === name)) continue;
+    const known = scenarios.map(({ name }) => name).join(", ");
+    console.error(`--only=${only}: there is no scenario "${name}"; there are ${known}`);
+    Deno.exit(2);
+  }
+  return scenarios.filter(({ name }) => names.includes(name));
+}
+
+function line(result: ScenarioResult): string {
+  const pauses = result.pausesMs.toSorted((a, b) => a - b);
+  const seconds = (at: number) => (pauses[Math.floor(at * (pauses.length - 1))] / 1000).toFixed(2);
+  return `${result.rounds} rounds, ${result.acknowledged} puts acknowledged ` +
+    `(${result.rate.toFixed(0)}/s), ${result.checked} reads, ${result.lost} lost, ` +
+    `${result.wrong} wrong; next put after ${seconds(0.5)} s (median), ${seconds(1)} s (worst)`;
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      rounds: { type: "string", default: String(ROUNDS) },
+      only: { type: "string" },
+      seed: { type: "string", default: "1" },
+    },
+  });
+  const rounds = integer("rounds", values.rounds, 1);
+  const random = new Random(integer("seed", values.seed, 0));
+  const fraction = () => random.u32() / 2 ** 32;
+  let failed = false;
+  const list = chosen(values.only);
+  for (const { name, what, run } of list) {
+    const mine = name === "kill" || list.length === 1 ? rounds : Math.max(1, rounds / 5 | 0);
+    const result = await run(mine, fraction, (text) => console.error(text));
+    failed ||= result.lost > 0 || result.wrong > 0;
+    console.log(`${name} (${what}): ${line(result)}`);
+  }
+  Deno.exit(failed ? 1 : 0);
+}
