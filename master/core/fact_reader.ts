@@ -49,10 +49,10 @@ export class FactReader {
     return this.#view.getFloat64(this.#take(8), true);
   }
 
-  /** A time in the reading core's clock; 0 = none. */
+  /** A time in the reading core's clock; 0 = none, so the very beginning of that clock is not 0. */
   time(): number {
     const epochMs = this.f64();
-    return epochMs === 0 ? 0 : epochMs - this.#epochOffsetMs;
+    return epochMs === 0 ? 0 : epochMs - this.#epochOffsetMs || Number.MIN_VALUE;
   }
 
   /** Bytes with their length; a view that lasts as long as the input. */

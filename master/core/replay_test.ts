@@ -133,6 +133,21 @@ Deno.test("a core that takes over never hands out what a writer of the old one m
   assert.equal(next.start("third", MIB / 2), ErrorCode.NO_AVAILABLE_HANDLE);
 });
 
+Deno.test("a time that is the beginning of the next core's clock is a time", () => {
+  const facts = new FactBuffer();
+  const driver = new CoreDriver();
+  driver.core.attachFacts(facts);
+  driver.mount(1, MIB);
+  driver.put("k", MIB);
+  driver.ok(driver.get("k"));
+  driver.ok(driver.remove("k", true));
+  const { config } = driver.core.state;
+  const untilMs = driver.nowMs + config.defaultKvLeaseTtlMs;
+  const next = new CoreDriver({ ...config, epochOffsetMs: config.epochOffsetMs + untilMs }).core;
+  next.replay(facts.take());
+  assert.equal(next.digest(), driver.core.digest());
+});
+
 Deno.test("what a core has recovered is not evicted for one lease", () => {
   const driver = new CoreDriver();
   const facts = new FactBuffer();
