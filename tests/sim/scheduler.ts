@@ -27,6 +27,8 @@ export class Scheduler {
   /** Events that have happened. */
   steps = 0;
   #order = 0;
+  /** The order of what was held up: below that of everything else. */
+  #thawed = 0;
   readonly #heap: SimEvent[] = [];
 
   /** Has `run` called at a time, unless `host` has crashed by then. `null` = the world itself. */
@@ -56,13 +58,14 @@ export class Scheduler {
     this.after(ms, null, () => this.thaw(host));
   }
 
-  /** Lets everything that was held up happen now, in order. */
+  /** Lets everything that was held up happen now, in order and before anything else. */
   thaw(host: Host): void {
     if (!host.frozen) return;
     host.frozen = false;
-    for (const event of host.backlog.splice(0)) {
+    this.#thawed -= host.backlog.length;
+    for (const [i, event] of host.backlog.splice(0).entries()) {
       event.atMs = this.nowMs;
-      event.order = this.#order++;
+      event.order = this.#thawed + i;
       this.#push(event);
     }
   }
