@@ -12,6 +12,7 @@ import {
   endWrite,
   eraseObject,
   isOfType,
+  owedFor,
   removeReplica,
   setChecksum,
   settleOwedEnd,
@@ -333,8 +334,11 @@ function answerStray(
   if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
   if (!isAnyHoused(state, slot)) {
     if (own) {
+      const owed = owedFor(state, slot);
       abandonWrite(state, slot, false);
       eraseObject(state, slot, 0);
+      // Snapshots leave such an object out and tell that the end is owed.
+      if (owed !== null) settleOwedEnd(state, owed);
     }
     return ErrorCode.OBJECT_NOT_FOUND;
   }
