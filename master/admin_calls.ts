@@ -2,7 +2,15 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { ReplicaDescriptor, SegmentStatus } from "../proto/types.ts";
 import type { MasterCore } from "./core/core.ts";
-import type { AdminCore, KeyPage, KeyResult, SegmentDetail, SegmentUse } from "./http/backend.ts";
+import type { RemovalScan } from "./core/removal_scan.ts";
+import type {
+  AdminCore,
+  KeyPage,
+  KeyResult,
+  RemovalProgress,
+  SegmentDetail,
+  SegmentUse,
+} from "./http/backend.ts";
 import type { MetricsRegistry, MetricsSnapshot, ServerStats } from "./metrics/registry.ts";
 import type { MasterStatus } from "./metrics/summary_line.ts";
 
@@ -19,11 +27,17 @@ export interface AdminCallsOptions {
   onShutDown: (reason: string) => void;
 }
 
+/** Removals that may be open, and the work of one step: some hundreds of microseconds. */
+const MAX_REMOVALS = 8;
+const REMOVAL_WORK = 200_000;
+
 const nothing = { begin() {}, memory() {}, disk() {}, localDisk() {} };
 
 /** Answers the HTTP side, in the thread that owns the core. */
 export class AdminCalls implements AdminCore {
   readonly #options: AdminCallsOptions;
+  readonly #removals = new Map<number, RemovalScan>();
+  #lastRemoval = 0;
 
   constructor(options: AdminCallsOptions) {
     this.#options = options;
@@ -100,13 +114,30 @@ export class AdminCalls implements AdminCore {
     });
   }
 
-  removeAll(force: boolean): number {
-    const { core, clock, settle } = this.#options;
-    const removed = core.removeAll(-1, force, clock());
-    if (removed < 0 || !settle()) {
+  beginRemoval(force: boolean): number {
+    if (this.#removals.size >= MAX_REMOVALS) {
+      const code = ErrorCode.TASK_PENDING_LIMIT_EXCEEDED;
+      throw new StoreError(code, `Cannot remove: ${MAX_REMOVALS} removals are going on`);
+    }
+    this.#removals.set(++this.#lastRemoval, this.#options.core.scans.removal(-1, null, force));
+    return this.#lastRemoval;
+  }
+
+  stepRemoval(removal: number): RemovalProgress {
+    const { clock, settle } = this.#options;
+    const scan = this.#removals.get(removal);
+    if (scan === undefined) {
+      throw new StoreError(ErrorCode.JOB_NOT_FOUND, `Cannot go on with removal ${removal}`);
+    }
+    const isOver = scan.step({ left: REMOVAL_WORK }, clock());
+    if (scan.code !== ErrorCode.OK || !settle()) {
       throw new StoreError(ErrorCode.PERSISTENT_FAIL, "Cannot keep the removal in the journal");
     }
-    return removed;
+    return { removed: scan.removed, isOver };
+  }
+
+  endRemoval(removal: number): void {
+    this.#removals.delete(removal);
   }
 
   shutDown(reason: string): void {

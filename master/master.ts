@@ -26,10 +26,13 @@ import { NativeLoop } from "./rpc/native_loop.ts";
 import { ObjectCalls } from "./rpc/object_calls.ts";
 import { Replies } from "./rpc/replies.ts";
 import { openGate } from "./rpc/reply_gate.ts";
+import { ScanCalls } from "./rpc/scan_calls.ts";
 import { SocketLoop } from "./rpc/socket_loop.ts";
 
 /** Connections of one master. */
 const MAX_CONNECTIONS = 65_536;
+/** Calls of the HTTP side that are answered one after the other; each takes a millisecond at most. */
+const ADMIN_CALLS_PER_TURN = 4;
 /** Time the core may take to answer an HTTP request before it gets 503. */
 const CORE_TIMEOUT_MS = 5000;
 
@@ -106,6 +109,10 @@ export class Master {
       ...new ObjectCalls(core, replies.writer, { maxKeyBytes, onSize }).entries(),
       ...new ClusterCalls(core, { storage: config.storage }).entries(),
       ...new MovementCalls(core).entries(),
+      ...new ScanCalls(core, {
+        maxListingBytes: maxFrameBytes,
+        onRefusal: (line) => logger.warning(line),
+      }).entries(),
     ];
     const dispatcher = new Dispatcher({
       functions: calls.map((entry) => ({ ...entry, meter: metrics.meter(entry.name) })),
@@ -158,8 +165,9 @@ export class Master {
       onFault: (error) => onFault("An admin call", error),
       onExit: (error) => logger.error(`Admin and metadata HTTP are gone: ${error.message}`),
     });
+    const onWake = () => http.drain(ADMIN_CALLS_PER_TURN) === ADMIN_CALLS_PER_TURN;
     const loop: Loop = socketLoop ??
-      new NativeLoop({ server: native!.server, ...common, onWake: () => void http.drain() });
+      new NativeLoop({ server: native!.server, ...common, onWake });
     core.onClientExpired = (segments) => {
       if (!config.metadata?.cleanupOnTimeout) return;
       for (const name of segments) http.forgetSegment(name);

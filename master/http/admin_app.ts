@@ -19,7 +19,7 @@ import {
   segmentsDocument,
   segmentStatusDocument,
 } from "./admin_json.ts";
-import type { AdminBackend } from "./backend.ts";
+import type { AdminBackend, KeyResult } from "./backend.ts";
 import { type Json, jsonText } from "./json_text.ts";
 import { keyLines } from "./key_lines.ts";
 import { compareBytes, percentDecode, rawParameter, splitAtCommas } from "./query.ts";
@@ -44,6 +44,7 @@ type AppContext = Context<{ Bindings: Peer }>;
 const JSON_TYPE = "application/json; charset=utf-8";
 const TEXT_TYPE = "text/plain; charset=utf-8";
 const MAX_KEYS_PER_QUERY = 10_000;
+const KEYS_PER_LOOK = 256;
 
 /** Builds the app; `fetch(request, peer)` serves one request. */
 export function adminApp(options: AdminAppOptions): App {
@@ -119,7 +120,7 @@ function addKeyRoutes(app: App, { backend }: AdminAppOptions): void {
       const error = `${keys.length} keys in one query; allowed: ${MAX_KEYS_PER_QUERY}`;
       return json({ success: false, error }, 413);
     }
-    return json(keysDocument(keys, await backend.peekKeys(keys)));
+    return json(keysDocument(keys, await peekKeys(backend, keys)));
   });
   app.get("/get_all_keys", async () => {
     return text(await keyLines(backend), PROMETHEUS_TEXT_TYPE);
@@ -175,7 +176,7 @@ function addChangeRoutes(app: App, options: AdminAppOptions): void {
       if (tenant !== "" && tenant !== "default") {
         return refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE);
       }
-      const removed = await backend.removeAll(force === "true" || force === "1");
+      const removed = await removeAll(backend, force === "true" || force === "1", c.req.raw.signal);
       return json({ success: true, removed_count: removed });
     }),
   );
@@ -201,6 +202,32 @@ function addChangeRoutes(app: App, options: AdminAppOptions): void {
   app.delete("/api/v1/tenant_quotas", tenantQuota);
 }
 
+/** Removes every object in steps, until the peer hangs up; the number of objects removed. */
+async function removeAll(
+  backend: AdminBackend,
+  force: boolean,
+  hungUp: AbortSignal,
+): Promise<number> {
+  const removal = await backend.beginRemoval(force);
+  try {
+    for (;;) {
+      const { removed, isOver } = await backend.stepRemoval(removal);
+      if (isOver || hungUp.aborted) return removed;
+    }
+  } finally {
+    await backend.endRemoval(removal);
+  }
+}
+
+/** Looks keys up, not all in one go. */
+async function peekKeys(backend: AdminBackend, keys: Uint8Array[]): Promise<KeyResult[]> {
+  const results: KeyResult[] = [];
+  for (let at = 0; at < keys.length; at += KEYS_PER_LOOK) {
+    results.push(...await backend.peekKeys(keys.slice(at, at + KEYS_PER_LOOK)));
+  }
+  return results;
+}
+
 /** Why a request may not change anything, or `null`. */
 function changeRefusal(c: AppContext, insecure: boolean): Response | null {
   if (isCrossSite(c.req.raw)) {
@@ -223,6 +250,7 @@ const STATUS_OF = new Map<number, number>([
   [ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, 409],
   [ErrorCode.TENANT_NOT_EMPTY, 409],
   [ErrorCode.NOT_SUPPORTED, 501],
+  [ErrorCode.TASK_PENDING_LIMIT_EXCEEDED, 503],
   [ErrorCode.RPC_TIMEOUT, 503],
 ]);
 

@@ -39,6 +39,13 @@ export interface SegmentUse {
   capacityBytes: number;
 }
 
+/** How far a removal has come. */
+export interface RemovalProgress {
+  /** Objects removed since its beginning. */
+  removed: number;
+  isOver: boolean;
+}
+
 /** The calls, as the thread of the core serves them: at once. */
 export interface AdminCore {
   status(): MasterStatus;
@@ -68,8 +75,17 @@ export interface AdminCore {
 
   metricsSnapshot(): MetricsSnapshot;
 
-  /** Removes every object, leased ones only with `force`. Returns how many. */
-  removeAll(force: boolean): number;
+  /**
+   * Begins to remove every object, leased ones only with `force`; answers a number for the calls that
+   * follow. TASK_PENDING_LIMIT_EXCEEDED.
+   */
+  beginRemoval(force: boolean): number;
+
+  /** Goes on with a removal for a bounded time. PERSISTENT_FAIL, JOB_NOT_FOUND. */
+  stepRemoval(removal: number): RemovalProgress;
+
+  /** Forgets a removal, whether it is over or not. */
+  endRemoval(removal: number): void;
 
   /** Asks the master to end, because of `reason`. */
   shutDown(reason: string): void;
@@ -93,7 +109,9 @@ export const ADMIN_METHODS = [
   "segmentUse",
   "segmentStatus",
   "metricsSnapshot",
-  "removeAll",
+  "beginRemoval",
+  "stepRemoval",
+  "endRemoval",
   "shutDown",
 ] as const satisfies readonly (keyof AdminCore)[];
 

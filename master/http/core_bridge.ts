@@ -74,15 +74,14 @@ export class HttpWorker {
     });
   }
 
-  /** Answers the calls that have arrived, without waiting. Returns how many. */
-  drain(): number {
-    let count = 0;
-    for (;;) {
+  /** Answers calls that have arrived, `most` at most, without waiting. Returns how many. */
+  drain(most = Infinity): number {
+    for (let count = 0; count < most; count++) {
       const received = receiveMessageOnPort(this.#port as never);
       if (received === undefined) return count;
       this.#answer(received.message as CoreRequest);
-      count++;
     }
+    return most;
   }
 
   /** From now on calls are answered in the event loop as they arrive. */

@@ -9,6 +9,7 @@ import {
   type KeyPage,
   type KeyResult,
   packKeys,
+  type RemovalProgress,
   type SegmentDetail,
   type SegmentUse,
 } from "../../master/http/backend.ts";
@@ -41,6 +42,9 @@ export class MemoryAdminCore implements AdminCore {
   activeClients = 0;
   /** Keys that queryKey gave a lease. */
   leased: Uint8Array[] = [];
+  /** Removals that were ended. */
+  readonly ended: number[] = [];
+  readonly #removals: { force: boolean; removed: number }[] = [];
   /** The largest page asked for. */
   largestPage = 0;
   readonly #objects = new Map<string, { key: Uint8Array; replicas: ReplicaDescriptor[] }>();
@@ -105,16 +109,25 @@ export class MemoryAdminCore implements AdminCore {
     });
   }
 
-  /** Without `force` the leased ones stay. */
   shutDown(): void {}
 
-  removeAll(force: boolean): number {
-    const kept = force ? new Set() : new Set(this.leased.map(toHex));
-    let removed = 0;
-    for (const name of this.#objects.keys()) {
-      if (!kept.has(name) && this.#objects.delete(name)) removed++;
-    }
-    return removed;
+  beginRemoval(force: boolean): number {
+    this.#removals.push({ force, removed: 0 });
+    return this.#removals.length - 1;
+  }
+
+  /** Removes one object at a time; without `force` the leased ones stay. */
+  stepRemoval(removal: number): RemovalProgress {
+    const progress = this.#removals[removal];
+    const kept = progress.force ? new Set() : new Set(this.leased.map(toHex));
+    const name = Array.from(this.#objects.keys()).find((one) => !kept.has(one));
+    if (name === undefined) return { removed: progress.removed, isOver: true };
+    this.#objects.delete(name);
+    return { removed: ++progress.removed, isOver: false };
+  }
+
+  endRemoval(removal: number): void {
+    this.ended.push(removal);
   }
 
   #segment(name: string): SegmentDetail {
