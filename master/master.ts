@@ -138,8 +138,9 @@ export class Master {
       ...{ idleTimeoutSec: Math.ceil(idleTimeoutMs / 1000), tcpNoDelay: noDelay },
     };
     const tick = (nowMs: number) => {
-      journal?.tick(nowMs);
-      return core.tick(nowMs);
+      const more = journal?.tick(nowMs) ?? false;
+      const delayMs = core.tick(nowMs);
+      return more ? 0 : delayMs;
     };
     const common = { dispatcher, replies, gate, maxFrameBytes, clock, tick, onFault };
 

@@ -14,6 +14,7 @@ import { ordinaryPages, type PageSource } from "./pages.ts";
 import * as puts from "./puts.ts";
 import * as reads from "./reads.ts";
 import * as removes from "./removes.ts";
+import { orderByRecency, RecencyWalk } from "./recency_order.ts";
 import { finishReplay, replay } from "./replay.ts";
 import { ScanApi } from "./scan_api.ts";
 import type { SegmentTable } from "./segments.ts";
@@ -120,6 +121,16 @@ export class MasterCore {
    */
   finishReplay(nowMs: number): void {
     finishReplay(this.#state, nowMs);
+  }
+
+  /** Begins to hand over the order of eviction, for {@linkcode MasterCore.orderByRecency} elsewhere. */
+  walkRecency(): RecencyWalk {
+    return new RecencyWalk(this.#state);
+  }
+
+  /** Brings objects that were restored into the order that a {@linkcode RecencyWalk} handed over. */
+  orderByRecency(order: readonly Float64Array[]): void {
+    orderByRecency(this.#state, order);
   }
 
   /** A number that is equal for two cores exactly when they hold the same durable state (almost). */

@@ -61,7 +61,7 @@ export class MasterJournal {
       onRelief: () => info("changes are taken again: everything is in the journal"),
     });
     this.#checkpointer = new Checkpointer({
-      ...{ journal, directory, config, checkpointBytes },
+      ...{ journal, core, directory, config, checkpointBytes },
       onDone: ({ sequence, bytes }) => info(`checkpoint of group ${sequence}: ${bytes} bytes`),
       onFault: (why) => warn(`no checkpoint: ${why}`),
     });
@@ -87,9 +87,9 @@ export class MasterJournal {
     return this.#durable.commit();
   }
 
-  /** Begins a checkpoint if it is time for one. */
-  tick(nowMs: number): void {
-    this.#checkpointer.consider(nowMs);
+  /** See {@linkcode Checkpointer.consider}. */
+  tick(nowMs: number): boolean {
+    return this.#checkpointer.consider(nowMs);
   }
 
   /** Brings everything to the disk and lets go of the files. */
