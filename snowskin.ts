@@ -1,5 +1,5 @@
 /**
- * The command line: `snowskin master`, `snowskin store`, each with the flags of its own `--help`.
+ * The command line: `snowskin master`, `snowskin store` and others, each with the flags of its own `--help`.
  */
 import project from "./deno.json" with { type: "json" };
 
@@ -16,6 +16,14 @@ const commands: Record<string, Command> = {
   store: {
     summary: "run a store node: lend this machine's memory to a pool",
     load: () => import("./client/node/main.ts"),
+  },
+  backup: {
+    summary: "copy the index of a running master to a directory or to S3",
+    load: () => import("./master/backup/backup_main.ts"),
+  },
+  restore: {
+    summary: "put such a copy, or a snapshot, into an empty data directory",
+    load: () => import("./master/backup/restore_main.ts"),
   },
 };
 

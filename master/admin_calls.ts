@@ -1,6 +1,8 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { ReplicaDescriptor, SegmentStatus } from "../proto/types.ts";
+import type { SnapshotOutcome, Snapshotter } from "./backup/snapshotter.ts";
+import { Tickets } from "./backup/tickets.ts";
 import type { MasterCore } from "./core/core.ts";
 import type { RemovalScan } from "./core/removal_scan.ts";
 import type {
@@ -11,6 +13,7 @@ import type {
   SegmentDetail,
   SegmentUse,
 } from "./http/backend.ts";
+import type { CopyOutcome, MasterJournal } from "./journal/master_journal.ts";
 import type { MetricsRegistry, MetricsSnapshot, ServerStats } from "./metrics/registry.ts";
 import type { MasterStatus } from "./metrics/summary_line.ts";
 
@@ -23,6 +26,10 @@ export interface AdminCallsOptions {
   serverStats: () => ServerStats;
   /** Keeps the changes made so far; `false` = they could not be kept. */
   settle: () => boolean;
+  /** What outlives the process, `null` = nothing. */
+  journal: Pick<MasterJournal, "copy"> | null;
+  /** `null` when there is no place for snapshots. */
+  snapshotter: Pick<Snapshotter, "begin" | "outcome"> | null;
   /** Ends the master. */
   onShutDown: (reason: string) => void;
 }
@@ -38,6 +45,7 @@ export class AdminCalls implements AdminCore {
   readonly #options: AdminCallsOptions;
   readonly #removals = new Map<number, RemovalScan>();
   #lastRemoval = 0;
+  readonly #copies = new Tickets<CopyOutcome>();
 
   constructor(options: AdminCallsOptions) {
     this.#options = options;
@@ -138,6 +146,30 @@ export class AdminCalls implements AdminCore {
 
   endRemoval(removal: number): void {
     this.#removals.delete(removal);
+  }
+
+  beginSnapshot(): number {
+    const { snapshotter } = this.#options;
+    if (snapshotter !== null) return snapshotter.begin();
+    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "Cannot make a snapshot");
+  }
+
+  snapshotOutcome(ticket: number): SnapshotOutcome | null {
+    return this.#options.snapshotter?.outcome(ticket) ?? null;
+  }
+
+  beginCopy(): number {
+    const { journal } = this.#options;
+    if (journal === null) {
+      throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "Cannot copy the index");
+    }
+    const ticket = this.#copies.issue();
+    journal.copy((outcome) => this.#copies.settle(ticket, outcome));
+    return ticket;
+  }
+
+  copyOutcome(ticket: number): CopyOutcome | null {
+    return this.#copies.outcome(ticket);
   }
 
   shutDown(reason: string): void {

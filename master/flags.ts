@@ -22,6 +22,7 @@ const net = group(FlagGroup.NETWORK);
 const admin = group(FlagGroup.ADMIN);
 const meta = group(FlagGroup.METADATA);
 const durable = group(FlagGroup.DURABILITY);
+const snap = group(FlagGroup.SNAPSHOTS);
 const clients = group(FlagGroup.CLIENTS);
 const evict = group(FlagGroup.EVICTION);
 const disk = group(FlagGroup.DISK);
@@ -34,7 +35,7 @@ const COUNT = [0, U32_MAX] as const;
 const SECONDS = [0, 365 * 24 * 3600] as const;
 
 const HA = "high availability";
-const SNAPSHOT = "metadata snapshots";
+const REDIS_CATALOG = "a snapshot catalog in Redis";
 const CXL = "CXL memory";
 const NOF = "NVMe-oF pools";
 const TENANTS = "multi-tenancy";
@@ -172,6 +173,56 @@ export const FLAGS = [
     "* How long a restarted master keeps what clients held that have not come back.",
   ),
 
+  snap.bool("enable_snapshot", false, "Write a snapshot of the metadata periodically."),
+  snap.bool(
+    "enable_snapshot_restore",
+    false,
+    "With nothing in --data_dir, start from the newest whole snapshot.",
+  ),
+  snap.choice(
+    "snapshot_object_store_type",
+    "",
+    ["", "local", "s3"],
+    "Where snapshots lie. local, the default: under the directory $MOONCAKE_SNAPSHOT_LOCAL_PATH; " +
+      "s3: in the bucket $MOONCAKE_AWS_BUCKET_NAME, reached by the other MOONCAKE_AWS_* and by " +
+      "the standard AWS_* variables.",
+  ),
+  snap.text("snapshot_backup_dir", "", "A further directory that gets every snapshot, too."),
+  snap.int("snapshot_interval_seconds", 600, [1, SECONDS[1]], "Seconds between two snapshots."),
+  snap.int("snapshot_retention_count", 2, [1, 100_000], "Snapshots that are kept in each place."),
+  snap.int(
+    "snapshot_child_timeout_seconds",
+    300,
+    [1, SECONDS[1]],
+    "Seconds after which a snapshot that is not over is given up.",
+  ),
+  snap.choice(
+    "snapshot_catalog_store_type",
+    "",
+    ["", "embedded", "payload"],
+    "Where the list of snapshots lies: beside them, whatever the name.",
+    { redis: REDIS_CATALOG },
+  ),
+  snap.choice(
+    "snapshot_payload_store_type",
+    "",
+    ["", "local", "s3"],
+    "Older name of --snapshot_object_store_type.",
+  ),
+  snap.choice(
+    "snapshot_payload_backend_type",
+    "",
+    ["", "local", "s3"],
+    "Older name of --snapshot_object_store_type.",
+  ),
+  snap.choice(
+    "snapshot_catalog_backend_type",
+    "",
+    ["", "embedded", "payload"],
+    "Older name of --snapshot_catalog_store_type.",
+    { redis: REDIS_CATALOG },
+  ),
+
   evict.int(
     "slow_start_s",
     10,
@@ -251,19 +302,8 @@ export const FLAGS = [
   absent("oplog_poll_interval_ms", 1000, HA),
   absent("oplog_batch_max_entries", 1024, HA),
   absent("batch_oplog_retry_timeout_sec", 180, HA),
-  absent("enable_snapshot", false, SNAPSHOT),
-  absent("enable_snapshot_restore", false, SNAPSHOT),
-  absent("snapshot_interval_seconds", 600, SNAPSHOT),
-  absent("snapshot_child_timeout_seconds", 300, SNAPSHOT),
-  absent("snapshot_retention_count", 2, SNAPSHOT),
-  absent("snapshot_backup_dir", "", SNAPSHOT),
-  absent("snapshot_object_store_type", "", SNAPSHOT),
-  absent("snapshot_payload_store_type", "", SNAPSHOT),
-  absent("snapshot_payload_backend_type", "", SNAPSHOT),
-  absent("snapshot_catalog_store_type", "", SNAPSHOT),
-  absent("snapshot_catalog_store_connstring", "", SNAPSHOT),
-  absent("snapshot_catalog_backend_type", "", SNAPSHOT),
-  absent("snapshot_catalog_backend_connstring", "", SNAPSHOT),
+  absent("snapshot_catalog_store_connstring", "", REDIS_CATALOG),
+  absent("snapshot_catalog_backend_connstring", "", REDIS_CATALOG),
   absent("enable_multi_tenants", false, TENANTS),
   absent("tenant_quota_connector_type", "file", TENANTS),
   absent("tenant_quota_connector_uri", "", TENANTS),

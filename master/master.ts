@@ -7,6 +7,8 @@ import { type Library, openLibrary } from "../ffi/library.ts";
 import { NativeError } from "../ffi/native_error.ts";
 import { NativeRpcServer } from "../ffi/rpc_server.ts";
 import { AdminCalls } from "./admin_calls.ts";
+import { restoreAtStart, RestoreError } from "./backup/restore.ts";
+import { Snapshotter } from "./backup/snapshotter.ts";
 import { effectiveConfig, type MasterConfig, toCoreConfig } from "./config.ts";
 import type { CoreConfig } from "./core/api.ts";
 import { MasterCore } from "./core/core.ts";
@@ -28,6 +30,7 @@ import { Replies } from "./rpc/replies.ts";
 import { openGate } from "./rpc/reply_gate.ts";
 import { ScanCalls } from "./rpc/scan_calls.ts";
 import { SocketLoop } from "./rpc/socket_loop.ts";
+import { VERSION } from "./version.ts";
 
 /** Connections of one master. */
 const MAX_CONNECTIONS = 65_536;
@@ -93,12 +96,14 @@ export class Master {
     const pages = "unavailable" in library ? ordinaryPages : new HugePages(library);
     const core = new MasterCore(coreConfig, rng, pages);
     const { durability } = config;
-    const kept = dataPath === null || durability === null ? null : openKept(
+    const kept = dataPath === null || durability === null ? null : await openKept(
       dataPath,
+      config,
       { core, config: coreConfig, durability: durability.mode, clock },
       logger,
     );
     const journal = kept?.journal ?? null;
+    const snapshotter = kept?.snapshotter ?? null;
     const metrics = new MetricsRegistry();
     const replies = new Replies();
     const { maxKeyBytes, maxFrameBytes, putWaitMs, idleTimeoutMs, noDelay } = config.rpc;
@@ -129,7 +134,7 @@ export class Master {
     const gate = journal === null ? openGate : {
       settle: () => void settle(),
       get isSyncing() {
-        return journal.isSyncing;
+        return journal.isSyncing || (snapshotter?.isBusy ?? false);
       },
     };
     const host = isIP(rpcHost) ? rpcHost : (await lookup(rpcHost)).address;
@@ -138,6 +143,7 @@ export class Master {
       ...{ idleTimeoutSec: Math.ceil(idleTimeoutMs / 1000), tcpNoDelay: noDelay },
     };
     const tick = (nowMs: number) => {
+      snapshotter?.tick(nowMs);
       const more = journal?.tick(nowMs) ?? false;
       const delayMs = core.tick(nowMs);
       return more ? 0 : delayMs;
@@ -153,9 +159,12 @@ export class Master {
       waitingWrites: dispatcher.waiting,
       writeWaits: dispatcher.waits,
       loopLagSeconds: loop.takeWorstBatchMs() / 1000,
+      snapshots: snapshotter?.made ?? 0,
+      snapshotFailures: snapshotter?.failed ?? 0,
+      lastSnapshotSeconds: snapshotter?.newestSeconds ?? 0,
     });
     const admin = new AdminCalls({
-      ...{ core, metrics, clock, serverStats, settle },
+      ...{ core, metrics, clock, serverStats, settle, journal, snapshotter },
       onShutDown(reason) {
         logger.info(`stopping: ${reason}`);
         loop.stop();
@@ -215,12 +224,14 @@ export class Master {
 /** What outlives the process. */
 interface Kept {
   readonly journal: MasterJournal;
+  readonly snapshotter: Snapshotter | null;
   readonly tablesPath: string;
   close(): void;
 }
 
-function openKept(
+async function openKept(
   path: string,
+  { snapshots, clusterId }: MasterConfig,
   parts: {
     core: MasterCore;
     config: CoreConfig;
@@ -228,24 +239,31 @@ function openKept(
     clock: () => number;
   },
   logger: Logger,
-): Kept {
+): Promise<Kept> {
   const directory = openDirectory(path);
+  const { tablesPath, journalPath } = directory;
+  const lines = {
+    info: (line: string) => logger.info(line),
+    warn: (line: string) => logger.warning(line),
+  };
   try {
-    const journal = new MasterJournal({
-      ...{ ...parts, directory: directory.journalPath },
-      info: (line) => logger.info(line),
-      warn: (line) => logger.warning(line),
+    if (snapshots?.restore) await restoreAtStart(snapshots, directory, lines);
+    const journal = new MasterJournal({ ...parts, directory: journalPath, ...lines });
+    const snapshotter = snapshots === null ? null : new Snapshotter({
+      ...{ journal, policy: snapshots, clusterId, master: VERSION, tablesPath },
+      ...{ clock: parts.clock, ...lines },
     });
     return {
-      journal,
-      tablesPath: directory.tablesPath,
+      ...{ journal, snapshotter, tablesPath },
       close() {
+        snapshotter?.stop();
         journal.close();
         directory[Symbol.dispose]();
       },
     };
   } catch (error) {
     directory[Symbol.dispose]();
+    if (error instanceof RestoreError) throw new StartError(error.message);
     const flag = `--data_dir=${path}: the journal`;
     if (error instanceof JournalError) throw new StartError(`${flag} ${error.message}`);
     if (!(error instanceof Error && "code" in error)) throw error;
@@ -310,6 +328,7 @@ async function startHttp(
     admin: config.admin,
     metadata: config.metadata,
     tablesPath,
+    snapshots: config.snapshots,
     log: config.log,
     clusterId: config.clusterId,
     startedAtMs: performance.timeOrigin,

@@ -109,9 +109,12 @@ export class MasterCore {
     tellHomes(this.#state, sink);
   }
 
-  /** Tells everything durable as facts for a core that knows nothing. Nothing may change meanwhile. */
-  tellSnapshot(sink: FactSink): void {
-    tellSnapshot(this.#state, sink);
+  /**
+   * Tells everything durable as facts for a core that knows nothing. Nothing may change meanwhile.
+   * Returns the number of objects.
+   */
+  tellSnapshot(sink: FactSink): number {
+    return tellSnapshot(this.#state, sink);
   }
 
   /**

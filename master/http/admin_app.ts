@@ -23,6 +23,7 @@ import type { AdminBackend, KeyResult } from "./backend.ts";
 import { type Json, jsonText } from "./json_text.ts";
 import { keyLines } from "./key_lines.ts";
 import { compareBytes, percentDecode, rawParameter, splitAtCommas } from "./query.ts";
+import { addSnapshotRoutes, type SnapshotRoutesOptions } from "./snapshot_routes.ts";
 import { isCrossSite, isLoopback, type Peer } from "./request_guard.ts";
 
 export interface AdminAppOptions {
@@ -34,6 +35,8 @@ export interface AdminAppOptions {
   processInfo: () => ProcessInfo;
   /** The summary of `/metrics/summary`. */
   summary: (current: MetricsSnapshot, status: MasterStatus) => string;
+  /** Without it there are no routes for snapshots. */
+  snapshots?: SnapshotRoutesOptions;
   /** Told about a request that failed for no reason of its own. */
   onFault: (error: Error) => void;
 }
@@ -54,6 +57,10 @@ export function adminApp(options: AdminAppOptions): App {
   addKeyRoutes(app, options);
   addSegmentRoutes(app, options);
   addChangeRoutes(app, options);
+  const { snapshots } = options;
+  if (snapshots !== undefined) {
+    addSnapshotRoutes(app, options.backend, snapshots, guard(options));
+  }
   app.notFound(() => new Response("404 Not Found", { status: 404 }));
   app.onError((error) => {
     if (!(error instanceof StoreError)) {
@@ -161,8 +168,7 @@ function addSegmentRoutes(app: App, { backend }: AdminAppOptions): void {
 
 function addChangeRoutes(app: App, options: AdminAppOptions): void {
   const { backend } = options;
-  const change = (handler: (c: AppContext) => Promise<Response> | Response) => (c: AppContext) =>
-    changeRefusal(c, options.insecure) ?? handler(c);
+  const change = guard(options);
 
   app.post(
     "/api/v1/remove_all",
@@ -226,6 +232,12 @@ async function peekKeys(backend: AdminBackend, keys: Uint8Array[]): Promise<KeyR
     results.push(...await backend.peekKeys(keys.slice(at, at + KEYS_PER_LOOK)));
   }
   return results;
+}
+
+/** Lets those through to a handler who may change something. */
+function guard({ insecure }: AdminAppOptions) {
+  return (handler: (c: AppContext) => Promise<Response> | Response) => (c: AppContext) =>
+    changeRefusal(c, insecure) ?? handler(c);
 }
 
 /** Why a request may not change anything, or `null`. */

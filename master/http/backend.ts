@@ -5,6 +5,8 @@
  * and back. A refused call rejects with a `StoreError`; its code becomes the HTTP status.
  */
 import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.ts";
+import type { SnapshotOutcome } from "../backup/snapshotter.ts";
+import type { CopyOutcome } from "../journal/master_journal.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
 import type { MetricsSnapshot } from "../metrics/registry.ts";
 
@@ -87,6 +89,21 @@ export interface AdminCore {
   /** Forgets a removal, whether it is over or not. */
   endRemoval(removal: number): void;
 
+  /** Begins a snapshot; a number for `snapshotOutcome`. UNAVAILABLE_IN_CURRENT_MODE. */
+  beginSnapshot(): number;
+
+  /** What has become of a snapshot, `null` = it is not over. */
+  snapshotOutcome(ticket: number): SnapshotOutcome | null;
+
+  /**
+   * Begins to copy the index into a file, which belongs to the caller; a number for `copyOutcome`.
+   * UNAVAILABLE_IN_CURRENT_MODE.
+   */
+  beginCopy(): number;
+
+  /** What has become of a copy, `null` = it is not over. */
+  copyOutcome(ticket: number): CopyOutcome | null;
+
   /** Asks the master to end, because of `reason`. */
   shutDown(reason: string): void;
 }
@@ -112,6 +129,10 @@ export const ADMIN_METHODS = [
   "beginRemoval",
   "stepRemoval",
   "endRemoval",
+  "beginSnapshot",
+  "snapshotOutcome",
+  "beginCopy",
+  "copyOutcome",
   "shutDown",
 ] as const satisfies readonly (keyof AdminCore)[];
 

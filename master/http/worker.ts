@@ -113,7 +113,7 @@ class HttpSide {
   }
 
   #adminApp() {
-    const { admin, clusterId, effectiveConfig, startedAtMs } = this.#config;
+    const { admin, clusterId, effectiveConfig, startedAtMs, snapshots, tablesPath } = this.#config;
     return adminApp({
       backend: this.#backend,
       insecure: admin.insecure,
@@ -124,6 +124,10 @@ class HttpSide {
         rssBytes: Deno.memoryUsage().rss,
         uptimeSeconds: (Date.now() - startedAtMs) / 1000,
       }),
+      snapshots: {
+        ...{ places: snapshots?.places ?? null, timeoutMs: snapshots?.timeoutMs ?? 0 },
+        ...{ clusterId, version: VERSION, tablesPath },
+      },
       summary: (current, status) => this.#reporter.summary(current, status),
       onFault: (error) => this.#logger.error(`Admin request failed: ${error.stack ?? error}`),
     });

@@ -1,4 +1,5 @@
 /** Messages between the thread that owns the core and the Worker that serves HTTP. */
+import type { SnapshotPlace } from "../backup/places.ts";
 import type { AdminMethod } from "./backend.ts";
 import type { Json } from "./json_text.ts";
 
@@ -15,6 +16,8 @@ export interface HttpWorkerConfig {
   metadata: HttpAddress | null;
   /** Database in which metadata documents outlive the master, `null` = they do not. */
   tablesPath: string | null;
+  /** Where snapshots lie, `null` = there are none. */
+  snapshots: { places: readonly SnapshotPlace[]; timeoutMs: number } | null;
   log: {
     format: "text" | "kep" | "json";
     minLevel: number;

@@ -45,11 +45,11 @@ export class CheckpointFold {
   write(order: readonly Float64Array[]): Checkpoint {
     const core = this.#core;
     if (order.length > 0) core.orderByRecency(order);
-    const bytes = writeCheckpoint(this.#directory, this.#through, core);
+    const { bytes, keys } = writeCheckpoint(this.#directory, this.#through, core);
     deleteThrough(this.#directory, this.#through);
     const path = checkpointPath(this.#directory, this.#through);
     const { count: segments } = core.segments;
-    return { path, sequence: this.#through, bytes, keys: core.keyCount, segments };
+    return { path, sequence: this.#through, bytes, keys, segments };
   }
 }
 
@@ -62,12 +62,17 @@ export function foldCheckpoint(
   return new CheckpointFold(directory, through, config).write([]);
 }
 
-/** Writes all that a core holds as the checkpoint of group `sequence`; the bytes of the file. */
-export function writeCheckpoint(directory: string, sequence: number, core: MasterCore): number {
+/** Writes all that a core holds as the checkpoint of group `sequence`. */
+export function writeCheckpoint(
+  directory: string,
+  sequence: number,
+  core: MasterCore,
+): { bytes: number; keys: number } {
   const path = checkpointPath(directory, sequence);
   const partial = `${path}.partial`;
   const file = Deno.openSync(partial, { write: true, create: true, truncate: true });
   let bytes = 0;
+  let keys = 0;
   try {
     const write = (data: Uint8Array) => {
       for (let at = 0; at < data.length;) at += file.writeSync(data.subarray(at));
@@ -84,7 +89,7 @@ export function writeCheckpoint(directory: string, sequence: number, core: Maste
     const facts = new FactBuffer(flush, PART_BYTES);
     core.tellHomes(facts);
     flush();
-    core.tellSnapshot(facts);
+    keys = core.tellSnapshot(facts);
     flush();
     file.syncSync();
   } catch (error) {
@@ -95,5 +100,5 @@ export function writeCheckpoint(directory: string, sequence: number, core: Maste
   file.close();
   Deno.renameSync(partial, path);
   syncDirectory(directory);
-  return bytes;
+  return { bytes, keys };
 }

@@ -31,6 +31,12 @@ export interface CheckpointerOptions {
 /** Told what has become of a checkpoint that was asked for. */
 export type CheckpointListener = (report: CheckpointReport) => void;
 
+/** A checkpoint that somebody wants. */
+interface Wish {
+  readonly copy: string;
+  readonly listener: CheckpointListener;
+}
+
 /**
  * Has the journal folded into a checkpoint whenever its tail has grown as long as the last one, or
  * somebody asks, in a Worker that lives as long as that takes. The core's thread begins a new file and
@@ -41,16 +47,24 @@ export class Checkpointer {
   #checkpointBytes: number;
   #making: Making | null = null;
   #notBeforeMs = -Infinity;
-  #asked: CheckpointListener[] = [];
+  #asked: Wish[] = [];
 
   constructor(options: CheckpointerOptions) {
     this.#options = options;
     this.#checkpointBytes = options.checkpointBytes;
   }
 
-  /** Asks for a checkpoint of everything up to now; `listener` is told when it is there. */
-  ask(listener: CheckpointListener): void {
-    this.#asked.push(listener);
+  /** Whether a Worker may have something to tell, so that the event loop should have a turn soon. */
+  get isBusy(): boolean {
+    return this.#making !== null || this.#asked.length > 0;
+  }
+
+  /**
+   * Asks for a checkpoint of everything up to now, with a copy of its file at `copy`, which stays when
+   * a later checkpoint takes its place. `listener` is told when it is there.
+   */
+  ask(copy: string, listener: CheckpointListener): void {
+    this.#asked.push({ copy, listener });
   }
 
   /**
@@ -74,44 +88,45 @@ export class Checkpointer {
 
   #begin(nowMs: number): void {
     const { journal, directory, config, core } = this.#options;
-    const listeners = this.#asked.splice(0);
+    const wishes = this.#asked.splice(0);
     this.#notBeforeMs = nowMs + RETRY_MS;
     let through: number;
     try {
       through = journal.seal();
     } catch (error) {
       if (!(error instanceof JournalError)) throw error;
-      return this.#fail(error.message, listeners);
+      return this.#fail(error.message, wishes);
     }
     const worker = new Worker(new URL("./checkpoint_worker.ts", import.meta.url).href, {
       type: "module",
     });
     const making = new Making(worker, core.walkRecency());
     this.#making = making;
-    const end = (report: CheckpointReport) => this.#end(making, report, listeners);
+    const end = (report: CheckpointReport) => this.#end(making, report, wishes);
     worker.onmessage = ({ data }: MessageEvent<CheckpointReport>) => end(data);
     worker.onerror = (event) => {
       event.preventDefault();
       end({ failure: event.message });
     };
-    making.tell({ type: "fold", directory, through, config });
+    const copies = wishes.map(({ copy }) => copy);
+    making.tell({ type: "fold", directory, through, config, copies });
   }
 
-  #end(making: Making, report: CheckpointReport, listeners: CheckpointListener[]): void {
+  #end(making: Making, report: CheckpointReport, wishes: Wish[]): void {
     if (this.#making !== making) return;
     this.stop();
-    if ("failure" in report) return this.#fail(report.failure, listeners);
+    if ("failure" in report) return this.#fail(report.failure, wishes);
     const { checkpoint } = report;
     this.#checkpointBytes = checkpoint.bytes;
     this.#notBeforeMs = -Infinity;
     this.#options.journal.noteCheckpoint(checkpoint.sequence, checkpoint.bytes);
     this.#options.onDone(checkpoint);
-    for (const listener of listeners) listener(report);
+    for (const { listener } of wishes) listener(report);
   }
 
-  #fail(failure: string, listeners: CheckpointListener[]): void {
+  #fail(failure: string, wishes: Wish[]): void {
     this.#options.onFault(failure);
-    for (const listener of listeners) listener({ failure });
+    for (const { listener } of wishes) listener({ failure });
   }
 }
 

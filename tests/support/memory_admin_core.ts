@@ -13,6 +13,8 @@ import {
   type SegmentDetail,
   type SegmentUse,
 } from "../../master/http/backend.ts";
+import type { SnapshotOutcome } from "../../master/backup/snapshotter.ts";
+import type { CopyOutcome } from "../../master/journal/master_journal.ts";
 import { Counter } from "../../master/core/counters.ts";
 import { MetricsRegistry, type MetricsSnapshot } from "../../master/metrics/registry.ts";
 import type { MasterStatus } from "../../master/metrics/summary_line.ts";
@@ -105,8 +107,33 @@ export class MemoryAdminCore implements AdminCore {
         ...{ name, allocatedBytes, capacityBytes },
         largestFreeBytes: capacityBytes - allocatedBytes,
       })),
-      server: { connections: 0, waitingWrites: 0, writeWaits: 0, loopLagSeconds: 0 },
+      server: {
+        ...{ connections: 0, waitingWrites: 0, writeWaits: 0, loopLagSeconds: 0 },
+        ...{ snapshots: 0, snapshotFailures: 0, lastSnapshotSeconds: 0 },
+      },
     });
+  }
+
+  /** How snapshots and copies end. */
+  snapshots: SnapshotOutcome[] = [];
+  copies: CopyOutcome[] = [];
+
+  beginSnapshot(): number {
+    if (this.snapshots.length > 0) return 0;
+    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "Cannot make a snapshot");
+  }
+
+  snapshotOutcome(ticket: number): SnapshotOutcome | null {
+    return this.snapshots[ticket] ?? null;
+  }
+
+  beginCopy(): number {
+    if (this.copies.length > 0) return 0;
+    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "Cannot copy the index");
+  }
+
+  copyOutcome(ticket: number): CopyOutcome | null {
+    return this.copies[ticket] ?? null;
   }
 
   shutDown(): void {}
