@@ -2,6 +2,11 @@
 import { Buffer } from "node:buffer";
 import { DocumentTable, readDocuments } from "../http/document_table.ts";
 
+/** Where the documents that belong to a copy of the index are written. */
+export function documentsOf(copy: string): string {
+  return `${copy}.documents`;
+}
+
 /** Writes the documents of the database at `tablesPath`; whether there are any. */
 export async function writeDocuments(tablesPath: string, path: string): Promise<boolean> {
   if (!DocumentTable.isAvailable || !await isFile(tablesPath)) return false;

@@ -4,7 +4,7 @@
  */
 import type { IndexCopy } from "../journal/master_journal.ts";
 import type { SnapshotDraft } from "./catalog.ts";
-import { writeDocuments } from "./documents_file.ts";
+import { documentsOf, writeDocuments } from "./documents_file.ts";
 import { DOCUMENTS_NAME, INDEX_NAME } from "./manifest.ts";
 
 /** JSON: an {@linkcode IndexHeader}. */
@@ -22,7 +22,7 @@ export async function indexResponse(
 ): Promise<Response> {
   const { path, group, keys, segments } = copy;
   const paths: Record<string, string> = { [INDEX_NAME]: path };
-  const documents = `${path}.documents`;
+  const documents = documentsOf(path);
   if (master.tablesPath !== null && await writeDocuments(master.tablesPath, documents)) {
     paths[DOCUMENTS_NAME] = documents;
   }

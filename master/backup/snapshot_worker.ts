@@ -1,7 +1,7 @@
 /** Entry of the Worker that brings one snapshot to its places and ends; see `snapshotter.ts`. */
 import type { IndexCopy } from "../journal/master_journal.ts";
 import { type SnapshotDraft } from "./catalog.ts";
-import { writeDocuments } from "./documents_file.ts";
+import { documentsOf, writeDocuments } from "./documents_file.ts";
 import { DOCUMENTS_NAME, INDEX_NAME, type Manifest } from "./manifest.ts";
 import { ObjectStoreError } from "./object_store.ts";
 import { openPlace, type SnapshotPlace } from "./places.ts";
@@ -51,13 +51,25 @@ scope.onmessage = async ({ data: order }) => {
   } catch (error) {
     failures.push(error instanceof Error ? error.message : String(error));
   }
+  removeFiles(order.copy.path);
   scope.postMessage({ type: "done", published, failures });
 };
+
+/** Frees the copy here: that takes long when it is large and the last of its name. */
+function removeFiles(copy: string): void {
+  for (const path of [copy, documentsOf(copy)]) {
+    try {
+      Deno.removeSync(path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+}
 
 async function draftOf(order: SnapshotOrder): Promise<SnapshotDraft> {
   const { copy, clusterId, master, tablesPath } = order;
   const { group, keys, segments } = copy;
-  const documents = `${copy.path}.documents`;
+  const documents = documentsOf(copy.path);
   const files: Record<string, string> = { [INDEX_NAME]: copy.path };
   if (await writeDocuments(tablesPath, documents)) files[DOCUMENTS_NAME] = documents;
   return { clusterId, master, group, keys, segments, files };

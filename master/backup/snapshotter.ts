@@ -1,4 +1,5 @@
 import type { IndexCopy, MasterJournal } from "../journal/master_journal.ts";
+import { documentsOf } from "./documents_file.ts";
 import { snapshotTime } from "./manifest.ts";
 import type { SnapshotPlace } from "./places.ts";
 import { Tickets } from "./tickets.ts";
@@ -210,7 +211,7 @@ class Run {
     this.worker?.terminate();
     if (this.copy === null) return;
     removeFile(this.copy.path);
-    removeFile(`${this.copy.path}.documents`);
+    removeFile(documentsOf(this.copy.path));
   }
 }
 
