@@ -153,7 +153,7 @@ Deno.test("an index of a later format is passed over, not installed", async () =
   await Deno.writeFile(path, header);
   await desk.publish("a", { files: { [INDEX_NAME]: path } });
   await assert.rejects(desk.restore("a"), RestoreError);
-  assert.match(desk.warnings[0], /is passed over: was written in format 99; this master reads 1/);
+  assert.match(desk.warnings[0], /is passed over: was written in format 99; this master reads \d+/);
   assert.deepEqual(desk.files, []);
 });
 

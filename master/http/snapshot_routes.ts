@@ -38,9 +38,10 @@ export function addSnapshotRoutes(
   change: (handler: Handler) => Handler,
 ): void {
   const { places, timeoutMs } = options;
+  const list = shared(() => Promise.all((places ?? []).map(describePlace)));
   app.get("/api/v1/snapshots", async () => {
     if (places === null) return off();
-    return json({ success: true, places: await Promise.all(places.map(describePlace)) });
+    return json({ success: true, places: await list() });
   });
   app.post(
     "/api/v1/snapshots",
@@ -62,6 +63,12 @@ export function addSnapshotRoutes(
       return await indexResponse(outcome, options);
     }),
   );
+}
+
+/** Those who call while an answer is on its way get the same one. */
+function shared<T>(call: () => Promise<T>): () => Promise<T> {
+  let open: Promise<T> | null = null;
+  return () => open ??= call().finally(() => open = null);
 }
 
 /** The ticket, `null` when this master does not do that. */
