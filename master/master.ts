@@ -116,7 +116,7 @@ export class Master {
       ...new MovementCalls(core).entries(),
       ...new ScanCalls(core, {
         maxListingBytes: maxFrameBytes,
-        onRefusal: (line) => logger.warning(line),
+        onRefusal: (line) => logger.info(line),
       }).entries(),
     ];
     const dispatcher = new Dispatcher({
