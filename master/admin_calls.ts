@@ -5,10 +5,12 @@ import type { SnapshotOutcome, Snapshotter } from "./backup/snapshotter.ts";
 import { Tickets } from "./backup/tickets.ts";
 import type { MasterCore } from "./core/core.ts";
 import type { RemovalScan } from "./core/removal_scan.ts";
+import type { MemberStatus } from "./ha/member_status.ts";
 import type {
   AdminCore,
   KeyPage,
   KeyResult,
+  Readiness,
   RemovalProgress,
   SegmentDetail,
   SegmentUse,
@@ -25,11 +27,13 @@ export interface AdminCallsOptions {
   /** What the RPC server knows of itself; the lag is reset by asking. */
   serverStats: () => ServerStats;
   /** Keeps the changes made so far; `false` = they could not be kept. */
-  settle: () => boolean;
+  settle: () => boolean | Promise<boolean>;
   /** What outlives the process, `null` = nothing. */
   journal: Pick<MasterJournal, "copy"> | null;
   /** `null` when there is no place for snapshots. */
   snapshotter: Pick<Snapshotter, "begin" | "outcome"> | null;
+  /** This master's part in its cluster, `null` = it is alone. Default: alone. */
+  member?: () => MemberStatus | null;
   /** Ends the master. */
   onShutDown: (reason: string) => void;
 }
@@ -52,10 +56,24 @@ export class AdminCalls implements AdminCore {
   }
 
   status(): MasterStatus {
+    const member = this.#options.member?.() ?? null;
+    if (member === null) {
+      return {
+        ...{ role: "leader", state: "serving", serviceReady: true },
+        leaderAddress: null,
+        viewVersion: null,
+      };
+    }
+    const { role, state, leaderAddress, epoch } = member;
+    return { role, state, serviceReady: role === "leader", leaderAddress, viewVersion: epoch };
+  }
+
+  readiness(): Readiness {
+    const { core } = this.#options;
+    const member = this.#options.member?.() ?? null;
     return {
-      ...{ role: "leader", state: "serving", serviceReady: true },
-      leaderAddress: null,
-      viewVersion: null,
+      serving: member === null || member.role === "leader",
+      ...{ member, keys: core.keyCount, segments: core.inspection.segmentDetails().length },
     };
   }
 
@@ -123,6 +141,12 @@ export class AdminCalls implements AdminCore {
   }
 
   beginRemoval(force: boolean): number {
+    if (this.#options.member?.()?.role === "standby") {
+      throw new StoreError(
+        ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS,
+        "this master is a standby; ask the leader",
+      );
+    }
     if (this.#removals.size >= MAX_REMOVALS) {
       const code = ErrorCode.TASK_PENDING_LIMIT_EXCEEDED;
       throw new StoreError(code, `Cannot remove: ${MAX_REMOVALS} removals are going on`);
@@ -131,17 +155,20 @@ export class AdminCalls implements AdminCore {
     return this.#lastRemoval;
   }
 
-  stepRemoval(removal: number): RemovalProgress {
+  stepRemoval(removal: number): RemovalProgress | Promise<RemovalProgress> {
     const { clock, settle } = this.#options;
     const scan = this.#removals.get(removal);
     if (scan === undefined) {
       throw new StoreError(ErrorCode.JOB_NOT_FOUND, `Cannot go on with removal ${removal}`);
     }
     const isOver = scan.step({ left: REMOVAL_WORK }, clock());
-    if (scan.code !== ErrorCode.OK || !settle()) {
+    const { removed } = scan;
+    const settled = scan.code === ErrorCode.OK && settle();
+    const answer = (kept: boolean) => {
+      if (kept) return { removed, isOver };
       throw new StoreError(ErrorCode.PERSISTENT_FAIL, "Cannot keep the removal in the journal");
-    }
-    return { removed: scan.removed, isOver };
+    };
+    return settled instanceof Promise ? settled.then(answer) : answer(settled);
   }
 
   endRemoval(removal: number): void {

@@ -4,6 +4,7 @@ import type { CoreConfig } from "./core/api.ts";
 import { FlagError } from "./flag_layers.ts";
 import { FlagGroup, type FlagSource } from "./flag_types.ts";
 import { type FlagName, FLAGS, type FlagValues } from "./flags.ts";
+import { type HaConfig, haConfig } from "./ha/ha_config.ts";
 import { type SnapshotConfig, snapshotConfig } from "./snapshot_config.ts";
 
 /** How the summary line looks; `json` turns every log line into an object. */
@@ -46,6 +47,8 @@ export interface MasterConfig {
   /** Snapshots of the metadata, `null` = none. */
   snapshots: SnapshotConfig | null;
   clusterId: string;
+  /** `null` = one master alone. */
+  ha: HaConfig | null;
   /** What GetStorageConfig answers. */
   storage: StorageConfig;
   values: FlagValues;
@@ -104,6 +107,7 @@ export function buildMasterConfig(
       : { mode: values.durability, directory: values.data_dir },
     snapshots: snapshotConfig(values, sources, env, notes),
     clusterId: values.cluster_id,
+    ha: haConfig(values, given, notes),
     storage: {
       fsdir: "",
       enableDiskEviction: values.enable_disk_eviction,

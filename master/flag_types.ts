@@ -63,6 +63,7 @@ export const FlagGroup = {
   METADATA: "HTTP metadata server",
   CLIENTS: "Clients, leases and writes",
   DURABILITY: "Durability",
+  HA: "High availability",
   SNAPSHOTS: "Snapshots",
   EVICTION: "Placement and eviction",
   DISK: "Disk tier",

@@ -20,6 +20,7 @@ import {
   segmentStatusDocument,
 } from "./admin_json.ts";
 import type { AdminBackend, KeyResult } from "./backend.ts";
+import { addHaRoutes } from "./ha_routes.ts";
 import { type Json, jsonText } from "./json_text.ts";
 import { keyLines } from "./key_lines.ts";
 import { compareBytes, percentDecode, rawParameter, splitAtCommas } from "./query.ts";
@@ -30,6 +31,8 @@ export interface AdminAppOptions {
   backend: AdminBackend;
   /** Take changes from other machines, too. */
   insecure: boolean;
+  /** Data directory of a master of a cluster; absent or `null` = it is alone. */
+  haPath?: string | null;
   /** What `/v1/config` shows. */
   config: Json;
   processInfo: () => ProcessInfo;
@@ -57,6 +60,7 @@ export function adminApp(options: AdminAppOptions): App {
   addKeyRoutes(app, options);
   addSegmentRoutes(app, options);
   addChangeRoutes(app, options);
+  addHaRoutes(app, options);
   const { snapshots } = options;
   if (snapshots !== undefined) {
     addSnapshotRoutes(app, options.backend, snapshots, guard(options));

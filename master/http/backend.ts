@@ -7,6 +7,7 @@
 import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.ts";
 import type { SnapshotOutcome } from "../backup/snapshotter.ts";
 import type { CopyOutcome } from "../journal/master_journal.ts";
+import type { MemberStatus } from "../ha/member_status.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
 import type { MetricsSnapshot } from "../metrics/registry.ts";
 
@@ -48,6 +49,16 @@ export interface RemovalProgress {
   isOver: boolean;
 }
 
+/** What `/ready` says. */
+export interface Readiness {
+  /** Whether clients are served here. */
+  serving: boolean;
+  /** `null` = this master is alone. */
+  member: MemberStatus | null;
+  keys: number;
+  segments: number;
+}
+
 /** The calls, as the thread of the core serves them: at once. */
 export interface AdminCore {
   status(): MasterStatus;
@@ -79,15 +90,18 @@ export interface AdminCore {
 
   /**
    * Begins to remove every object, leased ones only with `force`; answers a number for the calls that
-   * follow. TASK_PENDING_LIMIT_EXCEEDED.
+   * follow. TASK_PENDING_LIMIT_EXCEEDED, UNAVAILABLE_IN_CURRENT_STATUS on a standby.
    */
   beginRemoval(force: boolean): number;
 
   /** Goes on with a removal for a bounded time. PERSISTENT_FAIL, JOB_NOT_FOUND. */
-  stepRemoval(removal: number): RemovalProgress;
+  stepRemoval(removal: number): RemovalProgress | Promise<RemovalProgress>;
 
   /** Forgets a removal, whether it is over or not. */
   endRemoval(removal: number): void;
+
+  /** Whether clients are served here, and whether a promotion would keep the index. */
+  readiness(): Readiness;
 
   /** Begins a snapshot; a number for `snapshotOutcome`. UNAVAILABLE_IN_CURRENT_MODE. */
   beginSnapshot(): number;
@@ -112,7 +126,7 @@ export interface AdminCore {
 export type AdminBackend = {
   [Method in keyof AdminCore]: (
     ...args: Parameters<AdminCore[Method]>
-  ) => Promise<ReturnType<AdminCore[Method]>>;
+  ) => Promise<Awaited<ReturnType<AdminCore[Method]>>>;
 };
 
 /** Names of the calls, for the protocol between the threads. */
@@ -129,6 +143,7 @@ export const ADMIN_METHODS = [
   "beginRemoval",
   "stepRemoval",
   "endRemoval",
+  "readiness",
   "beginSnapshot",
   "snapshotOutcome",
   "beginCopy",

@@ -89,6 +89,11 @@ export class HttpWorker {
     this.#port.onmessage = ({ data }: MessageEvent<CoreRequest>) => this.#answer(data);
   }
 
+  /** From now on calls are there when this descriptor wakes the thread. */
+  wakeBy(fd: number): void {
+    this.#send({ type: "wake_by", fd });
+  }
+
   /** Deletes the metadata documents of a segment whose owner expired. */
   forgetSegment(name: string): void {
     this.#send({ type: "forget_segment", name });
@@ -122,16 +127,24 @@ export class HttpWorker {
   #answer({ id, method, args }: CoreRequest): void {
     try {
       const call = this.#options.core[method] as (...args: unknown[]) => unknown;
-      this.#reply({ id, value: call.apply(this.#options.core, args) });
+      const value = call.apply(this.#options.core, args);
+      if (!(value instanceof Promise)) return this.#reply({ id, value });
+      value.then(
+        (settled) => this.#reply({ id, value: settled }),
+        (error) => this.#fail(id, error),
+      );
     } catch (error) {
-      if (error instanceof StoreError) {
-        this.#reply({ id, code: error.code, message: error.message });
-      } else {
-        this.#options.onFault(error);
-        const code = ErrorCode.INTERNAL_ERROR;
-        this.#reply({ id, code, message: errorName(code) });
-      }
+      this.#fail(id, error);
     }
+  }
+
+  #fail(id: number, error: unknown): void {
+    if (error instanceof StoreError) {
+      return this.#reply({ id, code: error.code, message: error.message });
+    }
+    this.#options.onFault(error);
+    const code = ErrorCode.INTERNAL_ERROR;
+    this.#reply({ id, code, message: errorName(code) });
   }
 
   #reply(reply: CoreReply): void {

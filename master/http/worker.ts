@@ -30,10 +30,12 @@ class HttpSide {
   readonly #metadata: MetadataStore;
   readonly #servers: HttpServer[] = [];
   #documents: DocumentTable | null = null;
+  #wake = () => {};
 
   constructor(config: HttpWorkerConfig, port: MessagePort) {
     const { format, minLevel, prefix } = config.log;
     this.#config = config;
+    if (config.wakeFd !== null) this.wakeBy(config.wakeFd);
     this.#logger = new Logger({
       ...{ source: "master_admin", json: format === "json", minLevel, prefix, pid: Deno.pid },
       now: () => performance.timeOrigin + performance.now(),
@@ -41,7 +43,7 @@ class HttpSide {
     });
     this.#backend = coreClient({
       port,
-      wake: config.wakeFd === null ? () => {} : eventfdWaker(config.wakeFd),
+      wake: () => this.#wake(),
       timeoutMs: config.coreTimeoutMs,
     });
     this.#reporter = new SummaryReporter({
@@ -83,6 +85,12 @@ class HttpSide {
     };
   }
 
+  /** Tells the core's thread of messages by this descriptor from now on. */
+  wakeBy(fd: number): void {
+    this.#wake = eventfdWaker(fd);
+    this.#wake();
+  }
+
   forgetSegment(name: string): void {
     this.#metadata.forgetSegment(name);
   }
@@ -117,6 +125,7 @@ class HttpSide {
     return adminApp({
       backend: this.#backend,
       insecure: admin.insecure,
+      haPath: this.#config.haPath,
       config: { version: VERSION, flags: effectiveConfig },
       processInfo: () => ({
         version: VERSION,
@@ -152,6 +161,9 @@ scope.onmessage = async ({ data: message, ports }) => {
       break;
     case "forget_segment":
       side?.forgetSegment(message.name);
+      break;
+    case "wake_by":
+      side?.wakeBy(message.fd);
       break;
     case "stop":
       await side?.stop();

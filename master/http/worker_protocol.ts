@@ -18,6 +18,8 @@ export interface HttpWorkerConfig {
   tablesPath: string | null;
   /** Where snapshots lie, `null` = there are none. */
   snapshots: { places: readonly SnapshotPlace[]; timeoutMs: number } | null;
+  /** Data directory of a master of a cluster, which hands its checkpoints out; `null` = it is alone. */
+  haPath: string | null;
   log: {
     format: "text" | "kep" | "json";
     minLevel: number;
@@ -61,6 +63,8 @@ export interface ListenFailure {
 export type ControlMessage =
   | { type: "start"; config: HttpWorkerConfig }
   | { type: "forget_segment"; name: string }
+  /** The descriptor that ends the core thread's wait from now on. */
+  | { type: "wake_by"; fd: number }
   | { type: "stop" };
 
 /** From the Worker, on its own channel. */

@@ -135,10 +135,10 @@ export class SocketLoop {
       this.#closeIdle(now);
     }
     const progress = dispatcher.retryWaiting(now, this.#isOpen);
-    this.#sendReplies();
+    this.sendReplies();
     if (dispatcher.scanning > 0) {
       dispatcher.runScans(now, this.#isOpen);
-      this.#sendReplies();
+      this.sendReplies();
     }
     if (progress) this.#tickBy(now);
     else this.#tickBy(this.#nextRoundMs(now));
@@ -224,7 +224,7 @@ export class SocketLoop {
       try {
         this.#serveFrames(id, splitter);
       } finally {
-        this.#sendReplies();
+        this.sendReplies();
       }
       if (!this.#connections.has(id) || !this.#mayHold(connection, splitter.heldBytes)) return;
       await connection.sending;
@@ -253,7 +253,7 @@ export class SocketLoop {
   }
 
   /** Hands the packed replies to their connections, neighbours of one connection together. */
-  #sendReplies(): void {
+  sendReplies(): void {
     const { replies, gate } = this.#options;
     gate.settle();
     const { bytes } = replies;

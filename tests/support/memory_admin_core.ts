@@ -9,6 +9,7 @@ import {
   type KeyPage,
   type KeyResult,
   packKeys,
+  type Readiness,
   type RemovalProgress,
   type SegmentDetail,
   type SegmentUse,
@@ -17,6 +18,7 @@ import type { SnapshotOutcome } from "../../master/backup/snapshotter.ts";
 import type { CopyOutcome } from "../../master/journal/master_journal.ts";
 import { Counter } from "../../master/core/counters.ts";
 import { MetricsRegistry, type MetricsSnapshot } from "../../master/metrics/registry.ts";
+import type { MemberStatus } from "../../master/ha/member_status.ts";
 import type { MasterStatus } from "../../master/metrics/summary_line.ts";
 import { toHex } from "./wire_vectors.ts";
 
@@ -40,6 +42,8 @@ export class MemoryAdminCore implements AdminCore {
     ...{ role: "leader", state: "serving", serviceReady: true },
     ...{ leaderAddress: null, viewVersion: null },
   };
+  /** This master's part in a cluster, `null` = it is alone. */
+  member: MemberStatus | null = null;
   nowMs = 0;
   activeClients = 0;
   /** Keys that queryKey gave a lease. */
@@ -134,6 +138,12 @@ export class MemoryAdminCore implements AdminCore {
 
   copyOutcome(ticket: number): CopyOutcome | null {
     return this.copies[ticket] ?? null;
+  }
+
+  readiness(): Readiness {
+    const { segments, member } = this;
+    const serving = member === null || member.role === "leader";
+    return { serving, member, keys: this.#objects.size, segments: segments.length };
   }
 
   shutDown(): void {}
