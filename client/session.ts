@@ -23,6 +23,8 @@ export class MasterSession {
   readonly #log: (line: string) => void;
   #cancelBeat: () => void = () => {};
   #stopped = false;
+  /** Whether tasks are being asked for outside of a beat. */
+  #fetching = false;
   /** Whether the master's version is known to be ours. */
   #checked: boolean;
   #trouble: string | null = null;
@@ -39,6 +41,7 @@ export class MasterSession {
     this.#tasks = tasks;
     this.#log = options.log;
     this.#checked = options.checked;
+    tasks.onHungry = () => void this.#fetchMore();
   }
 
   /** Whether the last beat reached the master. */
@@ -102,6 +105,19 @@ export class MasterSession {
     const { master, clientId } = this.#store;
     const answer = await master.fetchTasks({ clientId, batchSize: TASKS_PER_FETCH });
     this.#tasks.submit(valueOf(answer, "The master refused to hand out tasks"));
+  }
+
+  /** Asks for more tasks as soon as there is time for them, not only with the next beat. */
+  async #fetchMore(): Promise<void> {
+    if (this.#fetching) return;
+    this.#fetching = true;
+    try {
+      await this.#fetchTasks();
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+    } finally {
+      this.#fetching = false;
+    }
   }
 
   #failed(error: StoreError): void {

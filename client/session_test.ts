@@ -270,6 +270,40 @@ Deno.test("a move without a target replica is only ended", async () => {
   assert.deepEqual(c.written(), [0, 0]);
 });
 
+Deno.test("an end and a report that were not answered are repeated until they are", async () => {
+  const lost: Record<string, number> = { MoveEnd: 1, MarkTaskToComplete: 1 };
+  const losing = (name: string, answer: { code: number; value: null }) => () => {
+    if (lost[name]-- > 0) throw new StoreError(ErrorCode.RPC_FAIL, "the master is away");
+    return answer;
+  };
+  const c = await runTask(
+    {
+      MoveStart: () => ({ code: 0, value: { source: c.source, target: c.target } }),
+      MoveEnd: losing("MoveEnd", { code: ErrorCode.OBJECT_NO_REPLICATION_TASK, value: null }),
+      MarkTaskToComplete: losing("MarkTaskToComplete", { code: 0, value: null }),
+    },
+    TaskType.REPLICA_MOVE,
+    { target: "10.0.0.2:9" },
+  );
+  assert.deepEqual(await c.run(), [success, success]);
+  assert.equal(c.t.names.filter((name) => name === "MoveEnd").length, 2);
+  assert(!c.t.names.includes("MoveRevoke"));
+});
+
+Deno.test("who has done its tasks asks for more without waiting for the next beat", async () => {
+  let left = 3;
+  const next = () => left-- > 0 ? [task(TaskType.REPLICA_COPY, { targets: ["10.0.0.2:9"] })] : [];
+  const c = await runTask(
+    {
+      CopyStart: () => ({ code: ErrorCode.OBJECT_NOT_FOUND, value: null }),
+      FetchTasks: () => ({ code: 0, value: next() }),
+    },
+    TaskType.REPLICA_COPY,
+    { targets: ["10.0.0.2:9"] },
+  );
+  assert.equal((await c.run()).length, 4);
+});
+
 Deno.test("a copy whose transfer fails is revoked and reported as failed", async () => {
   const c = await runTask(
     {

@@ -10,6 +10,7 @@ import {
   type Uuid,
 } from "../proto/types.ts";
 import type { StoreContext } from "./context.ts";
+import { isLost } from "./departure.ts";
 import { keyBytes } from "./key.ts";
 import { pause } from "./transfer/clock.ts";
 import { TransferCode } from "./transfer/engine.ts";
@@ -19,6 +20,9 @@ import type { EndpointOperation } from "./transfer/endpoint.ts";
 const MAX_RUNNING = 4;
 /** Added to the wait before each further attempt, as the reference does. */
 const RETRY_STEP_MS = 50;
+/** How often, and for how long, the master is told of an end that it has not answered. */
+const REPORT_PAUSE_MS = 500;
+const REPORT_MS = 60_000;
 
 /** What a copy or a move has to do with the master around its transfer. */
 interface Replication {
@@ -36,6 +40,8 @@ export class TaskRunner {
   readonly #stopped = new AbortController();
   readonly #waiting: TaskAssignment[] = [];
   #running = 0;
+  /** Called when a task has been reported and none waits: there may be another one by now. */
+  onHungry: () => void = () => {};
 
   constructor(store: StoreContext, log: (line: string) => void) {
     this.#store = store;
@@ -50,6 +56,7 @@ export class TaskRunner {
       this.#work(this.#waiting.shift()!).finally(() => {
         this.#running--;
         this.submit([]);
+        if (this.#waiting.length === 0 && !this.#stopped.signal.aborted) this.onHungry();
       });
     }
   }
@@ -69,7 +76,7 @@ export class TaskRunner {
         : { id: task.id, status: TaskStatus.FAILED, message: errorName(code) };
       if (code !== ErrorCode.OK) this.#log(`task ${task.id} failed: ${errorName(code)}`);
       const { master, clientId } = this.#store;
-      await master.markTaskToComplete({ clientId, request });
+      await this.#untilAnswered(() => master.markTaskToComplete({ clientId, request }));
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       this.#log(`task ${task.id} could not be reported: ${error.message}`);
@@ -106,9 +113,29 @@ export class TaskRunner {
       await replication.revoke();
       return failure;
     }
-    const ended = await replication.end();
+    const ended = await this.#untilAnswered(() => replication.end());
     if (ended.code !== ErrorCode.OK && value.targets.length > 0) await replication.revoke();
     return ended.code;
+  }
+
+  /**
+   * Makes a call again until it is answered: a master that was away must learn how a task ended. An
+   * end that reached it before has nothing to end any more.
+   */
+  async #untilAnswered(call: () => Promise<Expected<null>>): Promise<Expected<null>> {
+    const { clock } = this.#store;
+    const untilMs = clock.now() + REPORT_MS;
+    for (let repeated = false;; repeated = true) {
+      try {
+        const answer = await call();
+        const ended = repeated && answer.code === ErrorCode.OBJECT_NO_REPLICATION_TASK;
+        return ended ? { code: ErrorCode.OK, value: null } : answer;
+      } catch (error) {
+        const { signal } = this.#stopped;
+        if (!isLost(error) || signal.aborted || clock.now() > untilMs) throw error;
+        await pause(clock, REPORT_PAUSE_MS, signal);
+      }
+    }
   }
 
   /** Writes the source replica, which must be in this process, to every target. */

@@ -1,9 +1,11 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
-import type { ReplicaDescriptor, SegmentStatus } from "../proto/types.ts";
+import type { Expected } from "../proto/messages.ts";
+import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../proto/types.ts";
 import type { SnapshotOutcome, Snapshotter } from "./backup/snapshotter.ts";
 import { Tickets } from "./backup/tickets.ts";
 import type { MasterCore } from "./core/core.ts";
+import type { DrainRequest, JobView, RebalanceRequest } from "./core/jobs.ts";
 import type { RemovalScan } from "./core/removal_scan.ts";
 import type { MemberStatus } from "./ha/member_status.ts";
 import type {
@@ -175,6 +177,38 @@ export class AdminCalls implements AdminCore {
     this.#removals.delete(removal);
   }
 
+  createDrain(request: DrainRequest): JobView {
+    const { core, clock } = this.#options;
+    return this.#keptJob(core.jobs.createDrain(request, clock()), "Cannot drain");
+  }
+
+  createRebalance(request: RebalanceRequest): JobView {
+    const { core, clock } = this.#options;
+    return this.#keptJob(core.jobs.createRebalance(request, clock()), "Cannot rebalance");
+  }
+
+  queryJob(id: Uuid): JobView {
+    return found(this.#options.core.jobs.query(id), "Cannot find the job");
+  }
+
+  listJobs(): JobView[] {
+    return this.#options.core.jobs.list();
+  }
+
+  cancelJob(id: Uuid): JobView {
+    const { core, clock } = this.#options;
+    const code = core.jobs.cancel(id, clock());
+    if (code !== ErrorCode.OK) throw new StoreError(code, "Cannot cancel the job");
+    return this.#keptJob(core.jobs.query(id), "Cannot cancel the job");
+  }
+
+  /** The job, once it is in the journal. */
+  #keptJob(answer: Expected<JobView>, what: string): JobView {
+    const job = found(answer, what);
+    if (this.#options.settle()) return job;
+    throw new StoreError(ErrorCode.PERSISTENT_FAIL, `${what}: it cannot be kept in the journal`);
+  }
+
   beginSnapshot(): number {
     const { snapshotter } = this.#options;
     if (snapshotter !== null) return snapshotter.begin();
@@ -202,6 +236,11 @@ export class AdminCalls implements AdminCore {
   shutDown(reason: string): void {
     this.#options.onShutDown(reason);
   }
+}
+
+function found(answer: Expected<JobView>, what: string): JobView {
+  if (answer.value !== null) return answer.value;
+  throw new StoreError(answer.code as ErrorCode, what);
 }
 
 function notFound(name: string): StoreError {

@@ -9,6 +9,7 @@ import { digest } from "./digest.ts";
 import { FactWriter } from "./facts.ts";
 import { InspectionApi } from "./inspection_api.ts";
 import { addTenant } from "./mount_mutations.ts";
+import { JobsApi } from "./jobs_api.ts";
 import { MovementApi } from "./movement_api.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
 import * as puts from "./puts.ts";
@@ -40,6 +41,8 @@ export class MasterCore {
   readonly cluster: ClusterApi;
   /** Copies, moves, promotions and the tasks that order them. */
   readonly movement: MovementApi;
+  /** Drains and rebalances. */
+  readonly jobs: JobsApi;
   /** Views for operators. */
   readonly inspection: InspectionApi;
   /** What looks at every object. */
@@ -58,6 +61,7 @@ export class MasterCore {
     this.#state = new CoreState(config, rng, pages);
     this.cluster = new ClusterApi(this.#state);
     this.movement = new MovementApi(this.#state);
+    this.jobs = new JobsApi(this.#state);
     this.inspection = new InspectionApi(this.#state);
     this.scans = new ScanApi(this.#state);
   }

@@ -70,6 +70,16 @@ export const Counter = {
   PUT_EVICTIONS: 33,
   /** Objects sent to disk instead of being evicted. */
   OFFLOADS_FOR_EVICTION: 34,
+  /** `snowskin_job_moved_objects_total` */
+  JOB_MOVES: 35,
+  /** `snowskin_job_moved_bytes_total` */
+  JOB_MOVED_BYTES: 36,
+  /** `snowskin_job_failed_moves_total` */
+  JOB_FAILED_MOVES: 37,
+  /** `snowskin_job_dropped_objects_total` */
+  JOB_DROPS: 38,
+  /** `snowskin_jobs_running` */
+  JOBS_RUNNING: 39,
 } as const;
 export type Counter = (typeof Counter)[keyof typeof Counter];
 

@@ -8,7 +8,7 @@ const DIGEST_RANGE = 2 ** 52;
 
 /**
  * A number over everything durable: objects with their replicas, extents and pins, segments with
- * what they hold, disks, transfers and tasks. Leases, sessions, queues and the order of eviction are
+ * what they hold, disks, transfers, tasks and jobs (their progress aside). Leases, sessions, queues and the order of eviction are
  * left out. It does not depend on slots or on any order.
  */
 export function digest(state: CoreState): number {
@@ -53,6 +53,9 @@ export function* durableState(state: CoreState): Iterable<string> {
     const { createdMs, updatedMs, client, ...rest } = task;
     const times = [createdMs, updatedMs].map((time) => epoch(state, time));
     yield JSON.stringify(["task", rest, times, uuid(state, client)]);
+  }
+  for (const { id, plan, status } of state.jobs.all()) {
+    yield JSON.stringify(["job", id, plan, status]);
   }
   for (let tenant = 0; tenant < tenants.count; tenant++) {
     yield JSON.stringify(["tenant", tenant, Array.from(tenants.name(tenant))]);

@@ -41,6 +41,8 @@ export const FactKind = {
   END_SETTLED: 33,
   MEMORY_PROMISED: 34,
   SEGMENT_UNMOUNTED: 35,
+  JOB_CHANGED: 36,
+  JOB_DROPPED: 37,
 } as const;
 export type FactKind = (typeof FactKind)[keyof typeof FactKind];
 
@@ -331,7 +333,7 @@ export class FactWriter extends FactEncoder {
     this.end();
   }
 
-  /** A fact about a task, whose fields are one JSON document. */
+  /** A fact about a task or a job, whose fields are one JSON document. */
   task(kind: FactKind, document: string): void {
     this.begin(kind);
     this.text(document);

@@ -143,7 +143,9 @@ export function gracefulUnmountSegment(
   if (entry === null || entry.owner !== owner) return ErrorCode.INVALID_PARAMS;
   const { status } = entry;
   if (status === SegmentStatus.GRACEFULLY_UNMOUNTING) return ErrorCode.OK;
-  if (status !== SegmentStatus.OK && status !== SegmentStatus.DRAINING) {
+  const mayLeave = status === SegmentStatus.OK || status === SegmentStatus.DRAINING ||
+    status === SegmentStatus.DRAINED;
+  if (!mayLeave) {
     return ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
   }
   const untilMs = nowMs + gracePeriodMs;

@@ -11,6 +11,7 @@ import type {
   Uuid,
 } from "../../proto/types.ts";
 import { replicaDescriptor } from "./inspect.ts";
+import { stepJobOf } from "./job_steps.ts";
 import * as orders from "./orders.ts";
 import * as promotion from "./promotion.ts";
 import * as replication from "./replication.ts";
@@ -202,7 +203,9 @@ export class MovementApi {
   markTaskToComplete(client: Uuid, request: TaskCompleteRequest, nowMs: number): ErrorCode {
     if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const index = this.#state.clients.find(client);
-    return orders.completeTask(this.#state, index, request, nowMs);
+    const code = orders.completeTask(this.#state, index, request, nowMs);
+    if (code === ErrorCode.OK) stepJobOf(this.#state, request.id, nowMs);
+    return code;
   }
 
   #revoke(

@@ -67,6 +67,28 @@ export function createMoveTask(
   return submit(state, TaskType.REPLICA_MOVE, owner, payload, nowMs);
 }
 
+/**
+ * Orders the move of a memory replica for a job. INVALID_KEY when the key is no text,
+ * TASK_PENDING_LIMIT_EXCEEDED.
+ */
+export function orderMove(
+  state: CoreState,
+  slot: number,
+  replica: number,
+  target: string,
+  job: Uuid,
+  nowMs: number,
+): Expected<Uuid> {
+  const { objects, replicas, segments } = state;
+  const at = objects.keyOffset(slot);
+  const key = textOf(objects.keyPage(slot).subarray(at, at + objects.keyLength(slot)));
+  if (key === null) return failed(ErrorCode.INVALID_KEY);
+  const { owner, name } = segments.at(replicas.segment(replica));
+  const payload = movePayload(tenantText(state, slot), key, name.name, target);
+  const bytes = replicas.size(replica);
+  return submit(state, TaskType.REPLICA_MOVE, owner, payload, nowMs, { id: job, bytes });
+}
+
 export function queryTask(state: CoreState, id: Uuid): Expected<QueryTaskResponse> {
   const task = state.tasks.find(id);
   if (task === null) return failed(ErrorCode.TASK_NOT_FOUND);
@@ -188,6 +210,7 @@ function submit(
   client: number,
   payload: string,
   nowMs: number,
+  job?: { id: Uuid; bytes: number },
 ): Expected<Uuid> {
   const { tasks, config } = state;
   if (tasks.pendingCount >= config.maxTotalPendingTasks) {
@@ -205,6 +228,7 @@ function submit(
     message: "",
     client,
     maxRetryAttempts: config.maxRetryAttempts,
+    ...(job === undefined ? {} : { job }),
   });
   return { code: ErrorCode.OK, value: id };
 }

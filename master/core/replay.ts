@@ -36,6 +36,7 @@ import {
   startWrite,
 } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
+import { applyJob } from "./jobs.ts";
 import { awaitOwners } from "./mounts.ts";
 import { addTask, changeTask, dropTask } from "./orders.ts";
 import type { OwedEnd } from "./owed_ends.ts";
@@ -205,6 +206,9 @@ function applyOne(state: CoreState, reader: FactReader): void {
     case FactKind.TASK_CHANGED:
     case FactKind.TASK_DROPPED:
       return applyTask(state, kind, reader);
+    case FactKind.JOB_CHANGED:
+    case FactKind.JOB_DROPPED:
+      return applyJob(state, kind, reader.text());
     default:
       return applyToObject(state, kind, reader);
   }

@@ -8,6 +8,7 @@ import { ReplicaType, SegmentStatus } from "../../proto/types.ts";
 import type { FactSink } from "./api.ts";
 import { FactEncoder } from "./fact_encoder.ts";
 import { FactKind, FactWriter } from "./facts.ts";
+import { jobDocument } from "./jobs.ts";
 import { RecencyList } from "./lru.ts";
 import { owedFor } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
@@ -87,6 +88,9 @@ class SnapshotWriter extends FactEncoder {
     this.#departed();
     const byChange = Array.from(tasks.all()).sort((a, b) => a.updatedMs - b.updatedMs);
     for (const task of byChange) this.#task(task);
+    for (const job of this.state.jobs.all()) {
+      this.#facts.task(FactKind.JOB_CHANGED, jobDocument(this.state, job));
+    }
     this.begin(FactKind.NEXT_REPLICA);
     this.f64(this.state.nextReplicaId);
     this.end();

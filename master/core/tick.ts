@@ -15,6 +15,7 @@ import {
   removeReplica,
   settleOwedEnd,
 } from "./mutations.ts";
+import { stepJobs } from "./job_steps.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { cancelOffload } from "./offload_queue.ts";
 import { tickTasks } from "./orders.ts";
@@ -45,6 +46,7 @@ export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener)
   more = discardTransfers(state, nowMs) || more;
   more = freeHeld(state, nowMs) || more;
   tickTasks(state, nowMs);
+  more = stepJobs(state, nowMs) || more;
   more = sweepSegments(state) || more;
   more = sweepDisks(state, nowMs) || more;
   more = evictSlice(state, nowMs) || more;
@@ -60,6 +62,7 @@ function untilNext(state: CoreState, nowMs: number): number {
   if (writes.oldest !== 0) due(writes.startMs(writes.oldest) + config.putStartReleaseTimeoutMs + 1);
   const transfer = transfers.oldest;
   if (transfer !== null) due(transfer.startMs + config.putStartReleaseTimeoutMs + 1);
+  due(state.jobs.nextMs);
   for (const entry of state.segments.graceful) due(entry.unmountAtMs);
   due(nowMs + state.clients.untilExpiry(config.clientTtlMs) + 1);
   due(nowMs + state.awaitedUntilMs - state.clients.awakeMs);

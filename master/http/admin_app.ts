@@ -21,6 +21,7 @@ import {
 } from "./admin_json.ts";
 import type { AdminBackend, KeyResult } from "./backend.ts";
 import { addHaRoutes } from "./ha_routes.ts";
+import { addJobRoutes } from "./job_routes.ts";
 import { type Json, jsonText } from "./json_text.ts";
 import { keyLines } from "./key_lines.ts";
 import { compareBytes, percentDecode, rawParameter, splitAtCommas } from "./query.ts";
@@ -190,16 +191,7 @@ function addChangeRoutes(app: App, options: AdminAppOptions): void {
       return json({ success: true, removed_count: removed });
     }),
   );
-  app.post(
-    "/api/v1/drain_jobs",
-    change(() => refusal(ErrorCode.NOT_SUPPORTED, "drain jobs are not in this version")),
-  );
-  const unknownJob = (c: AppContext) =>
-    /^\d+-\d+$/.test(rawParameter(c.req.url, "job_id") ?? "")
-      ? refusal(ErrorCode.JOB_NOT_FOUND)
-      : refusal(ErrorCode.INVALID_PARAMS, "Missing or invalid job_id");
-  app.get("/api/v1/drain_jobs/query", unknownJob);
-  app.post("/api/v1/drain_jobs/cancel", change(unknownJob));
+  addJobRoutes(app, { backend, change, json, refusal });
 
   const tenantsOff = () => refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE);
   const tenantQuota = change((c) =>

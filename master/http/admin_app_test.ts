@@ -281,18 +281,6 @@ Deno.test("changes from a page of another site are refused even on this machine"
   assert.equal(core.listKeys(0, 10).ends.length, 3);
 });
 
-Deno.test("drain jobs cannot be made, so none is known", async () => {
-  const request = serve(cluster());
-  const status = async (method: string, path: string) => {
-    const { status, text } = await request(method, `/api/v1/drain_jobs${path}`);
-    return [status, JSON.parse(text).error_code];
-  };
-  assert.deepEqual(await status("POST", ""), [501, ErrorCode.NOT_SUPPORTED]);
-  assert.deepEqual(await status("GET", "/query?job_id=1-2"), [404, ErrorCode.JOB_NOT_FOUND]);
-  assert.deepEqual(await status("GET", "/query?job_id=x"), [400, ErrorCode.INVALID_PARAMS]);
-  assert.deepEqual(await status("POST", "/cancel?job_id=1-2"), [404, ErrorCode.JOB_NOT_FOUND]);
-});
-
 Deno.test("tenant quotas are off, and KV events too", async () => {
   const request = serve(cluster());
   const off = '{"success":false,"error_code":-1011,' +

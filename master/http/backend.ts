@@ -6,6 +6,7 @@
  */
 import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.ts";
 import type { SnapshotOutcome } from "../backup/snapshotter.ts";
+import type { DrainRequest, JobView, RebalanceRequest } from "../core/jobs.ts";
 import type { CopyOutcome } from "../journal/master_journal.ts";
 import type { MemberStatus } from "../ha/member_status.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
@@ -103,6 +104,23 @@ export interface AdminCore {
   /** Whether clients are served here, and whether a promotion would keep the index. */
   readiness(): Readiness;
 
+  /**
+   * Begins to empty segments. SEGMENT_NOT_FOUND, INVALID_PARAMS, UNAVAILABLE_IN_CURRENT_STATUS,
+   * TASK_PENDING_LIMIT_EXCEEDED, PERSISTENT_FAIL.
+   */
+  createDrain(request: DrainRequest): JobView;
+
+  /** Begins to move objects from full to emptier segments. As {@linkcode AdminCore.createDrain}. */
+  createRebalance(request: RebalanceRequest): JobView;
+
+  /** JOB_NOT_FOUND. */
+  queryJob(id: Uuid): JobView;
+
+  listJobs(): JobView[];
+
+  /** JOB_NOT_FOUND, UNAVAILABLE_IN_CURRENT_STATUS, PERSISTENT_FAIL. */
+  cancelJob(id: Uuid): JobView;
+
   /** Begins a snapshot; a number for `snapshotOutcome`. UNAVAILABLE_IN_CURRENT_MODE. */
   beginSnapshot(): number;
 
@@ -144,6 +162,11 @@ export const ADMIN_METHODS = [
   "stepRemoval",
   "endRemoval",
   "readiness",
+  "createDrain",
+  "createRebalance",
+  "queryJob",
+  "listJobs",
+  "cancelJob",
   "beginSnapshot",
   "snapshotOutcome",
   "beginCopy",

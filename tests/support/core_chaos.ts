@@ -48,7 +48,7 @@ export class Chaos {
     const key = `key-${this.#below(60)}`;
     const bytes = bytesOf(key);
     const id = clientId(client);
-    switch (this.#below(30)) {
+    switch (this.#below(31)) {
       case 0:
       case 1:
       case 2:
@@ -136,6 +136,9 @@ export class Chaos {
       case 28:
         this.#removeMany(client, bytes);
         break;
+      case 29:
+        this.#job(client);
+        break;
       default:
         this.#pass();
     }
@@ -152,6 +155,35 @@ export class Chaos {
 
   #name(): string {
     return `name-${this.#below(5)}`;
+  }
+
+  #job(client: number): void {
+    const { core, nowMs } = this.driver;
+    const limits = {
+      targets: this.#below(3) === 0 ? [this.#name()] : [],
+      maxConcurrency: 1 + this.#below(8),
+      bytesPerSecond: this.#below(2) * 1000,
+      giveUpMs: 1000 + this.#below(60_000),
+    };
+    switch (this.#below(4)) {
+      case 0:
+        core.jobs.createRebalance({ ...limits, threshold: 0.01 + this.#below(90) / 100 }, nowMs);
+        break;
+      case 1: {
+        const jobs = core.jobs.list();
+        if (jobs.length > 0) core.jobs.cancel(jobs[this.#below(jobs.length)].id, nowMs);
+        break;
+      }
+      default: {
+        const whole = this.#below(3) === 0;
+        const named = { segments: whole ? [] : [this.#name()], client: null };
+        core.jobs.createDrain({
+          ...limits,
+          ...(whole ? { segments: [], client: clientId(client) } : named),
+          dropUnplaced: this.#below(2) === 0,
+        }, nowMs);
+      }
+    }
   }
 
   #mount(client: number): void {

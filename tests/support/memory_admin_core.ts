@@ -1,7 +1,7 @@
 /** An admin core of plain data, for tests of the HTTP side. */
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
-import type { ReplicaDescriptor, SegmentStatus } from "../../proto/types.ts";
+import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.ts";
 import {
   ADMIN_METHODS,
   type AdminBackend,
@@ -14,6 +14,8 @@ import {
   type SegmentDetail,
   type SegmentUse,
 } from "../../master/http/backend.ts";
+import { JobKind, JobStatus, noProgress } from "../../master/core/job_table.ts";
+import type { DrainRequest, JobLimits, JobView, RebalanceRequest } from "../../master/core/jobs.ts";
 import type { SnapshotOutcome } from "../../master/backup/snapshotter.ts";
 import type { CopyOutcome } from "../../master/journal/master_journal.ts";
 import { Counter } from "../../master/core/counters.ts";
@@ -147,6 +149,50 @@ export class MemoryAdminCore implements AdminCore {
   }
 
   shutDown(): void {}
+
+  /** Jobs that were asked for. */
+  readonly jobs: JobView[] = [];
+  readonly drains: DrainRequest[] = [];
+  readonly rebalances: RebalanceRequest[] = [];
+
+  createDrain(request: DrainRequest): JobView {
+    for (const name of request.segments) this.#segment(name);
+    this.drains.push(request);
+    return this.#addJob(JobKind.DRAIN, request, request.segments);
+  }
+
+  createRebalance(request: RebalanceRequest): JobView {
+    this.rebalances.push(request);
+    return this.#addJob(JobKind.REBALANCE, request, []);
+  }
+
+  queryJob(id: Uuid): JobView {
+    const job = this.jobs.find((one) => one.id === id);
+    if (!job) throw new StoreError(ErrorCode.JOB_NOT_FOUND, "Cannot find the job");
+    return job;
+  }
+
+  listJobs(): JobView[] {
+    return this.jobs;
+  }
+
+  cancelJob(id: Uuid): JobView {
+    const job = this.queryJob(id);
+    job.status = JobStatus.CANCELED;
+    return job;
+  }
+
+  #addJob(kind: JobKind, limits: JobLimits, segments: readonly string[]): JobView {
+    const job: JobView = {
+      ...noProgress(),
+      ...{ id: `1-${this.jobs.length + 1}`, kind, status: JobStatus.CREATED, message: "made" },
+      ...{ createdAtMsEpoch: 1, updatedAtMsEpoch: 2, activeMoves: 0, remainingBytes: 0 },
+      ...{ segments: [...segments], targets: [...limits.targets] },
+      ...{ maxConcurrency: limits.maxConcurrency, bytesPerSecond: limits.bytesPerSecond },
+    };
+    this.jobs.push(job);
+    return job;
+  }
 
   beginRemoval(force: boolean): number {
     this.#removals.push({ force, removed: 0 });
