@@ -143,12 +143,7 @@ export class AdminCalls implements AdminCore {
   }
 
   beginRemoval(force: boolean): number {
-    if (this.#options.member?.()?.role === "standby") {
-      throw new StoreError(
-        ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS,
-        "this master is a standby; ask the leader",
-      );
-    }
+    this.#requireLeader();
     if (this.#removals.size >= MAX_REMOVALS) {
       const code = ErrorCode.TASK_PENDING_LIMIT_EXCEEDED;
       throw new StoreError(code, `Cannot remove: ${MAX_REMOVALS} removals are going on`);
@@ -178,11 +173,13 @@ export class AdminCalls implements AdminCore {
   }
 
   createDrain(request: DrainRequest): JobView {
+    this.#requireLeader();
     const { core, clock } = this.#options;
     return this.#keptJob(core.jobs.createDrain(request, clock()), "Cannot drain");
   }
 
   createRebalance(request: RebalanceRequest): JobView {
+    this.#requireLeader();
     const { core, clock } = this.#options;
     return this.#keptJob(core.jobs.createRebalance(request, clock()), "Cannot rebalance");
   }
@@ -196,10 +193,19 @@ export class AdminCalls implements AdminCore {
   }
 
   cancelJob(id: Uuid): JobView {
+    this.#requireLeader();
     const { core, clock } = this.#options;
     const code = core.jobs.cancel(id, clock());
     if (code !== ErrorCode.OK) throw new StoreError(code, "Cannot cancel the job");
     return this.#keptJob(core.jobs.query(id), "Cannot cancel the job");
+  }
+
+  #requireLeader(): void {
+    if (this.#options.member?.()?.role !== "standby") return;
+    throw new StoreError(
+      ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS,
+      "this master is a standby; ask the leader",
+    );
   }
 
   /** The job, once it is in the journal. */

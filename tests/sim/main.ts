@@ -17,7 +17,16 @@ async function runOne(seed: number): Promise<void> {
 
 async function runMany(first: number, count: number): Promise<void> {
   const total: WorldSummary = {
-    ...{ steps: 0, stored: 0, hits: 0, misses: 0, lateWrites: 0, restarts: 0, evicted: 0 },
+    ...{
+      steps: 0,
+      stored: 0,
+      hits: 0,
+      misses: 0,
+      lateWrites: 0,
+      restarts: 0,
+      evicted: 0,
+      moved: 0,
+    },
   };
   const began = performance.now();
   for (let seed = first; seed < first + count; seed++) {

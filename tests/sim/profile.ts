@@ -36,6 +36,8 @@ export const Fault = {
   MASTER_RESTART: "master restart",
   /** The master dies between two steps of writing down a batch. */
   TORN_BATCH: "torn batch",
+  /** An operator drains a node, levels the segments, or cancels what goes on. */
+  JOB: "job",
 } as const;
 export type Fault = (typeof Fault)[keyof typeof Fault];
 

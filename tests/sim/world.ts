@@ -61,6 +61,8 @@ export interface WorldSummary {
   lateWrites: number;
   restarts: number;
   evicted: number;
+  /** Objects that jobs have moved, as of the last life of the master. */
+  moved: number;
 }
 
 export class World {
@@ -124,7 +126,9 @@ export class World {
     const { restarts, core } = this.master;
     const evicted = this.#evicted + core.counters.get(Counter.EVICTED_KEYS);
     const { steps } = this.scheduler;
-    return { steps, stored, hits, misses, restarts, evicted, lateWrites: this.#fabric.lateWrites };
+    const moved = core.jobs.list().reduce((sum, { movedObjects }) => sum + movedObjects, 0);
+    const { lateWrites } = this.#fabric;
+    return { steps, stored, hits, misses, restarts, evicted, moved, lateWrites };
   }
 
   #delay(): number {
@@ -361,6 +365,33 @@ export class World {
             : "before its answers leave";
         }
         return this.#bringMasterBack();
+      case Fault.JOB:
+        return this.#operate(node.name);
+    }
+  }
+
+  /** Begins a job, or cancels one. */
+  #operate(segment: string): void {
+    if (!this.master.host.alive) return;
+    const random = this.#random;
+    const { core, nowMs } = this.master;
+    const limits = {
+      ...{ targets: [], maxConcurrency: 1 + random.below(8), giveUpMs: 1000 + random.below(9000) },
+      bytesPerSecond: random.oneIn(3) ? 20_000 : 0,
+    };
+    switch (random.below(4)) {
+      case 0: {
+        const jobs = core.jobs.list();
+        if (jobs.length > 0) core.jobs.cancel(random.pick(jobs).id, nowMs);
+        return;
+      }
+      case 1:
+        return void core.jobs.createRebalance({ ...limits, threshold: 0.05 }, nowMs);
+      default: {
+        const dropUnplaced = random.oneIn(2);
+        const drain = { ...limits, segments: [segment], client: null, dropUnplaced };
+        core.jobs.createDrain(drain, nowMs);
+      }
     }
   }
 
