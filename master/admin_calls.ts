@@ -1,16 +1,13 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { ReplicaDescriptor, SegmentStatus } from "../proto/types.ts";
-import type { MasterCore } from "./core/core.ts";
+import { AnswerCalls, type AnswerCallsOptions } from "./answer_calls.ts";
 import type { AdminCore, KeyPage, KeyResult, SegmentDetail, SegmentUse } from "./http/backend.ts";
 import type { MetricsRegistry, MetricsSnapshot, ServerStats } from "./metrics/registry.ts";
 import type { MasterStatus } from "./metrics/summary_line.ts";
 
-export interface AdminCallsOptions {
-  core: MasterCore;
+export interface AdminCallsOptions extends AnswerCallsOptions {
   metrics: MetricsRegistry;
-  /** Milliseconds, monotonic. */
-  clock: () => number;
   /** What the RPC server knows of itself; the lag is reset by asking. */
   serverStats: () => ServerStats;
   /** Keeps the changes made so far; `false` = they could not be kept. */
@@ -22,10 +19,11 @@ export interface AdminCallsOptions {
 const nothing = { begin() {}, memory() {}, disk() {}, localDisk() {} };
 
 /** Answers the HTTP side, in the thread that owns the core. */
-export class AdminCalls implements AdminCore {
+export class AdminCalls extends AnswerCalls implements AdminCore {
   readonly #options: AdminCallsOptions;
 
   constructor(options: AdminCallsOptions) {
+    super(options);
     this.#options = options;
   }
 

@@ -1,5 +1,6 @@
 import type { ReplicaDescriptor } from "../../proto/types.ts";
 import * as inspect from "./inspect.ts";
+import { type KeyPlaces, keyPlaces, type PackedKeys } from "./key_places.ts";
 import type { CoreState } from "./state.ts";
 
 /** Read-only views for operators. */
@@ -28,6 +29,11 @@ export class InspectionApi {
   /** The readable replicas without a lease; empty = not ready, `null` = no such key. */
   peekKey(tenant: number, key: Uint8Array): ReplicaDescriptor[] | null {
     return inspect.peekKey(this.#state, tenant, key);
+  }
+
+  /** Where keys are, without leases and without counting. */
+  keyPlaces(tenant: number, keys: PackedKeys, nowMs: number): KeyPlaces {
+    return keyPlaces(this.#state, tenant, keys, nowMs);
   }
 
   segmentDetails(): inspect.SegmentDetail[] {

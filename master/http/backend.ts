@@ -7,6 +7,7 @@
 import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
 import type { MetricsSnapshot } from "../metrics/registry.ts";
+import { ANSWER_METHODS, type AnswersCore } from "./answers.ts";
 
 /** Some keys, one after the other in `bytes`; key `i` ends at `ends[i]`. */
 export interface KeyPage {
@@ -40,7 +41,7 @@ export interface SegmentUse {
 }
 
 /** The calls, as the thread of the core serves them: at once. */
-export interface AdminCore {
+export interface AdminCore extends AnswersCore {
   status(): MasterStatus;
 
   /**
@@ -95,6 +96,7 @@ export const ADMIN_METHODS = [
   "metricsSnapshot",
   "removeAll",
   "shutDown",
+  ...ANSWER_METHODS,
 ] as const satisfies readonly (keyof AdminCore)[];
 
 export type AdminMethod = (typeof ADMIN_METHODS)[number];

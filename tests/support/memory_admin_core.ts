@@ -12,9 +12,11 @@ import {
   type SegmentDetail,
   type SegmentUse,
 } from "../../master/http/backend.ts";
+import { AnswerCalls } from "../../master/answer_calls.ts";
 import { Counter } from "../../master/core/counters.ts";
 import { MetricsRegistry, type MetricsSnapshot } from "../../master/metrics/registry.ts";
 import type { MasterStatus } from "../../master/metrics/summary_line.ts";
+import { CoreDriver } from "./core_driver.ts";
 import { toHex } from "./wire_vectors.ts";
 
 /** A replica in memory, at an address. */
@@ -29,7 +31,8 @@ export function memoryReplica(
   return { id: 1, location: { kind: "memory", buffer }, status: 3 };
 }
 
-export class MemoryAdminCore implements AdminCore {
+/** The answers for routers and operators are those of the driver's core. */
+export class MemoryAdminCore extends AnswerCalls implements AdminCore {
   readonly registry = new MetricsRegistry();
   readonly core = new Float64Array(Object.keys(Counter).length);
   readonly segments: SegmentDetail[] = [];
@@ -44,6 +47,10 @@ export class MemoryAdminCore implements AdminCore {
   /** The largest page asked for. */
   largestPage = 0;
   readonly #objects = new Map<string, { key: Uint8Array; replicas: ReplicaDescriptor[] }>();
+
+  constructor(driver: CoreDriver = new CoreDriver()) {
+    super({ core: driver.core, clock: () => driver.nowMs });
+  }
 
   add(key: Uint8Array | string, replicas: ReplicaDescriptor[]): void {
     const bytes = typeof key === "string" ? new TextEncoder().encode(key) : key;

@@ -1,0 +1,192 @@
+/**
+ * Every route of the admin server: method, path, who may call it, parameters, bodies and answers.
+ * The app registers its handlers by the names of this table, `/openapi.json` is made from it.
+ */
+import {
+  amount,
+  choice,
+  count,
+  flag,
+  json,
+  list,
+  mapOf,
+  nullable,
+  parameter,
+  plain,
+  record,
+  refusals,
+  type Route,
+  routesOf,
+  type Schema,
+  text,
+} from "./route_types.ts";
+import { ANSWER_ROUTES } from "./answer_routes.ts";
+
+const status = routesOf("status");
+const metrics = routesOf("metrics");
+const keys = routesOf("keys");
+const segments = routesOf("segments");
+const drain = routesOf("drain jobs");
+const tenants = routesOf("tenants");
+const about = routesOf("about");
+
+const STATE = record({ status: choice("ok", "unavailable") });
+const KEY = parameter("key", "The key, percent-encoded bytes.", text, true);
+const SEGMENT = parameter("segment", "Name of the segment.", text, true);
+const JOB = parameter("job_id", "Id of the job.", text, true);
+const TENANT = parameter("tenant_id", "Name of the tenant.", text, true);
+
+const BUFFERS = list(record({
+  ...{ size_: count, buffer_address_: count, protocol_: text },
+  transport_endpoint_: text,
+}));
+const orNull = (schema: Schema): Schema => ({ anyOf: [schema, { type: "null" }] });
+const KEY_RESULT = record({
+  ok: flag,
+  error: nullable("string"),
+  values: orNull(BUFFERS),
+  disk_values: orNull(list(record({ file_path: text, object_size: count }))),
+  local_disk_values: orNull(
+    list(record({ client_id: text, object_size: count, transport_endpoint: text })),
+  ),
+  nof_values: orNull(BUFFERS),
+});
+const SEGMENT_DETAIL = record({
+  ...{ segment_name: text, segment_id: text, client_id: text, base_address: text },
+  ...{ size_bytes: count, size_human: text, te_endpoint: text, protocol: text, status: text },
+  ...{ allocator_used_bytes: count, allocator_capacity_bytes: count },
+  allocator_usage_percent: amount,
+});
+
+export const ROUTES = {
+  health: status.get("/health", "Role and state of this master.", {
+    200: json(
+      "The master answers.",
+      record({
+        ...{ status: text, role: text, ha_state: text, service_ready: flag },
+        ...{ leader_address: nullable("string"), view_version: nullable("integer") },
+      }),
+    ),
+  }),
+  role: status.get("/role", "`leader` or `standby`.", { 200: plain("The role.") }),
+  haStatus: status.get("/ha_status", "State in the cluster of masters.", {
+    200: plain("The state."),
+  }),
+  leader: status.get("/leader", "Address of the leader.", {
+    200: json(
+      "Whether there is one, and where.",
+      record({
+        present: flag,
+        leader_address: nullable("string"),
+        view_version: nullable("integer"),
+      }),
+    ),
+  }),
+  live: status.get("/health/live", "Whether the master answers at all.", {
+    200: json("It does.", STATE),
+  }),
+  ready: status.get("/health/ready", "Whether it serves requests.", {
+    200: json("It does.", STATE),
+    503: json("Not now.", STATE),
+  }),
+  startup: status.get("/health/startup", "Whether it has served requests since its start.", {
+    200: json("It has.", STATE),
+    503: json("Not yet.", STATE),
+  }),
+  kvEvents: status.get("/kv_events/status", "Counts of published KV events.", {
+    200: json(
+      "The counts.",
+      record({
+        ...{ enabled: flag, published_batches: count, published_events: count },
+        ...{ dropped_events: count, skipped_unparsed_keys: count },
+      }),
+    ),
+  }),
+
+  metrics: metrics.get("/metrics", "Every metric, in Prometheus text format.", {
+    200: plain("The metrics."),
+  }),
+  metricsSummary: metrics.get("/metrics/summary", "The summary line of the log.", {
+    200: plain("The line."),
+  }),
+
+  queryKey: keys.get("/query_key", "Replicas in memory of one key; takes a lease.", {
+    200: json("The replicas.", record({ success: flag, data: BUFFERS })),
+    ...refusals(404),
+  }, { parameters: [KEY] }),
+  batchQueryKeys: keys.get("/batch_query_keys", "Replicas of up to 10,000 keys, without leases.", {
+    200: json("By key.", record({ success: flag, data: mapOf(KEY_RESULT) })),
+    400: json("No keys.", record({ success: flag, error: text })),
+    413: json("Too many keys.", record({ success: flag, error: text })),
+  }, { parameters: [parameter("keys", "Keys, separated by commas.", text, true)] }),
+  getAllKeys: keys.get("/get_all_keys", "Every key, one a line.", { 200: plain("The keys.") }),
+  removeAll: keys.post("/api/v1/remove_all", "Removes every object.", {
+    200: json("How many went.", record({ success: flag, removed_count: count })),
+    ...refusals(400, 409),
+  }, {
+    parameters: [
+      parameter("force", "Leased objects, too.", choice("true", "false", "1", "0")),
+      parameter("tenant_id", "Name of the tenant."),
+    ],
+  }),
+
+  getAllSegments: segments.get("/get_all_segments", "Names of the mounted segments.", {
+    200: plain("One a line."),
+  }),
+  segmentsDetail: segments.get("/get_segments_detail", "The mounted segments with their use.", {
+    200: json(
+      "The segments.",
+      record({ total_segments: count, segments: list(SEGMENT_DETAIL) }),
+    ),
+  }),
+  querySegment: segments.get("/query_segment", "Use of one segment.", {
+    200: plain("Used and capacity."),
+    500: plain("There is no such segment."),
+  }, { parameters: [SEGMENT] }),
+  segmentStatus: segments.get("/api/v1/segments/status", "Status of one segment.", {
+    200: json(
+      "The status.",
+      record({
+        ...{ success: flag, segment: text, status: count, status_name: text },
+        ...{ error_code: count, error_message: text },
+      }),
+    ),
+    ...refusals(400, 404),
+  }, { parameters: [SEGMENT] }),
+
+  drainJobs: drain.post("/api/v1/drain_jobs", "Begins to empty segments.", refusals(501)),
+  queryDrainJob: drain.get("/api/v1/drain_jobs/query", "Progress of a job.", refusals(400, 404), {
+    parameters: [JOB],
+  }),
+  cancelDrainJob: drain.post("/api/v1/drain_jobs/cancel", "Ends a job.", refusals(400, 404), {
+    parameters: [JOB],
+  }),
+
+  tenantQuotas: tenants.get("/api/v1/tenant_quotas", "Limits of tenants.", refusals(409)),
+  setTenantQuota: tenants.put("/api/v1/tenant_quotas", "Limits a tenant.", refusals(400, 409), {
+    parameters: [TENANT],
+  }),
+  deleteTenantQuota: tenants.delete(
+    "/api/v1/tenant_quotas",
+    "Ends the limit of a tenant.",
+    refusals(400, 409),
+    { parameters: [TENANT] },
+  ),
+
+  config: about.get("/v1/config", "Every flag with its value and where the value came from.", {
+    200: json(
+      "The flags.",
+      record({
+        version: text,
+        flags: mapOf(
+          record({ value: { type: ["boolean", "number", "string"] }, source: text }),
+        ),
+      }),
+    ),
+  }),
+
+  ...ANSWER_ROUTES,
+} as const satisfies Record<string, Route>;
+
+/** A name in {@linkcode ROUTES}. */
+export type RouteId = keyof typeof ROUTES;
