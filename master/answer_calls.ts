@@ -2,7 +2,7 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { MasterCore } from "./core/core.ts";
 import type { KeyPlaces, PackedKeys } from "./core/key_places.ts";
-import type { AnswersCore } from "./http/answers.ts";
+import type { AnswersCore, HitStats } from "./http/answers.ts";
 
 export interface AnswerCallsOptions {
   core: MasterCore;
@@ -34,6 +34,11 @@ export class AnswerCalls implements AnswersCore {
       }
     }
     return core.inspection.keyPlaces(index, keys, nowMs);
+  }
+
+  hitStats(windowMs: number): HitStats {
+    const { inspection } = this.#core;
+    return { ...inspection.lookups(windowMs, this.#clock()), tenants: inspection.tenantNames() };
   }
 
   #tenant(name: string): number {

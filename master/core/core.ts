@@ -164,7 +164,11 @@ export class MasterCore {
 
   /** 1 when the key can be read (its lease is renewed then), 0 when not. */
   existKey(tenant: number, bytes: Uint8Array, start: number, end: number, nowMs: number): number {
-    return reads.existAt(this.#state, this.#state.objects.find(tenant, bytes, start, end), nowMs);
+    return reads.existAt(
+      this.#state,
+      reads.locateOne(this.#state, tenant, bytes, start, end),
+      nowMs,
+    );
   }
 
   /** Describes the readable replicas and renews the lease. OBJECT_NOT_FOUND, REPLICA_IS_NOT_READY. */
@@ -176,7 +180,7 @@ export class MasterCore {
     nowMs: number,
     sink: ReplicaSink,
   ): ErrorCode {
-    const slot = this.#state.objects.find(tenant, bytes, start, end);
+    const slot = reads.locateOne(this.#state, tenant, bytes, start, end);
     return reads.getReplicaListAt(this.#state, slot, nowMs, sink);
   }
 

@@ -1,6 +1,7 @@
 import type { ReplicaDescriptor } from "../../proto/types.ts";
 import * as inspect from "./inspect.ts";
 import { type KeyPlaces, keyPlaces, type PackedKeys } from "./key_places.ts";
+import { type LookupWindow, MAX_COUNTED_TENANTS } from "./lookups.ts";
 import type { CoreState } from "./state.ts";
 
 /** Read-only views for operators. */
@@ -34,6 +35,23 @@ export class InspectionApi {
   /** Where keys are, without leases and without counting. */
   keyPlaces(tenant: number, keys: PackedKeys, nowMs: number): KeyPlaces {
     return keyPlaces(this.#state, tenant, keys, nowMs);
+  }
+
+  /** What became of the lookups of at least the last `windowMs`, in Unix milliseconds. */
+  lookups(windowMs: number, nowMs: number): LookupWindow {
+    const { lookups, config } = this.#state;
+    const { fromMs, toMs, counts } = lookups.window(windowMs, nowMs);
+    return { fromMs: fromMs + config.epochOffsetMs, toMs: toMs + config.epochOffsetMs, counts };
+  }
+
+  /** Names of the tenants that lookups are counted for, by their indices. */
+  tenantNames(): string[] {
+    const { tenants } = this.#state;
+    const decoder = new TextDecoder();
+    return Array.from(
+      { length: Math.min(tenants.count, MAX_COUNTED_TENANTS) },
+      (_, index) => decoder.decode(tenants.name(index)),
+    );
   }
 
   segmentDetails(): inspect.SegmentDetail[] {

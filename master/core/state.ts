@@ -9,6 +9,7 @@ import { FrequencySketch } from "./frequency_sketch.ts";
 import { GroupTable } from "./groups.ts";
 import { KeyHasher } from "./key_hash.ts";
 import { RecencyLists } from "./lru.ts";
+import { Lookups } from "./lookups.ts";
 import { ObjectTable } from "./objects.ts";
 import { OwedEnds } from "./owed_ends.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
@@ -73,6 +74,7 @@ export class CoreState {
   readonly counters = new Counters();
   /** How often objects are read from disks. */
   readonly reads = new FrequencySketch();
+  readonly lookups = new Lookups();
   readonly request = new WriteRequest();
   facts: FactWriter | null = null;
   nextReplicaId = 1;

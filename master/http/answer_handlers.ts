@@ -1,7 +1,9 @@
 /** The handlers of `answer_routes.ts`. */
-import { ErrorCode } from "../../proto/error_code.ts";
+import { ErrorCode, errorName } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import { type AdminBackend, packKeys } from "./backend.ts";
+import { hitsDocument, readHitQuery, WINDOWS } from "./hit_stats.ts";
+import { percentDecode, rawParameter } from "./query.ts";
 import { readBody } from "./request_guard.ts";
 import { type AppContext, json, refusal, type Register } from "./route_answers.ts";
 import { routeDocument } from "./route_document.ts";
@@ -25,6 +27,17 @@ export function addAnswerRoutes(
     const places = await backend.keyPlaces(tenant, packKeys(keys, null), touch);
     return json(routeDocument(tenant || "default", places));
   });
+  on("hitStats", async ({ req: { url } }) => {
+    const given = (name: string) => textParameter(url, name);
+    const query = readHitQuery(given("window"), given("by"), given("calls"));
+    return json(hitsDocument(query, await backend.hitStats(WINDOWS[query.window])));
+  });
+}
+
+/** A parameter as text, `null` = not given. */
+function textParameter(url: string, name: string): string | null {
+  const raw = rawParameter(url, name);
+  return raw === null ? null : new TextDecoder().decode(percentDecode(raw));
 }
 
 /** Answers a refusal of the store with its sentence, which says what is allowed. */
@@ -34,7 +47,8 @@ async function explained(answer: () => Promise<Response> | Response): Promise<Re
   } catch (error) {
     const known = error instanceof StoreError && error.code !== ErrorCode.RPC_TIMEOUT;
     if (!known) throw error;
-    return refusal(error.code, error.message);
+    const suffix = ` (${errorName(error.code)} ${error.code})`;
+    return refusal(error.code, error.message.replaceAll(suffix, ""));
   }
 }
 

@@ -7,12 +7,15 @@ import {
   json,
   list,
   nullable,
+  parameter,
+  ratio,
   record,
   refusals,
   type Route,
   routesOf,
   text,
 } from "./route_types.ts";
+import { COUNTED_CALLS, GROUPINGS, WINDOWS } from "./hit_stats.ts";
 import { MAX_ROUTED_KEYS } from "./route_request.ts";
 
 const answers = routesOf("answers");
@@ -53,6 +56,33 @@ export const ANSWER_ROUTES = {
         encoding: choice("text", "base64"),
         touch: flag,
       }),
+    },
+  ),
+  hitStats: answers.get(
+    "/v1/stats/hits",
+    "What became of the lookups of a window: by tier of the first readable replica, tenant, call " +
+      "and data type. No request tells its model, its layer or the host of its reader.",
+    {
+      200: json(
+        "The shares. The window is up to 5 s longer than asked for, 60 s with `1h`.",
+        record({
+          window: choice(...Object.keys(WINDOWS)),
+          ...{ from_ms: count, to_ms: count, calls: choice(...COUNTED_CALLS) },
+          ...{ lookups: count, hits: count, hit_bytes: count, hit_ratio: ratio },
+          groups: list(record(
+            { lookups: count, hits: count, bytes: count, ratio },
+            Object.fromEntries(GROUPINGS.map((name) => [name, text])),
+          )),
+        }),
+      ),
+      ...refusals(400),
+    },
+    {
+      parameters: [
+        parameter("window", "Default: 5m.", choice(...Object.keys(WINDOWS))),
+        parameter("by", `Separated by commas: ${GROUPINGS.join(", ")}. Default: tier.`),
+        parameter("calls", "Which calls are counted. Default: get.", choice(...COUNTED_CALLS)),
+      ],
     },
   ),
 } as const satisfies Record<string, Route>;
