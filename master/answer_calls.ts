@@ -2,7 +2,8 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { MasterCore } from "./core/core.ts";
 import type { KeyPlaces, PackedKeys } from "./core/key_places.ts";
-import type { AnswersCore, HitStats } from "./http/answers.ts";
+import { MAX_COUNTED_TENANTS } from "./core/lookups.ts";
+import type { AnswersCore, HitStats, WhyKey, WhyMiss } from "./http/answers.ts";
 
 export interface AnswerCallsOptions {
   core: MasterCore;
@@ -39,6 +40,34 @@ export class AnswerCalls implements AnswersCore {
   hitStats(windowMs: number): HitStats {
     const { inspection } = this.#core;
     return { ...inspection.lookups(windowMs, this.#clock()), tenants: inspection.tenantNames() };
+  }
+
+  why(tenant: string, key: Uint8Array): WhyKey {
+    const { inspection } = this.#core;
+    const index = this.#tenant(tenant);
+    return {
+      detail: inspection.keyDetail(index, key),
+      readable: (inspection.peekKey(index, key) ?? []).length > 0,
+      life: inspection.keyLife(index, key),
+      remembered: inspection.lifeEvents,
+    };
+  }
+
+  whyMiss(tenant: string | null, windowMs: number): WhyMiss {
+    const { inspection } = this.#core;
+    if (inspection.lifeEvents === 0) {
+      const message = "Cannot explain misses: --life_events=0; allowed: 1 or more";
+      throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, message);
+    }
+    const index = tenant === null ? -1 : this.#tenant(tenant);
+    if (index >= MAX_COUNTED_TENANTS) {
+      const message = `tenant "${tenant}": only the first ${MAX_COUNTED_TENANTS} are counted`;
+      throw new StoreError(ErrorCode.NOT_SUPPORTED, message);
+    }
+    const stats = this.hitStats(windowMs);
+    const counts = stats.counts.filter((count) => index < 0 || count.tenant === index);
+    const causes = inspection.missCauses(index, windowMs, this.#clock());
+    return { ...stats, counts, causes };
   }
 
   #tenant(name: string): number {

@@ -245,6 +245,7 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     processingTaskTimeoutMs: v.processing_task_timeout_sec * 1000 || Infinity,
     maxRetryAttempts: v.max_retry_attempts,
     reattachGraceMs: v.reattach_grace,
+    lifeEvents: v.life_events === 0 ? 0 : Math.max(2, 2 ** Math.ceil(Math.log2(v.life_events))),
     fsdir: config.storage.fsdir,
     epochOffsetMs,
   };

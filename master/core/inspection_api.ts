@@ -1,6 +1,8 @@
 import type { ReplicaDescriptor } from "../../proto/types.ts";
 import * as inspect from "./inspect.ts";
 import { type KeyPlaces, keyPlaces, type PackedKeys } from "./key_places.ts";
+import { MISS_CAUSES } from "./life_log.ts";
+import { type KeyLife, keyLife } from "./lives.ts";
 import { type LookupWindow, MAX_COUNTED_TENANTS } from "./lookups.ts";
 import type { CoreState } from "./state.ts";
 
@@ -42,6 +44,22 @@ export class InspectionApi {
     const { lookups, config } = this.#state;
     const { fromMs, toMs, counts } = lookups.window(windowMs, nowMs);
     return { fromMs: fromMs + config.epochOffsetMs, toMs: toMs + config.epochOffsetMs, counts };
+  }
+
+  /** What is known of the life of a key. */
+  keyLife(tenant: number, key: Uint8Array): KeyLife {
+    return keyLife(this.#state, tenant, key);
+  }
+
+  /** Events that are remembered at most; 0 = none. */
+  get lifeEvents(): number {
+    return this.#state.lives.capacity;
+  }
+
+  /** How often each of `MISS_CAUSES` was counted in the window, for a tenant or for all (-1). */
+  missCauses(tenant: number, windowMs: number, nowMs: number): number[] {
+    this.#state.misses.explain();
+    return this.#state.lookups.causes(MISS_CAUSES.length, tenant, windowMs, nowMs);
   }
 
   /** Names of the tenants that lookups are counted for, by their indices. */

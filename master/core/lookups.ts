@@ -39,6 +39,8 @@ const NOT_READY_TIER = 4;
 const CALL_CELLS = 64;
 const MISSES = 3 * TYPES;
 const NOT_READY = MISSES + 1;
+/** Causes of misses stand among the cells of the first call. */
+const CAUSES = NOT_READY + 1;
 /** Counts of both calls, then bytes. */
 const BYTES = 2 * CALL_CELLS;
 const ROW_CELLS = 4 * CALL_CELLS;
@@ -60,6 +62,16 @@ export class Lookups {
   #row = 0;
   #tenant = 0;
   readonly #rings: Snapshot[][] = STEPS.map(() => []);
+
+  /** Where the cells of the tenant are whose keys are looked up. */
+  get row(): number {
+    return this.#row;
+  }
+
+  /** Counts the cause of a miss, an index below 14, for the tenant whose cells are at `row`. */
+  cause(row: number, cause: number): void {
+    this.#cells[row + CAUSES + cause]++;
+  }
 
   /** Says whose keys are looked up from here on. */
   begin(tenant: number): void {
@@ -103,18 +115,41 @@ export class Lookups {
    * older (60 s beyond 5 min), or with the first tick.
    */
   window(windowMs: number, nowMs: number): LookupWindow {
-    const ring = this.#rings[windowMs <= 300_000 ? 0 : 1];
-    let start: Snapshot | null = ring[0] ?? null;
-    for (const snapshot of ring) if (snapshot.timeMs <= nowMs - windowMs) start = snapshot;
+    const start = this.#start(windowMs, nowMs);
     const counts: LookupCount[] = [];
     const changed = (cell: number) => this.#cells[cell] - (start?.cells[cell] ?? 0);
     for (let row = 0; row < this.#cells.length; row += ROW_CELLS) {
       for (let at = 0; at < 2 * CALL_CELLS; at++) {
+        if (at % CALL_CELLS >= CAUSES) continue;
         const count = changed(row + at);
         if (count > 0) counts.push({ ...place(row, at), count, bytes: changed(row + at + BYTES) });
       }
     }
     return { fromMs: start?.timeMs ?? nowMs, toMs: nowMs, counts };
+  }
+
+  /**
+   * How often each of the first `count` causes was counted in the window, for all tenants (-1) or
+   * for one that is counted by name.
+   */
+  causes(count: number, tenant: number, windowMs: number, nowMs: number): number[] {
+    const start = this.#start(windowMs, nowMs);
+    const sums = new Array<number>(count).fill(0);
+    for (let row = 0; row < this.#cells.length; row += ROW_CELLS) {
+      if (tenant >= 0 && row !== tenant * ROW_CELLS) continue;
+      for (let i = 0; i < count; i++) {
+        const cell = row + CAUSES + i;
+        sums[i] += this.#cells[cell] - (start?.cells[cell] ?? 0);
+      }
+    }
+    return sums;
+  }
+
+  #start(windowMs: number, nowMs: number): Snapshot | null {
+    const ring = this.#rings[windowMs <= 300_000 ? 0 : 1];
+    let start: Snapshot | null = ring[0] ?? null;
+    for (const snapshot of ring) if (snapshot.timeMs <= nowMs - windowMs) start = snapshot;
+    return start;
   }
 
   #turnTo(tenant: number): void {

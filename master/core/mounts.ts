@@ -108,6 +108,7 @@ export function giveUpAwaiting(state: CoreState, nowMs: number): string[] {
   if (state.clients.awakeMs < state.awaitedUntilMs) return [];
   state.awaitedUntilMs = Infinity;
   const names = Array.from(state.segments.awaiting, ({ name }) => name.name);
+  for (const { index } of state.segments.awaiting) state.lives.expired.add(index);
   takeOut(state, Array.from(state.segments.awaiting), nowMs);
   for (const disk of Array.from(state.disks.all())) if (disk.awaiting) killDisk(state, disk);
   return Array.from(new Set(names));

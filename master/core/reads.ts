@@ -4,6 +4,7 @@ import type { Keys, MatchSink, ReplicaSink } from "./api.ts";
 import { Counter } from "./counters.ts";
 import { describeReadable } from "./describe.ts";
 import { grantLease } from "./leases.ts";
+import { absence } from "./lives.ts";
 import { LookupCall } from "./lookups.ts";
 import { ObjectLink } from "./objects.ts";
 import { considerPromotion } from "./promotion.ts";
@@ -24,7 +25,10 @@ export function locate(
   let touched = 0;
   for (let i = 0; i < keys.count; i++) {
     const slot = slots[i];
-    if (slot === 0) continue;
+    if (slot === 0) {
+      state.misses.note(objects.hashAt(i), keys.ends[i] - keys.starts[i]);
+      continue;
+    }
     const replica = objects.link(slot, ObjectLink.REPLICA);
     const previous = objects.link(slot, ObjectLink.PREVIOUS);
     const next = objects.link(slot, ObjectLink.NEXT);
@@ -44,7 +48,9 @@ export function locateOne(
   end: number,
 ): number {
   state.lookups.begin(tenant);
-  return state.objects.find(tenant, bytes, start, end);
+  const slot = state.objects.find(tenant, bytes, start, end);
+  if (slot === 0) state.misses.note(state.objects.lastHash, end - start);
+  return slot;
 }
 
 /** Whether an object can be read; renews its lease if so. 1 or 0, also for slot 0. */
@@ -105,7 +111,10 @@ export function getReplicaListAt(
 function noteUnreadable(state: CoreState, slot: number, call: LookupCall): boolean {
   const there = isAnyReachable(state, slot);
   if (there) state.lookups.notReady(call);
-  else state.lookups.miss(call);
+  else {
+    state.lookups.miss(call);
+    state.misses.explained(absence(state, slot));
+  }
   return there;
 }
 

@@ -3,6 +3,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { ReplicaType } from "../../proto/types.ts";
 import { Counter } from "./counters.ts";
 import type { Disk } from "./disks.ts";
+import { LifeEvent } from "./life_log.ts";
 import { eraseObject, removeReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import {
@@ -29,7 +30,7 @@ export function remove(
 ): ErrorCode {
   const slot = findObject(state, tenant, bytes, start, end);
   if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
-  return removeSlot(state, slot, force, nowMs);
+  return removeSlot(state, slot, force, nowMs, LifeEvent.REMOVED);
 }
 
 /** Removes an object as {@linkcode remove} does. */
@@ -38,6 +39,7 @@ export function removeSlot(
   slot: number,
   force: boolean,
   nowMs: number,
+  reason: LifeEvent,
 ): ErrorCode {
   const { objects } = state;
   const leased = objects.leaseUntil(slot) > nowMs && isAnyReachable(state, slot);
@@ -50,7 +52,7 @@ export function removeSlot(
     if (transfer.kind !== TransferKind.PROMOTION) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
     state.counters.add(Counter.PROMOTIONS_CANCELLED, 1);
   }
-  eraseObject(state, slot, heldByReaders(state, slot, nowMs));
+  eraseObject(state, slot, heldByReaders(state, slot, nowMs), reason);
   return ErrorCode.OK;
 }
 
@@ -88,13 +90,15 @@ export function stepSweep(
 ): boolean {
   const { objects } = state;
   const stop = Math.min(sweep.limit, sweep.next + budget);
+  const all = sweep.pattern === null;
+  const reason = all ? LifeEvent.REMOVED_WITH_ALL : LifeEvent.REMOVED_BY_PATTERN;
   for (; sweep.next < stop; sweep.next++) {
     const slot = sweep.next;
     if (!objects.has(slot) || !isAnyHoused(state, slot)) continue;
     if (sweep.tenant >= 0 && objects.tenant(slot) !== sweep.tenant) continue;
     if (sweep.pattern !== null && !sweep.pattern.test(slotText(state, slot))) continue;
     const disk = sweep.pattern === null ? diskOf(state, slot) : null;
-    if (removeSlot(state, slot, sweep.force, nowMs) !== ErrorCode.OK) continue;
+    if (removeSlot(state, slot, sweep.force, nowMs, reason) !== ErrorCode.OK) continue;
     sweep.removed++;
     if (disk !== null) sweep.disks.add(disk);
   }
@@ -123,7 +127,7 @@ export function clearReplicas(
     if (slot === 0 || objects.client(slot) !== client) continue;
     if (objects.leaseUntil(slot) > nowMs) continue;
     const done = segmentName === ""
-      ? removeSlot(state, slot, false, nowMs) === ErrorCode.OK
+      ? removeSlot(state, slot, false, nowMs, LifeEvent.CLEARED) === ErrorCode.OK
       : clearUnder(state, slot, segmentName, nowMs);
     if (done) cleared.push(i);
   }
@@ -152,8 +156,9 @@ export function evictDiskReplica(
     if (own && isReadable(state, replica)) removeReplica(state, slot, replica, 0, false);
     replica = next;
   }
-  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
-  else unlistIfGone(state, slot);
+  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) {
+    eraseObject(state, slot, 0, LifeEvent.CLEARED);
+  } else unlistIfGone(state, slot);
   return ErrorCode.OK;
 }
 
@@ -173,8 +178,9 @@ function clearUnder(state: CoreState, slot: number, segmentName: string, nowMs: 
     replica = next;
   }
   if (!cleared) return false;
-  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
-  else unlistIfGone(state, slot);
+  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) {
+    eraseObject(state, slot, 0, LifeEvent.CLEARED);
+  } else unlistIfGone(state, slot);
   return true;
 }
 

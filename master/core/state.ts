@@ -9,7 +9,9 @@ import { FrequencySketch } from "./frequency_sketch.ts";
 import { GroupTable } from "./groups.ts";
 import { KeyHasher } from "./key_hash.ts";
 import { RecencyLists } from "./lru.ts";
+import { LifeLog } from "./life_log.ts";
 import { Lookups } from "./lookups.ts";
+import { Misses } from "./misses.ts";
 import { ObjectTable } from "./objects.ts";
 import { OwedEnds } from "./owed_ends.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
@@ -75,6 +77,8 @@ export class CoreState {
   /** How often objects are read from disks. */
   readonly reads = new FrequencySketch();
   readonly lookups = new Lookups();
+  readonly lives: LifeLog;
+  readonly misses: Misses;
   readonly request = new WriteRequest();
   facts: FactWriter | null = null;
   nextReplicaId = 1;
@@ -97,6 +101,8 @@ export class CoreState {
     this.clients = new ClientTable(rng);
     this.groups = new GroupTable(this.objects);
     this.recency = new RecencyLists(this.objects);
+    this.lives = new LifeLog(config.lifeEvents);
+    this.misses = new Misses(this.lives, this.lookups);
     if (config.fsdir !== "") this.segments.noteText(longestSharedPath(config.fsdir));
   }
 }

@@ -2,11 +2,12 @@
 import { ErrorCode, errorName } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import { type AdminBackend, packKeys } from "./backend.ts";
-import { hitsDocument, readHitQuery, WINDOWS } from "./hit_stats.ts";
+import { hitsDocument, oneOf, readHitQuery, WINDOWS } from "./hit_stats.ts";
 import { percentDecode, rawParameter } from "./query.ts";
 import { readBody } from "./request_guard.ts";
 import { type AppContext, json, refusal, type Register } from "./route_answers.ts";
 import { routeDocument } from "./route_document.ts";
+import { whyDocument, whyMissDocument } from "./why_documents.ts";
 import { MAX_ROUTE_BYTES, MAX_ROUTED_KEYS, readRouteRequest } from "./route_request.ts";
 
 const BODY_TIMEOUT_MS = 10_000;
@@ -31,6 +32,21 @@ export function addAnswerRoutes(
     const given = (name: string) => textParameter(url, name);
     const query = readHitQuery(given("window"), given("by"), given("calls"));
     return json(hitsDocument(query, await backend.hitStats(WINDOWS[query.window])));
+  });
+  addWhyRoutes(on, backend);
+}
+
+function addWhyRoutes(on: Register, backend: AdminBackend): void {
+  on("why", async ({ req: { url } }) => {
+    const key = percentDecode(rawParameter(url, "key") ?? "");
+    if (key.length === 0) return refusal(ErrorCode.INVALID_PARAMS, "key: missing or empty");
+    return json(whyDocument(key, await backend.why(textParameter(url, "tenant") ?? "", key)));
+  });
+  on("whyMiss", async ({ req: { url } }) => {
+    const windows = Object.keys(WINDOWS) as (keyof typeof WINDOWS)[];
+    const last = oneOf("last", textParameter(url, "last") ?? "5m", windows);
+    const answer = await backend.whyMiss(textParameter(url, "tenant"), WINDOWS[last]);
+    return json(whyMissDocument(last, answer));
   });
 }
 

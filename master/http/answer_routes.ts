@@ -16,6 +16,8 @@ import {
   text,
 } from "./route_types.ts";
 import { COUNTED_CALLS, GROUPINGS, WINDOWS } from "./hit_stats.ts";
+import { MISS_CAUSES } from "../core/life_log.ts";
+import { EVENT_NAMES } from "./why_documents.ts";
 import { MAX_ROUTED_KEYS } from "./route_request.ts";
 
 const answers = routesOf("answers");
@@ -82,6 +84,69 @@ export const ANSWER_ROUTES = {
         parameter("window", "Default: 5m.", choice(...Object.keys(WINDOWS))),
         parameter("by", `Separated by commas: ${GROUPINGS.join(", ")}. Default: tier.`),
         parameter("calls", "Which calls are counted. Default: get.", choice(...COUNTED_CALLS)),
+      ],
+    },
+  ),
+  why: answers.get(
+    "/v1/why",
+    "What is known of a key: its present state, what happened to it, and why it is not there.",
+    {
+      200: json(
+        "The newest event first. Events before a restart are not known.",
+        record({
+          key: text,
+          state: choice("ready", "not_ready", "missing"),
+          cause: choice(...MISS_CAUSES, null),
+          answer: text,
+          now: {
+            anyOf: [
+              record({
+                ...{ bytes: count, client: text, put_ms: count, last_used_ms: count },
+                ...{ lease_until_ms: count, soft_pin_until_ms: count, hard_pinned: flag },
+                ...{ replacing: flag, transferring: flag, offloading: flag, replicas: count },
+              }),
+              { type: "null" },
+            ],
+          },
+          events: list(
+            record({
+              ...{ event: choice(...EVENT_NAMES), at_s: count, put_s: count },
+              ...{ in_use_until_s: count, bytes: count },
+            }),
+          ),
+          remembered_events: count,
+        }),
+      ),
+      ...refusals(400, 404),
+    },
+    {
+      parameters: [
+        parameter("key", "The key, percent-encoded bytes.", text, true),
+        parameter("tenant", "Name of the tenant. Default: default."),
+      ],
+    },
+  ),
+  whyMiss: answers.get(
+    "/v1/why-miss",
+    "Why lookups (gets and exists) found nothing to read, with a line of advice.",
+    {
+      200: json(
+        "`explained` is less than `misses` when more than 8192 came between two ticks.",
+        record({
+          last: choice(...Object.keys(WINDOWS)),
+          ...{ from_ms: count, to_ms: count, lookups: count, misses: count, explained: count },
+          causes: record(
+            Object.fromEntries([...MISS_CAUSES, "not_ready"].map((name) => [name, count])),
+          ),
+          advice: text,
+        }),
+      ),
+      ...refusals(400, 404, 409, 501),
+    },
+    {
+      parameters: [
+        parameter("last", "Default: 5m.", choice(...Object.keys(WINDOWS))),
+        parameter("tenant", "Name of the tenant. Default: all together."),
       ],
     },
   ),
