@@ -3,12 +3,15 @@ import { StoreError } from "../proto/error.ts";
 import type { MasterCore } from "./core/core.ts";
 import type { KeyPlaces, PackedKeys } from "./core/key_places.ts";
 import { MAX_COUNTED_TENANTS } from "./core/lookups.ts";
+import { FlagError } from "./flag_layers.ts";
+import type { ConfigChanges, LiveConfig, ShownFlag } from "./live_config.ts";
 import type { AnswersCore, HitStats, WhyKey, WhyMiss } from "./http/answers.ts";
 
 export interface AnswerCallsOptions {
   core: MasterCore;
   /** Milliseconds, monotonic. */
   clock: () => number;
+  live: LiveConfig;
 }
 
 const nothing = { begin() {}, memory() {}, disk() {}, localDisk() {} };
@@ -17,10 +20,12 @@ const nothing = { begin() {}, memory() {}, disk() {}, localDisk() {} };
 export class AnswerCalls implements AnswersCore {
   readonly #core: MasterCore;
   readonly #clock: () => number;
+  readonly #live: LiveConfig;
 
-  constructor({ core, clock }: AnswerCallsOptions) {
+  constructor({ core, clock, live }: AnswerCallsOptions) {
     this.#core = core;
     this.#clock = clock;
+    this.#live = live;
   }
 
   keyPlaces(tenant: string, keys: PackedKeys, touch: boolean): KeyPlaces {
@@ -68,6 +73,20 @@ export class AnswerCalls implements AnswersCore {
     const counts = stats.counts.filter((count) => index < 0 || count.tenant === index);
     const causes = inspection.missCauses(index, windowMs, this.#clock());
     return { ...stats, counts, causes };
+  }
+
+  config(): Record<string, ShownFlag> {
+    return this.#live.shown();
+  }
+
+  changeConfig(changes: ConfigChanges, keep: boolean): Record<string, ShownFlag> {
+    try {
+      this.#live.change(changes, keep);
+    } catch (error) {
+      if (!(error instanceof FlagError)) throw error;
+      throw new StoreError(ErrorCode.INVALID_PARAMS, error.message);
+    }
+    return this.#live.shown();
   }
 
   #tenant(name: string): number {

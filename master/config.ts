@@ -2,8 +2,8 @@
 import type { StorageConfig } from "../proto/types.ts";
 import type { CoreConfig } from "./core/api.ts";
 import { FlagError } from "./flag_layers.ts";
-import { FlagGroup, type FlagSource } from "./flag_types.ts";
-import { type FlagName, FLAGS, type FlagValues } from "./flags.ts";
+import type { FlagSource } from "./flag_types.ts";
+import type { FlagName, FlagValues } from "./flags.ts";
 
 /** How the summary line looks; `json` turns every log line into an object. */
 export type LogFormat = FlagValues["log_format"];
@@ -249,16 +249,4 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     fsdir: config.storage.fsdir,
     epochOffsetMs,
   };
-}
-
-/** The settings as they are in force, for `/v1/config`. Flags of absent features are left out. */
-export function effectiveConfig(
-  config: MasterConfig,
-): Record<string, { value: boolean | number | string; source: FlagSource }> {
-  const shown = FLAGS.filter((flag) => flag.group !== FlagGroup.ABSENT);
-  return Object.fromEntries(shown.map(({ name }) => {
-    const value = config.values[name];
-    const source = config.sources[name];
-    return [name, { value: typeof value === "bigint" ? String(value) : value, source }];
-  }));
 }

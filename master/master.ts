@@ -7,7 +7,7 @@ import { type Library, openLibrary } from "../ffi/library.ts";
 import { NativeError } from "../ffi/native_error.ts";
 import { NativeRpcServer } from "../ffi/rpc_server.ts";
 import { AdminCalls } from "./admin_calls.ts";
-import { effectiveConfig, type MasterConfig, toCoreConfig } from "./config.ts";
+import { type MasterConfig, toCoreConfig } from "./config.ts";
 import type { CoreConfig } from "./core/api.ts";
 import { MasterCore } from "./core/core.ts";
 import { ordinaryPages } from "./core/pages.ts";
@@ -18,6 +18,7 @@ import { DataDirectory, DataDirectoryError } from "./journal/data_directory.ts";
 import { type Durability, JournalError } from "./journal/journal.ts";
 import { MasterJournal } from "./journal/master_journal.ts";
 import type { Logger } from "./logger.ts";
+import { LiveConfig } from "./live_config.ts";
 import { MetricsRegistry } from "./metrics/registry.ts";
 import { ClusterCalls } from "./rpc/cluster_calls.ts";
 import { Dispatcher } from "./rpc/dispatcher.ts";
@@ -146,8 +147,17 @@ export class Master {
       writeWaits: dispatcher.waits,
       loopLagSeconds: loop.takeWorstBatchMs() / 1000,
     });
+    const live = new LiveConfig({
+      config,
+      apply(next) {
+        core.reconfigure(toCoreConfig(next, performance.timeOrigin));
+        dispatcher.putWaitMs = next.rpc.putWaitMs;
+        logger.minLevel = next.log.minLevel;
+      },
+      log: (line) => logger.info(line),
+    });
     const admin = new AdminCalls({
-      ...{ core, metrics, clock, serverStats, settle },
+      ...{ core, metrics, clock, serverStats, settle, live },
       onShutDown(reason) {
         logger.info(`stopping: ${reason}`);
         loop.stop();
@@ -166,12 +176,13 @@ export class Master {
     };
 
     try {
-      const listening = await startHttp(
+      const { settings, ...listening } = await startHttp(
         http,
         config,
         native?.server.wakeFd ?? null,
         kept?.tablesPath ?? null,
       );
+      live.restore(settings);
       if (native === null) http.answerInEventLoop();
       const port = native?.server.port ?? socketLoop!.port;
       return new Master({
@@ -304,7 +315,6 @@ async function startHttp(
     log: config.log,
     clusterId: config.clusterId,
     startedAtMs: performance.timeOrigin,
-    effectiveConfig: effectiveConfig(config),
     coreTimeoutMs: CORE_TIMEOUT_MS,
     wakeFd,
     signals: ["SIGTERM", "SIGINT"],

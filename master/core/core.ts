@@ -71,6 +71,16 @@ export class MasterCore {
     this.#state.readOnly = readOnly;
   }
 
+  /**
+   * Puts other settings into force. Sizes of tables and the offset of the clock stay as they were.
+   * `RangeError` when a setting is outside of what the core can do.
+   */
+  reconfigure(config: CoreConfig): void {
+    checkCoreConfig(config);
+    const { epochOffsetMs, lifeEvents, fsdir } = this.#state.config;
+    Object.assign(this.#state.config, config, { epochOffsetMs, lifeEvents, fsdir });
+  }
+
   get segments(): SegmentTable {
     return this.#state.segments;
   }

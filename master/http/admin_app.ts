@@ -18,9 +18,8 @@ import {
   segmentsDocument,
   segmentStatusDocument,
 } from "./admin_json.ts";
-import type { AdminBackend } from "./backend.ts";
+import { addConfigRoutes, type ConfigRoutesOptions } from "./config_handlers.ts";
 import { addAnswerRoutes } from "./answer_handlers.ts";
-import type { Json } from "./json_text.ts";
 import { keyLines } from "./key_lines.ts";
 import { compareBytes, percentDecode, rawParameter, splitAtCommas } from "./query.ts";
 import { isCrossSite, isLoopback, type Peer } from "./request_guard.ts";
@@ -28,12 +27,9 @@ import { type AppContext, json, refusal, type Register, text } from "./route_ans
 import type { Route } from "./route_types.ts";
 import { ROUTES } from "./routes.ts";
 
-export interface AdminAppOptions {
-  backend: AdminBackend;
+export interface AdminAppOptions extends ConfigRoutesOptions {
   /** Take changes from other machines, too. */
   insecure: boolean;
-  /** What `/v1/config` shows. */
-  config: Json;
   processInfo: () => ProcessInfo;
   /** The summary of `/metrics/summary`. */
   summary: (current: MetricsSnapshot, status: MasterStatus) => string;
@@ -64,6 +60,7 @@ export function adminApp(options: AdminAppOptions): App {
   addSegmentRoutes(on, options);
   addChangeRoutes(on, options);
   addAnswerRoutes(on, options);
+  addConfigRoutes(on, options);
   if (missing.size > 0) throw new Error(`Routes without a handler: ${[...missing].join(", ")}`);
   app.notFound(() => new Response("404 Not Found", { status: 404 }));
   app.onError((error) => {
@@ -77,7 +74,7 @@ export function adminApp(options: AdminAppOptions): App {
   return app;
 }
 
-function addStatusRoutes(on: Register, { backend, config }: AdminAppOptions): void {
+function addStatusRoutes(on: Register, { backend }: AdminAppOptions): void {
   let started = false;
   on("health", async () => json(healthDocument(await backend.status())));
   on("role", async () => text((await backend.status()).role, TEXT_TYPE));
@@ -96,7 +93,6 @@ function addStatusRoutes(on: Register, { backend, config }: AdminAppOptions): vo
     started ||= (await backend.status()).serviceReady;
     return readiness(started);
   });
-  on("config", () => json(config));
   on("kvEvents", () =>
     json({
       ...{ enabled: false, published_batches: 0, published_events: 0 },

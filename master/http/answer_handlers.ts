@@ -1,16 +1,13 @@
 /** The handlers of `answer_routes.ts`. */
-import { ErrorCode, errorName } from "../../proto/error_code.ts";
-import { StoreError } from "../../proto/error.ts";
+import { ErrorCode } from "../../proto/error_code.ts";
+import { explained, readBodyOf, tooLarge } from "./answer_bodies.ts";
 import { type AdminBackend, packKeys } from "./backend.ts";
 import { hitsDocument, oneOf, readHitQuery, WINDOWS } from "./hit_stats.ts";
 import { percentDecode, rawParameter } from "./query.ts";
-import { readBody } from "./request_guard.ts";
-import { type AppContext, json, refusal, type Register } from "./route_answers.ts";
+import { json, refusal, type Register } from "./route_answers.ts";
 import { routeDocument } from "./route_document.ts";
 import { whyDocument, whyMissDocument } from "./why_documents.ts";
 import { MAX_ROUTE_BYTES, MAX_ROUTED_KEYS, readRouteRequest } from "./route_request.ts";
-
-const BODY_TIMEOUT_MS = 10_000;
 
 export function addAnswerRoutes(
   register: Register,
@@ -18,7 +15,7 @@ export function addAnswerRoutes(
 ): void {
   const on: Register = (id, handler) => register(id, (c) => explained(() => handler(c)));
   on("route", async (c) => {
-    const body = await bodyOf(c, MAX_ROUTE_BYTES);
+    const body = await readBodyOf(c, MAX_ROUTE_BYTES);
     if (body instanceof Response) return body;
     const request = readRouteRequest(body);
     if (request === "too many keys") {
@@ -54,31 +51,4 @@ function addWhyRoutes(on: Register, backend: AdminBackend): void {
 function textParameter(url: string, name: string): string | null {
   const raw = rawParameter(url, name);
   return raw === null ? null : new TextDecoder().decode(percentDecode(raw));
-}
-
-/** Answers a refusal of the store with its sentence, which says what is allowed. */
-async function explained(answer: () => Promise<Response> | Response): Promise<Response> {
-  try {
-    return await answer();
-  } catch (error) {
-    const known = error instanceof StoreError && error.code !== ErrorCode.RPC_TIMEOUT;
-    if (!known) throw error;
-    const suffix = ` (${errorName(error.code)} ${error.code})`;
-    return refusal(error.code, error.message.replaceAll(suffix, ""));
-  }
-}
-
-/** The body of a request, or the answer that refuses it. */
-async function bodyOf(
-  c: AppContext,
-  maxBytes: number,
-): Promise<Uint8Array<ArrayBuffer> | Response> {
-  const body = await readBody(c.req.raw, { maxBytes, timeoutMs: BODY_TIMEOUT_MS });
-  if (body === "too large") return tooLarge(`a body of more than ${maxBytes} bytes`);
-  if (typeof body === "string") return refusal(ErrorCode.INVALID_PARAMS, `the body is ${body}`);
-  return body;
-}
-
-function tooLarge(message: string): Response {
-  return refusal(ErrorCode.INVALID_PARAMS, message, 413);
 }

@@ -1,6 +1,7 @@
 /** What routers and operators ask of the thread that owns the core; a part of `AdminCore`. */
 import type { KeyDetail } from "../core/inspect.ts";
 import type { KeyLife } from "../core/lives.ts";
+import type { ConfigChanges, ShownFlag } from "../live_config.ts";
 import type { LookupWindow } from "../core/lookups.ts";
 import type { KeyPlaces, PackedKeys } from "../core/key_places.ts";
 
@@ -43,6 +44,12 @@ export interface AnswersCore {
    * UNAVAILABLE_IN_CURRENT_MODE, TENANT_NOT_REGISTERED.
    */
   whyMiss(tenant: string | null, windowMs: number): WhyMiss;
+
+  /** The settings in force. */
+  config(): Record<string, ShownFlag>;
+
+  /** Changes settings, all or none; `keep` = they must be fit for a later start. INVALID_PARAMS. */
+  changeConfig(changes: ConfigChanges, keep: boolean): Record<string, ShownFlag>;
 }
 
 /** Names of the calls, for the protocol between the threads. */
@@ -51,4 +58,6 @@ export const ANSWER_METHODS = [
   "hitStats",
   "why",
   "whyMiss",
+  "config",
+  "changeConfig",
 ] as const satisfies readonly (keyof AnswersCore)[];

@@ -58,6 +58,13 @@ const SEGMENT_DETAIL = record({
   allocator_usage_percent: amount,
 });
 
+const CONFIG = record({
+  version: text,
+  flags: mapOf(
+    record({ value: { type: ["boolean", "number", "string"] }, source: text, live: flag }),
+  ),
+});
+
 export const ROUTES = {
   health: status.get("/health", "Role and state of this master.", {
     200: json(
@@ -174,16 +181,19 @@ export const ROUTES = {
   ),
 
   config: about.get("/v1/config", "Every flag with its value and where the value came from.", {
-    200: json(
-      "The flags.",
-      record({
-        version: text,
-        flags: mapOf(
-          record({ value: { type: ["boolean", "number", "string"] }, source: text }),
-        ),
-      }),
-    ),
+    200: json("The flags.", CONFIG),
   }),
+  changeConfig: about.patch(
+    "/v1/config",
+    "Changes flags while the master runs, all or none; `null` = back to the value of the start.",
+    { 200: json("The flags.", CONFIG), ...refusals(400, 409, 413) },
+    {
+      parameters: [
+        parameter("persist", "Keep the changes for later starts, too.", choice("true", "false")),
+      ],
+      body: mapOf({ type: ["string", "number", "boolean", "null"] }),
+    },
+  ),
 
   ...ANSWER_ROUTES,
 } as const satisfies Record<string, Route>;

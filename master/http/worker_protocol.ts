@@ -1,6 +1,5 @@
 /** Messages between the thread that owns the core and the Worker that serves HTTP. */
 import type { AdminMethod } from "./backend.ts";
-import type { Json } from "./json_text.ts";
 
 /** A place to listen; port 0 = the system chooses. */
 export interface HttpAddress {
@@ -13,7 +12,7 @@ export interface HttpWorkerConfig {
   admin: HttpAddress & { insecure: boolean };
   /** `null` = no metadata server. */
   metadata: HttpAddress | null;
-  /** Database in which metadata documents outlive the master, `null` = they do not. */
+  /** Database in which metadata documents and settings outlive the master, `null` = they do not. */
   tablesPath: string | null;
   log: {
     format: "text" | "kep" | "json";
@@ -25,8 +24,6 @@ export interface HttpWorkerConfig {
   clusterId: string;
   /** Unix time at which the process started. */
   startedAtMs: number;
-  /** What `/v1/config` shows. */
-  effectiveConfig: Json;
   /** How long the core's thread may take to answer before a request gets 503. */
   coreTimeoutMs: number;
   /** An eventfd or other descriptor that ends the core thread's wait, or `null` when it needs none. */
@@ -42,6 +39,8 @@ export interface HttpWorkerConfig {
 export interface HttpListening {
   admin: HttpAddress;
   metadata: HttpAddress | null;
+  /** Changes of settings that were kept before. */
+  settings: Record<string, string>;
 }
 
 /** Why a server could not listen. */

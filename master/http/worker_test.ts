@@ -14,7 +14,6 @@ const config: HttpWorkerConfig = {
   log: { format: "text", minLevel: 0, prefix: true, summaryIntervalMs: null },
   clusterId: "c",
   startedAtMs: Date.now(),
-  effectiveConfig: {},
   coreTimeoutMs: 5000,
   wakeFd: null,
   signals: [],

@@ -19,7 +19,9 @@ export interface AdminCall {
 /** Asks an app over `core`; a body is sent as JSON unless it is text or bytes already. */
 export function adminCaller(core: MemoryAdminCore, changes: Partial<AdminAppOptions> = {}) {
   const app = adminApp({
-    ...{ backend: backendOf(core), insecure: false, config: { version: "1.2.3", flags: {} } },
+    ...{ backend: backendOf(core), insecure: false, version: "1.2.3" },
+    settings: null,
+    onLogLevel() {},
     processInfo: () => ({ version: "1.2.3", clusterId: "c", rssBytes: 1, uptimeSeconds: 1 }),
     summary: () => "",
     onFault: (error) => assert.fail(error),

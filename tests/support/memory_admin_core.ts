@@ -16,7 +16,9 @@ import { AnswerCalls } from "../../master/answer_calls.ts";
 import { Counter } from "../../master/core/counters.ts";
 import { MetricsRegistry, type MetricsSnapshot } from "../../master/metrics/registry.ts";
 import type { MasterStatus } from "../../master/metrics/summary_line.ts";
+import { LiveConfig } from "../../master/live_config.ts";
 import { CoreDriver } from "./core_driver.ts";
+import { defaultMasterConfig } from "./master_config.ts";
 import { toHex } from "./wire_vectors.ts";
 
 /** A replica in memory, at an address. */
@@ -49,7 +51,8 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
   readonly #objects = new Map<string, { key: Uint8Array; replicas: ReplicaDescriptor[] }>();
 
   constructor(driver: CoreDriver = new CoreDriver()) {
-    super({ core: driver.core, clock: () => driver.nowMs });
+    const live = new LiveConfig({ config: defaultMasterConfig(), apply() {}, log() {} });
+    super({ core: driver.core, clock: () => driver.nowMs, live });
   }
 
   add(key: Uint8Array | string, replicas: ReplicaDescriptor[]): void {
