@@ -20,7 +20,9 @@ import {
 } from "./admin_json.ts";
 import { addConfigRoutes, type ConfigRoutesOptions } from "./config_handlers.ts";
 import { addAnswerRoutes } from "./answer_handlers.ts";
+import { RawJson } from "./json_text.ts";
 import { keyLines } from "./key_lines.ts";
+import { openApiDocument } from "./openapi.ts";
 import { compareBytes, percentDecode, rawParameter, splitAtCommas } from "./query.ts";
 import { isCrossSite, isLoopback, type Peer } from "./request_guard.ts";
 import { type AppContext, json, refusal, type Register, text } from "./route_answers.ts";
@@ -74,7 +76,7 @@ export function adminApp(options: AdminAppOptions): App {
   return app;
 }
 
-function addStatusRoutes(on: Register, { backend }: AdminAppOptions): void {
+function addStatusRoutes(on: Register, { backend, version }: AdminAppOptions): void {
   let started = false;
   on("health", async () => json(healthDocument(await backend.status())));
   on("role", async () => text((await backend.status()).role, TEXT_TYPE));
@@ -93,6 +95,8 @@ function addStatusRoutes(on: Register, { backend }: AdminAppOptions): void {
     started ||= (await backend.status()).serviceReady;
     return readiness(started);
   });
+  const openApi = new RawJson(JSON.stringify(openApiDocument(ROUTES, version)));
+  on("openApi", () => json(openApi));
   on("kvEvents", () =>
     json({
       ...{ enabled: false, published_batches: 0, published_events: 0 },

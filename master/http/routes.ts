@@ -195,6 +195,10 @@ export const ROUTES = {
     },
   ),
 
+  openApi: about.get("/openapi.json", "This document.", {
+    200: json("OpenAPI 3.1.", { type: "object" }),
+  }),
+
   ...ANSWER_ROUTES,
 } as const satisfies Record<string, Route>;
 
