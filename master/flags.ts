@@ -105,7 +105,7 @@ export const FLAGS = [
     "life_events",
     131_072,
     [0, 2 ** 24],
-    "* Ends and changes of keys that `snowskin why` remembers, 36 bytes each, rounded up to a " +
+    "* Ends and changes of keys that `snowskin why` remembers, 33 bytes each, rounded up to a " +
       "power of 2; 0 = none, and misses are not explained.",
   ),
   admin.bool("log_prefix", true, "Start each text line with level, time and process id."),

@@ -26,7 +26,7 @@ is wrong and what is allowed.
   of its reader; they are shown as \`unknown\`. The first 64 tenants are counted by name. A window
   begins up to 5 s (with \`1h\` up to 60 s) before what was asked for.
 - **\`GET /v1/why\`** remembers the last \`--life_events\` ends and changes of all keys (131,072 by
-  default, 36 bytes each) by a 32-bit hash and the length of the key: about one in 30,000 keys that
+  default, 33 bytes each) by a 32-bit hash and the length of the key: about one in 30,000 keys that
   were never stored is taken for another one. Times are exact to a second. Calls that remove do not
   say which client they come from. What happened before a restart is not known.
 - **\`GET /v1/why-miss\`** explains up to 8192 misses between two ticks (half a second at most); the

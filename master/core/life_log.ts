@@ -66,7 +66,12 @@ const WHAT = 2;
 const AT = 3;
 const SINCE = 4;
 const IN_USE = 5;
-const WORDS = 6;
+/** A double at word 6. */
+const SIZE = 3;
+const WORDS = 8;
+const DOUBLES = WORDS / 2;
+/** Records for each bucket. */
+const PER_BUCKET = 4;
 /** Longest key length that is told from others. */
 const LENGTH_MASK = 0xffff;
 /** Records of one bucket that are looked at. */
@@ -77,7 +82,8 @@ const MAX_STEPS = 1024;
  * the key: with 131,072 of them one in 30,000 unknown keys is taken for one of those at the most.
  *
  * The records of a bucket are chained backwards by number, so that overwriting needs no unlinking: a
- * number older than the ring ends the chain. 36 bytes a record.
+ * number older than the ring ends the chain. 33 bytes a record; there are few buckets, so that they
+ * stay in the processor's cache.
  */
 export class LifeLog {
   readonly capacity: number;
@@ -96,8 +102,8 @@ export class LifeLog {
   constructor(capacity: number) {
     this.capacity = capacity;
     this.#words = new Int32Array(capacity * WORDS);
-    this.#sizes = new Float64Array(capacity);
-    this.#heads = new Int32Array(capacity);
+    this.#sizes = new Float64Array(this.#words.buffer);
+    this.#heads = new Int32Array(Math.ceil(capacity / PER_BUCKET));
   }
 
   /** Number of the next event; those before have smaller ones. */
@@ -123,7 +129,7 @@ export class LifeLog {
     const number = this.#next;
     this.#next = number + 1 | 0;
     const index = number & this.capacity - 1;
-    const bucket = hash & this.capacity - 1;
+    const bucket = hash & this.#heads.length - 1;
     const at = index * WORDS;
     const words = this.#words;
     words[at + HASH] = hash;
@@ -132,7 +138,7 @@ export class LifeLog {
     words[at + AT] = this.#at;
     words[at + SINCE] = since;
     words[at + IN_USE] = inUseUntil;
-    this.#sizes[index] = size;
+    this.#sizes[index * DOUBLES + SIZE] = size;
     this.#heads[bucket] = number;
   }
 
@@ -154,7 +160,7 @@ export class LifeLog {
         at: this.#words[at + AT],
         since: this.#words[at + SINCE],
         inUseUntil: this.#words[at + IN_USE],
-        size: this.#sizes[index],
+        size: this.#sizes[index * DOUBLES + SIZE],
       });
       number = this.#find(hash, keyLength, this.#words[at + EARLIER], number);
     }
@@ -162,7 +168,7 @@ export class LifeLog {
   }
 
   #head(hash: number): number {
-    return this.capacity === 0 ? 0 : this.#heads[hash & this.capacity - 1];
+    return this.capacity === 0 ? 0 : this.#heads[hash & this.#heads.length - 1];
   }
 
   #eventAt(number: number): LifeEvent {
