@@ -1,5 +1,5 @@
 /**
- * The command line: `snowskin master`, `snowskin store`, each with the flags of its own `--help`.
+ * The command line: `snowskin master`, `snowskin store` and others, each with the flags of its own `--help`.
  */
 import project from "./deno.json" with { type: "json" };
 
@@ -20,6 +20,14 @@ const commands: Record<string, Command> = {
   why: {
     summary: "ask a master what became of a key, or why lookups miss",
     load: () => import("./master/why.ts"),
+  },
+  backup: {
+    summary: "copy the index of a running master to a directory or to S3",
+    load: () => import("./master/backup/backup_main.ts"),
+  },
+  restore: {
+    summary: "put such a copy, or a snapshot, into an empty data directory",
+    load: () => import("./master/backup/restore_main.ts"),
   },
 };
 

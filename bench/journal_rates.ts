@@ -51,6 +51,20 @@ async function report(): Promise<void> {
     `a million keys of 64 bytes: recovered from the tail in ${fromTail} s, folded in ${fold} s ` +
       `into ${(bytes / 2 ** 20).toFixed(0)} MiB, recovered from that in ${fromCheckpoint} s`,
   );
+  const walk = kept.driver.core.walkRecency();
+  const ids = new Float64Array(1024);
+  const slices: number[] = [];
+  for (let more = true; more;) {
+    const startedMs = performance.now();
+    more = walk.next(ids, kept.driver.nowMs) === ids.length;
+    slices.push(performance.now() - startedMs);
+  }
+  const sum = slices.reduce((total, ms) => total + ms, 0);
+  const p99 = slices.sort((a, b) => a - b)[Math.floor(slices.length * 0.99)];
+  console.log(
+    `their order of eviction is handed over in ${sum.toFixed(0)} ms: ${slices.length} slices, ` +
+      `p99 ${p99.toFixed(2)} ms, longest ${slices.at(-1)!.toFixed(2)} ms`,
+  );
   if (core.digest() !== kept.driver.core.digest()) throw new Error("the digests differ");
 }
 

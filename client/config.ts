@@ -57,6 +57,12 @@ const sources: readonly Source[] = [
     keys: ["master_server_address", "master_server_addr"],
     env: ["MOONCAKE_MASTER"],
   },
+  { field: "clusterId", env: ["MC_STORE_CLUSTER_ID"] },
+  { field: "haUser", env: ["SNOWSKIN_HA_USER"] },
+  { field: "haPassword", env: ["SNOWSKIN_HA_PASSWORD"] },
+  { field: "haTlsCa", env: ["SNOWSKIN_HA_TLS_CA"] },
+  { field: "haTlsCert", env: ["SNOWSKIN_HA_TLS_CERT"] },
+  { field: "haTlsKey", env: ["SNOWSKIN_HA_TLS_KEY"] },
   {
     field: "globalSegmentSize",
     keys: ["global_segment_size"],

@@ -48,8 +48,25 @@ export class MasterSession {
 
   /** Beats once, then every second until {@linkcode stop}. */
   async start(): Promise<void> {
-    await this.#beat();
+    do {
+      this.#again = false;
+      this.#beating = true;
+      await this.#beat();
+      this.#beating = false;
+    } while (this.#again && !this.#stopped);
     if (!this.#stopped) this.#cancelBeat = this.#store.clock.after(BEAT_MS, () => this.start());
+  }
+  #beating = false;
+  #again = false;
+
+  /** Beats at once: another master leads, and does not know the segments until it is told. */
+  hurry(): void {
+    if (this.#stopped) return;
+    this.#checked = false;
+    this.#again = this.#beating;
+    if (this.#beating) return;
+    this.#cancelBeat();
+    void this.start();
   }
 
   stop(): void {

@@ -2,6 +2,7 @@
  * What a store client can be told, with the check and the default of each setting. Options of
  * `StoreClient.connect`, environment variables, configuration files and flags all end here.
  */
+import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
 import { parseHostPort } from "./transfer/address.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { parseSize } from "./size.ts";
@@ -20,8 +21,23 @@ export interface StoreSettings {
   localHostname: string;
   /** `P2PHANDSHAKE` or an http(s) URL. */
   metadataServer: string;
-  /** `host:port` */
+  /**
+   * `host:port`; or where the leader of several masters is found: a list of `host:port` with commas,
+   * `etcd://host:port,host:port`, `redis://host:port/db`, `k8s://namespace`.
+   */
   masterServerAddress: string;
+  /** Name of the cluster of masters in etcd, Redis or Kubernetes. */
+  clusterId: string;
+  /** User and password for etcd, Redis, or the token for Kubernetes; empty = none. */
+  haUser: string;
+  /** See `haUser`. */
+  haPassword: string;
+  /** PEM files for connections to them; empty = none. */
+  haTlsCa: string;
+  /** Certificate that this client shows; see `haTlsCa`. */
+  haTlsCert: string;
+  /** Its key. */
+  haTlsKey: string;
   /** Memory lent to the pool; 0 = pure client. */
   globalSegmentSize: number;
   /** Staging memory; 0 = pure server, which refuses data calls. */
@@ -94,12 +110,13 @@ const optionalHost: Read<string> = (name, value) => {
 
 const masterAddress: Read<string> = (name, value) => {
   const address = String(value);
-  if (/^(etcd|redis|k8s|srv):\/\//.test(address) || address.includes(",")) {
-    return refuse(name, value, "host:port (finding a leader is not available in this version)");
-  }
-  const parsed = parseHostPort(address);
-  if (parsed === null || parsed.port === null) return refuse(name, value, "host:port");
+  if (parseMasterAddress(address) === null) return refuse(name, value, MASTER_ADDRESS_FORMS);
   return address;
+};
+
+const clusterId: Read<string> = (name, value) => {
+  if (/^[A-Za-z0-9_.-]{1,128}$/.test(String(value))) return String(value);
+  return refuse(name, value, "1 to 128 of A-Z a-z 0-9 _ . -");
 };
 
 const metadataServer: Read<string> = (name, value) => {
@@ -162,6 +179,12 @@ export const settingTable: {
   localHostname: { fallback: "127.0.0.1", read: hostname },
   metadataServer: { fallback: "P2PHANDSHAKE", read: metadataServer },
   masterServerAddress: { fallback: "127.0.0.1:50051", read: masterAddress },
+  clusterId: { fallback: "mooncake_cluster", read: clusterId },
+  haUser: { fallback: "", read: text },
+  haPassword: { fallback: "", read: text },
+  haTlsCa: { fallback: "", read: text },
+  haTlsCert: { fallback: "", read: text },
+  haTlsKey: { fallback: "", read: text },
   globalSegmentSize: { fallback: 0, read: segmentSize },
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
   protocol: { fallback: "tcp", read: protocol },
@@ -199,6 +222,9 @@ export function resolveSettings(
     settings[field] = entry === undefined ? fallback : read(entry.name, entry.value);
   }
   const resolved = settings as unknown as StoreSettings;
+  if ((resolved.haTlsCert === "") !== (resolved.haTlsKey === "")) {
+    refuse("haTlsCert", resolved.haTlsCert, "together with haTlsKey");
+  }
   if (resolved.minPort > resolved.maxPort) {
     const name = (given.get("minPort") ?? given.get("maxPort"))?.name ?? "minPort";
     refuse(name, resolved.minPort, `at most the upper end of the range, ${resolved.maxPort}`);

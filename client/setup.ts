@@ -3,6 +3,9 @@ import { StoreError } from "../proto/error.ts";
 import type { Notification } from "../proto/handshake.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { type StoreContext, writeNumbers } from "./context.ts";
+import { type MasterAddress, parseMasterAddress } from "./leader/address.ts";
+import { LeaderClient } from "./leader/leader_client.ts";
+import { type LeaderSource, openLeaderSource } from "./leader/source.ts";
 import { MasterClient } from "./master_client.ts";
 import { defaultConfig } from "./put_options.ts";
 import { ReplicaChoice } from "./replica_choice.ts";
@@ -11,7 +14,6 @@ import { SegmentTable } from "./segments.ts";
 import { MasterSession } from "./session.ts";
 import { resolveSettings, settingTable, type StoreSettings } from "./settings.ts";
 import { TaskRunner } from "./task_runner.ts";
-import { parseHostPort } from "./transfer/address.ts";
 import { type Clock, systemClock } from "./transfer/clock.ts";
 import { TransferEndpoint } from "./transfer/endpoint.ts";
 import type { TransferEngine } from "./transfer/engine.ts";
@@ -66,7 +68,7 @@ export interface StoreOptions
 export interface ClientParts {
   readonly settings: StoreSettings;
   readonly store: StoreContext;
-  readonly rpc: RpcClient;
+  readonly rpc: MasterConnection;
   readonly endpoint: TransferEndpoint;
   readonly segments: SegmentTable;
   readonly tasks: TaskRunner;
@@ -93,7 +95,7 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
     );
   }
   const clock = options.clock ?? systemClock;
-  const master = openMaster(settings, clock);
+  const master = openMaster(settings, clock, options.log ?? (() => {}));
   try {
     await master.client.checkVersion();
     const engine = await chooseEngine(options);
@@ -150,16 +152,31 @@ async function chooseEngine({ engine = "auto", log }: StoreOptions): Promise<Tra
   return opened.engine;
 }
 
-function openMaster(settings: StoreSettings, clock: Clock) {
-  const { host, port } = parseHostPort(settings.masterServerAddress)!;
-  const rpc = new RpcClient({
-    host,
-    port: port!,
-    clock,
+/** Calls to the master, or to whichever leads. */
+type MasterConnection = RpcClient | LeaderClient;
+
+function openMaster(settings: StoreSettings, clock: Clock, log: (line: string) => void) {
+  const timeouts = {
     connectTimeoutMs: settings.rpcConnectTimeoutMs,
     requestTimeoutMs: settings.rpcTimeoutMs,
-  });
+  };
+  const address = parseMasterAddress(settings.masterServerAddress)!;
+  const rpc: MasterConnection = address.kind === "one"
+    ? new RpcClient({ host: address.host, port: address.port, clock, ...timeouts })
+    : new LeaderClient({ source: openSource(address, settings, clock), clock, log, ...timeouts });
   return { rpc, client: new MasterClient(rpc) };
+}
+
+function openSource(
+  address: Exclude<MasterAddress, { kind: "one" }>,
+  settings: StoreSettings,
+  clock: Clock,
+): LeaderSource {
+  const { clusterId, haUser, haPassword, haTlsCa, haTlsCert, haTlsKey } = settings;
+  return openLeaderSource(address, {
+    ...{ clusterId, user: haUser, password: haPassword },
+    ...{ tlsCa: haTlsCa, tlsCert: haTlsCert, tlsKey: haTlsKey },
+  }, clock);
 }
 
 function openMetadata(settings: StoreSettings, clock: Clock): MetadataStore {
@@ -182,7 +199,7 @@ function assemble(
   settings: StoreSettings,
   options: StoreOptions,
   clock: Clock,
-  master: { rpc: RpcClient; client: MasterClient },
+  master: { rpc: MasterConnection; client: MasterClient },
   engine: TransferEngine,
 ): ClientParts {
   const log = options.log ?? (() => {});
@@ -220,6 +237,8 @@ function assemble(
     nextWriteId: writeNumbers(),
   };
   const tasks = new TaskRunner(store, log);
+  const session = new MasterSession(store, segments, tasks, { log, checked: true });
+  if (master.rpc instanceof LeaderClient) master.rpc.onChange = () => session.hurry();
   return {
     settings,
     store,
@@ -227,7 +246,7 @@ function assemble(
     endpoint,
     segments,
     tasks,
-    session: new MasterSession(store, segments, tasks, { log, checked: true }),
+    session,
     pool: new BufferPool(engine, settings.localBufferSize),
   };
 }

@@ -2,7 +2,20 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { ReplicaDescriptor, SegmentStatus } from "../proto/types.ts";
 import { AnswerCalls, type AnswerCallsOptions } from "./answer_calls.ts";
-import type { AdminCore, KeyPage, KeyResult, SegmentDetail, SegmentUse } from "./http/backend.ts";
+import type { SnapshotOutcome, Snapshotter } from "./backup/snapshotter.ts";
+import { Tickets } from "./backup/tickets.ts";
+import type { RemovalScan } from "./core/removal_scan.ts";
+import type { MemberStatus } from "./ha/member_status.ts";
+import type {
+  AdminCore,
+  KeyPage,
+  KeyResult,
+  Readiness,
+  RemovalProgress,
+  SegmentDetail,
+  SegmentUse,
+} from "./http/backend.ts";
+import type { CopyOutcome, MasterJournal } from "./journal/master_journal.ts";
 import type { MetricsRegistry, MetricsSnapshot, ServerStats } from "./metrics/registry.ts";
 import type { MasterStatus } from "./metrics/summary_line.ts";
 
@@ -11,16 +24,29 @@ export interface AdminCallsOptions extends AnswerCallsOptions {
   /** What the RPC server knows of itself; the lag is reset by asking. */
   serverStats: () => ServerStats;
   /** Keeps the changes made so far; `false` = they could not be kept. */
-  settle: () => boolean;
+  settle: () => boolean | Promise<boolean>;
+  /** What outlives the process, `null` = nothing. */
+  journal: Pick<MasterJournal, "copy"> | null;
+  /** `null` when there is no place for snapshots. */
+  snapshotter: Pick<Snapshotter, "begin" | "outcome"> | null;
+  /** This master's part in its cluster, `null` = it is alone. Default: alone. */
+  member?: () => MemberStatus | null;
   /** Ends the master. */
   onShutDown: (reason: string) => void;
 }
+
+/** Removals that may be open, and the work of one step: some hundreds of microseconds. */
+const MAX_REMOVALS = 8;
+const REMOVAL_WORK = 200_000;
 
 const nothing = { begin() {}, memory() {}, disk() {}, localDisk() {} };
 
 /** Answers the HTTP side, in the thread that owns the core. */
 export class AdminCalls extends AnswerCalls implements AdminCore {
   readonly #options: AdminCallsOptions;
+  readonly #removals = new Map<number, RemovalScan>();
+  #lastRemoval = 0;
+  readonly #copies = new Tickets<CopyOutcome>();
 
   constructor(options: AdminCallsOptions) {
     super(options);
@@ -28,10 +54,24 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
   }
 
   status(): MasterStatus {
+    const member = this.#options.member?.() ?? null;
+    if (member === null) {
+      return {
+        ...{ role: "leader", state: "serving", serviceReady: true },
+        leaderAddress: null,
+        viewVersion: null,
+      };
+    }
+    const { role, state, leaderAddress, epoch } = member;
+    return { role, state, serviceReady: role === "leader", leaderAddress, viewVersion: epoch };
+  }
+
+  readiness(): Readiness {
+    const { core } = this.#options;
+    const member = this.#options.member?.() ?? null;
     return {
-      ...{ role: "leader", state: "serving", serviceReady: true },
-      leaderAddress: null,
-      viewVersion: null,
+      serving: member === null || member.role === "leader",
+      ...{ member, keys: core.keyCount, segments: core.inspection.segmentDetails().length },
     };
   }
 
@@ -98,13 +138,63 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
     });
   }
 
-  removeAll(force: boolean): number {
-    const { core, clock, settle } = this.#options;
-    const removed = core.removeAll(-1, force, clock());
-    if (removed < 0 || !settle()) {
-      throw new StoreError(ErrorCode.PERSISTENT_FAIL, "Cannot keep the removal in the journal");
+  beginRemoval(force: boolean): number {
+    if (this.#options.member?.()?.role === "standby") {
+      throw new StoreError(
+        ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS,
+        "this master is a standby; ask the leader",
+      );
     }
-    return removed;
+    if (this.#removals.size >= MAX_REMOVALS) {
+      const code = ErrorCode.TASK_PENDING_LIMIT_EXCEEDED;
+      throw new StoreError(code, `Cannot remove: ${MAX_REMOVALS} removals are going on`);
+    }
+    this.#removals.set(++this.#lastRemoval, this.#options.core.scans.removal(-1, null, force));
+    return this.#lastRemoval;
+  }
+
+  stepRemoval(removal: number): RemovalProgress | Promise<RemovalProgress> {
+    const { clock, settle } = this.#options;
+    const scan = this.#removals.get(removal);
+    if (scan === undefined) {
+      throw new StoreError(ErrorCode.JOB_NOT_FOUND, `Cannot go on with removal ${removal}`);
+    }
+    const isOver = scan.step({ left: REMOVAL_WORK }, clock());
+    const { removed } = scan;
+    const settled = scan.code === ErrorCode.OK && settle();
+    const answer = (kept: boolean) => {
+      if (kept) return { removed, isOver };
+      throw new StoreError(ErrorCode.PERSISTENT_FAIL, "Cannot keep the removal in the journal");
+    };
+    return settled instanceof Promise ? settled.then(answer) : answer(settled);
+  }
+
+  endRemoval(removal: number): void {
+    this.#removals.delete(removal);
+  }
+
+  beginSnapshot(): number {
+    const { snapshotter } = this.#options;
+    if (snapshotter !== null) return snapshotter.begin();
+    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "Cannot make a snapshot");
+  }
+
+  snapshotOutcome(ticket: number): SnapshotOutcome | null {
+    return this.#options.snapshotter?.outcome(ticket) ?? null;
+  }
+
+  beginCopy(): number {
+    const { journal } = this.#options;
+    if (journal === null) {
+      throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "Cannot copy the index");
+    }
+    const ticket = this.#copies.issue();
+    journal.copy((outcome) => this.#copies.settle(ticket, outcome));
+    return ticket;
+  }
+
+  copyOutcome(ticket: number): CopyOutcome | null {
+    return this.#copies.outcome(ticket);
   }
 
   shutDown(reason: string): void {

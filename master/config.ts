@@ -4,6 +4,8 @@ import type { CoreConfig } from "./core/api.ts";
 import { FlagError } from "./flag_layers.ts";
 import type { FlagSource } from "./flag_types.ts";
 import type { FlagName, FlagValues } from "./flags.ts";
+import { type HaConfig, haConfig } from "./ha/ha_config.ts";
+import { type SnapshotConfig, snapshotConfig } from "./snapshot_config.ts";
 
 /** How the summary line looks; `json` turns every log line into an object. */
 export type LogFormat = FlagValues["log_format"];
@@ -42,7 +44,11 @@ export interface MasterConfig {
   };
   /** How metadata outlives the process, `null` = not. `directory` is empty for the default one. */
   durability: { mode: Exclude<FlagValues["durability"], "none">; directory: string } | null;
+  /** Snapshots of the metadata, `null` = none. */
+  snapshots: SnapshotConfig | null;
   clusterId: string;
+  /** `null` = one master alone. */
+  ha: HaConfig | null;
   /** What GetStorageConfig answers. */
   storage: StorageConfig;
   values: FlagValues;
@@ -52,12 +58,13 @@ export interface MasterConfig {
 }
 
 /**
- * Builds the settings from the value of every flag. Throws {@linkcode FlagError} when two flags
+ * Builds the settings from the value of every flag; `env` says how buckets are reached. Throws {@linkcode FlagError} when two flags
  * contradict each other.
  */
 export function buildMasterConfig(
   values: FlagValues,
   sources: Record<FlagName, FlagSource>,
+  env: Readonly<Record<string, string>> = {},
 ): MasterConfig {
   const given = (name: FlagName) => sources[name] !== "default";
   const notes: string[] = [];
@@ -98,7 +105,9 @@ export function buildMasterConfig(
     durability: values.durability === "none"
       ? null
       : { mode: values.durability, directory: values.data_dir },
+    snapshots: snapshotConfig(values, sources, env, notes),
     clusterId: values.cluster_id,
+    ha: haConfig(values, given, notes),
     storage: {
       fsdir: "",
       enableDiskEviction: values.enable_disk_eviction,

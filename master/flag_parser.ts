@@ -46,7 +46,8 @@ export async function parseMasterFlags(
 
     const path = text(strong, "config_path");
     const config: FlagLayer = path === "" ? new Map() : await readConfigFile(path, readFile);
-    return { config: buildMasterConfig(...merge([config, environment, files, flags])) };
+    const [values, sources] = merge([config, environment, files, flags]);
+    return { config: buildMasterConfig(values, sources, env) };
   } catch (error) {
     if (error instanceof FlagError) return { error: error.message, exitCode: 2 };
     throw error;

@@ -247,7 +247,7 @@ Deno.test("a value outside the allowed set is refused with that set", async () =
 
 Deno.test("flags of absent features are accepted at their default and refused otherwise", async () => {
   const absent = FLAGS.filter((flag) => "unavailable" in flag);
-  assert.ok(absent.length > 60);
+  assert.ok(absent.length > 40);
   await config(absent.map((flag) => `--${flag.name}=${flag.default}`));
   for (const flag of absent) {
     const other = typeof flag.default === "boolean" ? !flag.default : `${flag.default}1`;
@@ -256,8 +256,8 @@ Deno.test("flags of absent features are accepted at their default and refused ot
     assert.ok(error.startsWith(`--${flag.name}=${other}: `), error);
   }
   assert.equal(
-    await refused(["--enable_ha"]),
-    "--enable_ha=true: high availability is not available in this version; allowed: false",
+    await refused(["--enable_cxl"]),
+    "--enable_cxl=true: CXL memory is not available in this version; allowed: false",
   );
 });
 
@@ -270,6 +270,8 @@ Deno.test("flags that contradict each other are refused", async () => {
     [["--enable_metadata_cleanup_on_timeout"], /needs --enable_http_metadata_server=true/],
     [["--metrics_port=50051"], /^--metrics_port=50051: already taken by --port/],
     [["--http_metadata_server_port=9003"], /already taken by --metrics_port/],
+    [["--enable_ha"], /^--enable_ha=true: needs --etcd_endpoints with --ha_backend_type=etcd$/],
+    [["--enable_oplog"], /^--enable_oplog=true: needs --enable_ha=true; allowed: false$/],
     [["--max_frame_bytes=4096"], /^--max_key_bytes=1048576: .* below --max_frame_bytes=4096$/],
   ];
   for (const [args, pattern] of cases) assert.match(await refused(args), pattern);
@@ -337,6 +339,42 @@ Deno.test("help lists every flag under its group, and version names the program"
   assert.deepEqual(await parse(["--version"]), { version: `snowskin master ${project.version}\n` });
 });
 
+Deno.test("flags of high availability that contradict each other are refused", async () => {
+  const etcd = ["--enable_ha", "--etcd_endpoints=10.0.0.1:2379;https://b:2379"];
+  const redis = ["--enable_ha", "--ha_backend_type=redis", "--ha_backend_connstring=redis://h:1/2"];
+  const k8s = ["--enable_ha", "--ha_backend_type=k8s"];
+  const cases: [string[], RegExp][] = [
+    [[...etcd, "--durability=none"], /^--durability=none: .*; allowed: batch$/],
+    [[...etcd, "--durability=fsync"], /^--durability=fsync: .*; allowed: batch$/],
+    [[...etcd, "--enable_snapshot", "--snapshot_backup_dir=/x"], /^--enable_snapshot=true: /],
+    [[...etcd, "--port=0"], /^--port=0: with --enable_ha=true clients must know it/],
+    [[...etcd, "--ha_backend_connstring=c:1"], /^--ha_backend_connstring=c:1: differs from/],
+    [
+      [...etcd, "--etcd_endpoints=nonsense"],
+      /^--etcd_endpoints=nonsense: malformed; allowed: host/,
+    ],
+    [[...etcd, "--ha_user=me"], /^--ha_user=me: needs --ha_password_file$/],
+    [[...etcd, "--ha_tls_cert=a"], /^--ha_tls_cert: needs --ha_tls_key$/],
+    [[...etcd, "--ha_tls_cert=a", "--ha_tls_key=b"], /^--ha_tls_cert=a: needs --ha_tls_ca$/],
+    [[...etcd, "--ha_tls_ca=a"], /^--etcd_endpoints=10.0.0.1:2379: .*; allowed: a host name$/],
+    [[...etcd, "--ha_lease_sec=1"], /^--ha_lease_sec=1: .*allowed: 2 to 60$/],
+    [[...etcd, "--cluster_id=a/b"], /^--cluster_id=a\/b: malformed; allowed: 1 to 128 of/],
+    [[...etcd, `--cluster_id=${"c".repeat(129)}`], /malformed; allowed: 1 to 128 of/],
+    [[...etcd, "--ha_log_connstring=redis://h:1"], /the log lies in etcd; allowed: ""$/],
+    [[...redis, "--etcd_endpoints=h:1"], /^--etcd_endpoints=h:1: is for --ha_backend_type=etcd/],
+    [[...redis, "--ha_backend_connstring=redis://u:p@h:1"], /^--ha_backend_connstring: holds a/],
+    [[...redis, "--ha_backend_connstring=http://h:1"], /malformed; allowed: redis:/],
+    [k8s, /^--ha_backend_type=k8s: a Lease keeps no log; --ha_log_connstring must name a Redis/],
+  ];
+  for (const [args, pattern] of cases) assert.match(await refused(args), pattern);
+  const { ha } = await config(etcd);
+  assert.deepEqual(ha?.elector.endpoints, ["10.0.0.1:2379", "https://b:2379"]);
+  assert.equal((await config(redis)).ha?.log.kind, "redis");
+  const idle = await config(["--etcd_endpoints=h:1"]);
+  assert.equal(idle.ha, null);
+  assert.match(idle.notes.join(), /--etcd_endpoints has no effect without --enable_ha=true/);
+});
+
 Deno.test("the effective configuration is JSON and names the source of each value", async () => {
   const parsed = await config(["--client_ttl=7"], { FLAGS_insecure: "1" });
   const shown = new LiveConfig({ config: parsed, apply() {}, log() {} }).shown();
@@ -344,6 +382,6 @@ Deno.test("the effective configuration is JSON and names the source of each valu
   assert.deepEqual(shown.insecure, { value: true, source: "environment", live: false });
   assert.deepEqual(shown.rpc_port, { value: 0, source: "default", live: false });
   assert.deepEqual(shown.put_wait_ms, { value: 50, source: "default", live: true });
-  assert.ok(!("enable_ha" in shown));
+  assert.ok(!("enable_cxl" in shown));
   assert.deepEqual(JSON.parse(JSON.stringify(shown)), shown);
 });

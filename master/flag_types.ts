@@ -63,6 +63,8 @@ export const FlagGroup = {
   METADATA: "HTTP metadata server",
   CLIENTS: "Clients, leases and writes",
   DURABILITY: "Durability",
+  HA: "High availability",
+  SNAPSHOTS: "Snapshots",
   EVICTION: "Placement and eviction",
   DISK: "Disk tier",
   TASKS: "Copy and move tasks",

@@ -49,7 +49,7 @@ export function allowedText(flag: Flag): string {
     case "duration":
       return `allowed: 0 to ${flag.max / HOUR_MS}h, as milliseconds or with ms, s, m or h`;
     case "enum":
-      return `allowed: ${flag.allowed.join(", ")}`;
+      return `allowed: ${flag.allowed.map((value) => value === "" ? '""' : value).join(", ")}`;
     case "string":
       return `allowed: ${flag.pattern?.allowed ?? "any text"}`;
   }

@@ -22,19 +22,21 @@ const net = group(FlagGroup.NETWORK);
 const admin = group(FlagGroup.ADMIN);
 const meta = group(FlagGroup.METADATA);
 const durable = group(FlagGroup.DURABILITY);
+const snap = group(FlagGroup.SNAPSHOTS);
 const clients = group(FlagGroup.CLIENTS);
 const evict = group(FlagGroup.EVICTION);
 const disk = group(FlagGroup.DISK);
 const tasks = group(FlagGroup.TASKS);
 const files = group(FlagGroup.CONFIGURATION);
+const ha = group(FlagGroup.HA);
 
 const PORT = [0, 65_535] as const;
 const COUNT = [0, U32_MAX] as const;
 /** Seconds of a year. */
 const SECONDS = [0, 365 * 24 * 3600] as const;
 
-const HA = "high availability";
-const SNAPSHOT = "metadata snapshots";
+const POLLING = "a log that is read by polling";
+const REDIS_CATALOG = "a snapshot catalog in Redis";
 const CXL = "CXL memory";
 const NOF = "NVMe-oF pools";
 const TENANTS = "multi-tenancy";
@@ -179,12 +181,121 @@ export const FLAGS = [
     "* How long a restarted master keeps what clients held that have not come back.",
   ),
 
+  snap.bool("enable_snapshot", false, "Write a snapshot of the metadata periodically."),
+  snap.bool(
+    "enable_snapshot_restore",
+    false,
+    "With nothing in --data_dir, start from the newest whole snapshot.",
+  ),
+  snap.choice(
+    "snapshot_object_store_type",
+    "",
+    ["", "local", "s3"],
+    "Where snapshots lie. local, the default: under the directory $MOONCAKE_SNAPSHOT_LOCAL_PATH; " +
+      "s3: in the bucket $MOONCAKE_AWS_BUCKET_NAME, reached by the other MOONCAKE_AWS_* and by " +
+      "the standard AWS_* variables.",
+  ),
+  snap.text("snapshot_backup_dir", "", "A further directory that gets every snapshot, too."),
+  snap.int("snapshot_interval_seconds", 600, [1, SECONDS[1]], "Seconds between two snapshots."),
+  snap.int("snapshot_retention_count", 2, [1, 100_000], "Snapshots that are kept in each place."),
+  snap.int(
+    "snapshot_child_timeout_seconds",
+    300,
+    [1, SECONDS[1]],
+    "Seconds after which a snapshot that is not over is given up.",
+  ),
+  snap.choice(
+    "snapshot_catalog_store_type",
+    "",
+    ["", "embedded", "payload"],
+    "Where the list of snapshots lies: beside them, whatever the name.",
+    { redis: REDIS_CATALOG },
+  ),
+  snap.choice(
+    "snapshot_payload_store_type",
+    "",
+    ["", "local", "s3"],
+    "Older name of --snapshot_object_store_type.",
+  ),
+  snap.choice(
+    "snapshot_payload_backend_type",
+    "",
+    ["", "local", "s3"],
+    "Older name of --snapshot_object_store_type.",
+  ),
+  snap.choice(
+    "snapshot_catalog_backend_type",
+    "",
+    ["", "embedded", "payload"],
+    "Older name of --snapshot_catalog_store_type.",
+    { redis: REDIS_CATALOG },
+  ),
+
   evict.int(
     "slow_start_s",
     10,
     [0, 86_400],
     "* Seconds in which the share of new objects of a segment that joins grows to a full one.",
   ),
+
+  ha.bool(
+    "enable_ha",
+    false,
+    "Be one of several masters, of which an engine elects the leader and keeps the log.",
+  ),
+  ha.choice(
+    "ha_backend_type",
+    "etcd",
+    ["etcd", "redis", "k8s"],
+    "The engine: etcd or redis for both, or a Kubernetes Lease with the log in Redis.",
+  ),
+  ha.text("etcd_endpoints", "", "etcd as host:port;host:port, also with http:// or https://."),
+  ha.text(
+    "ha_backend_connstring",
+    "",
+    "The same for any engine: redis://host:port/db, or https://host:port of a Kubernetes API " +
+      "server; empty with k8s = the one that a pod finds.",
+  ),
+  ha.text("ha_log_connstring", "", "* With k8s: the Redis that keeps the log."),
+  ha.text("ha_log_user", "", "* With k8s: user of that Redis."),
+  ha.text("ha_log_password_file", "", "* With k8s: file with its password."),
+  ha.text(
+    "cluster_id",
+    "mooncake_cluster",
+    "Name of the cluster in the engine and in metrics.",
+    CLUSTER_ID,
+  ),
+  ha.text("pod_name", "", "With k8s: name of this master in the Lease; empty = one is made up."),
+  ha.text("pod_namespace", "", "With k8s: namespace of the Lease; empty = default."),
+  ha.bool("enable_oplog", false, "The log is always kept with --enable_ha."),
+  ha.int(
+    "ha_lease_sec",
+    2,
+    [2, 60],
+    "* Seconds until a leader that says nothing is replaced. A leader that cannot reach the engine " +
+      "for so long stops answering.",
+  ),
+  ha.int(
+    "ha_log_bytes",
+    256 * 2 ** 20,
+    [2 ** 16, 2 ** 36],
+    "* Bytes of changes after which every master makes a checkpoint and the log lets go of them.",
+  ),
+  ha.bool(
+    "etcd_compact",
+    true,
+    "* Have etcd forget old versions of all keys; false where it is told to by itself.",
+  ),
+  ha.text("ha_user", "", "* User of the engine, if it asks for one."),
+  ha.text(
+    "ha_password_file",
+    "",
+    "* File with the password, or with the token of a Kubernetes account.",
+  ),
+  ha.text("ha_tls_ca", "", "* PEM file of the authority that signed the engine's certificate."),
+  ha.text("ha_tls_cert", "", "* PEM file of the certificate that this master shows to the engine."),
+  ha.text("ha_tls_key", "", "* PEM file of its key."),
+
   evict.choice(
     "allocation_strategy",
     "random",
@@ -246,31 +357,12 @@ export const FLAGS = [
   files.text("fromenv", "", "Flags that must be set in the environment, as FLAGS_<name>."),
   files.text("tryfromenv", "", "Flags that may be set there. Every FLAGS_<name> is read anyway."),
   files.text("undefok", "", "Unknown flags to skip, comma-separated."),
-  files.text("cluster_id", "mooncake_cluster", "Name of the cluster in metrics.", CLUSTER_ID),
 
-  absent("enable_ha", false, HA),
-  absent("ha_backend_type", "etcd", HA),
-  absent("ha_backend_connstring", "", HA),
-  absent("etcd_endpoints", "", HA),
-  absent("pod_name", "", HA),
-  absent("pod_namespace", "", HA),
-  absent("enable_oplog", false, HA),
-  absent("oplog_poll_interval_ms", 1000, HA),
-  absent("oplog_batch_max_entries", 1024, HA),
-  absent("batch_oplog_retry_timeout_sec", 180, HA),
-  absent("enable_snapshot", false, SNAPSHOT),
-  absent("enable_snapshot_restore", false, SNAPSHOT),
-  absent("snapshot_interval_seconds", 600, SNAPSHOT),
-  absent("snapshot_child_timeout_seconds", 300, SNAPSHOT),
-  absent("snapshot_retention_count", 2, SNAPSHOT),
-  absent("snapshot_backup_dir", "", SNAPSHOT),
-  absent("snapshot_object_store_type", "", SNAPSHOT),
-  absent("snapshot_payload_store_type", "", SNAPSHOT),
-  absent("snapshot_payload_backend_type", "", SNAPSHOT),
-  absent("snapshot_catalog_store_type", "", SNAPSHOT),
-  absent("snapshot_catalog_store_connstring", "", SNAPSHOT),
-  absent("snapshot_catalog_backend_type", "", SNAPSHOT),
-  absent("snapshot_catalog_backend_connstring", "", SNAPSHOT),
+  absent("oplog_poll_interval_ms", 1000, POLLING),
+  absent("oplog_batch_max_entries", 1024, POLLING),
+  absent("batch_oplog_retry_timeout_sec", 180, POLLING),
+  absent("snapshot_catalog_store_connstring", "", REDIS_CATALOG),
+  absent("snapshot_catalog_backend_connstring", "", REDIS_CATALOG),
   absent("enable_multi_tenants", false, TENANTS),
   absent("tenant_quota_connector_type", "file", TENANTS),
   absent("tenant_quota_connector_uri", "", TENANTS),

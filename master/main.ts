@@ -7,6 +7,9 @@ import { defaultDataDirectory } from "./journal/data_directory.ts";
 import { Logger } from "./logger.ts";
 import { Master, StartError } from "./master.ts";
 
+/** Before a master of a cluster begins anew. */
+const AGAIN_MS = 300;
+
 /** Exit codes: 0 stopped by a signal, 2 bad flags, 3 a port or the data directory is taken. */
 export async function main(args: string[]): Promise<number> {
   const parsed = await parseMasterFlags(
@@ -20,7 +23,9 @@ export async function main(args: string[]): Promise<number> {
   }
   if ("error" in parsed) return fail(parsed.error, parsed.exitCode);
   try {
-    await serve(parsed.config);
+    while (await serve(parsed.config)) {
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
     return 0;
   } catch (error) {
     if (error instanceof FlagError) return fail(error.message, 2);
@@ -29,7 +34,8 @@ export async function main(args: string[]): Promise<number> {
   }
 }
 
-async function serve(config: MasterConfig): Promise<void> {
+/** Runs one master; whether another should follow it in this process. */
+async function serve(config: MasterConfig): Promise<boolean> {
   const { format, minLevel, prefix } = config.log;
   const logger = new Logger({
     ...{ source: "master", json: format === "json", minLevel, prefix, pid: Deno.pid },
@@ -46,7 +52,8 @@ async function serve(config: MasterConfig): Promise<void> {
   }
   const { rpc, admin, metadata } = master.addresses;
   const parts = [
-    `RPC ${join(config.rpc.advertise || rpc.host, rpc.port)}`,
+    `${config.ha === null ? "RPC" : `standby of cluster ${config.clusterId}, to be reached at`} ` +
+    join(config.rpc.advertise || rpc.host, rpc.port),
     `admin and metrics http://${join(admin.host, admin.port)}`,
     metadata
       ? `metadata http://${join(metadata.host, metadata.port)}/metadata`
@@ -54,7 +61,7 @@ async function serve(config: MasterConfig): Promise<void> {
     dataPath === null ? "nothing outlives the process" : `data in ${dataPath}`,
   ];
   logger.info(`snowskin master ready: ${parts.join(", ")}`);
-  await master.run();
+  return await master.run();
 }
 
 /** Where metadata is kept, `null` = nowhere. */

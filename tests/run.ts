@@ -4,6 +4,7 @@
  * Arguments are passed on to `deno test` (a file, `--filter`); without any, everything runs.
  */
 import { buildLibrary } from "../ffi/build.ts";
+import { findMoto } from "./support/moto.ts";
 import { findWheel } from "./support/wheel.ts";
 
 const decoder = new TextDecoder();
@@ -17,6 +18,8 @@ async function prepare(): Promise<void> {
       ? `reference wheel: ${wheel.version}`
       : `reference wheel: none, ${wheel.reason}`,
   );
+  const moto = await findMoto({ install: true });
+  console.log("python" in moto ? "S3 server: moto" : `S3 server: none, ${moto.reason}`);
 }
 
 /** Copies a stream to stdout and returns its text. */

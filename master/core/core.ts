@@ -1,30 +1,27 @@
 /** The master's core: one method for each call, each of them a thin door to the file that decides. */
 import { ErrorCode } from "../../proto/error_code.ts";
-import type { Expected } from "../../proto/struct_pack/schema.ts";
 import type { ReplicateConfig, Uuid } from "../../proto/types.ts";
-import type { CoreConfig, FactSink, Keys, MatchSink, ReplicaSink, Rng, Writer } from "./api.ts";
+import type { CoreConfig, FactSink, Keys, ReplicaSink, Rng, Writer } from "./api.ts";
 import { ClusterApi } from "./cluster_api.ts";
 import { checkCoreConfig } from "./config.ts";
 import type { Counters } from "./counters.ts";
 import { digest } from "./digest.ts";
 import { FactWriter } from "./facts.ts";
 import { InspectionApi } from "./inspection_api.ts";
-import { compilePattern } from "./key_pattern.ts";
 import { addTenant } from "./mount_mutations.ts";
 import { MovementApi } from "./movement_api.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
 import * as puts from "./puts.ts";
 import * as reads from "./reads.ts";
 import * as removes from "./removes.ts";
+import { orderByRecency, RecencyWalk } from "./recency_order.ts";
 import { finishReplay, replay } from "./replay.ts";
-import { failed, ok } from "./results.ts";
+import { ScanApi } from "./scan_api.ts";
 import type { SegmentTable } from "./segments.ts";
 import { tellHomes, tellSnapshot } from "./snapshot.ts";
 import { CoreState } from "./state.ts";
 import { tick } from "./tick.ts";
 import { upsertStart } from "./upserts.ts";
-
-const EVERY_SLOT = 2 ** 31;
 
 /**
  * All metadata of a cluster and every decision about it: a deterministic state machine. It reads no
@@ -45,6 +42,8 @@ export class MasterCore {
   readonly movement: MovementApi;
   /** Views for operators. */
   readonly inspection: InspectionApi;
+  /** What looks at every object. */
+  readonly scans: ScanApi;
   readonly #state: CoreState;
   #slots = new Int32Array(1024);
   /** Told the names of the segments that went with a client that expired. */
@@ -60,6 +59,7 @@ export class MasterCore {
     this.cluster = new ClusterApi(this.#state);
     this.movement = new MovementApi(this.#state);
     this.inspection = new InspectionApi(this.#state);
+    this.scans = new ScanApi(this.#state);
   }
 
   /** Whether changes are refused, because what is told about them could not be kept. */
@@ -119,9 +119,12 @@ export class MasterCore {
     tellHomes(this.#state, sink);
   }
 
-  /** Tells everything durable as facts for a core that knows nothing. Nothing may change meanwhile. */
-  tellSnapshot(sink: FactSink): void {
-    tellSnapshot(this.#state, sink);
+  /**
+   * Tells everything durable as facts for a core that knows nothing. Nothing may change meanwhile.
+   * Returns the number of objects.
+   */
+  tellSnapshot(sink: FactSink): number {
+    return tellSnapshot(this.#state, sink);
   }
 
   /**
@@ -131,6 +134,16 @@ export class MasterCore {
    */
   finishReplay(nowMs: number): void {
     finishReplay(this.#state, nowMs);
+  }
+
+  /** Begins to hand over the order of eviction, for {@linkcode MasterCore.orderByRecency} elsewhere. */
+  walkRecency(): RecencyWalk {
+    return new RecencyWalk(this.#state);
+  }
+
+  /** Brings objects that were restored into the order that a {@linkcode RecencyWalk} handed over. */
+  orderByRecency(order: readonly Float64Array[]): void {
+    orderByRecency(this.#state, order);
   }
 
   /** A number that is equal for two cores exactly when they hold the same durable state (almost). */
@@ -213,21 +226,6 @@ export class MasterCore {
   /** {@linkcode MasterCore.getReplicaList} of a key that was located. */
   getReplicaListAt(slot: number, nowMs: number, sink: ReplicaSink): ErrorCode {
     return reads.getReplicaListAt(this.#state, slot, nowMs, sink);
-  }
-
-  /**
-   * Describes the readable replicas of every key that matches and renews the leases. Answers the
-   * number of keys. INVALID_PARAMS.
-   */
-  getReplicaListByRegex(
-    tenant: number,
-    pattern: Uint8Array,
-    nowMs: number,
-    sink: MatchSink,
-  ): number {
-    const compiled = compilePattern(pattern);
-    if (compiled === null) return ErrorCode.INVALID_PARAMS;
-    return reads.describeMatching(this.#state, tenant, compiled, nowMs, sink);
   }
 
   /**
@@ -369,53 +367,6 @@ export class MasterCore {
   ): ErrorCode {
     if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     return removes.remove(this.#state, tenant, bytes, start, end, force, nowMs);
-  }
-
-  /** Removes every key that matches and may be removed; the number of them. INVALID_PARAMS. */
-  removeByRegex(
-    tenant: number,
-    pattern: Uint8Array,
-    force: boolean,
-    nowMs: number,
-  ): Expected<number> {
-    if (this.#state.readOnly) return failed(ErrorCode.PERSISTENT_FAIL);
-    const sweep = this.beginRemoval(tenant, pattern, force);
-    if (sweep === null) return failed(ErrorCode.INVALID_PARAMS);
-    this.stepRemoval(sweep, EVERY_SLOT, nowMs);
-    return ok(sweep.removed);
-  }
-
-  /**
-   * Removes every key of a tenant (-1 = of all) that may be removed; the number of them.
-   * PERSISTENT_FAIL.
-   */
-  removeAll(tenant: number, force: boolean, nowMs: number): number {
-    if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
-    const sweep = removes.beginSweep(this.#state, tenant, null, force);
-    this.stepRemoval(sweep, EVERY_SLOT, nowMs);
-    return sweep.removed;
-  }
-
-  /**
-   * Begins a removal that is done in slices by {@linkcode MasterCore.stepRemoval}: of the keys that
-   * match `pattern`, or of all (`null`). `null` when the pattern is malformed.
-   */
-  beginRemoval(
-    tenant: number,
-    pattern: Uint8Array | null,
-    force: boolean,
-  ): removes.RemovalSweep | null {
-    const compiled = pattern === null ? null : compilePattern(pattern);
-    if (pattern !== null && compiled === null) return null;
-    return removes.beginSweep(this.#state, tenant, compiled, force);
-  }
-
-  /**
-   * Looks at the next `slots` objects. Returns whether the removal is over; it is cut short while the
-   * core is read-only.
-   */
-  stepRemoval(sweep: removes.RemovalSweep, slots: number, nowMs: number): boolean {
-    return this.#state.readOnly || removes.stepSweep(this.#state, sweep, slots, nowMs);
   }
 
   /** Removes the client's own unleased objects, or their replicas under a name; the keys cleared. */

@@ -14,7 +14,7 @@ import { sharedPath } from "./shared_path.ts";
 import type { CoreState } from "./state.ts";
 
 /** Slots that one page looks at, so that a page over a nearly empty table stays short. */
-const MAX_SCANNED = 1 << 16;
+const MAX_SCANNED = 1 << 14;
 
 /** Some keys, one after the other in `bytes`; key `i` ends at `ends[i]`. */
 export interface KeyPage {

@@ -81,10 +81,10 @@ Deno.test("GetReplicaListByRegex lists and leases what matches", () => {
   for (const key of ["b1", "b2", "c"]) driver.put(key, 10);
   driver.ok(driver.start("b3", 10));
   const { sink } = driver;
-  assert.equal(driver.core.getReplicaListByRegex(0, bytesOf("^b"), driver.nowMs, sink), 2);
+  assert.equal(driver.listByRegex("^b"), 2);
   const found = sink.matches.map(({ key, replicas }) => [key, replicas.length]);
   assert.deepEqual(found.sort(), [["b1", 1], ["b2", 1]]);
   assert.equal(driver.remove("b1"), -706);
   driver.ok(driver.remove("c"));
-  assert.equal(driver.core.getReplicaListByRegex(0, bytesOf("("), driver.nowMs, sink), -600);
+  assert.equal(driver.listByRegex("("), -600);
 });

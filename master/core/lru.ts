@@ -26,6 +26,9 @@ export class RecencyLists {
   readonly #heads = new Int32Array(LISTS);
   readonly #tails = new Int32Array(LISTS);
   readonly #counts = new Float64Array(LISTS);
+  /** The objects at which a walk stands, 0 = none: one that leaves its list moves the walk on. */
+  #firstMark = 0;
+  #secondMark = 0;
 
   constructor(objects: ObjectTable) {
     this.#objects = objects;
@@ -76,11 +79,39 @@ export class RecencyLists {
     if (list === RecencyList.NONE) return;
     const previous = this.#objects.link(slot, ObjectLink.PREVIOUS);
     const next = this.#objects.link(slot, ObjectLink.NEXT);
+    if (slot === this.#firstMark) this.#firstMark = next;
+    else if (slot === this.#secondMark) this.#secondMark = next;
     if (previous === 0) this.#heads[list] = next;
     else this.#objects.setLink(previous, ObjectLink.NEXT, next);
     if (next === 0) this.#tails[list] = previous;
     else this.#objects.setLink(next, ObjectLink.PREVIOUS, previous);
     this.#objects.setList(slot, RecencyList.NONE);
     this.#counts[list]--;
+  }
+
+  /**
+   * Begins a walk over two lists that may go on while they change: what moves away from where the
+   * walk stands is left out there. There is one walk at a time; `NONE` twice ends it.
+   */
+  mark(first: RecencyList, second: RecencyList): void {
+    this.#firstMark = this.#heads[first];
+    this.#secondMark = this.#heads[second];
+  }
+
+  /** Where the walk stands in the first list, 0 = at its end. */
+  get firstMark(): number {
+    return this.#firstMark;
+  }
+
+  /** Where the walk stands in the second list, 0 = at its end. */
+  get secondMark(): number {
+    return this.#secondMark;
+  }
+
+  /** Moves the walk past `slot`, at which it stands. */
+  passMark(slot: number): void {
+    const next = this.#objects.link(slot, ObjectLink.NEXT);
+    if (slot === this.#firstMark) this.#firstMark = next;
+    else this.#secondMark = next;
   }
 }

@@ -238,14 +238,14 @@ Deno.test("after RemoveAll the owner wipes its disk, unless something lies only 
   store.asked();
   store.ok(store.stored("b", 100));
   store.exist("b");
-  assert.equal(store.core.removeAll(0, false, store.nowMs), 1);
+  assert.equal(store.removeAll(), 1);
   assert.deepEqual(store.kinds("b"), ["memory"], "its copy is about to be wiped");
   assert.equal(poll(), true);
   assert.equal(poll(), false);
   store.ok(store.stored("c", 100));
   store.ok(store.stored("d", 100));
   store.exist("d");
-  assert.equal(store.core.removeAll(0, false, store.nowMs), 1);
+  assert.equal(store.removeAll(), 1);
   assert.equal(poll(), false);
   assert.equal(store.exist("d"), 1);
   checkCore(store.core.state);
@@ -254,7 +254,7 @@ Deno.test("after RemoveAll the owner wipes its disk, unless something lies only 
 Deno.test("what is reported before an ordered wipe was done is not counted on", () => {
   const store = new Store();
   store.ok(store.stored("a", 100));
-  store.core.removeAll(0, true, store.nowMs);
+  store.removeAll(true);
   store.ok(store.stored("late", 100));
   assert.deepEqual(store.keys(), []);
 });

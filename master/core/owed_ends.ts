@@ -27,8 +27,11 @@ export class OwedEnds {
     return this.#owed.values();
   }
 
+  /** Enters an end. Of two of one client and key only the one expected for longer counts. */
   add(owed: OwedEnd): void {
     const name = nameOf(owed.client, owed.tenant, owed.key, 0, owed.key.length);
+    const known = this.#owed.get(name);
+    if (known !== undefined && known.untilMs >= owed.untilMs) return;
     this.#owed.delete(name);
     this.#owed.set(name, owed);
   }

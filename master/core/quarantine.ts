@@ -8,6 +8,7 @@ import { DeadlineQueue } from "./deadline_queue.ts";
 export class Quarantine {
   readonly #queue = new DeadlineQueue();
   #ticket = 0;
+  #allUntilMs = -Infinity;
 
   /** Entries, dead ones included. */
   get size(): number {
@@ -16,7 +17,12 @@ export class Quarantine {
 
   /** When the next extent can be freed, `Infinity` when there is none. */
   get firstTime(): number {
-    return this.#queue.firstTime;
+    return Math.max(this.#queue.firstTime, this.#allUntilMs);
+  }
+
+  /** Frees nothing before `untilMs`, whatever the extents' own times: those were of another clock. */
+  holdAll(untilMs: number): void {
+    this.#allUntilMs = untilMs;
   }
 
   /** Enters an extent and returns the ticket to mark it with. */
@@ -35,7 +41,7 @@ export class Quarantine {
 
   /** The next extent whose time has come and that has been held since it was entered, or 0. */
   next(nowMs: number, extents: ExtentPool): number {
-    while (this.#queue.firstTime <= nowMs) {
+    while (this.firstTime <= nowMs) {
       const extent = this.#queue.firstItem;
       const ticket = this.#queue.firstTicket;
       this.#queue.pop();

@@ -1,6 +1,6 @@
 /** ExistKey and GetReplicaList. */
 import { ErrorCode } from "../../proto/error_code.ts";
-import type { Keys, MatchSink, ReplicaSink } from "./api.ts";
+import type { Keys, ReplicaSink } from "./api.ts";
 import { Counter } from "./counters.ts";
 import { describeReadable } from "./describe.ts";
 import { grantLease } from "./leases.ts";
@@ -8,7 +8,7 @@ import { absence } from "./lives.ts";
 import { LookupCall } from "./lookups.ts";
 import { ObjectLink } from "./objects.ts";
 import { considerPromotion } from "./promotion.ts";
-import { firstReadable, isAnyReachable, slotText } from "./queries.ts";
+import { firstReadable, isAnyReachable } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
 /** Enters the slots of keys that are about to be read, 0 = none, in `slots`. */
@@ -116,26 +116,4 @@ function noteUnreadable(state: CoreState, slot: number, call: LookupCall): boole
     state.misses.explained(absence(state, slot));
   }
   return there;
-}
-
-/** Describes the readable replicas of every key of a tenant that matches; renews their leases. */
-export function describeMatching(
-  state: CoreState,
-  tenant: number,
-  pattern: RegExp,
-  nowMs: number,
-  sink: MatchSink,
-): number {
-  const { objects } = state;
-  let matches = 0;
-  for (let slot = 1; slot < objects.limit; slot++) {
-    if (!objects.has(slot) || objects.tenant(slot) !== tenant) continue;
-    if (firstReadable(state, slot) === 0 || !pattern.test(slotText(state, slot))) continue;
-    grantLease(state, slot, nowMs);
-    const at = objects.keyOffset(slot);
-    sink.key(objects.keyPage(slot), at, at + objects.keyLength(slot));
-    describeReadable(state, slot, sink);
-    matches++;
-  }
-  return matches;
 }

@@ -115,7 +115,7 @@ Deno.test("a removal holds when the owner comes back", () => {
   const life = twoOwners();
   const next = life.next();
   next.ok(next.remove("a"));
-  assert.equal(next.core.removeAll(0, false, next.nowMs), 1);
+  assert.equal(next.removeAll(), 1);
   next.mount(1, MIB, { client: 1 });
   next.mount(2, MIB, { client: 2 });
   assert.equal(next.exist("a"), 0);

@@ -2,19 +2,10 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { ReplicaType } from "../../proto/types.ts";
 import { Counter } from "./counters.ts";
-import type { Disk } from "./disks.ts";
 import { LifeEvent } from "./life_log.ts";
 import { eraseObject, removeReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
-import {
-  findObject,
-  heldByReaders,
-  isAnyHoused,
-  isAnyReachable,
-  isReadable,
-  isSettled,
-  slotText,
-} from "./queries.ts";
+import { findObject, heldByReaders, isAnyReachable, isReadable, isSettled } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 import { TransferKind } from "./transfers.ts";
 
@@ -54,58 +45,6 @@ export function removeSlot(
   }
   eraseObject(state, slot, heldByReaders(state, slot, nowMs), reason);
   return ErrorCode.OK;
-}
-
-/** A removal of many objects that can be done in slices. */
-export interface RemovalSweep {
-  readonly tenant: number;
-  readonly force: boolean;
-  /** Which keys, as text with one character per byte; `null` = all. */
-  readonly pattern: RegExp | null;
-  /** Disks on which something was removed; they are wiped if all keys were asked for. */
-  readonly disks: Set<Disk>;
-  /** Next slot to look at, and the first one that is new since the sweep began. */
-  next: number;
-  readonly limit: number;
-  removed: number;
-}
-
-/** Begins to remove all objects of a tenant (-1 = all tenants), or those whose key matches. */
-export function beginSweep(
-  state: CoreState,
-  tenant: number,
-  pattern: RegExp | null,
-  force: boolean,
-): RemovalSweep {
-  const { limit } = state.objects;
-  return { tenant, force, pattern, disks: new Set(), next: 1, limit, removed: 0 };
-}
-
-/** Looks at up to `budget` slots. Returns whether the sweep is over. */
-export function stepSweep(
-  state: CoreState,
-  sweep: RemovalSweep,
-  budget: number,
-  nowMs: number,
-): boolean {
-  const { objects } = state;
-  const stop = Math.min(sweep.limit, sweep.next + budget);
-  const all = sweep.pattern === null;
-  const reason = all ? LifeEvent.REMOVED_WITH_ALL : LifeEvent.REMOVED_BY_PATTERN;
-  for (; sweep.next < stop; sweep.next++) {
-    const slot = sweep.next;
-    if (!objects.has(slot) || !isAnyHoused(state, slot)) continue;
-    if (sweep.tenant >= 0 && objects.tenant(slot) !== sweep.tenant) continue;
-    if (sweep.pattern !== null && !sweep.pattern.test(slotText(state, slot))) continue;
-    const disk = sweep.pattern === null ? diskOf(state, slot) : null;
-    if (removeSlot(state, slot, sweep.force, nowMs, reason) !== ErrorCode.OK) continue;
-    sweep.removed++;
-    if (disk !== null) sweep.disks.add(disk);
-  }
-  if (sweep.next < sweep.limit) return false;
-  for (const disk of sweep.disks) wipe(state, disk);
-  sweep.disks.clear();
-  return true;
 }
 
 /**
@@ -187,30 +126,4 @@ function clearUnder(state: CoreState, slot: number, segmentName: string, nowMs: 
 /** Takes an object that has no memory left out of the order of eviction. */
 function unlistIfGone(state: CoreState, slot: number): void {
   if (!state.objects.is(slot, ObjectFlag.IN_MEMORY)) state.recency.remove(slot);
-}
-
-function diskOf(state: CoreState, slot: number): Disk | null {
-  const { replicas, disks } = state;
-  let replica = state.objects.link(slot, ObjectLink.REPLICA);
-  while (replica !== 0 && replicas.kind(replica) !== ReplicaType.LOCAL_DISK) {
-    replica = replicas.next(replica);
-  }
-  return replica === 0 ? null : disks.disk(replicas.place(replica));
-}
-
-/**
- * Has the owner of a disk wipe it, unless objects that stay lie nowhere else. Those that are in
- * memory too lose their copy on the disk.
- */
-function wipe(state: CoreState, disk: Disk): void {
-  const { disks, replicas, objects } = state;
-  for (let entry = disk.first; entry !== 0; entry = disks.next(entry)) {
-    const slot = replicas.slot(disks.replica(entry));
-    if (!objects.is(slot, ObjectFlag.IN_MEMORY)) return;
-  }
-  while (disk.first !== 0) {
-    const replica = disks.replica(disk.first);
-    removeReplica(state, replicas.slot(replica), replica, 0, false);
-  }
-  disk.removeAll = true;
 }

@@ -106,11 +106,12 @@ export class FramedReplay {
 
 /** See `MasterCore.finishReplay`. */
 export function finishReplay(state: CoreState, nowMs: number): void {
-  const { objects, segments, recency, config } = state;
+  const { objects, segments, recency, quarantine, config } = state;
   for (let i = 0; i < segments.limit; i++) segments.find(i)?.allocator.followOffsets(false);
   state.clients.forgetUnused();
   awaitOwners(state);
   const untilMs = nowMs + config.defaultKvLeaseTtlMs;
+  quarantine.holdAll(untilMs);
   for (const list of [RecencyList.FRESH, RecencyList.PINNED_FRESH]) {
     for (let slot = recency.head(list); slot !== 0; slot = recency.head(list)) {
       objects.setLeaseUntil(slot, untilMs);

@@ -38,6 +38,11 @@ export class ReplicaTable {
     return this.#records.live;
   }
 
+  /** Every replica in use is below this. */
+  get limit(): number {
+    return this.#records.limit;
+  }
+
   get reservedBytes(): number {
     return this.#records.reservedBytes;
   }

@@ -27,9 +27,12 @@ export const KeptObject = {
 export const KeptReplica = { STAGED: 1, TARGET: 2 } as const;
 export const KeptWrite = { HARD_PIN: 1, COMMITTED: 2 } as const;
 
-/** Tells `sink` everything that `state` holds, objects in the order in which they were last used. */
-export function tellSnapshot(state: CoreState, sink: FactSink): void {
-  new SnapshotWriter(sink, state).tellAll();
+/**
+ * Tells `sink` everything that `state` holds, objects in the order in which they were last used.
+ * Returns the number of objects.
+ */
+export function tellSnapshot(state: CoreState, sink: FactSink): number {
+  return new SnapshotWriter(sink, state).tellAll();
 }
 
 /** Tells `sink` what everything else refers to: tenants, clients, segments and disks. */
@@ -39,6 +42,7 @@ export function tellHomes(state: CoreState, sink: FactSink): void {
 
 class SnapshotWriter extends FactEncoder {
   readonly #facts: FactWriter;
+  #told = 0;
 
   constructor(sink: FactSink, state: CoreState) {
     super(sink, state);
@@ -62,7 +66,7 @@ class SnapshotWriter extends FactEncoder {
     for (const disk of disks.all()) this.#facts.diskMounted(disk.client);
   }
 
-  tellAll(): void {
+  tellAll(): number {
     const { writes, owedEnds, transfers, quarantine, extents, tasks } = this.state;
     this.tellHomes();
     this.#objects();
@@ -86,6 +90,7 @@ class SnapshotWriter extends FactEncoder {
     this.begin(FactKind.NEXT_REPLICA);
     this.f64(this.state.nextReplicaId);
     this.end();
+    return this.#told;
   }
 
   /** What is remembered of segments that have left. */
@@ -122,6 +127,7 @@ class SnapshotWriter extends FactEncoder {
 
   #object(slot: number): void {
     if (!this.#isKept(slot)) return;
+    this.#told++;
     const { objects, replicas, groups } = this.state;
     const checksum = objects.is(slot, ObjectFlag.CHECKSUM);
     const softPinned = objects.is(slot, ObjectFlag.SOFT_PIN);

@@ -21,17 +21,31 @@ import {
 import { addConfigRoutes, type ConfigRoutesOptions } from "./config_handlers.ts";
 import { addAnswerRoutes } from "./answer_handlers.ts";
 import { RawJson } from "./json_text.ts";
+import type { AdminBackend, KeyResult } from "./backend.ts";
+import { addHaRoutes } from "./ha_routes.ts";
+import { addSnapshotRoutes, type SnapshotRoutesOptions } from "./snapshot_routes.ts";
 import { keyLines } from "./key_lines.ts";
 import { openApiDocument } from "./openapi.ts";
 import { compareBytes, percentDecode, rawParameter, splitAtCommas } from "./query.ts";
 import { isCrossSite, isLoopback, type Peer } from "./request_guard.ts";
-import { type AppContext, json, refusal, type Register, text } from "./route_answers.ts";
+import {
+  type AppContext,
+  type Handler,
+  json,
+  refusal,
+  type Register,
+  text,
+} from "./route_answers.ts";
 import type { Route } from "./route_types.ts";
 import { ROUTES } from "./routes.ts";
 
 export interface AdminAppOptions extends ConfigRoutesOptions {
   /** Take changes from other machines, too. */
   insecure: boolean;
+  /** Data directory of a master of a cluster; absent or `null` = it is alone. */
+  haPath?: string | null;
+  /** Without it there are no routes for snapshots. */
+  snapshots?: SnapshotRoutesOptions;
   processInfo: () => ProcessInfo;
   /** The summary of `/metrics/summary`. */
   summary: (current: MetricsSnapshot, status: MasterStatus) => string;
@@ -43,14 +57,13 @@ type App = Hono<{ Bindings: Peer }>;
 
 const TEXT_TYPE = "text/plain; charset=utf-8";
 const MAX_KEYS_PER_QUERY = 10_000;
+const KEYS_PER_LOOK = 256;
 
 /** Builds the app; `fetch(request, peer)` serves one request. */
 export function adminApp(options: AdminAppOptions): App {
   const app: App = new Hono();
-  const missing = new Set(Object.keys(ROUTES));
   const on: Register = (id, handler) => {
     const { method, path, access }: Route = ROUTES[id];
-    missing.delete(id);
     app.on(method.toUpperCase(), path, (c) => {
       const refused = access === "change" ? changeRefusal(c, options.insecure) : null;
       return refused ?? handler(c);
@@ -63,7 +76,18 @@ export function adminApp(options: AdminAppOptions): App {
   addChangeRoutes(on, options);
   addAnswerRoutes(on, options);
   addConfigRoutes(on, options);
-  if (missing.size > 0) throw new Error(`Routes without a handler: ${[...missing].join(", ")}`);
+  addHaRoutes(app, options);
+  const { snapshots } = options;
+  if (snapshots !== undefined) {
+    addSnapshotRoutes(app, options.backend, snapshots, guard(options));
+  }
+  const served = new Set(app.routes.map(({ method, path }) => `${method} ${path}`));
+  for (const { method, path, tag } of Object.values<Route>(ROUTES)) {
+    const expected = tag !== "snapshots" || snapshots !== undefined;
+    if (expected && !served.has(`${method.toUpperCase()} ${path}`)) {
+      throw new Error(`No handler for ${method} ${path}`);
+    }
+  }
   app.notFound(() => new Response("404 Not Found", { status: 404 }));
   app.onError((error) => {
     if (!(error instanceof StoreError)) {
@@ -131,7 +155,7 @@ function addKeyRoutes(on: Register, { backend }: AdminAppOptions): void {
       const error = `${keys.length} keys in one query; allowed: ${MAX_KEYS_PER_QUERY}`;
       return json({ success: false, error }, 413);
     }
-    return json(keysDocument(keys, await backend.peekKeys(keys)));
+    return json(keysDocument(keys, await peekKeys(backend, keys)));
   });
   on("getAllKeys", async () => {
     return text(await keyLines(backend), PROMETHEUS_TEXT_TYPE);
@@ -181,7 +205,7 @@ function addChangeRoutes(on: Register, { backend }: AdminAppOptions): void {
     if (tenant !== "" && tenant !== "default") {
       return refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE);
     }
-    const removed = await backend.removeAll(force === "true" || force === "1");
+    const removed = await removeAll(backend, force === "true" || force === "1", c.req.raw.signal);
     return json({ success: true, removed_count: removed });
   });
   const drainJobs = "drain jobs are not in this version";
@@ -201,6 +225,37 @@ function addChangeRoutes(on: Register, { backend }: AdminAppOptions): void {
   on("tenantQuotas", tenantsOff);
   on("setTenantQuota", tenantQuota);
   on("deleteTenantQuota", tenantQuota);
+}
+
+/** Removes every object in steps, until the peer hangs up; the number of objects removed. */
+async function removeAll(
+  backend: AdminBackend,
+  force: boolean,
+  hungUp: AbortSignal,
+): Promise<number> {
+  const removal = await backend.beginRemoval(force);
+  try {
+    for (;;) {
+      const { removed, isOver } = await backend.stepRemoval(removal);
+      if (isOver || hungUp.aborted) return removed;
+    }
+  } finally {
+    await backend.endRemoval(removal);
+  }
+}
+
+/** Looks keys up, not all in one go. */
+async function peekKeys(backend: AdminBackend, keys: Uint8Array[]): Promise<KeyResult[]> {
+  const results: KeyResult[] = [];
+  for (let at = 0; at < keys.length; at += KEYS_PER_LOOK) {
+    results.push(...await backend.peekKeys(keys.slice(at, at + KEYS_PER_LOOK)));
+  }
+  return results;
+}
+
+/** Lets those through to a handler who may change something. */
+function guard({ insecure }: AdminAppOptions) {
+  return (handler: Handler) => (c: AppContext) => changeRefusal(c, insecure) ?? handler(c);
 }
 
 /** Why a request may not change anything, or `null`. */

@@ -309,7 +309,7 @@ Deno.test("tenant quotas are off, and KV events too", async () => {
 
 Deno.test("unknown paths and methods are 404", async () => {
   const request = serve(cluster());
-  for (const [method, path] of [["GET", "/"], ["GET", "/ready"], ["POST", "/metrics"]]) {
+  for (const [method, path] of [["GET", "/"], ["GET", "/v1"], ["POST", "/metrics"]]) {
     const { status, text } = await request(method, path);
     assert.deepEqual([status, text], [404, "404 Not Found"]);
   }

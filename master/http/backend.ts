@@ -5,6 +5,9 @@
  * and back. A refused call rejects with a `StoreError`; its code becomes the HTTP status.
  */
 import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.ts";
+import type { SnapshotOutcome } from "../backup/snapshotter.ts";
+import type { CopyOutcome } from "../journal/master_journal.ts";
+import type { MemberStatus } from "../ha/member_status.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
 import type { MetricsSnapshot } from "../metrics/registry.ts";
 import { ANSWER_METHODS, type AnswersCore } from "./answers.ts";
@@ -40,6 +43,23 @@ export interface SegmentUse {
   capacityBytes: number;
 }
 
+/** How far a removal has come. */
+export interface RemovalProgress {
+  /** Objects removed since its beginning. */
+  removed: number;
+  isOver: boolean;
+}
+
+/** What `/ready` says. */
+export interface Readiness {
+  /** Whether clients are served here. */
+  serving: boolean;
+  /** `null` = this master is alone. */
+  member: MemberStatus | null;
+  keys: number;
+  segments: number;
+}
+
 /** The calls, as the thread of the core serves them: at once. */
 export interface AdminCore extends AnswersCore {
   status(): MasterStatus;
@@ -69,8 +89,35 @@ export interface AdminCore extends AnswersCore {
 
   metricsSnapshot(): MetricsSnapshot;
 
-  /** Removes every object, leased ones only with `force`. Returns how many. */
-  removeAll(force: boolean): number;
+  /**
+   * Begins to remove every object, leased ones only with `force`; answers a number for the calls that
+   * follow. TASK_PENDING_LIMIT_EXCEEDED, UNAVAILABLE_IN_CURRENT_STATUS on a standby.
+   */
+  beginRemoval(force: boolean): number;
+
+  /** Goes on with a removal for a bounded time. PERSISTENT_FAIL, JOB_NOT_FOUND. */
+  stepRemoval(removal: number): RemovalProgress | Promise<RemovalProgress>;
+
+  /** Forgets a removal, whether it is over or not. */
+  endRemoval(removal: number): void;
+
+  /** Whether clients are served here, and whether a promotion would keep the index. */
+  readiness(): Readiness;
+
+  /** Begins a snapshot; a number for `snapshotOutcome`. UNAVAILABLE_IN_CURRENT_MODE. */
+  beginSnapshot(): number;
+
+  /** What has become of a snapshot, `null` = it is not over. */
+  snapshotOutcome(ticket: number): SnapshotOutcome | null;
+
+  /**
+   * Begins to copy the index into a file, which belongs to the caller; a number for `copyOutcome`.
+   * UNAVAILABLE_IN_CURRENT_MODE.
+   */
+  beginCopy(): number;
+
+  /** What has become of a copy, `null` = it is not over. */
+  copyOutcome(ticket: number): CopyOutcome | null;
 
   /** Asks the master to end, because of `reason`. */
   shutDown(reason: string): void;
@@ -80,7 +127,7 @@ export interface AdminCore extends AnswersCore {
 export type AdminBackend = {
   [Method in keyof AdminCore]: (
     ...args: Parameters<AdminCore[Method]>
-  ) => Promise<ReturnType<AdminCore[Method]>>;
+  ) => Promise<Awaited<ReturnType<AdminCore[Method]>>>;
 };
 
 /** Names of the calls, for the protocol between the threads. */
@@ -94,7 +141,14 @@ export const ADMIN_METHODS = [
   "segmentUse",
   "segmentStatus",
   "metricsSnapshot",
-  "removeAll",
+  "beginRemoval",
+  "stepRemoval",
+  "endRemoval",
+  "readiness",
+  "beginSnapshot",
+  "snapshotOutcome",
+  "beginCopy",
+  "copyOutcome",
   "shutDown",
   ...ANSWER_METHODS,
 ] as const satisfies readonly (keyof AdminCore)[];

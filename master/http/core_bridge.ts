@@ -74,20 +74,24 @@ export class HttpWorker {
     });
   }
 
-  /** Answers the calls that have arrived, without waiting. Returns how many. */
-  drain(): number {
-    let count = 0;
-    for (;;) {
+  /** Answers calls that have arrived, `most` at most, without waiting. Returns how many. */
+  drain(most = Infinity): number {
+    for (let count = 0; count < most; count++) {
       const received = receiveMessageOnPort(this.#port as never);
       if (received === undefined) return count;
       this.#answer(received.message as CoreRequest);
-      count++;
     }
+    return most;
   }
 
   /** From now on calls are answered in the event loop as they arrive. */
   answerInEventLoop(): void {
     this.#port.onmessage = ({ data }: MessageEvent<CoreRequest>) => this.#answer(data);
+  }
+
+  /** From now on calls are there when this descriptor wakes the thread. */
+  wakeBy(fd: number): void {
+    this.#send({ type: "wake_by", fd });
   }
 
   /** Deletes the metadata documents of a segment whose owner expired. */
@@ -123,16 +127,24 @@ export class HttpWorker {
   #answer({ id, method, args }: CoreRequest): void {
     try {
       const call = this.#options.core[method] as (...args: unknown[]) => unknown;
-      this.#reply({ id, value: call.apply(this.#options.core, args) });
+      const value = call.apply(this.#options.core, args);
+      if (!(value instanceof Promise)) return this.#reply({ id, value });
+      value.then(
+        (settled) => this.#reply({ id, value: settled }),
+        (error) => this.#fail(id, error),
+      );
     } catch (error) {
-      if (error instanceof StoreError) {
-        this.#reply({ id, code: error.code, message: error.message });
-      } else {
-        this.#options.onFault(error);
-        const code = ErrorCode.INTERNAL_ERROR;
-        this.#reply({ id, code, message: errorName(code) });
-      }
+      this.#fail(id, error);
     }
+  }
+
+  #fail(id: number, error: unknown): void {
+    if (error instanceof StoreError) {
+      return this.#reply({ id, code: error.code, message: error.message });
+    }
+    this.#options.onFault(error);
+    const code = ErrorCode.INTERNAL_ERROR;
+    this.#reply({ id, code, message: errorName(code) });
   }
 
   #reply(reply: CoreReply): void {

@@ -46,7 +46,7 @@ Deno.test("a call that is not answered in time is given up, and its late answer 
 
 Deno.test("calls beyond the limit are refused at once", async () => {
   const { sent, backend, reply } = rig({ maxPending: 1 });
-  const first = backend.removeAll(true);
+  const first = backend.beginRemoval(true);
   await assert.rejects(backend.status(), refusedWith(ErrorCode.RPC_TIMEOUT));
   assert.equal(sent.length, 1);
   reply({ id: sent[0].id, value: 3 });

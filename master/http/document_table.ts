@@ -16,6 +16,8 @@ import type { Document } from "./metadata_store.ts";
 const PART_BYTES = 60 * 1024;
 const PARTS_PER_COMMIT = 12;
 const DELETIONS_PER_COMMIT = 500;
+/** Each after one more replacement by the owner. */
+const READ_ATTEMPTS = 20;
 
 interface Entry {
   key: Uint8Array;
@@ -140,6 +142,46 @@ export class DocumentTable implements DocumentKeeper, AsyncDisposable {
     this.#last = turn.catch(() => {});
     return turn;
   }
+}
+
+/**
+ * The documents of a database that somebody else may be changing: each as it was at some moment. The
+ * database is only read.
+ */
+export async function readDocuments(
+  path: string,
+): Promise<{ key: Uint8Array; value: Uint8Array }[]> {
+  const kv = await Deno.openKv(path);
+  try {
+    const documents = [];
+    for await (const { key: [, id] } of kv.list<Entry>({ prefix: ["document"] })) {
+      const document = await readDocument(kv, id as string);
+      if (document !== null) documents.push(document);
+    }
+    return documents;
+  } finally {
+    kv.close();
+  }
+}
+
+/** `null` when it was deleted, or is replaced faster than it can be read. */
+async function readDocument(
+  kv: Deno.Kv,
+  id: string,
+): Promise<{ key: Uint8Array; value: Uint8Array } | null> {
+  for (let left = READ_ATTEMPTS; left > 0; left--) {
+    const { value: entry } = await kv.get<Entry>(["document", id]);
+    if (entry === null) return null;
+    const parts: Uint8Array[] = [];
+    for (let i = 0; i < entry.parts; i++) {
+      const { value } = await kv.get<Uint8Array>(["part", id, entry.version, i]);
+      if (value !== null) parts.push(value);
+    }
+    if (parts.length === entry.parts) {
+      return { key: entry.key, value: new Uint8Array(Buffer.concat(parts)) };
+    }
+  }
+  return null;
 }
 
 async function idOf(key: Uint8Array): Promise<string> {

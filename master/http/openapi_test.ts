@@ -16,6 +16,7 @@ import { ROUTES } from "./routes.ts";
 function app() {
   return adminApp({
     ...{ backend: backendOf(new MemoryAdminCore()), insecure: false, version: "1.2.3" },
+    snapshots: { places: null, timeoutMs: 1, clusterId: "c", version: "1", tablesPath: null },
     ...{ settings: null, onLogLevel() {}, summary: () => "", onFault: assert.fail },
     processInfo: () => ({ version: "1.2.3", clusterId: "c", rssBytes: 1, uptimeSeconds: 1 }),
   });
@@ -85,7 +86,8 @@ Deno.test("every route answers as the document says", async () => {
     ...{ name: "s", id: "1-2", clientId: "3-4", base: 4096n, size: 100, teEndpoint: "s:1" },
     ...{ protocol: "tcp", status: 1, allocatedBytes: 23, capacityBytes: 100 },
   });
-  const ask = adminCaller(core);
+  const snapshots = { places: null, timeoutMs: 1, clusterId: "c", version: "1", tablesPath: null };
+  const ask = adminCaller(core, { snapshots });
   for (const [id, { method, path, access }] of Object.entries(ROUTES) as [string, Route][]) {
     for (const [query, body] of QUESTIONS[id as keyof typeof ROUTES] ?? [[""]]) {
       const { status, json } = await ask(method.toUpperCase(), path + query, { body });

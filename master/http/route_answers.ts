@@ -25,6 +25,7 @@ const STATUS_OF = new Map<number, number>([
   [ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, 409],
   [ErrorCode.TENANT_NOT_EMPTY, 409],
   [ErrorCode.NOT_SUPPORTED, 501],
+  [ErrorCode.TASK_PENDING_LIMIT_EXCEEDED, 503],
   [ErrorCode.RPC_TIMEOUT, 503],
 ]);
 

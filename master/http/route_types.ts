@@ -14,7 +14,7 @@ export interface Parameter {
 /** What comes back with one status. */
 export interface Answer {
   readonly description: string;
-  readonly type: "application/json" | "text/plain";
+  readonly type: "application/json" | "text/plain" | "application/octet-stream";
   readonly schema: Schema;
 }
 

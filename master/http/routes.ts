@@ -20,6 +20,7 @@ import {
   type Schema,
   text,
 } from "./route_types.ts";
+import { CHECKPOINT_PATH } from "../ha/checkpoint_fetch.ts";
 import { ANSWER_ROUTES } from "./answer_routes.ts";
 
 const status = routesOf("status");
@@ -28,6 +29,7 @@ const keys = routesOf("keys");
 const segments = routesOf("segments");
 const drain = routesOf("drain jobs");
 const tenants = routesOf("tenants");
+const snapshots = routesOf("snapshots");
 const about = routesOf("about");
 
 const STATE = record({ status: choice("ok", "unavailable") });
@@ -197,6 +199,28 @@ export const ROUTES = {
 
   openApi: about.get("/openapi.json", "This document.", {
     200: json("OpenAPI 3.1.", { type: "object" }),
+  }),
+
+  readyToServe: status.get("/ready", "Whether it serves, or could be promoted without loss.", {
+    200: json("It does, or could.", { type: "object" }),
+    503: json("Not now.", { type: "object" }),
+  }, { parameters: [parameter("promote", "Ask about a promotion.", choice("0", "1", "true"))] }),
+  checkpoint: status.get(CHECKPOINT_PATH, "The newest checkpoint, for a standby.", {
+    200: { description: "The file.", type: "application/octet-stream", schema: true },
+    503: json("There is none.", record({ success: flag, error: text })),
+  }),
+
+  snapshots: snapshots.get("/api/v1/snapshots", "Places of snapshots, and what is there.", {
+    200: json("By place.", { type: "object" }),
+    ...refusals(409),
+  }),
+  makeSnapshot: snapshots.post("/api/v1/snapshots", "Makes a snapshot now.", {
+    200: json("What was made.", { type: "object" }),
+    ...refusals(409),
+  }),
+  backup: snapshots.post("/api/v1/backup", "The whole index, for a backup elsewhere.", {
+    200: { description: "The index.", type: "application/octet-stream", schema: true },
+    ...refusals(409),
   }),
 
   ...ANSWER_ROUTES,

@@ -20,11 +20,11 @@ const endings: Record<string, (p: ReturnType<typeof pool>) => [event: string, ca
     return ["removed", "removed"];
   },
   "a key removed by a pattern": ({ driver }) => {
-    driver.core.removeByRegex(0, bytesOf("^k"), false, driver.nowMs);
+    driver.removeByRegex("^k");
     return ["removed_by_pattern", "removed"];
   },
   "a key removed with all": ({ driver }) => {
-    driver.core.removeAll(0, false, driver.nowMs);
+    driver.removeAll();
     return ["removed_with_all", "removed"];
   },
   "a cleared key": ({ driver }) => {

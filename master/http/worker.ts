@@ -32,10 +32,12 @@ class HttpSide {
   readonly #servers: HttpServer[] = [];
   #documents: DocumentTable | null = null;
   #settings: SettingsTable | null = null;
+  #wake = () => {};
 
   constructor(config: HttpWorkerConfig, port: MessagePort) {
     const { format, minLevel, prefix } = config.log;
     this.#config = config;
+    if (config.wakeFd !== null) this.wakeBy(config.wakeFd);
     this.#logger = new Logger({
       ...{ source: "master_admin", json: format === "json", minLevel, prefix, pid: Deno.pid },
       now: () => performance.timeOrigin + performance.now(),
@@ -43,7 +45,7 @@ class HttpSide {
     });
     this.#backend = coreClient({
       port,
-      wake: config.wakeFd === null ? () => {} : eventfdWaker(config.wakeFd),
+      wake: () => this.#wake(),
       timeoutMs: config.coreTimeoutMs,
     });
     this.#reporter = new SummaryReporter({
@@ -87,6 +89,12 @@ class HttpSide {
     };
   }
 
+  /** Tells the core's thread of messages by this descriptor from now on. */
+  wakeBy(fd: number): void {
+    this.#wake = eventfdWaker(fd);
+    this.#wake();
+  }
+
   forgetSegment(name: string): void {
     this.#metadata.forgetSegment(name);
   }
@@ -127,10 +135,11 @@ class HttpSide {
   }
 
   #adminApp() {
-    const { admin, clusterId, startedAtMs } = this.#config;
+    const { admin, clusterId, startedAtMs, snapshots, tablesPath } = this.#config;
     return adminApp({
       backend: this.#backend,
       insecure: admin.insecure,
+      haPath: this.#config.haPath,
       version: VERSION,
       settings: this.#settings,
       onLogLevel: (level) => this.#logger.minLevel = level,
@@ -140,6 +149,10 @@ class HttpSide {
         rssBytes: Deno.memoryUsage().rss,
         uptimeSeconds: (Date.now() - startedAtMs) / 1000,
       }),
+      snapshots: {
+        ...{ places: snapshots?.places ?? null, timeoutMs: snapshots?.timeoutMs ?? 0 },
+        ...{ clusterId, version: VERSION, tablesPath },
+      },
       summary: (current, status) => this.#reporter.summary(current, status),
       onFault: (error) => this.#logger.error(`Admin request failed: ${error.stack ?? error}`),
     });
@@ -164,6 +177,9 @@ scope.onmessage = async ({ data: message, ports }) => {
       break;
     case "forget_segment":
       side?.forgetSegment(message.name);
+      break;
+    case "wake_by":
+      side?.wakeBy(message.fd);
       break;
     case "stop":
       await side?.stop();

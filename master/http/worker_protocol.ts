@@ -1,4 +1,5 @@
 /** Messages between the thread that owns the core and the Worker that serves HTTP. */
+import type { SnapshotPlace } from "../backup/places.ts";
 import type { AdminMethod } from "./backend.ts";
 
 /** A place to listen; port 0 = the system chooses. */
@@ -14,6 +15,10 @@ export interface HttpWorkerConfig {
   metadata: HttpAddress | null;
   /** Database in which metadata documents and settings outlive the master, `null` = they do not. */
   tablesPath: string | null;
+  /** Where snapshots lie, `null` = there are none. */
+  snapshots: { places: readonly SnapshotPlace[]; timeoutMs: number } | null;
+  /** Data directory of a master of a cluster, which hands its checkpoints out; `null` = it is alone. */
+  haPath: string | null;
   log: {
     format: "text" | "kep" | "json";
     minLevel: number;
@@ -57,6 +62,8 @@ export interface ListenFailure {
 export type ControlMessage =
   | { type: "start"; config: HttpWorkerConfig }
   | { type: "forget_segment"; name: string }
+  /** The descriptor that ends the core thread's wait from now on. */
+  | { type: "wake_by"; fd: number }
   | { type: "stop" };
 
 /** From the Worker, on its own channel. */

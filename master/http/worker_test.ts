@@ -10,6 +10,8 @@ import type { HttpWorkerConfig } from "./worker_protocol.ts";
 const config: HttpWorkerConfig = {
   admin: { host: "127.0.0.1", port: 0, insecure: false },
   tablesPath: null,
+  snapshots: null,
+  haPath: null,
   metadata: { host: "127.0.0.1", port: 0 },
   log: { format: "text", minLevel: 0, prefix: true, summaryIntervalMs: null },
   clusterId: "c",

@@ -11,38 +11,68 @@ const PART_BYTES = 64 << 10;
 
 /** A checkpoint that is on the disk. */
 export interface Checkpoint {
+  readonly path: string;
   readonly sequence: number;
   readonly bytes: number;
+  /** What it holds. */
+  readonly keys: number;
+  readonly segments: number;
 }
 
 /**
  * Folds the newest checkpoint and the tail up to group `through`, all of it in sealed files, into a
  * new checkpoint and deletes what that makes superfluous. Reads and writes files only: the master
- * that appends to the journal goes on meanwhile. Throws what the file system throws, and an `Error`
- * when the files do not reach `through`; nothing is deleted then.
+ * that appends to the journal goes on meanwhile.
  */
+export class CheckpointFold {
+  readonly #directory: string;
+  readonly #through: number;
+  readonly #core: MasterCore;
+
+  /** Reads. Throws what the file system throws, and an `Error` when the files do not reach `through`. */
+  constructor(directory: string, through: number, config: CoreConfig) {
+    this.#directory = directory;
+    this.#through = through;
+    this.#core = new MasterCore(config, new SeededRng(1));
+    const { sequence, losses } = recover(directory, this.#core, { through });
+    if (sequence !== through || losses.length > 0) {
+      const why = losses.length > 0 ? losses.join("; ") : `the files end with group ${sequence}`;
+      throw new Error(`Cannot fold the journal up to group ${through}: ${why}`);
+    }
+  }
+
+  /** Writes, objects in the given order of eviction; see `MasterCore.walkRecency`. */
+  write(order: readonly Float64Array[]): Checkpoint {
+    const core = this.#core;
+    if (order.length > 0) core.orderByRecency(order);
+    const { bytes, keys } = writeCheckpoint(this.#directory, this.#through, core);
+    deleteThrough(this.#directory, this.#through);
+    const path = checkpointPath(this.#directory, this.#through);
+    const { count: segments } = core.segments;
+    return { path, sequence: this.#through, bytes, keys, segments };
+  }
+}
+
+/** Folds at once; objects keep the order of the files. See {@linkcode CheckpointFold}. */
 export function foldCheckpoint(
   directory: string,
   through: number,
   config: CoreConfig,
 ): Checkpoint {
-  const core = new MasterCore(config, new SeededRng(1));
-  const { sequence, losses } = recover(directory, core, { through });
-  if (sequence !== through || losses.length > 0) {
-    const why = losses.length > 0 ? losses.join("; ") : `the files end with group ${sequence}`;
-    throw new Error(`Cannot fold the journal up to group ${through}: ${why}`);
-  }
-  const bytes = writeCheckpoint(directory, through, core);
-  deleteThrough(directory, through);
-  return { sequence: through, bytes };
+  return new CheckpointFold(directory, through, config).write([]);
 }
 
-/** Writes all that a core holds as the checkpoint of group `sequence`; the bytes of the file. */
-export function writeCheckpoint(directory: string, sequence: number, core: MasterCore): number {
+/** Writes all that a core holds as the checkpoint of group `sequence`. */
+export function writeCheckpoint(
+  directory: string,
+  sequence: number,
+  core: MasterCore,
+): { bytes: number; keys: number } {
   const path = checkpointPath(directory, sequence);
   const partial = `${path}.partial`;
   const file = Deno.openSync(partial, { write: true, create: true, truncate: true });
   let bytes = 0;
+  let keys = 0;
   try {
     const write = (data: Uint8Array) => {
       for (let at = 0; at < data.length;) at += file.writeSync(data.subarray(at));
@@ -59,7 +89,7 @@ export function writeCheckpoint(directory: string, sequence: number, core: Maste
     const facts = new FactBuffer(flush, PART_BYTES);
     core.tellHomes(facts);
     flush();
-    core.tellSnapshot(facts);
+    keys = core.tellSnapshot(facts);
     flush();
     file.syncSync();
   } catch (error) {
@@ -70,5 +100,5 @@ export function writeCheckpoint(directory: string, sequence: number, core: Maste
   file.close();
   Deno.renameSync(partial, path);
   syncDirectory(directory);
-  return bytes;
+  return { bytes, keys };
 }

@@ -4,6 +4,7 @@ import { until } from "../../tests/support/until.ts";
 import { MasterCore } from "../core/core.ts";
 import { SeededRng } from "../core/rng.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import type { CheckpointReport } from "./checkpoint_worker.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { FactBuffer } from "./fact_buffer.ts";
 import { FileJournal } from "./file_journal.ts";
@@ -21,6 +22,7 @@ class Desk implements Disposable {
   readonly faults: string[] = [];
   readonly checkpointer = new Checkpointer({
     ...{ journal: this.journal, directory: this.directory, checkpointBytes: 0 },
+    core: this.driver.core,
     config: this.driver.core.state.config,
     onDone: (checkpoint) => this.done.push(checkpoint),
     onFault: (why) => this.faults.push(why),
@@ -82,15 +84,43 @@ Deno.test("a checkpoint of damaged files is refused, deletes nothing and is trie
   Deno.writeFileSync(path, whole.toReversed());
   const before = listFiles(desk.directory).tails.length;
   desk.checkpointer.consider(0);
-  await until(() => desk.faults.length === 1);
+  await until(() => !desk.checkpointer.consider(1) && desk.faults.length === 1);
   assert.match(desk.faults[0], /Cannot fold the journal up to group \d+: .*/);
   assert.equal(listFiles(desk.directory).tails.length, before + 1);
   assert.equal(listFiles(desk.directory).checkpoints.length, 0);
   Deno.writeFileSync(path, whole);
   desk.checkpointer.consider(9_000);
   desk.checkpointer.consider(10_000);
-  await until(() => desk.done.length === 1);
+  await until(() => !desk.checkpointer.consider(10_000) && desk.done.length === 1);
   assert.equal(desk.recovered().digest(), desk.driver.core.digest());
+});
+
+Deno.test("a checkpoint that somebody asks for holds the order of eviction, reads included", async () => {
+  using desk = new Desk();
+  for (let i = 0; i < 3000; i++) desk.put();
+  for (let i = 0; i < 3000; i += 3) {
+    desk.driver.nowMs++;
+    assert.equal(desk.driver.exist(`key-${i}`), 1);
+  }
+  const reports: CheckpointReport[] = [];
+  const copies = ["a", "b"].map((name) => `${desk.directory}/${name}`);
+  for (const copy of copies) desk.checkpointer.ask(copy, (report) => reports.push(report));
+  assert(desk.checkpointer.consider(desk.driver.nowMs), "the order goes in slices");
+  desk.driver.nowMs += 60_000;
+  await until(() => !desk.checkpointer.consider(desk.driver.nowMs) && reports.length > 0);
+  assert.equal(desk.done.length, 1, "both get the same one");
+  const [checkpoint] = desk.done;
+  assert.deepEqual(reports, [{ checkpoint }, { checkpoint }]);
+  assert.deepEqual([checkpoint.keys, checkpoint.segments], [3000, 1]);
+  for (const copy of copies) {
+    assert.deepEqual(Deno.readFileSync(copy), Deno.readFileSync(checkpoint.path));
+  }
+  const core = desk.recovered();
+  core.finishReplay(desk.driver.nowMs);
+  const { bytes, ends } = core.inspection.leastRecentlyUsed(1e6);
+  const expected = desk.driver.core.inspection.leastRecentlyUsed(1e6);
+  assert.equal(ends.length, 3000);
+  assert.deepEqual(bytes, expected.bytes);
 });
 
 Deno.test("a disk that fails to sync stops the journal until a checkpoint holds everything", () => {

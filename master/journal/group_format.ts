@@ -62,3 +62,13 @@ export function sealGroup(group: Uint8Array, sequence: number): void {
   view.setFloat64(8, sequence, true);
   view.setUint32(16, crc32c(group, 0, 16), true);
 }
+
+/** Whether bytes are one group, sealed with this number and not damaged since. */
+export function isGroup(bytes: Uint8Array, sequence: number): boolean {
+  if (bytes.length < GROUP_HEADER_BYTES) return false;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return view.getUint32(16, true) === crc32c(bytes, 0, 16) &&
+    view.getUint32(0, true) === bytes.length - GROUP_HEADER_BYTES &&
+    view.getFloat64(8, true) === sequence &&
+    view.getUint32(4, true) === crc32c(bytes, GROUP_HEADER_BYTES, bytes.length);
+}

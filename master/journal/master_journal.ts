@@ -19,21 +19,36 @@ export interface MasterJournalOptions {
   warn: (line: string) => void;
 }
 
+/** A file with everything up to a group, which belongs to whoever asked for it. */
+export interface IndexCopy {
+  readonly path: string;
+  readonly group: number;
+  readonly bytes: number;
+  readonly keys: number;
+  readonly segments: number;
+}
+
+export type CopyOutcome = IndexCopy | { failure: string };
+
+const COPY = "copy-";
+
 /** What outlives a master, put together: recovery first, then the journal and its checkpoints. */
 export class MasterJournal {
   readonly recovered: Recovered;
   readonly #options: MasterJournalOptions;
+  readonly #journal: FileJournal;
   readonly #durable: DurableCore;
   readonly #checkpointer: Checkpointer;
   /** Why changes are refused at present. */
   #trouble = "";
+  #copies = 0;
 
   /** Rebuilds the core from the directory's files, then keeps what it tells. */
   constructor(options: MasterJournalOptions) {
     const { directory, core, config, durability, clock, info, warn } = options;
     this.#options = options;
     const startedMs = clock();
-    removePartial(directory);
+    removeLeftOver(directory);
     this.recovered = recover(directory, core, { repair: true });
     core.finishReplay(clock());
     const { sequence, tailBytes, checkpointBytes, losses } = this.recovered;
@@ -48,7 +63,7 @@ export class MasterJournal {
           `the segments' owners have ${grace} s to come back`,
       );
     }
-    const journal = new FileJournal({
+    const journal = this.#journal = new FileJournal({
       ...{ directory, checkpointBytes },
       ...{ nextSequence: sequence + 1, olderBytes: tailBytes },
     });
@@ -61,10 +76,15 @@ export class MasterJournal {
       onRelief: () => info("changes are taken again: everything is in the journal"),
     });
     this.#checkpointer = new Checkpointer({
-      ...{ journal, directory, config, checkpointBytes },
+      ...{ journal, core, directory, config, checkpointBytes },
       onDone: ({ sequence, bytes }) => info(`checkpoint of group ${sequence}: ${bytes} bytes`),
       onFault: (why) => warn(`no checkpoint: ${why}`),
     });
+  }
+
+  /** Number of the last group of changes. */
+  get sequence(): number {
+    return this.#journal.sequence;
   }
 
   /** See {@linkcode DurableCore.told}. */
@@ -72,9 +92,9 @@ export class MasterJournal {
     return this.#durable.told;
   }
 
-  /** See {@linkcode DurableCore.isSyncing}. */
+  /** Whether the disk or a Worker is waited for, so that the event loop should have a turn soon. */
   get isSyncing(): boolean {
-    return this.#durable.isSyncing;
+    return this.#durable.isSyncing || this.#checkpointer.isBusy;
   }
 
   /** What to tell clients whose changes could not be kept. */
@@ -87,9 +107,22 @@ export class MasterJournal {
     return this.#durable.commit();
   }
 
-  /** Begins a checkpoint if it is time for one. */
-  tick(nowMs: number): void {
-    this.#checkpointer.consider(nowMs);
+  /**
+   * Has a copy made of everything up to now, in the format of a checkpoint; `listener` gets its path.
+   * It stays until it is removed, or the journal is opened again.
+   */
+  copy(listener: (copy: CopyOutcome) => void): void {
+    const path = `${this.#options.directory}/${COPY}${++this.#copies}.snap`;
+    this.#checkpointer.ask(path, (report) => {
+      if ("failure" in report) return listener(report);
+      const { sequence: group, bytes, keys, segments } = report.checkpoint;
+      listener({ path, group, bytes, keys, segments });
+    });
+  }
+
+  /** See {@linkcode Checkpointer.consider}. */
+  tick(nowMs: number): boolean {
+    return this.#checkpointer.consider(nowMs);
   }
 
   /** Brings everything to the disk and lets go of the files. */
@@ -103,9 +136,10 @@ export class MasterJournal {
   }
 }
 
-/** Removes checkpoints that were not finished. */
-function removePartial(directory: string): void {
+/** Removes checkpoints that were not finished and copies that nobody needs any more. */
+function removeLeftOver(directory: string): void {
   for (const { name } of Deno.readDirSync(directory)) {
-    if (name.endsWith(".partial")) Deno.removeSync(`${directory}/${name}`);
+    const leftOver = name.endsWith(".partial") || name.startsWith(COPY);
+    if (leftOver) Deno.removeSync(`${directory}/${name}`);
   }
 }

@@ -302,6 +302,14 @@ const ownFamilies: Family[] = [
     "Evictions made inside a write that needed room at once.",
   ),
   server("snowskin_put_waits_total", "counter", "writeWaits", "Writes that waited for space."),
+  server("master_snapshot_success", "counter", "snapshots", "Snapshots made."),
+  server("master_snapshot_fail", "counter", "snapshotFailures", "Snapshots that failed."),
+  server(
+    "snowskin_last_snapshot_timestamp_seconds",
+    "gauge",
+    "lastSnapshotSeconds",
+    "Unix time of the newest snapshot of this process, 0 = none.",
+  ),
   server("snowskin_waiting_puts", "gauge", "waitingWrites", "Writes that wait for space now."),
   server("snowskin_rpc_connections", "gauge", "connections", "Open RPC connections."),
   server(

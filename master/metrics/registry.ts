@@ -30,6 +30,11 @@ export interface ServerStats {
   writeWaits: number;
   /** Longest time between two turns of the loop, in seconds, since the last snapshot. */
   loopLagSeconds: number;
+  /** Snapshots that were made since the start, and attempts that failed. */
+  snapshots: number;
+  snapshotFailures: number;
+  /** Unix time in seconds of the newest of them, 0 = there is none. */
+  lastSnapshotSeconds: number;
 }
 
 /** What the core adds to a snapshot; {@linkcode MetricsRegistry.snapshot} copies nothing of it. */

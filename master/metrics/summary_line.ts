@@ -119,7 +119,7 @@ export function summaryText(
     `bytes=${formatBytes(c[CoreCounter.PROMOTED_BYTES])}, ` +
     `rejected(freq/wm/cap)=${c[CoreCounter.PROMOTION_TOO_RARE]}/` +
     `${c[CoreCounter.PROMOTION_NO_SPACE]}/${c[CoreCounter.PROMOTION_QUEUE_FULL]}`,
-    "Snapshots: Success=0, Fail=0",
+    `Snapshots: Success=${current.server.snapshots}, Fail=${current.server.snapshotFailures}`,
   ];
   const leader = status.leaderAddress === null
     ? ""

@@ -1,4 +1,5 @@
 import { Reader } from "../../proto/struct_pack/reader.ts";
+import type { Work } from "../core/pattern/matcher.ts";
 import type { Replies } from "./replies.ts";
 
 /**
@@ -19,6 +20,13 @@ export class Call {
   /** Keys (or other items) served so far, and how many of them were answered with an error. */
   items = 0;
   failedItems = 0;
+
+  /** Whether a scan may begin; otherwise it is to be refused with TASK_PENDING_LIMIT_EXCEEDED. */
+  mayScan = false;
+  /** What {@linkcode Outcome.SCAN} goes on with. */
+  scan: Handler | null = null;
+  /** What a slice of a scan may still do. */
+  readonly work: Work = { left: 0 };
 
   constructor(readonly replies: Replies) {}
 }
@@ -41,6 +49,11 @@ export const Outcome = {
    * `resumeAt` set to the item it stopped at.
    */
   WAIT: 1,
+  /**
+   * The rest is done in slices between other requests: what was written is dropped, and `scan` is
+   * called again and again, with `work` to do, until it answers DONE.
+   */
+  SCAN: 2,
 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 

@@ -30,6 +30,7 @@ Deno.test("damaged requests are answered, every one of them once", () => {
     const functionId = new DataView(frame.buffer).getUint32(8, true);
     rpc.send(functionId, frame.subarray(REQUEST_HEADER_BYTES), 1 + random.below(5));
     if (random.oneIn(20)) rpc.retry(random.below(10));
+    if (random.oneIn(3)) rpc.scan();
     if (random.oneIn(50)) served.core.tick(rpc.nowMs);
     for (const { errorCode } of rpc.take()) {
       answered++;
@@ -40,6 +41,7 @@ Deno.test("damaged requests are answered, every one of them once", () => {
     assert(fault === undefined, `seed ${seed}, frame ${i}: ${fault?.name}: ${fault?.error}`);
   }
   rpc.retry(1000);
+  while (rpc.dispatcher.scanning > 0) rpc.scan();
   answered += rpc.take().length;
   assert.equal(answered, FRAMES, `seed ${seed}`);
   assert.equal(rpc.dispatcher.waiting, 0);

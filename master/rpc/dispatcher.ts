@@ -5,6 +5,7 @@ import { Codec } from "../../proto/struct_pack/codec.ts";
 import { text } from "../../proto/struct_pack/schema.ts";
 import { AnswerTooLarge, Call, Outcome, type ServedFunction } from "./call.ts";
 import type { Replies } from "./replies.ts";
+import { ScanLine, type WaitingScan } from "./scan_line.ts";
 import { WaitingLine, type WaitingRequest } from "./waiting_line.ts";
 
 export interface DispatcherOptions {
@@ -14,6 +15,8 @@ export interface DispatcherOptions {
   putWaitMs: number;
   /** Requests that may wait at the same time; the next one is refused at once. */
   maxWaiting?: number;
+  /** Work of one turn of the scans; default {@linkcode SLICE_WORK}. */
+  sliceWork?: number;
   /** Counts durable changes: a request that raises it is answered only once they are kept. */
   changes?: () => number;
   /** Told about a handler that threw something else than a `ProtocolError`. */
@@ -26,6 +29,9 @@ const MAX_WAITING_BYTES = 64 << 20;
 
 const BAD_WRITE_ID = "the attachment is not the number of a write";
 
+/** Some hundreds of microseconds, or about 2000 keys. */
+const SLICE_WORK = 200_000;
+
 const messageCodec = new Codec<string>(text);
 
 /** Takes request frames, calls their handlers and packs the replies. */
@@ -36,6 +42,8 @@ export class Dispatcher {
   readonly #onFault: DispatcherOptions["onFault"];
   readonly #changes: () => number;
   readonly #waiting: WaitingLine;
+  readonly #scans = new ScanLine();
+  readonly #sliceWork: number;
   /** How long a write waits for space, milliseconds. */
   putWaitMs: number;
   /** Requests that have waited for space since the start. */
@@ -51,6 +59,7 @@ export class Dispatcher {
       bodyBytes: MAX_WAITING_BODY_BYTES,
       totalBytes: MAX_WAITING_BYTES,
     });
+    this.#sliceWork = options.sliceWork ?? SLICE_WORK;
     this.#onFault = options.onFault;
     this.#changes = options.changes ?? (() => 0);
   }
@@ -58,6 +67,11 @@ export class Dispatcher {
   /** Requests that wait for space now. */
   get waiting(): number {
     return this.#waiting.length;
+  }
+
+  /** Scans that go on now. */
+  get scanning(): number {
+    return this.#scans.length;
   }
 
   /**
@@ -89,10 +103,16 @@ export class Dispatcher {
     call.resumeAt = 0;
     call.items = 0;
     call.failedItems = 0;
+    call.mayScan = this.#scans.hasRoom;
     call.reader.reset(bytes, start, end);
     call.writeId = frameEnd === end ? 0 : readWriteId(bytes, end, frameEnd);
     if (call.writeId < 0) return this.#fail(TransportErrorCode.INVALID_RPC_ARGUMENTS, BAD_WRITE_ID);
-    if (this.#run(served) === Outcome.WAIT) {
+    const outcome = this.#run(served);
+    if (outcome === Outcome.SCAN) {
+      replies.abandon();
+      this.#scans.add({ connection, seq, served: { ...served, handler: call.scan! } });
+      call.scan = null;
+    } else if (outcome === Outcome.WAIT) {
       this.waits++;
       const { waitUntilMs: untilMs, writeId, resumeAt, items, failedItems } = call;
       const body = bytes.slice(start, end);
@@ -135,6 +155,26 @@ export class Dispatcher {
       nowMs,
       (request) => !isOpen(request.connection) || this.#retry(request, nowMs),
     );
+  }
+
+  /**
+   * Gives the scans a turn, in all for a bounded time; those whose connection is not open any more are
+   * dropped. What they have changed must be kept before the replies leave, as for a request.
+   */
+  runScans(nowMs: number, isOpen: (connection: number) => boolean): void {
+    const { work } = this.#call;
+    work.left = this.#sliceWork;
+    this.#scans.turn(work, (scan) => !isOpen(scan.connection) || this.#slice(scan, nowMs));
+  }
+
+  #slice({ connection, seq, served }: WaitingScan, nowMs: number): boolean {
+    const call = this.#call;
+    this.#replies.begin(connection, seq);
+    call.nowMs = nowMs;
+    call.resumeAt = 0;
+    if (this.#run(served) === Outcome.DONE) return true;
+    this.#replies.abandon();
+    return false;
   }
 
   #retry(request: WaitingRequest, nowMs: number): boolean {

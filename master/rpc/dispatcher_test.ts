@@ -224,3 +224,124 @@ Deno.test("a waiting request does not hold up others", () => {
   driver.send(ECHO, Uint8Array.of(8), 4);
   assert.deepEqual(bodies(driver), [[9], [8]]);
 });
+
+/** A handler whose scan takes so many slices and notes when each was done. */
+function scanning(slices: number, done: string[], name = "scan"): Handler {
+  return (call) => {
+    let left = slices;
+    assert(call.mayScan);
+    call.scan = ({ work, replies, nowMs }) => {
+      done.push(`${name} ${nowMs}`);
+      replies.writer.u8(left);
+      work.left -= 60;
+      if (--left > 0) {
+        work.left = 0;
+        return Outcome.SCAN;
+      }
+      return Outcome.DONE;
+    };
+    return Outcome.SCAN;
+  };
+}
+
+function scanDriver(handlers: Handler[], changes = () => 0): DispatcherDriver {
+  const functions = handlers.map((handler, i) => ({
+    ...{ functionId: i + 1, name: `Scan${i + 1}`, handler, meter: null },
+  }));
+  return new DispatcherDriver({ functions, sliceWork: 100, changes });
+}
+
+const none = new Uint8Array(0);
+
+Deno.test("a scan is answered after its last slice, with what that has written", () => {
+  const done: string[] = [];
+  const driver = scanDriver([scanning(3, done)]);
+  driver.nowMs = 10;
+  const seq = driver.send(1, none, 7);
+  for (let i = 0; i < 2; i++) {
+    driver.scan(1);
+    assert.deepEqual(driver.take(), []);
+    assert.equal(driver.dispatcher.scanning, 1);
+  }
+  driver.scan(1);
+  const body = Uint8Array.of(1);
+  assert.deepEqual(driver.take(), [{ connection: 7, seq, errorCode: 0, body }]);
+  assert.equal(driver.dispatcher.scanning, 0);
+  assert.deepEqual(done, ["scan 11", "scan 12", "scan 13"]);
+});
+
+Deno.test("four scans take turns, the others wait for one of them to end", () => {
+  const done: string[] = [];
+  const names = ["a", "b", "c", "d", "e"];
+  const driver = scanDriver(names.map((name) => scanning(name === "b" ? 2 : 3, done, name)));
+  names.forEach((_, i) => driver.send(i + 1, none));
+  for (let i = 0; i < 30 && driver.dispatcher.scanning > 0; i++) driver.scan();
+  const order = done.map((line) => line[0]).join("");
+  assert.equal(order, "abcdabcdeacdee");
+});
+
+Deno.test("short scans share a turn", () => {
+  const done: string[] = [];
+  const driver = scanDriver([scanning(1, done)]);
+  for (let i = 0; i < 5; i++) driver.send(1, none);
+  driver.scan();
+  assert.equal(driver.take().length, 2, "100 units of work, 60 for each");
+  driver.scan();
+  driver.scan();
+  assert.deepEqual([driver.take().length, driver.dispatcher.scanning], [3, 0]);
+});
+
+Deno.test("so many scans may be open, and the next one is told", () => {
+  const driver = scanDriver([(call) => {
+    call.replies.writer.u8(call.mayScan ? 1 : 0);
+    call.scan = () => Outcome.DONE;
+    return call.mayScan ? Outcome.SCAN : Outcome.DONE;
+  }]);
+  for (let i = 0; i < 66; i++) driver.send(1, none);
+  assert.deepEqual(bodies(driver), [[0], [0]]);
+  assert.equal(driver.dispatcher.scanning, 64);
+});
+
+Deno.test("the scan of a connection that has gone is dropped", () => {
+  const done: string[] = [];
+  const driver = scanDriver([scanning(3, done)]);
+  driver.send(1, none, 1);
+  driver.send(1, none, 2);
+  driver.scan();
+  driver.gone.add(1);
+  for (let i = 0; i < 10; i++) driver.scan();
+  assert.deepEqual(driver.take().map(({ connection }) => connection), [2]);
+  assert.equal(done.length, 4);
+});
+
+Deno.test("a scan that throws is answered once", () => {
+  const driver = scanDriver([(call) => {
+    call.scan = () => {
+      throw new Error("broken");
+    };
+    return Outcome.SCAN;
+  }]);
+  driver.send(1, none);
+  driver.scan();
+  driver.scan();
+  assert.equal(driver.takeOne().errorCode, 10);
+  assert.equal(driver.faults.length, 1);
+});
+
+Deno.test("the answer of a scan whose last slice cannot be kept is refused", () => {
+  let told = 0;
+  const driver = scanDriver([(call) => {
+    let left = 2;
+    call.scan = ({ work }) => {
+      told++;
+      work.left = 0;
+      return --left === 0 ? Outcome.DONE : Outcome.SCAN;
+    };
+    return Outcome.SCAN;
+  }], () => told);
+  driver.send(1, none);
+  driver.scan();
+  driver.scan();
+  driver.dispatcher.refuseChanges("the disk is full");
+  assert.equal(driver.takeOne().errorCode, 10);
+});

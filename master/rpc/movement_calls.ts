@@ -1,10 +1,8 @@
-/** The calls about many objects at once, and those that copy, move and promote objects. */
+/** The calls that clear replicas, and those that copy, move and promote objects. */
 import * as m from "../../proto/messages.ts";
 import { NIL_UUID } from "../../proto/struct_pack/uuid.ts";
 import type { MasterCore } from "../core/core.ts";
 import { batchOutcome, done, type HandlerEntry, ok, plainCall } from "./plain_call.ts";
-
-const encoder = new TextEncoder();
 
 export class MovementCalls {
   readonly #core: MasterCore;
@@ -15,26 +13,16 @@ export class MovementCalls {
 
   /** Every call that is served here. */
   entries(): HandlerEntry[] {
-    return [...this.#sweeps(), ...this.#copies(), ...this.#tasks(), ...this.#promotions()];
+    return [...this.#clearing(), ...this.#copies(), ...this.#tasks(), ...this.#promotions()];
   }
 
   #tenant(id: Uint8Array): number {
     return this.#core.internTenant(id, 0, id.length);
   }
 
-  #sweeps(): HandlerEntry[] {
+  #clearing(): HandlerEntry[] {
     const core = this.#core;
     return [
-      plainCall(
-        m.RemoveByRegex,
-        ({ regex, force, tenantId }, nowMs) =>
-          core.removeByRegex(this.#tenant(tenantId), encoder.encode(regex), force, nowMs),
-      ),
-      plainCall(
-        m.RemoveAll,
-        ({ force, tenantId }, nowMs) =>
-          core.removeAll(tenantId.length === 0 ? -1 : this.#tenant(tenantId), force, nowMs),
-      ),
       plainCall(
         m.BatchReplicaClear,
         ({ objectKeys, clientId, segmentName }, nowMs) =>

@@ -19,6 +19,8 @@ const FAULT_PAUSE_MS = 1000;
 /** Periodic work that is so late comes after a stall; then so many batches are served first at most. */
 const STALL_MS = 300;
 const MOST_ROUNDS_PUT_OFF = 64;
+/** A turn of the scans is followed by a pause of so many times its own duration while requests come. */
+const SCAN_PAUSE = 2;
 /** How often waiting requests are tried when nothing else happens. */
 const WAITING_POLL_MS = 1;
 /** Replies of one batch are sent in parts of about this size. */
@@ -39,8 +41,11 @@ export interface NativeLoopOptions {
   gate: ReplyGate;
   /** Told about periodic work that threw. */
   onFault: (what: string, error: unknown) => void;
-  /** Called when somebody has written to the server's wake descriptor. */
-  onWake: () => void;
+  /**
+   * Called when somebody has written to the server's wake descriptor. Returns whether it has left
+   * something to do; then it is called again soon.
+   */
+  onWake: () => boolean;
 }
 
 function eventLoopTurn(): Promise<void> {
@@ -103,6 +108,8 @@ export class NativeLoop {
     let lastTick = now;
     let nextTick = now;
     let lastTurn = now;
+    let nextScan = now;
+    let leftByWake = false;
     let sleep = 0;
     const sendReplies = () => {
       gate.settle();
@@ -139,7 +146,16 @@ export class NativeLoop {
       const ticks = now >= nextTick && !this.#isCatchingUp(now - nextTick, served);
       const turnEveryMs = gate.isSyncing ? SYNC_TURN_EVERY_MS : TURN_EVERY_MS;
       const turn = now - lastTurn >= turnEveryMs;
-      if (ticks || woken || turn) sendReplies();
+      const scans = dispatcher.scanning > 0 && (served === 0 || now >= nextScan);
+      const wakes = woken || leftByWake;
+      if (ticks || wakes || turn || scans) sendReplies();
+      if (scans) {
+        const scanStarted = clock();
+        dispatcher.runScans(now, isOpen);
+        const scanned = clock();
+        nextScan = scanned + SCAN_PAUSE * (scanned - scanStarted);
+        now = scanned;
+      }
       if (ticks) {
         const delay = this.#tick(now);
         lastTick = now;
@@ -148,7 +164,7 @@ export class NativeLoop {
       }
       now = clock();
       this.#worstBatchMs = Math.max(this.#worstBatchMs, now - started);
-      if (woken) onWake();
+      if (wakes) leftByWake = onWake();
       if (turn) {
         await eventLoopTurn();
         now = lastTurn = clock();
@@ -156,6 +172,7 @@ export class NativeLoop {
       sleep = Math.min(IDLE_POLL_MS, Math.max(0, Math.ceil(nextTick - now)));
       if (gate.isSyncing) sleep = Math.min(sleep, SYNC_TURN_EVERY_MS);
       if (dispatcher.waiting > 0) sleep = progress ? 0 : Math.min(sleep, WAITING_POLL_MS);
+      if (dispatcher.scanning > 0 || leftByWake) sleep = 0;
     }
     gate.settle();
     server.poll(replies.bytes, 0);

@@ -11,6 +11,7 @@ import { openGate } from "./reply_gate.ts";
 const ECHO = 1;
 const LARGE = 2;
 const WAIT = 3;
+const SCAN = 4;
 const MIB = 1 << 20;
 
 interface Frame {
@@ -31,6 +32,8 @@ class Scripted implements RpcPoller {
   nowMs = 10_000;
   /** What happened, in order. */
   readonly events: string[] = [];
+  /** What the next wakes leave to do. */
+  readonly leavesSome: boolean[] = [];
   readonly answers: Answer[] = [];
   /** Sizes of what was sent between polls. */
   readonly sent: number[] = [];
@@ -38,6 +41,8 @@ class Scripted implements RpcPoller {
   readonly faults: string[] = [];
   readonly gone = new Set<number>();
   room = false;
+  /** Slices that the next scan takes, a millisecond each. */
+  slices = 1;
   tick: () => number = () => 500;
   readonly loop: NativeLoop;
   #frames: Frame[] = [];
@@ -62,6 +67,18 @@ class Scripted implements RpcPoller {
             return this.#serve(this.room ? "got room" : "refused");
           },
         },
+        {
+          ...{ functionId: SCAN, name: "Scan", meter: null },
+          handler: (call) => {
+            call.scan = ({ work }) => {
+              this.events.push("slice");
+              this.nowMs += 1;
+              work.left = 0;
+              return --this.slices > 0 ? Outcome.SCAN : Outcome.DONE;
+            };
+            return Outcome.SCAN;
+          },
+        },
       ],
       ...{ replies, putWaitMs },
       onFault: (name) => this.faults.push(name),
@@ -74,7 +91,10 @@ class Scripted implements RpcPoller {
         return this.tick();
       },
       onFault: (what) => this.faults.push(what),
-      onWake: () => this.events.push("wake"),
+      onWake: () => {
+        this.events.push("wake");
+        return this.leavesSome.shift() ?? false;
+      },
     });
   }
 
@@ -239,4 +259,37 @@ Deno.test("what waits comes before what has just arrived, and not at all when it
   const events = server.events.filter((event) => event === "echo" || event === "got room");
   assert.deepEqual(events, ["got room", "got room", "echo"]);
   assert.deepEqual(server.answers.map(({ connection }) => connection), [1, 3, 1]);
+});
+
+Deno.test("an idle loop goes on with a scan without sleeping, after what has to leave", async () => {
+  const scan = { functionId: SCAN };
+  const server = new Scripted([{ frames: [echo, scan] }, {}, {}, {}, {}]);
+  server.slices = 3;
+  await server.loop.run();
+  const events = server.events.filter((event) => event !== "tick");
+  assert.deepEqual(events, ["echo", "sent 1", "slice", "slice", "slice", "polled 1"]);
+  assert.deepEqual(server.sleeps.slice(1, 3), [0, 0]);
+  assert(server.sleeps[4] > 0, "the scan is over");
+});
+
+Deno.test("scans take a third of a busy loop", async () => {
+  const frames = [echo];
+  const server = new Scripted(Array.from({ length: 1000 }, () => ({ ms: 0.1, frames })));
+  server.script[0] = { frames: [{ functionId: SCAN }] };
+  server.slices = 1e6;
+  const startedMs = server.nowMs;
+  await server.loop.run();
+  const share = server.events.filter((event) => event === "slice").length /
+    (server.nowMs - startedMs);
+  assert(share > 0.25 && share < 0.4, `${share}`);
+  assert.equal(server.events.filter((event) => event === "echo").length, 999);
+});
+
+Deno.test("what a wake has left is done after the requests that have arrived", async () => {
+  const server = new Scripted([{ ms: 1, woken: true }, { frames: [echo] }, {}, {}]);
+  server.leavesSome.push(true, true);
+  await server.loop.run();
+  const events = server.events.filter((event) => event !== "tick");
+  assert.deepEqual(events, ["wake", "echo", "sent 1", "wake", "wake"]);
+  assert.deepEqual(server.sleeps.slice(1, 3), [0, 0]);
 });

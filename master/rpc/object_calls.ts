@@ -4,7 +4,7 @@
  */
 import * as m from "../../proto/messages.ts";
 import type { Rpc } from "../../proto/messages.ts";
-import { beginBody, openBody } from "../../proto/struct_pack/codec.ts";
+import { openBody } from "../../proto/struct_pack/codec.ts";
 import { type SizeWidth, widthFor, type Writer } from "../../proto/struct_pack/writer.ts";
 import type { MasterCore } from "../core/core.ts";
 import { AnswerTooLarge, type Call, Outcome } from "./call.ts";
@@ -19,11 +19,8 @@ import {
   writeFlag,
 } from "./object_parts.ts";
 import { type HandlerEntry, handWritten } from "./plain_call.ts";
-import { MatchEncoder, ReplicaEncoder } from "./replica_encoder.ts";
+import { ReplicaEncoder } from "./replica_encoder.ts";
 import { type WriteCallOptions, WriteCalls } from "./write_calls.ts";
-
-/** Bytes per size in an answer about any number of keys, of which the number comes last. */
-const MATCHES_WIDTH = 4;
 
 const MAX_ANSWER_BYTES = 256 << 20;
 
@@ -36,7 +33,6 @@ export class ObjectCalls {
   readonly #core: MasterCore;
   readonly #keys = new KeyList();
   readonly #encoder: ReplicaEncoder;
-  readonly #matches: MatchEncoder;
   readonly #maxAnswerBytes: number;
   readonly #writes: WriteCalls;
 
@@ -45,7 +41,6 @@ export class ObjectCalls {
     this.#core = core;
     this.#maxAnswerBytes = options.maxAnswerBytes ?? MAX_ANSWER_BYTES;
     this.#encoder = new ReplicaEncoder(core.segments, writer);
-    this.#matches = new MatchEncoder(this.#encoder, writer, this.#maxAnswerBytes);
     this.#writes = new WriteCalls(core, this.#keys, this.#encoder, options);
   }
 
@@ -56,7 +51,6 @@ export class ObjectCalls {
       handWritten(m.BatchExistKey, (call) => this.#exist(call, m.BatchExistKey, true)),
       handWritten(m.GetReplicaList, (call) => this.#get(call, m.GetReplicaList, false)),
       handWritten(m.BatchGetReplicaList, (call) => this.#get(call, m.BatchGetReplicaList, true)),
-      handWritten(m.GetReplicaListByRegex, (call) => this.#getMatching(call)),
       handWritten(m.Remove, (call) => this.#remove(call, m.Remove, false)),
       handWritten(m.BatchRemove, (call) => this.#remove(call, m.BatchRemove, true)),
       ...this.#writes.entries(),
@@ -110,29 +104,6 @@ export class ObjectCalls {
       else encoder.endList();
       count(call, code);
     }
-  }
-
-  #getMatching(call: Call): Outcome {
-    const { reader, nowMs, replies } = call;
-    const { writer } = replies;
-    openBody(reader, m.GetReplicaListByRegex.request!);
-    const length = reader.length();
-    const start = reader.skip(length);
-    const tenant = takeTenant(this.#core, reader);
-    const pattern = reader.bytes.subarray(start, start + length);
-    beginBody(writer, m.GetReplicaListByRegex.response, MATCHES_WIDTH, false);
-    const answerAt = writer.length;
-    writer.u8(1);
-    const countAt = writer.reserve(MATCHES_WIDTH);
-    const matches = this.#core.getReplicaListByRegex(tenant, pattern, nowMs, this.#matches);
-    if (matches >= 0) {
-      writer.patchU32(countAt, matches);
-    } else {
-      writer.truncate(answerAt);
-      writeError(writer, matches);
-    }
-    count(call, Math.min(matches, 0));
-    return Outcome.DONE;
   }
 
   #remove<Q, R>(call: Call, rpc: Rpc<Q, R>, batch: boolean): Outcome {

@@ -313,8 +313,7 @@ Deno.test("keys that match an expression are listed with their replicas, and lea
     both.pass(10_001);
     for (const regex of ["^key/1", ".*", "nothing", "[", "x{200}$"]) {
       const { code, value } = rpc.ask(m.GetReplicaListByRegex, { regex, tenantId }, shape);
-      const { core, nowMs, sink } = twin;
-      const expected = core.getReplicaListByRegex(0, bytesOf(regex), nowMs, sink);
+      const expected = twin.listByRegex(regex);
       const text = value?.map(([key, replicas]) => [new TextDecoder().decode(key), replicas]);
       assert.deepEqual({ code, value: text ?? null }, both.expectedMatches(expected));
     }
@@ -344,7 +343,10 @@ Deno.test("answers beyond the limit are refused by the transport, and the next o
     m.BatchGetReplicaList.functionId,
     encodeBody(m.BatchGetReplicaList.request!, { keys, tenantId }, narrow),
   );
-  for (const { errorCode, body } of rpc.take()) {
+  rpc.scan();
+  const answers = rpc.take();
+  assert.equal(answers.length, 2);
+  for (const { errorCode, body } of answers) {
     assert.equal(errorCode, 14);
     assert.equal(errorText(body, errorCode), "the answer is larger than 10000 bytes");
   }

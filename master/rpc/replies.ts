@@ -4,6 +4,12 @@ import { Writer } from "../../proto/struct_pack/writer.ts";
 const RECORD_BYTES = 8;
 const HEADER_BYTES = 16;
 
+/** Frames that were taken out, and which of them tell of a change. */
+export interface PackedReplies {
+  readonly bytes: Uint8Array;
+  readonly changes: readonly number[];
+}
+
 /**
  * Response frames of one batch, packed the way `mc_rpc_poll` takes them: connection u32, length
  * u32, then a coro_rpc response frame (16-byte header and body).
@@ -85,6 +91,20 @@ export class Replies {
       }
       at = end;
     }
+  }
+
+  /** Takes every frame out, to be put back later. */
+  take(): PackedReplies {
+    const packed = { bytes: this.writer.bytes.slice(), changes: this.#changes.slice() };
+    this.clear();
+    return packed;
+  }
+
+  /** Adds frames that were taken out. */
+  put({ bytes, changes }: PackedReplies): void {
+    const start = this.writer.length;
+    for (const at of changes) this.#changes.push(start + at);
+    this.writer.raw(bytes);
   }
 
   clear(): void {

@@ -135,9 +135,20 @@ export class SocketLoop {
       this.#closeIdle(now);
     }
     const progress = dispatcher.retryWaiting(now, this.#isOpen);
-    this.#sendReplies();
+    this.sendReplies();
+    if (dispatcher.scanning > 0) {
+      dispatcher.runScans(now, this.#isOpen);
+      this.sendReplies();
+    }
     if (progress) this.#tickBy(now);
-    else this.#tickBy(dispatcher.waiting > 0 ? now + WAITING_TICK_MS : this.#nextTickMs);
+    else this.#tickBy(this.#nextRoundMs(now));
+  }
+
+  /** When there is something to do again if nothing arrives. */
+  #nextRoundMs(now: number): number {
+    const { dispatcher } = this.#options;
+    if (dispatcher.scanning > 0) return now;
+    return dispatcher.waiting > 0 ? now + WAITING_TICK_MS : this.#nextTickMs;
   }
 
   #work(nowMs: number): number {
@@ -213,7 +224,7 @@ export class SocketLoop {
       try {
         this.#serveFrames(id, splitter);
       } finally {
-        this.#sendReplies();
+        this.sendReplies();
       }
       if (!this.#connections.has(id) || !this.#mayHold(connection, splitter.heldBytes)) return;
       await connection.sending;
@@ -229,7 +240,7 @@ export class SocketLoop {
       else dispatcher.request(id, seq, functionId, bytes, bodyStart, bodyEnd, attachmentEnd, now);
     }
     if (!this.#faulted) this.#nextTickMs = Math.min(this.#nextTickMs, now + TICK_EVERY_MS);
-    this.#tickBy(dispatcher.waiting > 0 ? now + WAITING_TICK_MS : this.#nextTickMs);
+    this.#tickBy(this.#nextRoundMs(now));
     this.#worstBatchMs = Math.max(this.#worstBatchMs, clock() - now);
   }
 
@@ -242,7 +253,7 @@ export class SocketLoop {
   }
 
   /** Hands the packed replies to their connections, neighbours of one connection together. */
-  #sendReplies(): void {
+  sendReplies(): void {
     const { replies, gate } = this.#options;
     gate.settle();
     const { bytes } = replies;

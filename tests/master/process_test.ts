@@ -137,7 +137,7 @@ const refused: [flags: string[], ...named: (string | RegExp)[]][] = [
   [["--durability=maybe"], "--durability", "maybe", "batch"],
   [["--data_dir=/tmp/x"], "--data_dir=/tmp/x", "--durability=none"],
   [["--reattach_grace=soon"], "--reattach_grace", "soon"],
-  [["--enable_ha=true"], "--enable_ha", "high availability"],
+  [["--enable_cxl=true"], "--enable_cxl", "CXL memory"],
   [["--config_path=/nonexistent.json"], "/nonexistent.json"],
 ];
 

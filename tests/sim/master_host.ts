@@ -7,6 +7,7 @@ import { ClusterCalls } from "../../master/rpc/cluster_calls.ts";
 import { Dispatcher } from "../../master/rpc/dispatcher.ts";
 import { MovementCalls } from "../../master/rpc/movement_calls.ts";
 import { ObjectCalls } from "../../master/rpc/object_calls.ts";
+import { ScanCalls } from "../../master/rpc/scan_calls.ts";
 import { Replies } from "../../master/rpc/replies.ts";
 import type { Random } from "../support/random.ts";
 import { readAnswers } from "../support/dispatcher.ts";
@@ -17,6 +18,8 @@ import type { Connection, Frame, Served, Server, Wire } from "./wire.ts";
 const TICK_EVERY_MS = 10;
 const IDLE_TICK_MS = 250;
 const WAITING_TICK_MS = 2;
+/** Scans of a world get slices of some keys each. */
+const MOST_SLICE_WORK = 5000;
 /** Unix time at which worlds begin. */
 const EPOCH_MS = 1_800_000_000_000;
 /** Facts after which a snapshot takes the place of all that were told before. */
@@ -81,11 +84,13 @@ export class MasterHost implements Server {
       ...new ObjectCalls(this.core, this.#replies.writer, limits).entries(),
       ...new ClusterCalls(this.core, { storage }).entries(),
       ...new MovementCalls(this.core).entries(),
+      ...new ScanCalls(this.core, { maxListingBytes: 1 << 20, onRefusal: () => {} }).entries(),
     ];
     this.dispatcher = new Dispatcher({
       functions: entries.map((entry) => ({ ...entry, meter: null })),
       replies: this.#replies,
       putWaitMs,
+      sliceWork: 1 + Math.abs(this.#startedMs) % MOST_SLICE_WORK,
       onFault: (_, error) => onFault(error),
     });
     for (const fact of this.#kept) this.core.replay(fact);
@@ -156,12 +161,15 @@ export class MasterHost implements Server {
       this.#nextTickMs = nowMs + Math.min(IDLE_TICK_MS, Math.max(TICK_EVERY_MS, delay));
     }
     const { connections } = this.#options.wire;
-    const progress = dispatcher.retryWaiting(nowMs, (id) => connections.has(id));
+    const isOpen = (id: number) => connections.has(id);
+    const progress = dispatcher.retryWaiting(nowMs, isOpen);
+    dispatcher.runScans(nowMs, isOpen);
     if (this.dieIn === "before its facts are kept" && this.#told.length > 0) return this.crash();
     this.#keep();
     if (this.dieIn === "before its answers leave" && this.#replies.length > 0) return this.crash();
     this.#answer();
     if (progress) this.#wake(0);
+    else if (dispatcher.scanning > 0) this.#wake(1);
     else if (dispatcher.waiting > 0) this.#wake(WAITING_TICK_MS);
     this.#wake(Math.max(0, this.#nextTickMs - nowMs));
   }

@@ -247,14 +247,14 @@ export class Chaos {
 
   #removeMany(client: number, key: Uint8Array): void {
     const { core, nowMs } = this.driver;
-    const digit = bytesOf(`${this.#below(10)}$`);
+    const digit = `${this.#below(10)}$`;
     switch (this.#below(12)) {
       case 0:
-        return void core.removeAll(0, this.#below(2) === 0, nowMs);
+        return void this.driver.removeAll(this.#below(2) === 0);
       case 1:
-        return void core.removeByRegex(0, digit, true, nowMs);
+        return void this.driver.removeByRegex(digit, true);
       case 2:
-        return void core.getReplicaListByRegex(0, digit, nowMs, this.driver.sink);
+        return void this.driver.listByRegex(digit);
       case 3:
         return void core.evictDiskReplica(clientId(client), 0, key, ReplicaType.LOCAL_DISK);
       case 4:

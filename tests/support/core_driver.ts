@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { CoreConfig, MatchSink, Writer } from "../../master/core/api.ts";
 import { defaultCoreConfig } from "../../master/core/config.ts";
 import { MasterCore } from "../../master/core/core.ts";
+import type { KeyPage } from "../../master/core/inspect.ts";
 import { SeededRng } from "../../master/core/rng.ts";
 import { ErrorCode, errorName } from "../../proto/error_code.ts";
 import {
@@ -209,6 +210,27 @@ export class CoreDriver {
     return this.core.remove(0, bytes, 0, bytes.length, force, this.nowMs);
   }
 
+  /** A removal of all, in one go: the number of objects removed, or a code. */
+  removeAll(force = false, tenant = 0): number {
+    const removal = this.core.scans.removal(tenant, null, force);
+    assert(removal.step({ left: Infinity }, this.nowMs));
+    return removal.code === ErrorCode.OK ? removal.removed : removal.code;
+  }
+
+  /** The same of those whose keys match. */
+  removeByRegex(pattern: string, force = false): number {
+    const removal = this.core.scans.removal(0, bytesOf(pattern), force);
+    assert(removal.step({ left: Infinity }, this.nowMs));
+    return removal.code === ErrorCode.OK ? removal.removed : removal.code;
+  }
+
+  /** The number of objects whose keys match, or a code; what was described is in `sink`. */
+  listByRegex(pattern: string): number {
+    const listing = this.core.scans.listing(0, bytesOf(pattern), this.sink);
+    assert(listing.step({ left: Infinity }, this.nowMs));
+    return listing.code === ErrorCode.OK ? listing.matches : listing.code;
+  }
+
   ping(client = 1) {
     return this.core.cluster.ping(clientId(client));
   }
@@ -230,8 +252,13 @@ export class CoreDriver {
   }
 
   keys(): string[] {
-    const page = this.core.inspection.listKeys(0, 1e6, 1e9);
-    return unpack(page.bytes, page.ends).sort();
+    const keys: string[] = [];
+    for (let cursor: number | null = 0; cursor !== null;) {
+      const page: KeyPage = this.core.inspection.listKeys(cursor, 1e6, 1e9);
+      keys.push(...unpack(page.bytes, page.ends));
+      cursor = page.next;
+    }
+    return keys.sort();
   }
 
   /** Keys in the order in which they would be evicted. */

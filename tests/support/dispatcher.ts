@@ -59,6 +59,8 @@ export interface DispatcherDriverOptions {
   replies?: Replies;
   putWaitMs?: number;
   maxWaiting?: number;
+  sliceWork?: number;
+  changes?: () => number;
 }
 
 /** Owns a dispatcher and a clock that tests move by hand. */
@@ -79,6 +81,8 @@ export class DispatcherDriver {
       replies: this.replies,
       putWaitMs: options.putWaitMs ?? 0,
       ...(options.maxWaiting !== undefined && { maxWaiting: options.maxWaiting }),
+      ...(options.sliceWork !== undefined && { sliceWork: options.sliceWork }),
+      ...(options.changes !== undefined && { changes: options.changes }),
       onFault: (name, error) => this.faults.push({ name, error }),
     });
   }
@@ -107,6 +111,12 @@ export class DispatcherDriver {
     return this.dispatcher.retryWaiting(this.nowMs, (connection) => !this.gone.has(connection));
   }
 
+  /** Gives the scans a turn, `ms` later. */
+  scan(ms = 0): void {
+    this.nowMs += ms;
+    this.dispatcher.runScans(this.nowMs, (connection) => !this.gone.has(connection));
+  }
+
   /** The answers since the last time. */
   take(): Answer[] {
     const answers = readAnswers(this.replies.bytes);
@@ -121,7 +131,7 @@ export class DispatcherDriver {
     return answers[0];
   }
 
-  /** A whole call whose answer comes at once. */
+  /** A whole call whose answer comes at once, or when the scans have had their turns. */
   ask<Q, R>(
     rpc: Rpc<Q, R>,
     request: Q,
@@ -131,6 +141,7 @@ export class DispatcherDriver {
       ? new Uint8Array(0)
       : encodeBody(rpc.request, request, { width, literal });
     const seq = this.send(rpc.functionId, body);
+    while (this.dispatcher.scanning > 0) this.scan();
     const answer = this.takeOne();
     assert.equal(answer.seq, seq);
     return decodeAnswer(rpc, answer);

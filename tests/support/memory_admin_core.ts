@@ -9,12 +9,17 @@ import {
   type KeyPage,
   type KeyResult,
   packKeys,
+  type Readiness,
+  type RemovalProgress,
   type SegmentDetail,
   type SegmentUse,
 } from "../../master/http/backend.ts";
 import { AnswerCalls } from "../../master/answer_calls.ts";
+import type { SnapshotOutcome } from "../../master/backup/snapshotter.ts";
+import type { CopyOutcome } from "../../master/journal/master_journal.ts";
 import { Counter } from "../../master/core/counters.ts";
 import { MetricsRegistry, type MetricsSnapshot } from "../../master/metrics/registry.ts";
+import type { MemberStatus } from "../../master/ha/member_status.ts";
 import type { MasterStatus } from "../../master/metrics/summary_line.ts";
 import { LiveConfig } from "../../master/live_config.ts";
 import { CoreDriver } from "./core_driver.ts";
@@ -42,10 +47,15 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
     ...{ role: "leader", state: "serving", serviceReady: true },
     ...{ leaderAddress: null, viewVersion: null },
   };
+  /** This master's part in a cluster, `null` = it is alone. */
+  member: MemberStatus | null = null;
   nowMs = 0;
   activeClients = 0;
   /** Keys that queryKey gave a lease. */
   leased: Uint8Array[] = [];
+  /** Removals that were ended. */
+  readonly ended: number[] = [];
+  readonly #removals: { force: boolean; removed: number }[] = [];
   /** The largest page asked for. */
   largestPage = 0;
   readonly #objects = new Map<string, { key: Uint8Array; replicas: ReplicaDescriptor[] }>();
@@ -111,20 +121,60 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
         ...{ name, allocatedBytes, capacityBytes },
         largestFreeBytes: capacityBytes - allocatedBytes,
       })),
-      server: { connections: 0, waitingWrites: 0, writeWaits: 0, loopLagSeconds: 0 },
+      server: {
+        ...{ connections: 0, waitingWrites: 0, writeWaits: 0, loopLagSeconds: 0 },
+        ...{ snapshots: 0, snapshotFailures: 0, lastSnapshotSeconds: 0 },
+      },
     });
   }
 
-  /** Without `force` the leased ones stay. */
+  /** How snapshots and copies end. */
+  snapshots: SnapshotOutcome[] = [];
+  copies: CopyOutcome[] = [];
+
+  beginSnapshot(): number {
+    if (this.snapshots.length > 0) return 0;
+    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "Cannot make a snapshot");
+  }
+
+  snapshotOutcome(ticket: number): SnapshotOutcome | null {
+    return this.snapshots[ticket] ?? null;
+  }
+
+  beginCopy(): number {
+    if (this.copies.length > 0) return 0;
+    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "Cannot copy the index");
+  }
+
+  copyOutcome(ticket: number): CopyOutcome | null {
+    return this.copies[ticket] ?? null;
+  }
+
+  readiness(): Readiness {
+    const { segments, member } = this;
+    const serving = member === null || member.role === "leader";
+    return { serving, member, keys: this.#objects.size, segments: segments.length };
+  }
+
   shutDown(): void {}
 
-  removeAll(force: boolean): number {
-    const kept = force ? new Set() : new Set(this.leased.map(toHex));
-    let removed = 0;
-    for (const name of this.#objects.keys()) {
-      if (!kept.has(name) && this.#objects.delete(name)) removed++;
-    }
-    return removed;
+  beginRemoval(force: boolean): number {
+    this.#removals.push({ force, removed: 0 });
+    return this.#removals.length - 1;
+  }
+
+  /** Removes one object at a time; without `force` the leased ones stay. */
+  stepRemoval(removal: number): RemovalProgress {
+    const progress = this.#removals[removal];
+    const kept = progress.force ? new Set() : new Set(this.leased.map(toHex));
+    const name = Array.from(this.#objects.keys()).find((one) => !kept.has(one));
+    if (name === undefined) return { removed: progress.removed, isOver: true };
+    this.#objects.delete(name);
+    return { removed: ++progress.removed, isOver: false };
+  }
+
+  endRemoval(removal: number): void {
+    this.ended.push(removal);
   }
 
   #segment(name: string): SegmentDetail {

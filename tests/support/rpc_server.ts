@@ -85,6 +85,10 @@ export class ScriptedRpcServer implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
+  get address(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
   /** Ends every connection at once. */
   hangUp(): void {
     for (const socket of this.#sockets) socket.destroy();

@@ -4,6 +4,7 @@ import type { CoreConfig } from "../../master/core/api.ts";
 import { ClusterCalls } from "../../master/rpc/cluster_calls.ts";
 import { MovementCalls } from "../../master/rpc/movement_calls.ts";
 import { ObjectCalls } from "../../master/rpc/object_calls.ts";
+import { ScanCalls } from "../../master/rpc/scan_calls.ts";
 import { Replies } from "../../master/rpc/replies.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
 import type { Expected } from "../../proto/struct_pack/schema.ts";
@@ -31,6 +32,8 @@ export class ServedCore {
   readonly sizes: number[] = [];
   /** What was counted: name, items, failed items. */
   readonly counted: [name: string, items: number, failed: number][] = [];
+  /** Lines about refused patterns. */
+  readonly refusals: string[] = [];
   readonly #segments: Segment[] = [];
 
   constructor(options: ServedCoreOptions = {}) {
@@ -48,6 +51,10 @@ export class ServedCore {
         storage: { fsdir: "", enableDiskEviction: true, quotaBytes: 0 },
       }).entries(),
       ...new MovementCalls(core).entries(),
+      ...new ScanCalls(core, {
+        maxListingBytes: options.maxAnswerBytes ?? 1 << 20,
+        onRefusal: (line) => this.refusals.push(line),
+      }).entries(),
     ];
     const functions = entries.map((entry) => ({
       ...entry,

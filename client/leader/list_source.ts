@@ -1,0 +1,50 @@
+import { ServiceReady } from "../../proto/messages.ts";
+import { RpcClient } from "../rpc_client.ts";
+import { parseHostPort } from "../transfer/address.ts";
+import type { Clock } from "../transfer/clock.ts";
+import type { LeaderSource } from "./source.ts";
+
+/** Time in which a master has to answer: one that leads does so at once. */
+const PROBE_MS = 500;
+
+/**
+ * Finds the leader among masters that are known by address: it is the one that answers, as a standby
+ * takes no connections and a master whose lease has ended says nothing.
+ */
+export class ListLeaderSource implements LeaderSource {
+  readonly cheap = false;
+  readonly #addresses: readonly string[];
+  readonly #clock: Clock;
+
+  constructor(addresses: readonly string[], clock: Clock) {
+    this.#addresses = addresses;
+    this.#clock = clock;
+  }
+
+  open(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async find(): Promise<string | null> {
+    const probes = this.#addresses.map((address) => this.#probe(address));
+    return await Promise.any(probes).catch(() => null);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #probe(address: string): Promise<string> {
+    const { host, port } = parseHostPort(address)!;
+    const rpc = new RpcClient({
+      ...{ host, port: port!, clock: this.#clock },
+      ...{ connectTimeoutMs: PROBE_MS, requestTimeoutMs: PROBE_MS },
+    });
+    try {
+      await rpc.call(ServiceReady, null);
+      return address;
+    } finally {
+      await rpc.close();
+    }
+  }
+}

@@ -1,0 +1,125 @@
+// Goal: engines behind certificates and passwords serve masters and clients, and strangers are told why
+// not. Method: an authority of the test's own; real etcd and Redis that ask for client certificates.
+import assert from "node:assert/strict";
+import { StoreClient } from "../../client/store_client.ts";
+import {
+  EngineServer,
+  etcdAbsent,
+  opensslAbsent,
+  redisAbsent,
+  testWith,
+} from "../support/engine_servers.ts";
+import { connectTo, HaMasters, valueOf } from "../support/ha_masters.ts";
+
+async function run(command: string, args: string[], env: Record<string, string> = {}) {
+  const { success, stderr } = await new Deno.Command(command, { args, env }).output();
+  assert(success, `${command} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+}
+
+/** Makes `ca.pem` and, signed by it, `server.pem` and `client.pem`, each with its `.key`. */
+async function makeCertificates(directory: string): Promise<void> {
+  const path = (name: string) => `${directory}/${name}`;
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  await run("openssl", [
+    ...["req", "-x509", ...key, "-keyout", path("ca.key"), "-out", path("ca.pem")],
+    ...["-subj", "/CN=test authority", "-days", "2"],
+  ]);
+  const usage = "subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n";
+  await Deno.writeTextFile(path("extensions"), usage);
+  for (const name of ["server", "client"]) {
+    await run("openssl", [
+      ...["req", ...key, "-keyout", path(`${name}.key`), "-out", path(`${name}.csr`)],
+      ...["-subj", `/CN=${name}`],
+    ]);
+    await run("openssl", [
+      ...["x509", "-req", "-in", path(`${name}.csr`), "-out", path(`${name}.pem`), "-days", "2"],
+      ...["-CA", path("ca.pem"), "-CAkey", path("ca.key"), "-CAcreateserial"],
+      ...["-extfile", path("extensions")],
+    ]);
+  }
+}
+
+testWith(etcdAbsent ?? opensslAbsent, "etcd with certificates on both sides", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    await makeCertificates(directory);
+    const path = (name: string) => `${directory}/${name}`;
+    await using etcd = await EngineServer.etcd(
+      ...[`--cert-file=${path("server.pem")}`, `--key-file=${path("server.key")}`],
+      ...[`--trusted-ca-file=${path("ca.pem")}`, "--client-cert-auth"],
+    );
+    const endpoint = `localhost:${etcd.port}`;
+    await using masters = await HaMasters.start(1, [
+      ...[`--etcd_endpoints=${endpoint}`, `--ha_tls_ca=${path("ca.pem")}`],
+      ...[`--ha_tls_cert=${path("client.pem")}`, `--ha_tls_key=${path("client.key")}`],
+    ]);
+    await using client = await StoreClient.connect({
+      ...{ masterServerAddress: `etcd://${endpoint}`, globalSegmentSize: 16 << 20 },
+      ...{ haTlsCa: path("ca.pem"), haTlsCert: path("client.pem"), haTlsKey: path("client.key") },
+    });
+    await client.put("a", valueOf("a"));
+    assert.deepEqual(await client.get("a"), valueOf("a"));
+    const stranger = await masters.add([`--etcd_endpoints=${etcd.address}`]);
+    await stranger.process.line(/this master cannot lead: etcd: /);
+    const lost = await masters.all[0].process.stop("SIGTERM");
+    assert.equal(lost.code, 0);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+testWith(redisAbsent ?? opensslAbsent, "Redis with certificates on both sides", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    await makeCertificates(directory);
+    const path = (name: string) => `${directory}/${name}`;
+    await using redis = await EngineServer.redis(
+      ...["--tls-port", "0", "--tls-auth-clients", "yes", "--tls-ca-cert-file", path("ca.pem")],
+      ...["--tls-cert-file", path("server.pem"), "--tls-key-file", path("server.key")],
+    );
+    const url = `rediss://localhost:${redis.port}`;
+    await using masters = await HaMasters.start(1, [
+      ...["--ha_backend_type=redis", `--ha_backend_connstring=${url}`],
+      ...[`--ha_tls_ca=${path("ca.pem")}`, `--ha_tls_cert=${path("client.pem")}`],
+      `--ha_tls_key=${path("client.key")}`,
+    ]);
+    await using client = await StoreClient.connect({
+      ...{ masterServerAddress: url, globalSegmentSize: 16 << 20, haTlsCa: path("ca.pem") },
+      ...{ haTlsCert: path("client.pem"), haTlsKey: path("client.key") },
+    });
+    await client.put("a", valueOf("a"));
+    assert.deepEqual(await client.get("a"), valueOf("a"));
+    assert.equal((await masters.all[0].ready()).keys, 1);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+testWith(etcdAbsent, "etcd with users", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${directory}/good`, "secret\n");
+    await Deno.writeTextFile(`${directory}/bad`, "wrong\n");
+    await using etcd = await EngineServer.etcd();
+    const etcdctl = (...args: string[]) =>
+      run("etcdctl", ["--endpoints", etcd.address, ...args], { ETCDCTL_API: "3" });
+    await etcdctl("user", "add", "root:secret");
+    await etcdctl("auth", "enable");
+    const flags = [`--etcd_endpoints=${etcd.address}`, "--ha_user=root"];
+    await using masters = await HaMasters.start(1, [
+      ...flags,
+      `--ha_password_file=${directory}/good`,
+    ]);
+    const stranger = await masters.add([...flags, `--ha_password_file=${directory}/bad`]);
+    await stranger.process.line(/this master cannot lead: etcd refuses: .*authentication failed/);
+    await assert.rejects(connectTo(`etcd://${etcd.address}`), /no master leads/);
+    await using client = await StoreClient.connect({
+      ...{ masterServerAddress: `etcd://${etcd.address}`, globalSegmentSize: 16 << 20 },
+      ...{ haUser: "root", haPassword: "secret" },
+    });
+    await client.put("a", valueOf("a"));
+    assert.deepEqual(await client.get("a"), valueOf("a"));
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
