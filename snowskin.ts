@@ -17,6 +17,10 @@ const commands: Record<string, Command> = {
     summary: "run a store node: lend this machine's memory to a pool",
     load: () => import("./client/node/main.ts"),
   },
+  why: {
+    summary: "ask a master what became of a key, or why lookups miss",
+    load: () => import("./master/why.ts"),
+  },
   backup: {
     summary: "copy the index of a running master to a directory or to S3",
     load: () => import("./master/backup/backup_main.ts"),

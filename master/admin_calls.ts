@@ -2,9 +2,9 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { Expected } from "../proto/messages.ts";
 import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../proto/types.ts";
+import { AnswerCalls, type AnswerCallsOptions } from "./answer_calls.ts";
 import type { SnapshotOutcome, Snapshotter } from "./backup/snapshotter.ts";
 import { Tickets } from "./backup/tickets.ts";
-import type { MasterCore } from "./core/core.ts";
 import type { DrainRequest, JobView, RebalanceRequest } from "./core/jobs.ts";
 import type { RemovalScan } from "./core/removal_scan.ts";
 import type { MemberStatus } from "./ha/member_status.ts";
@@ -21,11 +21,8 @@ import type { CopyOutcome, MasterJournal } from "./journal/master_journal.ts";
 import type { MetricsRegistry, MetricsSnapshot, ServerStats } from "./metrics/registry.ts";
 import type { MasterStatus } from "./metrics/summary_line.ts";
 
-export interface AdminCallsOptions {
-  core: MasterCore;
+export interface AdminCallsOptions extends AnswerCallsOptions {
   metrics: MetricsRegistry;
-  /** Milliseconds, monotonic. */
-  clock: () => number;
   /** What the RPC server knows of itself; the lag is reset by asking. */
   serverStats: () => ServerStats;
   /** Keeps the changes made so far; `false` = they could not be kept. */
@@ -47,13 +44,14 @@ const REMOVAL_WORK = 200_000;
 const nothing = { begin() {}, memory() {}, disk() {}, localDisk() {} };
 
 /** Answers the HTTP side, in the thread that owns the core. */
-export class AdminCalls implements AdminCore {
+export class AdminCalls extends AnswerCalls implements AdminCore {
   readonly #options: AdminCallsOptions;
   readonly #removals = new Map<number, RemovalScan>();
   #lastRemoval = 0;
   readonly #copies = new Tickets<CopyOutcome>();
 
   constructor(options: AdminCallsOptions) {
+    super(options);
     this.#options = options;
   }
 

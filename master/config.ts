@@ -2,8 +2,8 @@
 import type { StorageConfig } from "../proto/types.ts";
 import type { CoreConfig } from "./core/api.ts";
 import { FlagError } from "./flag_layers.ts";
-import { FlagGroup, type FlagSource } from "./flag_types.ts";
-import { type FlagName, FLAGS, type FlagValues } from "./flags.ts";
+import type { FlagSource } from "./flag_types.ts";
+import type { FlagName, FlagValues } from "./flags.ts";
 import { type HaConfig, haConfig } from "./ha/ha_config.ts";
 import { type SnapshotConfig, snapshotConfig } from "./snapshot_config.ts";
 
@@ -254,19 +254,8 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     processingTaskTimeoutMs: v.processing_task_timeout_sec * 1000 || Infinity,
     maxRetryAttempts: v.max_retry_attempts,
     reattachGraceMs: v.reattach_grace,
+    lifeEvents: v.life_events === 0 ? 0 : Math.max(2, 2 ** Math.ceil(Math.log2(v.life_events))),
     fsdir: config.storage.fsdir,
     epochOffsetMs,
   };
-}
-
-/** The settings as they are in force, for `/v1/config`. Flags of absent features are left out. */
-export function effectiveConfig(
-  config: MasterConfig,
-): Record<string, { value: boolean | number | string; source: FlagSource }> {
-  const shown = FLAGS.filter((flag) => flag.group !== FlagGroup.ABSENT);
-  return Object.fromEntries(shown.map(({ name }) => {
-    const value = config.values[name];
-    const source = config.sources[name];
-    return [name, { value: typeof value === "bigint" ? String(value) : value, source }];
-  }));
 }

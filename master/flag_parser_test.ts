@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { effectiveConfig, type MasterConfig, resolveRpcHost, toCoreConfig } from "./config.ts";
+import { type MasterConfig, resolveRpcHost, toCoreConfig } from "./config.ts";
 import { checkCoreConfig } from "./core/config.ts";
 import { FlagError } from "./flag_layers.ts";
 import { parseMasterFlags } from "./flag_parser.ts";
 import { type Flag, FlagGroup } from "./flag_types.ts";
 import { FLAGS } from "./flags.ts";
+import { LiveConfig } from "./live_config.ts";
 
 type Files = Record<string, string>;
 
@@ -375,10 +376,12 @@ Deno.test("flags of high availability that contradict each other are refused", a
 });
 
 Deno.test("the effective configuration is JSON and names the source of each value", async () => {
-  const shown = effectiveConfig(await config(["--client_ttl=7"], { FLAGS_insecure: "1" }));
-  assert.deepEqual(shown.client_ttl, { value: 7, source: "command line" });
-  assert.deepEqual(shown.insecure, { value: true, source: "environment" });
-  assert.deepEqual(shown.rpc_port, { value: 0, source: "default" });
+  const parsed = await config(["--client_ttl=7"], { FLAGS_insecure: "1" });
+  const shown = new LiveConfig({ config: parsed, apply() {}, log() {} }).shown();
+  assert.deepEqual(shown.client_ttl, { value: 7, source: "command line", live: false });
+  assert.deepEqual(shown.insecure, { value: true, source: "environment", live: false });
+  assert.deepEqual(shown.rpc_port, { value: 0, source: "default", live: false });
+  assert.deepEqual(shown.put_wait_ms, { value: 50, source: "default", live: true });
   assert.ok(!("enable_cxl" in shown));
   assert.deepEqual(JSON.parse(JSON.stringify(shown)), shown);
 });

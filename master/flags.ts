@@ -103,6 +103,13 @@ export const FLAGS = [
     "* text: the reference's summary line; kep: its short form; json: one object per line.",
   ),
   admin.int("minloglevel", 0, [0, 3], "Lowest level printed: 0 info, 1 warning, 2 error, 3 fatal."),
+  admin.int(
+    "life_events",
+    131_072,
+    [0, 2 ** 24],
+    "* Ends and changes of keys that `snowskin why` remembers, 33 bytes each, rounded up to a " +
+      "power of 2; 0 = none, and misses are not explained.",
+  ),
   admin.bool("log_prefix", true, "Start each text line with level, time and process id."),
   admin.bool("logtostderr", false, "The log always goes to stderr."),
   admin.bool("alsologtostderr", false, "The log always goes to stderr."),

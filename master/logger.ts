@@ -26,9 +26,12 @@ export interface LoggerOptions {
 /** Writes log lines. `fields` are added to JSON lines and left out of text. */
 export class Logger {
   readonly #options: LoggerOptions;
+  /** Lower levels are dropped. */
+  minLevel: number;
 
   constructor(options: LoggerOptions) {
     this.#options = options;
+    this.minLevel = options.minLevel;
   }
 
   info(message: string, fields?: object): void {
@@ -44,8 +47,8 @@ export class Logger {
   }
 
   #log(level: LogLevel, message: string, fields: object = {}): void {
-    const { json, minLevel, now, prefix, pid, source, write } = this.#options;
-    if (level < minLevel) return;
+    const { json, now, prefix, pid, source, write } = this.#options;
+    if (level < this.minLevel) return;
     if (json) {
       const time = new Date(now()).toISOString();
       write(JSON.stringify({ time, level: NAMES[level], source, message, ...fields }) + "\n");

@@ -9,7 +9,7 @@ import { NativeRpcServer } from "../ffi/rpc_server.ts";
 import { AdminCalls } from "./admin_calls.ts";
 import { restoreAtStart, RestoreError } from "./backup/restore.ts";
 import { Snapshotter } from "./backup/snapshotter.ts";
-import { effectiveConfig, type MasterConfig, toCoreConfig } from "./config.ts";
+import { type MasterConfig, toCoreConfig } from "./config.ts";
 import type { CoreConfig } from "./core/api.ts";
 import { MasterCore } from "./core/core.ts";
 import { ordinaryPages } from "./core/pages.ts";
@@ -25,6 +25,7 @@ import { DataDirectory, DataDirectoryError } from "./journal/data_directory.ts";
 import { type Durability, JournalError } from "./journal/journal.ts";
 import { MasterJournal } from "./journal/master_journal.ts";
 import type { Logger } from "./logger.ts";
+import { LiveConfig } from "./live_config.ts";
 import { MetricsRegistry } from "./metrics/registry.ts";
 import { ClusterCalls } from "./rpc/cluster_calls.ts";
 import { Dispatcher } from "./rpc/dispatcher.ts";
@@ -204,8 +205,17 @@ export class Master {
       snapshotFailures: snapshotter?.failed ?? 0,
       lastSnapshotSeconds: snapshotter?.newestSeconds ?? 0,
     });
+    const live = new LiveConfig({
+      config,
+      apply(next) {
+        core.reconfigure(toCoreConfig(next, performance.timeOrigin));
+        dispatcher.putWaitMs = next.rpc.putWaitMs;
+        logger.minLevel = next.log.minLevel;
+      },
+      log: (line) => logger.info(line),
+    });
     const admin = new AdminCalls({
-      ...{ core, metrics, clock, serverStats, journal, snapshotter },
+      ...{ core, metrics, clock, serverStats, live, journal, snapshotter },
       settle: leading === null ? settle : () => leading.kept(),
       member: () => seat?.status ?? null,
       onShutDown(reason) {
@@ -229,11 +239,12 @@ export class Master {
       const port = first.port;
       // A standby takes no connections: clients look for another master at once then.
       if (seat !== null) rpc = closeRpc(first);
-      const listening = await startHttp(http, config, {
+      const { settings, ...listening } = await startHttp(http, config, {
         wakeFd: seat === null ? first.server?.wakeFd ?? null : null,
         tablesPath: kept?.tablesPath ?? seat?.directory.tablesPath ?? null,
         haPath: seat?.directory.path ?? null,
       });
+      live.restore(settings);
       if (seat === null && library === null) http.answerInEventLoop();
       seat?.start(
         shownAddress("rpc_address", host, port, config.rpc.advertise),
@@ -457,7 +468,6 @@ async function startHttp(
     log: config.log,
     clusterId: config.clusterId,
     startedAtMs: performance.timeOrigin,
-    effectiveConfig: effectiveConfig(config),
     coreTimeoutMs: CORE_TIMEOUT_MS,
     signals: ["SIGTERM", "SIGINT"],
   });

@@ -84,6 +84,8 @@ export interface CoreConfig {
   maxRetryAttempts: number;
   /** How long a core that has taken over waits for the owners of segments and disks. */
   reattachGraceMs: number;
+  /** Events that are remembered of keys, live or gone: a power of 2, or 0 = none. */
+  lifeEvents: number;
   /** Directory of the shared file system that also gets a copy of every object, "" = none. */
   fsdir: string;
   /** Offset between `nowMs` and the Unix epoch, added to times that go on the wire. */

@@ -30,6 +30,7 @@ export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig
     processingTaskTimeoutMs: 300_000,
     maxRetryAttempts: 10,
     reattachGraceMs: 60_000,
+    lifeEvents: 1024,
     fsdir: "",
     epochOffsetMs: 0,
     ...changes,
@@ -52,6 +53,12 @@ export function checkCoreConfig(config: CoreConfig): void {
     ["reattachGraceMs", 0, Infinity],
     ["promotionAdmissionThreshold", 1, 255],
   ];
+  const { lifeEvents } = config;
+  if (
+    lifeEvents !== 0 && (lifeEvents < 2 || 2 ** Math.round(Math.log2(lifeEvents)) !== lifeEvents)
+  ) {
+    throw new RangeError(`lifeEvents is ${lifeEvents}, it must be 0 or a power of 2`);
+  }
   for (const [name, least, most] of limits) {
     const value = config[name] as number;
     if (!(value >= least && value <= most)) {

@@ -75,6 +75,16 @@ export class MasterCore {
     this.#state.readOnly = readOnly;
   }
 
+  /**
+   * Puts other settings into force. Sizes of tables and the offset of the clock stay as they were.
+   * `RangeError` when a setting is outside of what the core can do.
+   */
+  reconfigure(config: CoreConfig): void {
+    checkCoreConfig(config);
+    const { epochOffsetMs, lifeEvents, fsdir } = this.#state.config;
+    Object.assign(this.#state.config, config, { epochOffsetMs, lifeEvents, fsdir });
+  }
+
   get segments(): SegmentTable {
     return this.#state.segments;
   }
@@ -181,7 +191,11 @@ export class MasterCore {
 
   /** 1 when the key can be read (its lease is renewed then), 0 when not. */
   existKey(tenant: number, bytes: Uint8Array, start: number, end: number, nowMs: number): number {
-    return reads.existAt(this.#state, this.#state.objects.find(tenant, bytes, start, end), nowMs);
+    return reads.existAt(
+      this.#state,
+      reads.locateOne(this.#state, tenant, bytes, start, end),
+      nowMs,
+    );
   }
 
   /** Describes the readable replicas and renews the lease. OBJECT_NOT_FOUND, REPLICA_IS_NOT_READY. */
@@ -193,7 +207,7 @@ export class MasterCore {
     nowMs: number,
     sink: ReplicaSink,
   ): ErrorCode {
-    const slot = this.#state.objects.find(tenant, bytes, start, end);
+    const slot = reads.locateOne(this.#state, tenant, bytes, start, end);
     return reads.getReplicaListAt(this.#state, slot, nowMs, sink);
   }
 

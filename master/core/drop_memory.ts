@@ -1,4 +1,6 @@
 import { Counter } from "./counters.ts";
+import { LifeEvent } from "./life_log.ts";
+import { noteLife } from "./lives.ts";
 import { eraseObject, removeReplica } from "./mutations.ts";
 import { ObjectLink } from "./objects.ts";
 import { heldByReaders, isReadable } from "./queries.ts";
@@ -36,6 +38,7 @@ export function dropIdleMemory(state: CoreState, slot: number, nowMs: number): n
     replica = next;
   }
   if (evicted) counters.add(Counter.EVICTED_KEYS, 1);
-  if (!left) eraseObject(state, slot, 0);
+  if (!left) eraseObject(state, slot, 0, state.lives.evicting);
+  else if (evicted) noteLife(state, slot, LifeEvent.MEMORY_EVICTED);
   return longest;
 }

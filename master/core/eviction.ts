@@ -2,6 +2,7 @@
 import { Counter } from "./counters.ts";
 import { dropIdleMemory } from "./drop_memory.ts";
 import { lastUsedMs, relist } from "./leases.ts";
+import { LifeEvent } from "./life_log.ts";
 import { RecencyList } from "./lru.ts";
 import { ObjectFlag } from "./objects.ts";
 import { offloadBeforeEviction } from "./offload.ts";
@@ -20,6 +21,7 @@ const MAX_PER_TICK = 256;
 export function makeRoom(state: CoreState, nowMs: number): boolean {
   const { counters, request } = state;
   if (state.segments.openNames.length === 0) return false;
+  state.lives.evicting = LifeEvent.EVICTED_FOR_PUT;
   const enough = request.size + state.config.evictionRatio * counters.get(Counter.CAPACITY_BYTES);
   for (let i = 0; i < MAX_PER_PUT && state.offloadingBytes < enough; i++) {
     const victim = nextVictim(state, nowMs);
@@ -46,6 +48,7 @@ export function evictSlice(state: CoreState, nowMs: number): boolean {
   const { counters, config } = state;
   const capacity = counters.get(Counter.CAPACITY_BYTES);
   if (capacity === 0) return false;
+  state.lives.evicting = LifeEvent.EVICTED;
   const { evictionHighWatermarkRatio: high, evictionRatio } = config;
   const allocated = counters.get(Counter.ALLOCATED_BYTES);
   if (allocated / capacity > high) {

@@ -1,5 +1,9 @@
 import type { ReplicaDescriptor } from "../../proto/types.ts";
 import * as inspect from "./inspect.ts";
+import { type KeyPlaces, keyPlaces, type PackedKeys } from "./key_places.ts";
+import { MISS_CAUSES } from "./life_log.ts";
+import { type KeyLife, keyLife } from "./lives.ts";
+import { type LookupWindow, MAX_COUNTED_TENANTS } from "./lookups.ts";
 import type { CoreState } from "./state.ts";
 
 /** Read-only views for operators. */
@@ -28,6 +32,44 @@ export class InspectionApi {
   /** The readable replicas without a lease; empty = not ready, `null` = no such key. */
   peekKey(tenant: number, key: Uint8Array): ReplicaDescriptor[] | null {
     return inspect.peekKey(this.#state, tenant, key);
+  }
+
+  /** Where keys are, without leases and without counting. */
+  keyPlaces(tenant: number, keys: PackedKeys, nowMs: number): KeyPlaces {
+    return keyPlaces(this.#state, tenant, keys, nowMs);
+  }
+
+  /** What became of the lookups of at least the last `windowMs`, in Unix milliseconds. */
+  lookups(windowMs: number, nowMs: number): LookupWindow {
+    const { lookups, config } = this.#state;
+    const { fromMs, toMs, counts } = lookups.window(windowMs, nowMs);
+    return { fromMs: fromMs + config.epochOffsetMs, toMs: toMs + config.epochOffsetMs, counts };
+  }
+
+  /** What is known of the life of a key. */
+  keyLife(tenant: number, key: Uint8Array): KeyLife {
+    return keyLife(this.#state, tenant, key);
+  }
+
+  /** Events that are remembered at most; 0 = none. */
+  get lifeEvents(): number {
+    return this.#state.lives.capacity;
+  }
+
+  /** How often each of `MISS_CAUSES` was counted in the window, for a tenant or for all (-1). */
+  missCauses(tenant: number, windowMs: number, nowMs: number): number[] {
+    this.#state.misses.explain();
+    return this.#state.lookups.causes(MISS_CAUSES.length, tenant, windowMs, nowMs);
+  }
+
+  /** Names of the tenants that lookups are counted for, by their indices. */
+  tenantNames(): string[] {
+    const { tenants } = this.#state;
+    const decoder = new TextDecoder();
+    return Array.from(
+      { length: Math.min(tenants.count, MAX_COUNTED_TENANTS) },
+      (_, index) => decoder.decode(tenants.name(index)),
+    );
   }
 
   segmentDetails(): inspect.SegmentDetail[] {

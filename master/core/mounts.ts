@@ -9,6 +9,7 @@ import {
 } from "../../proto/types.ts";
 import type { Client } from "./clients.ts";
 import { keepPromises, takeOut } from "./departures.ts";
+import { hostOf } from "./key_places.ts";
 import {
   killDisk,
   mountSegment as enterSegment,
@@ -107,6 +108,7 @@ export function giveUpAwaiting(state: CoreState, nowMs: number): string[] {
   if (state.clients.awakeMs < state.awaitedUntilMs) return [];
   state.awaitedUntilMs = Infinity;
   const names = Array.from(state.segments.awaiting, ({ name }) => name.name);
+  for (const { index } of state.segments.awaiting) state.lives.expired.add(index);
   takeOut(state, Array.from(state.segments.awaiting), nowMs);
   for (const disk of Array.from(state.disks.all())) if (disk.awaiting) killDisk(state, disk);
   return Array.from(new Set(names));
@@ -187,14 +189,6 @@ export function hostsOf(state: CoreState, client: number): string[] | null {
   if (entries.length === 0) return null;
   const hosts = entries.map((entry) => hostOf(entry.view.segment.teEndpoint));
   return Array.from(new Set(hosts.filter((host) => host !== "")));
-}
-
-function hostOf(endpoint: string): string {
-  const bracketed = /^\[([^\]]*)\]/.exec(endpoint);
-  if (bracketed !== null) return bracketed[1];
-  const colon = endpoint.indexOf(":");
-  const several = colon >= 0 && endpoint.indexOf(":", colon + 1) >= 0;
-  return colon < 0 || several ? endpoint : endpoint.slice(0, colon);
 }
 
 function isSameSegment(a: Segment, b: Segment): boolean {

@@ -6,6 +6,9 @@
 import { ReplicaStatus, ReplicaType } from "../../proto/types.ts";
 import { ExtentState } from "./allocator.ts";
 import { Counter } from "./counters.ts";
+import { LifeEvent } from "./life_log.ts";
+import { noteLife } from "./lives.ts";
+import { refreshKinds } from "./object_kinds.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { abandonOffload, cancelPromotion } from "./offload_queue.ts";
 import type { OwedEnd } from "./owed_ends.ts";
@@ -137,6 +140,7 @@ export function endWrite(
   }
   const readable = memory === 0 ? unfinished === 0 : (memory & 0xffff) > 0;
   if (readable && !wasCommitted) {
+    if (objects.is(slot, ObjectFlag.COMMITTED)) noteLife(state, slot, LifeEvent.REPLACED);
     commit(state, slot, write);
     objects.setSince(slot, sinceSeconds);
     setSoftPin(state, slot, softPinUntilMs);
@@ -183,6 +187,7 @@ export function addReplica(
 }
 
 export function completeReplica(state: CoreState, slot: number, replica: number): void {
+  noteLife(state, slot, LifeEvent.REPLICATED);
   state.replicas.setStatus(replica, ReplicaStatus.COMPLETE);
   state.replicas.setTarget(replica, false);
   state.facts?.replicaCompleted(slot, replica);
@@ -234,9 +239,15 @@ export function removeReplica(
 
 /**
  * Removes an object with everything that belongs to it; extents as in {@linkcode removeReplica}. The
- * end of a write that it still has is owed.
+ * end of a write that it still has is owed. `reason` is for people who ask what became of the key.
  */
-export function eraseObject(state: CoreState, slot: number, holdUntilMs: number): void {
+export function eraseObject(
+  state: CoreState,
+  slot: number,
+  holdUntilMs: number,
+  reason: LifeEvent = LifeEvent.LOST,
+): void {
+  noteLife(state, slot, reason);
   state.facts?.objectErased(slot, holdUntilMs);
   const { objects, replicas } = state;
   abandonOffload(state, slot);
@@ -469,30 +480,4 @@ function releaseStorage(
 
 function raiseReplicaId(state: CoreState, next: number): void {
   if (next > state.nextReplicaId) state.nextReplicaId = next;
-}
-
-/** Brings the object's flags in line with the replicas that it has. */
-export function refreshKinds(state: CoreState, slot: number): void {
-  const { objects, replicas, counters } = state;
-  let inMemory = false;
-  let onDisk = false;
-  for (
-    let replica = objects.link(slot, ObjectLink.REPLICA);
-    replica !== 0;
-    replica = replicas.next(replica)
-  ) {
-    if (!replicas.isComplete(replica) || replicas.isStaged(replica)) continue;
-    if (replicas.isMemory(replica)) inMemory = true;
-    else onDisk = true;
-  }
-  if (inMemory !== objects.is(slot, ObjectFlag.IN_MEMORY)) {
-    counters.add(Counter.IN_MEMORY, inMemory ? 1 : -1);
-    if (inMemory) objects.set(slot, ObjectFlag.IN_MEMORY);
-    else objects.clear(slot, ObjectFlag.IN_MEMORY);
-  }
-  if (onDisk !== objects.is(slot, ObjectFlag.ON_DISK)) {
-    counters.add(Counter.ON_DISK, onDisk ? 1 : -1);
-    if (onDisk) objects.set(slot, ObjectFlag.ON_DISK);
-    else objects.clear(slot, ObjectFlag.ON_DISK);
-  }
 }

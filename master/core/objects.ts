@@ -77,6 +77,8 @@ export class ObjectTable {
   #hashes = new Int32Array(1024);
   /** What touching has read; it means nothing, but without it the reads could be left out. */
   touched = 0;
+  /** Hash of the key that {@linkcode ObjectTable.find} looked for last. */
+  lastHash = 0;
 
   constructor(hasher: KeyHasher, pages: PageSource = ordinaryPages) {
     this.#hasher = hasher;
@@ -102,6 +104,7 @@ export class ObjectTable {
   find(tenant: number, bytes: Uint8Array, start: number, end: number): number {
     const view = this.#views.of(bytes);
     const hash = this.#hasher.hash(tenant, view, start, end);
+    this.lastHash = hash;
     let slot = this.#index.seek(hash);
     while (slot !== 0 && !this.#isNamed(slot, tenant, view, start, end)) {
       slot = this.#index.seekNext();
@@ -137,6 +140,11 @@ export class ObjectTable {
       if (slots[i] === 0 || this.#isNamed(slots[i], tenant, view, starts[i], ends[i])) continue;
       slots[i] = this.find(tenant, bytes, starts[i], ends[i]);
     }
+  }
+
+  /** Hash of key `i` of the last {@linkcode ObjectTable.findMany}. */
+  hashAt(i: number): number {
+    return this.#hashes[i];
   }
 
   /** Reads an object's record, as {@linkcode KeyIndex.touch}. */

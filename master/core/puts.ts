@@ -6,6 +6,7 @@ import { Counter } from "./counters.ts";
 import { describe } from "./describe.ts";
 import { makeRoom } from "./eviction.ts";
 import { relist } from "./leases.ts";
+import { LifeEvent } from "./life_log.ts";
 import {
   abandonWrite,
   belongsToWrite,
@@ -294,7 +295,7 @@ function discard(state: CoreState, slot: number, nowMs: number): void {
     removeReplica(state, slot, replica, written ? writtenUntilMs : readUntilMs, written);
     replica = next;
   }
-  eraseObject(state, slot, 0);
+  eraseObject(state, slot, 0, write === 0 ? LifeEvent.LOST : LifeEvent.WRITE_EXPIRED);
 }
 
 function isRepeatedEnd(state: CoreState, slot: number, replicaType: number): ErrorCode {
@@ -422,7 +423,7 @@ function settleWrite(
   const { objects, replicas, writes } = state;
   if (objects.link(slot, ObjectLink.REPLICA) === 0) {
     if (answered) abandonWrite(state, slot, false);
-    eraseObject(state, slot, 0);
+    eraseObject(state, slot, 0, answered ? LifeEvent.WRITE_REVOKED : LifeEvent.WRITE_EXPIRED);
     return false;
   }
   let unfinished = false;

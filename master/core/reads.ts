@@ -4,6 +4,8 @@ import type { Keys, ReplicaSink } from "./api.ts";
 import { Counter } from "./counters.ts";
 import { describeReadable } from "./describe.ts";
 import { grantLease } from "./leases.ts";
+import { absence } from "./lives.ts";
+import { LookupCall } from "./lookups.ts";
 import { ObjectLink } from "./objects.ts";
 import { considerPromotion } from "./promotion.ts";
 import { firstReadable, isAnyReachable } from "./queries.ts";
@@ -18,11 +20,15 @@ export function locate(
   slots: Int32Array,
 ): void {
   const { objects, replicas } = state;
+  state.lookups.begin(tenant);
   objects.findMany(tenant, bytes, keys, slots);
   let touched = 0;
   for (let i = 0; i < keys.count; i++) {
     const slot = slots[i];
-    if (slot === 0) continue;
+    if (slot === 0) {
+      state.misses.note(objects.hashAt(i), keys.ends[i] - keys.starts[i]);
+      continue;
+    }
     const replica = objects.link(slot, ObjectLink.REPLICA);
     const previous = objects.link(slot, ObjectLink.PREVIOUS);
     const next = objects.link(slot, ObjectLink.NEXT);
@@ -33,10 +39,39 @@ export function locate(
   objects.touched ^= touched;
 }
 
+/** The slot of a key that is about to be read, 0 = none. */
+export function locateOne(
+  state: CoreState,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  state.lookups.begin(tenant);
+  const slot = state.objects.find(tenant, bytes, start, end);
+  if (slot === 0) state.misses.note(state.objects.lastHash, end - start);
+  return slot;
+}
+
 /** Whether an object can be read; renews its lease if so. 1 or 0, also for slot 0. */
 export function existAt(state: CoreState, slot: number, nowMs: number): number {
-  if (slot === 0 || firstReadable(state, slot) === 0) return 0;
+  const { lookups, objects, replicas } = state;
+  if (slot === 0) {
+    lookups.miss(LookupCall.EXIST);
+    return 0;
+  }
+  const first = firstReadable(state, slot);
+  if (first === 0) {
+    noteUnreadable(state, slot, LookupCall.EXIST);
+    return 0;
+  }
   grantLease(state, slot, nowMs);
+  lookups.hit(
+    LookupCall.EXIST,
+    replicas.kind(first),
+    objects.dataType(slot),
+    objects.size(slot),
+  );
   return 1;
 }
 
@@ -49,19 +84,36 @@ export function getReplicaListAt(
 ): ErrorCode {
   const { objects, counters } = state;
   counters.add(Counter.GETS, 1);
-  if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
+  if (slot === 0) {
+    state.lookups.miss(LookupCall.GET);
+    return ErrorCode.OBJECT_NOT_FOUND;
+  }
   const first = firstReadable(state, slot);
   if (first === 0) {
-    const there = isAnyReachable(state, slot);
+    const there = noteUnreadable(state, slot, LookupCall.GET);
     return there ? ErrorCode.REPLICA_IS_NOT_READY : ErrorCode.OBJECT_NOT_FOUND;
   }
   grantLease(state, slot, nowMs);
   const inMemory = state.replicas.isMemory(first);
   counters.add(Counter.VALID_GETS, 1);
   counters.add(inMemory ? Counter.MEMORY_HITS : Counter.DISK_HITS, 1);
-  counters.add(inMemory ? Counter.MEMORY_HIT_BYTES : Counter.DISK_HIT_BYTES, objects.size(slot));
+  const size = objects.size(slot);
+  counters.add(inMemory ? Counter.MEMORY_HIT_BYTES : Counter.DISK_HIT_BYTES, size);
+  const kind = state.replicas.kind(first);
+  state.lookups.hit(LookupCall.GET, kind, objects.dataType(slot), size);
   describeReadable(state, slot, sink);
   const promotes = state.config.promotionOnHit && !state.readOnly;
   if (!inMemory && promotes) considerPromotion(state, slot, nowMs);
   return ErrorCode.OK;
+}
+
+/** Counts an object that cannot be read. Whether the owner of some replica is there. */
+function noteUnreadable(state: CoreState, slot: number, call: LookupCall): boolean {
+  const there = isAnyReachable(state, slot);
+  if (there) state.lookups.notReady(call);
+  else {
+    state.lookups.miss(call);
+    state.misses.explained(absence(state, slot));
+  }
+  return there;
 }

@@ -6,6 +6,7 @@ import { removeReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import type { Work } from "./pattern/matcher.ts";
 import { isAnyHoused } from "./queries.ts";
+import { LifeEvent } from "./life_log.ts";
 import { removeSlot } from "./removes.ts";
 import type { CoreState } from "./state.ts";
 
@@ -51,10 +52,12 @@ export class RemovalScan {
       this.#code = ErrorCode.PERSISTENT_FAIL;
       return true;
     }
+    const all = this.#disks !== null;
+    const reason = all ? LifeEvent.REMOVED_WITH_ALL : LifeEvent.REMOVED_BY_PATTERN;
     for (let slot = this.#keys.next(work); slot !== 0; slot = this.#keys.next(work)) {
       work.left -= REMOVAL_WORK;
       const disk = this.#disks === null ? null : diskOf(this.#state, slot);
-      if (removeSlot(this.#state, slot, this.#force, nowMs) !== ErrorCode.OK) continue;
+      if (removeSlot(this.#state, slot, this.#force, nowMs, reason) !== ErrorCode.OK) continue;
       this.removed++;
       if (disk !== null) this.#disks!.add(disk);
     }

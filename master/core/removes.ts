@@ -2,6 +2,7 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { ReplicaType } from "../../proto/types.ts";
 import { Counter } from "./counters.ts";
+import { LifeEvent } from "./life_log.ts";
 import { eraseObject, removeReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { findObject, heldByReaders, isAnyReachable, isReadable, isSettled } from "./queries.ts";
@@ -20,7 +21,7 @@ export function remove(
 ): ErrorCode {
   const slot = findObject(state, tenant, bytes, start, end);
   if (slot === 0) return ErrorCode.OBJECT_NOT_FOUND;
-  return removeSlot(state, slot, force, nowMs);
+  return removeSlot(state, slot, force, nowMs, LifeEvent.REMOVED);
 }
 
 /** Removes an object as {@linkcode remove} does. */
@@ -29,6 +30,7 @@ export function removeSlot(
   slot: number,
   force: boolean,
   nowMs: number,
+  reason: LifeEvent,
 ): ErrorCode {
   const { objects } = state;
   const leased = objects.leaseUntil(slot) > nowMs && isAnyReachable(state, slot);
@@ -41,7 +43,7 @@ export function removeSlot(
     if (transfer.kind !== TransferKind.PROMOTION) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
     state.counters.add(Counter.PROMOTIONS_CANCELLED, 1);
   }
-  eraseObject(state, slot, heldByReaders(state, slot, nowMs));
+  eraseObject(state, slot, heldByReaders(state, slot, nowMs), reason);
   return ErrorCode.OK;
 }
 
@@ -64,7 +66,7 @@ export function clearReplicas(
     if (slot === 0 || objects.client(slot) !== client) continue;
     if (objects.leaseUntil(slot) > nowMs) continue;
     const done = segmentName === ""
-      ? removeSlot(state, slot, false, nowMs) === ErrorCode.OK
+      ? removeSlot(state, slot, false, nowMs, LifeEvent.CLEARED) === ErrorCode.OK
       : clearUnder(state, slot, segmentName, nowMs);
     if (done) cleared.push(i);
   }
@@ -93,8 +95,9 @@ export function evictDiskReplica(
     if (own && isReadable(state, replica)) removeReplica(state, slot, replica, 0, false);
     replica = next;
   }
-  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
-  else unlistIfGone(state, slot);
+  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) {
+    eraseObject(state, slot, 0, LifeEvent.CLEARED);
+  } else unlistIfGone(state, slot);
   return ErrorCode.OK;
 }
 
@@ -114,8 +117,9 @@ function clearUnder(state: CoreState, slot: number, segmentName: string, nowMs: 
     replica = next;
   }
   if (!cleared) return false;
-  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
-  else unlistIfGone(state, slot);
+  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) {
+    eraseObject(state, slot, 0, LifeEvent.CLEARED);
+  } else unlistIfGone(state, slot);
   return true;
 }
 

@@ -10,6 +10,9 @@ import { GroupTable } from "./groups.ts";
 import { JobTable } from "./job_table.ts";
 import { KeyHasher } from "./key_hash.ts";
 import { RecencyLists } from "./lru.ts";
+import { LifeLog } from "./life_log.ts";
+import { Lookups } from "./lookups.ts";
+import { Misses } from "./misses.ts";
 import { ObjectTable } from "./objects.ts";
 import { OwedEnds } from "./owed_ends.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
@@ -75,6 +78,9 @@ export class CoreState {
   readonly counters = new Counters();
   /** How often objects are read from disks. */
   readonly reads = new FrequencySketch();
+  readonly lookups = new Lookups();
+  readonly lives: LifeLog;
+  readonly misses: Misses;
   readonly request = new WriteRequest();
   facts: FactWriter | null = null;
   nextReplicaId = 1;
@@ -97,6 +103,8 @@ export class CoreState {
     this.clients = new ClientTable(rng);
     this.groups = new GroupTable(this.objects);
     this.recency = new RecencyLists(this.objects);
+    this.lives = new LifeLog(config.lifeEvents);
+    this.misses = new Misses(this.lives, this.lookups);
     if (config.fsdir !== "") this.segments.noteText(longestSharedPath(config.fsdir));
   }
 }

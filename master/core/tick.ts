@@ -5,6 +5,7 @@ import { takeOut } from "./departures.ts";
 import type { Disk } from "./disks.ts";
 import { evictSlice } from "./eviction.ts";
 import { relist } from "./leases.ts";
+import { LifeEvent } from "./life_log.ts";
 import { RecencyList } from "./lru.ts";
 import { dropExtent, forgetDisk, forgetSegment, freeExtent } from "./mount_mutations.ts";
 import { expireClient, giveUpAwaiting } from "./mounts.ts";
@@ -36,6 +37,7 @@ export type ExpiryListener = (segmentNames: string[]) => void;
 /** Does what is due. Returns the milliseconds until it is wanted again, 0 = there is more to do. */
 export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener): number {
   state.clients.tick(nowMs);
+  tickAnswers(state, nowMs);
   tickGraceful(state, nowMs);
   const lost = giveUpAwaiting(state, nowMs);
   if (lost.length > 0) onExpired(lost);
@@ -69,6 +71,13 @@ function untilNext(state: CoreState, nowMs: number): number {
   return untilMs;
 }
 
+/** Time for what operators ask about. */
+function tickAnswers(state: CoreState, nowMs: number): void {
+  state.misses.explain();
+  state.lookups.tick(nowMs);
+  state.lives.tick(Math.floor((nowMs + state.config.epochOffsetMs) / 1000));
+}
+
 function tickGraceful(state: CoreState, nowMs: number): void {
   if (state.segments.graceful.size === 0) return;
   const due = Array.from(state.segments.graceful).filter((entry) => entry.unmountAtMs <= nowMs);
@@ -84,6 +93,7 @@ function expireClients(state: CoreState, nowMs: number, onExpired: ExpiryListene
     const segments = expireClient(state, client);
     if (segments.length === 0) continue;
     lost.push(...segments);
+    for (const { index } of segments) state.lives.expired.add(index);
     onExpired(Array.from(new Set(segments.map(({ name }) => name.name))));
   }
   if (lost.length > 0) takeOut(state, lost, nowMs);
@@ -185,18 +195,21 @@ function sweepSegments(state: CoreState): boolean {
 }
 
 function sweepSegment(state: CoreState, entry: SegmentEntry, budget: number): number {
-  const { extents } = state;
+  const { extents, lives } = state;
+  const expired = lives.expired.has(entry.index);
+  const reason = expired ? LifeEvent.OWNER_EXPIRED : LifeEvent.OWNER_UNMOUNTED;
   for (; budget > 0; budget--) {
     const extent = entry.allocator.first;
     if (extent === 0) {
       forgetSegment(state, entry);
+      lives.expired.delete(entry.index);
       return budget - 1;
     }
     if (extents.state(extent) === ExtentState.USED) {
       const replica = extents.owner(extent);
       const slot = state.replicas.slot(replica);
       removeReplica(state, slot, replica, 0, false);
-      afterLoss(state, slot);
+      afterLoss(state, slot, reason);
     }
     dropExtent(state, entry);
   }
@@ -238,14 +251,14 @@ function sweepDisk(state: CoreState, disk: Disk, budget: number, nowMs: number):
     const replica = disks.replica(disk.first);
     const slot = replicas.slot(replica);
     removeReplica(state, slot, replica, 0, false);
-    afterLoss(state, slot);
+    afterLoss(state, slot, LifeEvent.DISK_GONE);
   }
   return 0;
 }
 
 /** After an object has lost a replica for good: it goes if that was the last. */
-function afterLoss(state: CoreState, slot: number): void {
+function afterLoss(state: CoreState, slot: number, reason: LifeEvent): void {
   const { objects, recency } = state;
-  if (objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
+  if (objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0, reason);
   else if (!objects.is(slot, ObjectFlag.IN_MEMORY)) recency.remove(slot);
 }

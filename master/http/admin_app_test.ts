@@ -27,7 +27,9 @@ function serve(
   changes: Partial<AdminAppOptions> = {},
 ): Request_ {
   const app = adminApp({
-    ...{ backend: backendOf(core), insecure: false, config: { version: "1.2.3", flags: {} } },
+    ...{ backend: backendOf(core), insecure: false, version: "1.2.3" },
+    settings: null,
+    onLogLevel() {},
     processInfo: () => ({ version: "1.2.3", clusterId: "c", rssBytes: 1, uptimeSeconds: 1 }),
     summary: (current, status) => `role=${status.role} keys=${current.keyCount}`,
     onFault: (error) => assert.fail(error),
@@ -291,12 +293,6 @@ Deno.test("tenant quotas are off, and KV events too", async () => {
   }
   assert.equal((await request("PUT", "/api/v1/tenant_quotas")).status, 400);
   assert.equal(JSON.parse((await request("GET", "/kv_events/status")).text).enabled, false);
-});
-
-Deno.test("the configuration in force is shown", async () => {
-  const config = { version: "1", flags: { client_ttl: { value: 7, source: "command line" } } };
-  const { text } = await serve(cluster(), { config })("GET", "/v1/config");
-  assert.deepEqual(JSON.parse(text), config);
 });
 
 Deno.test("unknown paths and methods are 404", async () => {

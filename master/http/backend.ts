@@ -11,6 +11,7 @@ import type { CopyOutcome } from "../journal/master_journal.ts";
 import type { MemberStatus } from "../ha/member_status.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
 import type { MetricsSnapshot } from "../metrics/registry.ts";
+import { ANSWER_METHODS, type AnswersCore } from "./answers.ts";
 
 /** Some keys, one after the other in `bytes`; key `i` ends at `ends[i]`. */
 export interface KeyPage {
@@ -61,7 +62,7 @@ export interface Readiness {
 }
 
 /** The calls, as the thread of the core serves them: at once. */
-export interface AdminCore {
+export interface AdminCore extends AnswersCore {
   status(): MasterStatus;
 
   /**
@@ -172,6 +173,7 @@ export const ADMIN_METHODS = [
   "beginCopy",
   "copyOutcome",
   "shutDown",
+  ...ANSWER_METHODS,
 ] as const satisfies readonly (keyof AdminCore)[];
 
 export type AdminMethod = (typeof ADMIN_METHODS)[number];

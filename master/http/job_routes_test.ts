@@ -1,25 +1,16 @@
 import assert from "node:assert/strict";
 import { ErrorCode } from "../../proto/error_code.ts";
-import { backendOf, MemoryAdminCore } from "../../tests/support/memory_admin_core.ts";
+import { adminCaller } from "../../tests/support/admin_caller.ts";
+import { MemoryAdminCore } from "../../tests/support/memory_admin_core.ts";
 import { Blocker } from "../core/job_table.ts";
-import { adminApp } from "./admin_app.ts";
 
 const SEGMENT = "127.0.0.1:12345";
 
 function serve(core: MemoryAdminCore) {
-  const app = adminApp({
-    ...{ backend: backendOf(core), insecure: false, config: {} },
-    processInfo: () => ({ version: "1", clusterId: "c", rssBytes: 1, uptimeSeconds: 1 }),
-    summary: () => "",
-    onFault: (error) => assert.fail(error),
-  });
-  return async (method: string, path: string, body?: string, host = "127.0.0.1") => {
-    const request = new Request(`http://master:9003${path}`, {
-      method,
-      ...(body === undefined ? {} : { body }),
-    });
-    const response = await app.fetch(request, { host });
-    return { status: response.status, text: await response.text() };
+  const ask = adminCaller(core);
+  return async (method: string, path: string, body?: string, peer = "127.0.0.1") => {
+    const { status, text } = await ask(method, path, { peer, ...(body !== undefined && { body }) });
+    return { status, text };
   };
 }
 

@@ -110,7 +110,8 @@ async function likeTheReference({ ask }: Reference): Promise<Ask> {
     core.add(key, [memoryReplica(size_, BigInt(buffer_address_), transport_endpoint_)]);
   }
   const app = adminApp({
-    ...{ backend: backendOf(core), insecure: false, config: {} },
+    ...{ backend: backendOf(core), insecure: false, version: "0", settings: null },
+    onLogLevel() {},
     processInfo: () => ({ version: "0", clusterId: "c", rssBytes: 0, uptimeSeconds: 0 }),
     summary: (current, status) => summaryText(null, current, status),
     onFault: (error) => assert.fail(error),

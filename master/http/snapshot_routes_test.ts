@@ -14,7 +14,8 @@ class Desk implements AsyncDisposable {
 
   async ask(method: string, path: string, peer = "127.0.0.1", off = false): Promise<Response> {
     const app = adminApp({
-      ...{ backend: backendOf(this.core), insecure: false, config: {} },
+      ...{ backend: backendOf(this.core), insecure: false, version: "1", settings: null },
+      onLogLevel() {},
       processInfo: () => ({ version: "1", clusterId: "c", rssBytes: 1, uptimeSeconds: 1 }),
       summary: () => "",
       snapshots: {

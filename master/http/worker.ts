@@ -13,6 +13,7 @@ import { probeHandshake } from "./handshake_probe.ts";
 import { addressOf, type HttpServer, listen, ListenError } from "./listen.ts";
 import { metadataApp } from "./metadata_app.ts";
 import { MetadataStore } from "./metadata_store.ts";
+import { SettingsTable } from "./settings_table.ts";
 import { SummaryReporter } from "./summary_reporter.ts";
 import type { ControlMessage, HttpWorkerConfig, WorkerMessage } from "./worker_protocol.ts";
 
@@ -30,6 +31,7 @@ class HttpSide {
   readonly #metadata: MetadataStore;
   readonly #servers: HttpServer[] = [];
   #documents: DocumentTable | null = null;
+  #settings: SettingsTable | null = null;
   #wake = () => {};
 
   constructor(config: HttpWorkerConfig, port: MessagePort) {
@@ -56,6 +58,7 @@ class HttpSide {
   async start(): Promise<WorkerMessage> {
     const { admin, metadata, log } = this.#config;
     if (metadata !== null) await this.#openTables();
+    const settings = await this.#openSettings();
     const onFault = (error: unknown) => this.#logger.error(`HTTP request failed: ${error}`);
     const adminRoutes = this.#adminApp();
     const metadataRoutes = metadataApp({ store: this.#metadata });
@@ -81,6 +84,7 @@ class HttpSide {
       listening: {
         admin: addressOf(adminServer),
         metadata: metadataServer ? addressOf(metadataServer) : null,
+        settings,
       },
     };
   }
@@ -101,6 +105,8 @@ class HttpSide {
     const expired = new Promise((resolve) => setTimeout(resolve, DRAIN_TIMEOUT_MS));
     await Promise.race([drained, expired]);
     await this.#documents?.[Symbol.asyncDispose]();
+    this.#settings?.[Symbol.dispose]();
+    this.#settings = null;
   }
 
   async #openTables(): Promise<void> {
@@ -120,13 +126,23 @@ class HttpSide {
     if (size > 0) this.#logger.info(`recovered ${size} metadata documents`);
   }
 
+  /** Opens the table of settings, if there is one, and reads it. */
+  async #openSettings(): Promise<Record<string, string>> {
+    const { tablesPath } = this.#config;
+    if (tablesPath === null || !DocumentTable.isAvailable) return {};
+    this.#settings = await SettingsTable.open(tablesPath);
+    return await this.#settings.load();
+  }
+
   #adminApp() {
-    const { admin, clusterId, effectiveConfig, startedAtMs, snapshots, tablesPath } = this.#config;
+    const { admin, clusterId, startedAtMs, snapshots, tablesPath } = this.#config;
     return adminApp({
       backend: this.#backend,
       insecure: admin.insecure,
       haPath: this.#config.haPath,
-      config: { version: VERSION, flags: effectiveConfig },
+      version: VERSION,
+      settings: this.#settings,
+      onLogLevel: (level) => this.#logger.minLevel = level,
       processInfo: () => ({
         version: VERSION,
         clusterId,

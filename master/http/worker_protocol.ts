@@ -1,7 +1,6 @@
 /** Messages between the thread that owns the core and the Worker that serves HTTP. */
 import type { SnapshotPlace } from "../backup/places.ts";
 import type { AdminMethod } from "./backend.ts";
-import type { Json } from "./json_text.ts";
 
 /** A place to listen; port 0 = the system chooses. */
 export interface HttpAddress {
@@ -14,7 +13,7 @@ export interface HttpWorkerConfig {
   admin: HttpAddress & { insecure: boolean };
   /** `null` = no metadata server. */
   metadata: HttpAddress | null;
-  /** Database in which metadata documents outlive the master, `null` = they do not. */
+  /** Database in which metadata documents and settings outlive the master, `null` = they do not. */
   tablesPath: string | null;
   /** Where snapshots lie, `null` = there are none. */
   snapshots: { places: readonly SnapshotPlace[]; timeoutMs: number } | null;
@@ -30,8 +29,6 @@ export interface HttpWorkerConfig {
   clusterId: string;
   /** Unix time at which the process started. */
   startedAtMs: number;
-  /** What `/v1/config` shows. */
-  effectiveConfig: Json;
   /** How long the core's thread may take to answer before a request gets 503. */
   coreTimeoutMs: number;
   /** An eventfd or other descriptor that ends the core thread's wait, or `null` when it needs none. */
@@ -47,6 +44,8 @@ export interface HttpWorkerConfig {
 export interface HttpListening {
   admin: HttpAddress;
   metadata: HttpAddress | null;
+  /** Changes of settings that were kept before. */
+  settings: Record<string, string>;
 }
 
 /** Why a server could not listen. */

@@ -16,7 +16,6 @@ const config: HttpWorkerConfig = {
   log: { format: "text", minLevel: 0, prefix: true, summaryIntervalMs: null },
   clusterId: "c",
   startedAtMs: Date.now(),
-  effectiveConfig: {},
   coreTimeoutMs: 5000,
   wakeFd: null,
   signals: [],

@@ -39,12 +39,13 @@ export class Dispatcher {
   readonly #functions: ReadonlyMap<number, ServedFunction>;
   readonly #replies: Replies;
   readonly #call: Call;
-  readonly #putWaitMs: number;
   readonly #onFault: DispatcherOptions["onFault"];
   readonly #changes: () => number;
   readonly #waiting: WaitingLine;
   readonly #scans = new ScanLine();
   readonly #sliceWork: number;
+  /** How long a write waits for space, milliseconds. */
+  putWaitMs: number;
   /** Requests that have waited for space since the start. */
   waits = 0;
 
@@ -52,7 +53,7 @@ export class Dispatcher {
     this.#functions = new Map(Array.from(options.functions, (one) => [one.functionId, one]));
     this.#replies = options.replies;
     this.#call = new Call(options.replies);
-    this.#putWaitMs = options.putWaitMs;
+    this.putWaitMs = options.putWaitMs;
     this.#waiting = new WaitingLine({
       requests: options.maxWaiting ?? 10_000,
       bodyBytes: MAX_WAITING_BODY_BYTES,
@@ -98,7 +99,7 @@ export class Dispatcher {
     }
     const call = this.#call;
     call.nowMs = nowMs;
-    call.waitUntilMs = this.#waiting.admits(end - start) ? nowMs + this.#putWaitMs : nowMs;
+    call.waitUntilMs = this.#waiting.admits(end - start) ? nowMs + this.putWaitMs : nowMs;
     call.resumeAt = 0;
     call.items = 0;
     call.failedItems = 0;

@@ -16,12 +16,16 @@ import {
 } from "../../master/http/backend.ts";
 import { JobKind, JobStatus, noProgress } from "../../master/core/job_table.ts";
 import type { DrainRequest, JobLimits, JobView, RebalanceRequest } from "../../master/core/jobs.ts";
+import { AnswerCalls } from "../../master/answer_calls.ts";
 import type { SnapshotOutcome } from "../../master/backup/snapshotter.ts";
 import type { CopyOutcome } from "../../master/journal/master_journal.ts";
 import { Counter } from "../../master/core/counters.ts";
 import { MetricsRegistry, type MetricsSnapshot } from "../../master/metrics/registry.ts";
 import type { MemberStatus } from "../../master/ha/member_status.ts";
 import type { MasterStatus } from "../../master/metrics/summary_line.ts";
+import { LiveConfig } from "../../master/live_config.ts";
+import { CoreDriver } from "./core_driver.ts";
+import { defaultMasterConfig } from "./master_config.ts";
 import { toHex } from "./wire_vectors.ts";
 
 /** A replica in memory, at an address. */
@@ -36,7 +40,8 @@ export function memoryReplica(
   return { id: 1, location: { kind: "memory", buffer }, status: 3 };
 }
 
-export class MemoryAdminCore implements AdminCore {
+/** The answers for routers and operators are those of the driver's core. */
+export class MemoryAdminCore extends AnswerCalls implements AdminCore {
   readonly registry = new MetricsRegistry();
   readonly core = new Float64Array(Object.keys(Counter).length);
   readonly segments: SegmentDetail[] = [];
@@ -56,6 +61,11 @@ export class MemoryAdminCore implements AdminCore {
   /** The largest page asked for. */
   largestPage = 0;
   readonly #objects = new Map<string, { key: Uint8Array; replicas: ReplicaDescriptor[] }>();
+
+  constructor(driver: CoreDriver = new CoreDriver()) {
+    const live = new LiveConfig({ config: defaultMasterConfig(), apply() {}, log() {} });
+    super({ core: driver.core, clock: () => driver.nowMs, live });
+  }
 
   add(key: Uint8Array | string, replicas: ReplicaDescriptor[]): void {
     const bytes = typeof key === "string" ? new TextEncoder().encode(key) : key;

@@ -1,0 +1,286 @@
+/**
+ * Every route of the admin server: method, path, who may call it, parameters, bodies and answers.
+ * The app registers its handlers by the names of this table, `/openapi.json` is made from it.
+ */
+import {
+  amount,
+  choice,
+  count,
+  flag,
+  json,
+  list,
+  mapOf,
+  nullable,
+  parameter,
+  plain,
+  record,
+  refusals,
+  type Route,
+  routesOf,
+  type Schema,
+  text,
+} from "./route_types.ts";
+import { JobKind, JobStatus } from "../core/job_table.ts";
+import { MAX_JOB_CONCURRENCY } from "../core/jobs.ts";
+import { CHECKPOINT_PATH } from "../ha/checkpoint_fetch.ts";
+import { ANSWER_ROUTES } from "./answer_routes.ts";
+
+const status = routesOf("status");
+const metrics = routesOf("metrics");
+const keys = routesOf("keys");
+const segments = routesOf("segments");
+const jobs = routesOf("jobs");
+const tenants = routesOf("tenants");
+const snapshots = routesOf("snapshots");
+const about = routesOf("about");
+
+const STATE = record({ status: choice("ok", "unavailable") });
+const KEY = parameter("key", "The key, percent-encoded bytes.", text, true);
+const SEGMENT = parameter("segment", "Name of the segment.", text, true);
+const JOB = parameter("job_id", "Id of the job.", text, true);
+const TENANT = parameter("tenant_id", "Name of the tenant.", text, true);
+
+const BUFFERS = list(record({
+  ...{ size_: count, buffer_address_: count, protocol_: text },
+  transport_endpoint_: text,
+}));
+const orNull = (schema: Schema): Schema => ({ anyOf: [schema, { type: "null" }] });
+const KEY_RESULT = record({
+  ok: flag,
+  error: nullable("string"),
+  values: orNull(BUFFERS),
+  disk_values: orNull(list(record({ file_path: text, object_size: count }))),
+  local_disk_values: orNull(
+    list(record({ client_id: text, object_size: count, transport_endpoint: text })),
+  ),
+  nof_values: orNull(BUFFERS),
+});
+const SEGMENT_DETAIL = record({
+  ...{ segment_name: text, segment_id: text, client_id: text, base_address: text },
+  ...{ size_bytes: count, size_human: text, te_endpoint: text, protocol: text, status: text },
+  ...{ allocator_used_bytes: count, allocator_capacity_bytes: count },
+  allocator_usage_percent: amount,
+});
+
+const CONFIG = record({
+  version: text,
+  flags: mapOf(
+    record({ value: { type: ["boolean", "number", "string"] }, source: text, live: flag }),
+  ),
+});
+
+const JOB_LIMITS = {
+  target_segments: list(text),
+  max_concurrency: { type: "integer", minimum: 1, maximum: MAX_JOB_CONCURRENCY },
+  bytes_per_second: count,
+  give_up_seconds: { type: "integer", minimum: 1, maximum: 86_400 },
+};
+const JOB_STATE = record({
+  ...{ success: flag, job_id: text, status: choice(...Object.keys(JobStatus)) },
+  ...{ error_code: count, error_message: text },
+});
+const JOB_VIEW = record({
+  ...{ success: flag, job_id: text, type: count, type_name: choice(...Object.keys(JobKind)) },
+  ...{ status: count, status_name: choice(...Object.keys(JobStatus)) },
+  ...{ created_at_ms_epoch: count, last_updated_at_ms_epoch: count, segments: list(text) },
+  ...{ succeeded_units: count, failed_units: count, blocked_units: count, active_units: count },
+  ...{ migrated_bytes: count, message: text, error_code: count, error_message: text },
+  ...{ target_segments: list(text), max_concurrency: count, bytes_per_second: count },
+  ...{ remaining_bytes: count, thinned_units: count, thinned_bytes: count },
+  ...{ dropped_units: count, dropped_bytes: count, blocked: mapOf(count) },
+});
+const BEGUN = json("The job.", JOB_STATE);
+
+export const ROUTES = {
+  health: status.get("/health", "Role and state of this master.", {
+    200: json(
+      "The master answers.",
+      record({
+        ...{ status: text, role: text, ha_state: text, service_ready: flag },
+        ...{ leader_address: nullable("string"), view_version: nullable("integer") },
+      }),
+    ),
+  }),
+  role: status.get("/role", "`leader` or `standby`.", { 200: plain("The role.") }),
+  haStatus: status.get("/ha_status", "State in the cluster of masters.", {
+    200: plain("The state."),
+  }),
+  leader: status.get("/leader", "Address of the leader.", {
+    200: json(
+      "Whether there is one, and where.",
+      record({
+        present: flag,
+        leader_address: nullable("string"),
+        view_version: nullable("integer"),
+      }),
+    ),
+  }),
+  live: status.get("/health/live", "Whether the master answers at all.", {
+    200: json("It does.", STATE),
+  }),
+  ready: status.get("/health/ready", "Whether it serves requests.", {
+    200: json("It does.", STATE),
+    503: json("Not now.", STATE),
+  }),
+  startup: status.get("/health/startup", "Whether it has served requests since its start.", {
+    200: json("It has.", STATE),
+    503: json("Not yet.", STATE),
+  }),
+  kvEvents: status.get("/kv_events/status", "Counts of published KV events.", {
+    200: json(
+      "The counts.",
+      record({
+        ...{ enabled: flag, published_batches: count, published_events: count },
+        ...{ dropped_events: count, skipped_unparsed_keys: count },
+      }),
+    ),
+  }),
+
+  metrics: metrics.get("/metrics", "Every metric, in Prometheus text format.", {
+    200: plain("The metrics."),
+  }),
+  metricsSummary: metrics.get("/metrics/summary", "The summary line of the log.", {
+    200: plain("The line."),
+  }),
+
+  queryKey: keys.get("/query_key", "Replicas in memory of one key; takes a lease.", {
+    200: json("The replicas.", record({ success: flag, data: BUFFERS })),
+    ...refusals(404),
+  }, { parameters: [KEY] }),
+  batchQueryKeys: keys.get("/batch_query_keys", "Replicas of up to 10,000 keys, without leases.", {
+    200: json("By key.", record({ success: flag, data: mapOf(KEY_RESULT) })),
+    400: json("No keys.", record({ success: flag, error: text })),
+    413: json("Too many keys.", record({ success: flag, error: text })),
+  }, { parameters: [parameter("keys", "Keys, separated by commas.", text, true)] }),
+  getAllKeys: keys.get("/get_all_keys", "Every key, one a line.", { 200: plain("The keys.") }),
+  removeAll: keys.post("/api/v1/remove_all", "Removes every object.", {
+    200: json("How many went.", record({ success: flag, removed_count: count })),
+    ...refusals(400, 409),
+  }, {
+    parameters: [
+      parameter("force", "Leased objects, too.", choice("true", "false", "1", "0")),
+      parameter("tenant_id", "Name of the tenant."),
+    ],
+  }),
+
+  getAllSegments: segments.get("/get_all_segments", "Names of the mounted segments.", {
+    200: plain("One a line."),
+  }),
+  segmentsDetail: segments.get("/get_segments_detail", "The mounted segments with their use.", {
+    200: json(
+      "The segments.",
+      record({ total_segments: count, segments: list(SEGMENT_DETAIL) }),
+    ),
+  }),
+  querySegment: segments.get("/query_segment", "Use of one segment.", {
+    200: plain("Used and capacity."),
+    500: plain("There is no such segment."),
+  }, { parameters: [SEGMENT] }),
+  segmentStatus: segments.get("/api/v1/segments/status", "Status of one segment.", {
+    200: json(
+      "The status.",
+      record({
+        ...{ success: flag, segment: text, status: count, status_name: text },
+        ...{ error_code: count, error_message: text },
+      }),
+    ),
+    ...refusals(400, 404),
+  }, { parameters: [SEGMENT] }),
+
+  drainJobs: jobs.post("/api/v1/drain_jobs", "Begins to empty segments, so that they can leave.", {
+    200: BEGUN,
+    ...refusals(400, 404, 409, 413),
+  }, {
+    body: record({}, {
+      ...{ segments: list(text), client_id: text, on_no_room: choice("wait", "drop") },
+      ...JOB_LIMITS,
+    }),
+  }),
+  queryDrainJob: jobs.get("/api/v1/drain_jobs/query", "Progress of a job.", {
+    200: json("The job.", JOB_VIEW),
+    ...refusals(400, 404),
+  }, { parameters: [JOB] }),
+  cancelDrainJob: jobs.post("/api/v1/drain_jobs/cancel", "Ends a job.", {
+    200: BEGUN,
+    ...refusals(400, 404, 409),
+  }, { parameters: [JOB] }),
+  jobs: jobs.get("/api/v1/jobs", "Every job.", {
+    200: json("The jobs.", record({ success: flag, jobs: list(JOB_VIEW) })),
+  }),
+  rebalance: jobs.post(
+    "/api/v1/jobs/rebalance",
+    "Moves objects from full segments to emptier ones.",
+    {
+      200: BEGUN,
+      ...refusals(400, 404, 409, 413),
+    },
+    {
+      body: record({}, { threshold: { type: "number" }, ...JOB_LIMITS }),
+    },
+  ),
+  queryJob: jobs.get("/api/v1/jobs/query", "Progress of a job.", {
+    200: json("The job.", JOB_VIEW),
+    ...refusals(400, 404),
+  }, { parameters: [JOB] }),
+  cancelJob: jobs.post("/api/v1/jobs/cancel", "Ends a job.", {
+    200: BEGUN,
+    ...refusals(400, 404, 409),
+  }, { parameters: [JOB] }),
+
+  tenantQuotas: tenants.get("/api/v1/tenant_quotas", "Limits of tenants.", refusals(409)),
+  setTenantQuota: tenants.put("/api/v1/tenant_quotas", "Limits a tenant.", refusals(400, 409), {
+    parameters: [TENANT],
+  }),
+  deleteTenantQuota: tenants.delete(
+    "/api/v1/tenant_quotas",
+    "Ends the limit of a tenant.",
+    refusals(400, 409),
+    { parameters: [TENANT] },
+  ),
+
+  config: about.get("/v1/config", "Every flag with its value and where the value came from.", {
+    200: json("The flags.", CONFIG),
+  }),
+  changeConfig: about.patch(
+    "/v1/config",
+    "Changes flags while the master runs, all or none; `null` = back to the value of the start.",
+    { 200: json("The flags.", CONFIG), ...refusals(400, 409, 413) },
+    {
+      parameters: [
+        parameter("persist", "Keep the changes for later starts, too.", choice("true", "false")),
+      ],
+      body: mapOf({ type: ["string", "number", "boolean", "null"] }),
+    },
+  ),
+
+  openApi: about.get("/openapi.json", "This document.", {
+    200: json("OpenAPI 3.1.", { type: "object" }),
+  }),
+
+  readyToServe: status.get("/ready", "Whether it serves, or could be promoted without loss.", {
+    200: json("It does, or could.", { type: "object" }),
+    503: json("Not now.", { type: "object" }),
+  }, { parameters: [parameter("promote", "Ask about a promotion.", choice("0", "1", "true"))] }),
+  checkpoint: status.get(CHECKPOINT_PATH, "The newest checkpoint, for a standby.", {
+    200: { description: "The file.", type: "application/octet-stream", schema: true },
+    503: json("There is none.", record({ success: flag, error: text })),
+  }),
+
+  snapshots: snapshots.get("/api/v1/snapshots", "Places of snapshots, and what is there.", {
+    200: json("By place.", { type: "object" }),
+    ...refusals(409),
+  }),
+  makeSnapshot: snapshots.post("/api/v1/snapshots", "Makes a snapshot now.", {
+    200: json("What was made.", { type: "object" }),
+    ...refusals(409),
+  }),
+  backup: snapshots.post("/api/v1/backup", "The whole index, for a backup elsewhere.", {
+    200: { description: "The index.", type: "application/octet-stream", schema: true },
+    ...refusals(409),
+  }),
+
+  ...ANSWER_ROUTES,
+} as const satisfies Record<string, Route>;
+
+/** A name in {@linkcode ROUTES}. */
+export type RouteId = keyof typeof ROUTES;
