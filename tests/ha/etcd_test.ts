@@ -155,6 +155,8 @@ testWith(
     for (const master of earlier) await master.process.stop("SIGKILL");
     await until(() => late.leads(), 20_000);
     await until(() => client.put("last", valueOf("last")).then(() => true, () => false), 20_000);
+    // It may still be on its way to the leader that is gone.
+    await until(() => other.get("last").then((value) => value !== null, () => false), 20_000);
     await load.check(other);
   },
 );
