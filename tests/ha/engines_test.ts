@@ -219,7 +219,12 @@ for (const kind of kinds) {
           const engine = await kind.start();
           const connections: Connection[] = [];
           try {
-            for (const who of ["a", "b"]) connections.push(await engine.connect(who));
+            for (const who of ["a", "b"]) {
+              const connection = await engine.connect(who);
+              connections.push(connection);
+              // The first call may come before there is a connection.
+              await until(() => connection.log.head().then(() => true, () => false), 20_000);
+            }
             await run(connections[0], connections[1]);
           } finally {
             for (const { elector, log } of connections) {
