@@ -1,10 +1,17 @@
 import { buildLibrary } from "./build.ts";
+import { diskSymbols } from "./disk_symbols.ts";
 import { engineSymbols } from "./engine_symbols.ts";
 import { ABI_VERSION, layoutSymbols } from "./layout_symbols.ts";
 import { memorySymbols } from "./memory_symbols.ts";
 import { rpcSymbols } from "./rpc_symbols.ts";
 
-const symbols = { ...layoutSymbols, ...engineSymbols, ...rpcSymbols, ...memorySymbols };
+const symbols = {
+  ...layoutSymbols,
+  ...engineSymbols,
+  ...rpcSymbols,
+  ...memorySymbols,
+  ...diskSymbols,
+};
 
 /** The loaded shim. Whoever opened it closes it, after everything that uses it. */
 export interface Library extends Disposable {

@@ -12,6 +12,7 @@ import { Snapshotter } from "./backup/snapshotter.ts";
 import { type MasterConfig, toCoreConfig } from "./config.ts";
 import type { CoreConfig } from "./core/api.ts";
 import { MasterCore } from "./core/core.ts";
+import { diskParts } from "./disk.ts";
 import { ordinaryPages } from "./core/pages.ts";
 import { SeededRng } from "./core/rng.ts";
 import { reachable } from "./ha/ha_config.ts";
@@ -118,7 +119,7 @@ export class Master {
     const kept = dataPath === null || durability === null || seat !== null ? null : await openKept(
       dataPath,
       config,
-      { core, config: coreConfig, durability: durability.mode, clock },
+      { core, config: coreConfig, durability: durability.mode, clock, library },
       logger,
     );
     const journal = kept?.journal ?? null;
@@ -162,7 +163,10 @@ export class Master {
     const gate = leading !== null ? leading : journal === null ? openGate : {
       settle: () => void settle(),
       get isSyncing() {
-        return journal.isSyncing || (snapshotter?.isBusy ?? false);
+        return journal.isSyncing;
+      },
+      get needsTurns() {
+        return journal.needsTurns || (snapshotter?.isBusy ?? false);
       },
     };
     const host = isIP(rpcHost) ? rpcHost : (await lookup(rpcHost)).address;
@@ -277,8 +281,8 @@ export class Master {
     } finally {
       await Promise.all([http.stop(), seat?.close()]);
       this.#rpc?.server?.[Symbol.dispose]();
-      library?.close();
       kept?.close();
+      library?.close();
     }
     return seat?.outcome === "over";
   }
@@ -368,10 +372,12 @@ async function openKept(
     config: CoreConfig;
     durability: Exclude<Durability, "none">;
     clock: () => number;
+    library: Library | null;
   },
   logger: Logger,
 ): Promise<Kept> {
   const directory = openDirectory(path);
+  const disk = diskParts(parts.library);
   const { tablesPath, journalPath } = directory;
   const lines = {
     info: (line: string) => logger.info(line),
@@ -380,7 +386,7 @@ async function openKept(
   try {
     forgetLogId(directory.path);
     if (snapshots?.restore) await restoreAtStart(snapshots, directory, lines);
-    const journal = new MasterJournal({ ...parts, directory: journalPath, ...lines });
+    const journal = new MasterJournal({ ...parts, ...disk, directory: journalPath, ...lines });
     const snapshotter = snapshots === null ? null : new Snapshotter({
       ...{ journal, policy: snapshots, clusterId, master: VERSION, tablesPath },
       ...{ clock: parts.clock, ...lines },
@@ -390,10 +396,12 @@ async function openKept(
       close() {
         snapshotter?.stop();
         journal.close();
+        disk[Symbol.dispose]();
         directory[Symbol.dispose]();
       },
     };
   } catch (error) {
+    disk[Symbol.dispose]();
     directory[Symbol.dispose]();
     if (error instanceof RestoreError) throw new StartError(error.message);
     throw journalFailure(path, error);

@@ -57,8 +57,11 @@ export class ReplicatedCore implements ReplyGate {
     return this.#facts.told;
   }
 
+  /** The member's thread says when the log has a group: nothing is polled for. */
+  readonly isSyncing = false;
+
   /** Nothing here needs the event loop but the callers of {@linkcode kept}. */
-  get isSyncing(): boolean {
+  get needsTurns(): boolean {
     return this.#waiters.length > 0;
   }
 

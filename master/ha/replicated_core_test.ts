@@ -135,7 +135,7 @@ Deno.test("who waits for the log is told what became of it", async () => {
   const t = driver();
   t.core.put("a", 1000);
   const kept = t.leading.kept();
-  assert.equal(t.leading.isSyncing, true);
+  assert.equal(t.leading.needsTurns, true);
   t.leave();
   t.leading.acknowledge(12);
   assert.equal(await kept, true);
@@ -143,5 +143,5 @@ Deno.test("who waits for the log is told what became of it", async () => {
   const lost = t.leading.kept();
   t.leading.end();
   assert.equal(await lost, false);
-  assert.equal(t.leading.isSyncing, false);
+  assert.equal(t.leading.needsTurns, false);
 });

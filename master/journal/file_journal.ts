@@ -1,3 +1,5 @@
+import { type BackgroundSync, RuntimeSync, type SyncedFile } from "./background_sync.ts";
+import { type Checksum, crc32c } from "./crc32c.ts";
 import { syncDirectory, tailPath } from "./files.ts";
 import { FILE_HEADER_BYTES, fileHeader, FileKind, sealGroup } from "./group_format.ts";
 import { type Journal, JournalError } from "./journal.ts";
@@ -6,6 +8,8 @@ import { type Journal, JournalError } from "./journal.ts";
 const SEGMENT_BYTES = 64 << 20;
 /** Bytes that may wait for the disk before {@linkcode FileJournal.append} waits, too. */
 const UNSYNCED_LIMIT = 64 << 20;
+/** Retired segments that a sync in the background takes on at once; a syncer has a limit, too. */
+const MOST_RETIRED_A_ROUND = 8;
 /** What the tail may grow to beyond the size of the last checkpoint. */
 const TAIL_LIMIT = 4 * 2 ** 30;
 
@@ -13,7 +17,7 @@ const TAIL_LIMIT = 4 * 2 ** 30;
 interface Segment {
   readonly file: Deno.FsFile;
   /** The same file for {@linkcode Journal.beginSync}: an operation keeps a handle busy. */
-  readonly syncer: Deno.FsFile;
+  readonly synced: SyncedFile;
   readonly firstSequence: number;
   bytes: number;
 }
@@ -22,6 +26,14 @@ interface Segment {
 interface SealedSegment {
   readonly lastSequence: number;
   readonly bytes: number;
+}
+
+/** What a sync in the background brings to the disk. */
+interface Round {
+  readonly sequence: number;
+  readonly bytes: number;
+  /** Retired segments among its files. */
+  readonly retired: number;
 }
 
 export interface FileJournalOptions {
@@ -36,6 +48,10 @@ export interface FileJournalOptions {
   segmentBytes?: number;
   unsyncedLimit?: number;
   tailLimit?: number;
+  /** Default: the runtime's own. It outlives the journal. */
+  sync?: BackgroundSync;
+  /** CRC-32C; default: the one in TypeScript. */
+  checksum?: Checksum;
 }
 
 /** The journal as files: append-only segments, each begun by the sequence number of its first group. */
@@ -44,6 +60,8 @@ export class FileJournal implements Journal {
   readonly #segmentBytes: number;
   readonly #unsyncedLimit: number;
   readonly #tailLimit: number;
+  readonly #sync: BackgroundSync;
+  readonly #checksum: Checksum;
   readonly #sealed: SealedSegment[] = [];
   /** Sealed segments that may not be on the disk yet. */
   readonly #retired: Segment[] = [];
@@ -54,7 +72,7 @@ export class FileJournal implements Journal {
   #synced: number;
   /** Bytes appended after the beginning of the last sync that succeeded. */
   #unsynced = 0;
-  #syncing = false;
+  #round: Round | null = null;
   /** The file ends with a part of a group that could not be written. */
   #torn = false;
   /** Why what has been appended may not survive, until a checkpoint holds it. */
@@ -67,6 +85,8 @@ export class FileJournal implements Journal {
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
     this.#unsyncedLimit = options.unsyncedLimit ?? UNSYNCED_LIMIT;
     this.#tailLimit = options.tailLimit ?? TAIL_LIMIT;
+    this.#sync = options.sync ?? new RuntimeSync();
+    this.#checksum = options.checksum ?? crc32c;
     this.#checkpointBytes = options.checkpointBytes ?? 0;
     this.#sequence = this.#synced = options.nextSequence - 1;
     try {
@@ -84,6 +104,7 @@ export class FileJournal implements Journal {
   }
 
   get syncedSequence(): number {
+    this.#endRound();
     return this.#synced;
   }
 
@@ -96,6 +117,7 @@ export class FileJournal implements Journal {
   }
 
   append(group: Uint8Array): void {
+    this.#endRound();
     if (this.#lost !== null) throw new JournalError(this.#lost);
     if (this.tailBytes + group.length > this.#tailLimit + this.#checkpointBytes) {
       throw new JournalError(
@@ -105,7 +127,7 @@ export class FileJournal implements Journal {
     this.#repair();
     if (this.#current.bytes >= this.#segmentBytes) this.seal();
     const current = this.#current;
-    sealGroup(group, this.#sequence + 1);
+    sealGroup(group, this.#sequence + 1, this.#checksum);
     try {
       for (let at = 0; at < group.length;) at += current.file.writeSync(group.subarray(at));
     } catch (error) {
@@ -119,6 +141,7 @@ export class FileJournal implements Journal {
   }
 
   sync(): void {
+    this.#endRound();
     if (this.#lost !== null) throw new JournalError(this.#lost);
     try {
       for (const { file } of this.#retired) file.syncDataSync();
@@ -127,13 +150,24 @@ export class FileJournal implements Journal {
       throw this.#lose(error);
     }
     this.#noteSynced(this.#sequence, this.#unsynced);
-    if (!this.#syncing) this.#release(this.#retired.length);
+    if (this.#round === null) this.#release(this.#retired.length);
   }
 
   beginSync(): void {
-    if (this.#syncing || this.#unsynced === 0 || this.#lost !== null || this.#closed) return;
-    this.#syncing = true;
-    void this.#syncBehind();
+    this.#endRound();
+    if (this.#round !== null || this.#unsynced === 0 || this.#lost !== null || this.#closed) return;
+    const retired = Math.min(this.#retired.length, MOST_RETIRED_A_ROUND);
+    const files = this.#retired.slice(0, retired);
+    const whole = retired === this.#retired.length;
+    if (whole) files.push(this.#current);
+    try {
+      this.#sync.begin(files.map(({ synced }) => synced));
+    } catch (error) {
+      this.#lose(error);
+      return;
+    }
+    const sequence = whole ? this.#sequence : this.#retired[retired].firstSequence - 1;
+    this.#round = { sequence, bytes: whole ? this.#unsynced : 0, retired };
   }
 
   seal(): number {
@@ -158,7 +192,7 @@ export class FileJournal implements Journal {
     if (this.#lost === null || sequence < this.#sequence) return;
     this.#lost = null;
     this.#noteSynced(sequence, this.#unsynced);
-    if (!this.#syncing) this.#release(this.#retired.length);
+    if (this.#round === null) this.#release(this.#retired.length);
   }
 
   /** Everything appended survives when this returns, unless the disk fails. */
@@ -168,26 +202,26 @@ export class FileJournal implements Journal {
     try {
       if (this.#lost === null) this.sync();
     } finally {
+      this.#sync.wait();
       this.#retired.push(this.#current);
       this.#release(this.#retired.length);
     }
   }
 
-  async #syncBehind(): Promise<void> {
-    const sequence = this.#sequence;
-    const bytes = this.#unsynced;
-    const retired = this.#retired.length;
-    const files = [...this.#retired, this.#current];
-    try {
-      for (const { syncer } of files) await syncer.syncData();
-      if (this.#closed) return;
-      this.#noteSynced(sequence, bytes);
-      this.#release(retired);
-    } catch (error) {
-      if (!this.#closed) this.#lose(error);
-    } finally {
-      this.#syncing = false;
+  /** Takes note of a sync in the background that is over. */
+  #endRound(): void {
+    if (this.#round === null) return;
+    const outcome = this.#sync.outcome();
+    if (outcome === undefined) return;
+    const { sequence, bytes, retired } = this.#round;
+    this.#round = null;
+    if (this.#closed) return;
+    if (outcome !== null) {
+      this.#lose(outcome);
+      return;
     }
+    this.#noteSynced(sequence, bytes);
+    this.#release(retired);
   }
 
   #noteSynced(sequence: number, bytes: number): void {
@@ -198,9 +232,9 @@ export class FileJournal implements Journal {
 
   /** Closes the first retired segments, which are on the disk. */
   #release(count: number): void {
-    for (const { file, syncer } of this.#retired.splice(0, count)) {
+    for (const { file, synced } of this.#retired.splice(0, count)) {
       file.close();
-      syncer.close();
+      synced.close();
     }
   }
 
@@ -230,8 +264,8 @@ export class FileJournal implements Journal {
       const header = fileHeader(FileKind.TAIL, firstSequence);
       for (let at = 0; at < header.length;) at += file.writeSync(header.subarray(at));
       syncDirectory(this.#directory);
-      const syncer = Deno.openSync(path, { write: true });
-      return { file, syncer, firstSequence, bytes: FILE_HEADER_BYTES };
+      const synced = this.#sync.open(path);
+      return { file, synced, firstSequence, bytes: FILE_HEADER_BYTES };
     } catch (error) {
       file.close();
       throw error;

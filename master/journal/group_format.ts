@@ -11,7 +11,7 @@
  * a file that ends anywhere is as good as one that ends with its last whole group. A payload that is
  * damaged does not hide the group after it.
  */
-import { crc32c } from "./crc32c.ts";
+import { type Checksum, crc32c } from "./crc32c.ts";
 import { JournalError } from "./journal.ts";
 
 export const FILE_HEADER_BYTES = 32;
@@ -55,10 +55,14 @@ export function readFileHeader(bytes: Uint8Array, kind: FileKind): number | stri
 }
 
 /** Fills the first {@linkcode GROUP_HEADER_BYTES} of a group whose facts lie behind them. */
-export function sealGroup(group: Uint8Array, sequence: number): void {
+export function sealGroup(
+  group: Uint8Array,
+  sequence: number,
+  checksum: Checksum = crc32c,
+): void {
   const view = new DataView(group.buffer, group.byteOffset, group.length);
   view.setUint32(0, group.length - GROUP_HEADER_BYTES, true);
-  view.setUint32(4, crc32c(group, GROUP_HEADER_BYTES, group.length), true);
+  view.setUint32(4, checksum(group, GROUP_HEADER_BYTES, group.length), true);
   view.setFloat64(8, sequence, true);
   view.setUint32(16, crc32c(group, 0, 16), true);
 }

@@ -1,12 +1,18 @@
 // One suite for every journal.
 import assert from "node:assert/strict";
 import { until } from "../../tests/support/until.ts";
+import { type Library, openLibrary } from "../../ffi/library.ts";
+import { diskParts } from "../disk.ts";
 import { FactBuffer } from "./fact_buffer.ts";
+import type { BackgroundSync, SyncedFile } from "./background_sync.ts";
 import { FileJournal } from "./file_journal.ts";
 import { listFiles } from "./files.ts";
 import { GROUP_HEADER_BYTES } from "./group_format.ts";
 import { type Journal, JournalError } from "./journal.ts";
 import { MemoryJournal } from "./memory_journal.ts";
+
+const loaded = openLibrary();
+const library = "unavailable" in loaded ? null : loaded;
 
 function group(...facts: string[]): Uint8Array {
   const buffer = new FactBuffer();
@@ -29,19 +35,26 @@ const kinds: { name: string; open: () => Opened }[] = [
   },
   {
     name: "files",
-    open() {
-      const directory = Deno.makeTempDirSync({ prefix: "snowskin-journal-" });
-      const journal = new FileJournal({ directory, nextSequence: 1, segmentBytes: 200 });
-      return {
-        journal,
-        [Symbol.dispose]() {
-          journal.close();
-          Deno.removeSync(directory, { recursive: true });
-        },
-      };
-    },
+    open: () => openFiles(null),
   },
 ];
+if (library !== null) {
+  kinds.push({ name: "files synced by the shim", open: () => openFiles(library) });
+}
+
+function openFiles(library: Library | null): Opened {
+  const directory = Deno.makeTempDirSync({ prefix: "snowskin-journal-" });
+  const disk = diskParts(library);
+  const journal = new FileJournal({ directory, nextSequence: 1, segmentBytes: 200, ...disk });
+  return {
+    journal,
+    [Symbol.dispose]() {
+      journal.close();
+      disk[Symbol.dispose]();
+      Deno.removeSync(directory, { recursive: true });
+    },
+  };
+}
 
 for (const { name, open } of kinds) {
   Deno.test(`${name}: groups are numbered, and synced up to the one that was last`, async () => {
@@ -140,4 +153,58 @@ Deno.test("a full buffer hands its group on between two facts", () => {
   buffer.clear();
   assert.equal(buffer.group.length, GROUP_HEADER_BYTES);
   assert(buffer.isEmpty);
+});
+
+/** Rounds that end when the test says so. */
+class HeldSync implements BackgroundSync {
+  readonly needsTurns = false;
+  readonly rounds: number[] = [];
+  result: Error | null | undefined = null;
+
+  open(): SyncedFile {
+    return { close() {} };
+  }
+  begin(files: readonly SyncedFile[]): void {
+    this.rounds.push(files.length);
+    this.result = undefined;
+  }
+  outcome(): Error | null | undefined {
+    return this.result;
+  }
+  wait(): void {}
+}
+
+fileTest(
+  "a round covers what was appended before it, in files of a bounded number",
+  (directory) => {
+    const sync = new HeldSync();
+    const journal = new FileJournal({ directory, nextSequence: 1, segmentBytes: 100, sync });
+    for (let i = 0; i < 12; i++) journal.append(group("x".repeat(60)));
+    journal.beginSync();
+    journal.append(group("later"));
+    journal.beginSync();
+    assert.equal(journal.syncedSequence, 0);
+    sync.result = null;
+    assert.equal(journal.syncedSequence, 8);
+    journal.beginSync();
+    sync.result = null;
+    assert.equal(journal.syncedSequence, 13);
+    assert.deepEqual(sync.rounds, [8, 5]);
+    journal.close();
+  },
+);
+
+fileTest("after a round that failed nothing is taken before a checkpoint", (directory) => {
+  const sync = new HeldSync();
+  const journal = new FileJournal({ directory, nextSequence: 1, sync });
+  journal.append(group("one"));
+  journal.beginSync();
+  sync.result = new Error("the disk is broken");
+  assert.throws(() => journal.append(group("two")), /the disk is broken/);
+  assert(journal.needsCheckpoint);
+  sync.result = null;
+  journal.noteCheckpoint(1, 100);
+  journal.append(group("two"));
+  assert.equal(journal.sequence, 2);
+  journal.close();
 });

@@ -1,6 +1,8 @@
 import type { CoreConfig } from "../core/api.ts";
 import type { MasterCore } from "../core/core.ts";
+import type { BackgroundSync } from "./background_sync.ts";
 import { Checkpointer } from "./checkpointer.ts";
+import type { Checksum } from "./crc32c.ts";
 import { DurableCore } from "./durable_core.ts";
 import { FileJournal } from "./file_journal.ts";
 import type { Durability } from "./journal.ts";
@@ -15,6 +17,9 @@ export interface MasterJournalOptions {
   durability: Exclude<Durability, "none">;
   /** Milliseconds, monotonic; the clock of the core. */
   clock: () => number;
+  /** As of a `FileJournal`. */
+  sync: BackgroundSync;
+  checksum: Checksum;
   info: (line: string) => void;
   warn: (line: string) => void;
 }
@@ -45,7 +50,7 @@ export class MasterJournal {
 
   /** Rebuilds the core from the directory's files, then keeps what it tells. */
   constructor(options: MasterJournalOptions) {
-    const { directory, core, config, durability, clock, info, warn } = options;
+    const { directory, core, config, durability, clock, sync, checksum, info, warn } = options;
     this.#options = options;
     const startedMs = clock();
     removeLeftOver(directory);
@@ -65,7 +70,7 @@ export class MasterJournal {
     }
     const journal = this.#journal = new FileJournal({
       ...{ directory, checkpointBytes },
-      ...{ nextSequence: sequence + 1, olderBytes: tailBytes },
+      ...{ nextSequence: sequence + 1, olderBytes: tailBytes, sync, checksum },
     });
     this.#durable = new DurableCore({
       ...{ core, journal, durability, clock },
@@ -92,9 +97,15 @@ export class MasterJournal {
     return this.#durable.told;
   }
 
-  /** Whether the disk or a Worker is waited for, so that the event loop should have a turn soon. */
+  /** Whether the disk is waited for. */
   get isSyncing(): boolean {
-    return this.#durable.isSyncing || this.#checkpointer.isBusy;
+    return this.#durable.isSyncing;
+  }
+
+  /** Whether something is waited for that only turns of the event loop bring. */
+  get needsTurns(): boolean {
+    return this.#checkpointer.isBusy ||
+      this.#options.sync.needsTurns && this.#durable.isSyncing;
   }
 
   /** What to tell clients whose changes could not be kept. */

@@ -9,8 +9,10 @@ import type { ReplyGate } from "./reply_gate.ts";
 const IDLE_POLL_MS = 250;
 /** Under load the thread's own event loop gets a turn this often. */
 const TURN_EVERY_MS = 100;
-/** The same while changes are on their way to the disk. */
-const SYNC_TURN_EVERY_MS = 4;
+/** The same while something waits for that. */
+const WANTED_TURN_EVERY_MS = 4;
+/** Longest sleep while changes are on their way to the disk. */
+const SYNC_POLL_MS = 4;
 const TICK_EVERY_MS = 20;
 /** Unfinished periodic work pauses for so many times its own duration while requests come. */
 const TICK_PAUSE = 2;
@@ -144,7 +146,7 @@ export class NativeLoop {
         nextTick = Math.min(nextTick, Math.max(now, lastTick + TICK_EVERY_MS));
       }
       const ticks = now >= nextTick && !this.#isCatchingUp(now - nextTick, served);
-      const turnEveryMs = gate.isSyncing ? SYNC_TURN_EVERY_MS : TURN_EVERY_MS;
+      const turnEveryMs = gate.needsTurns ? WANTED_TURN_EVERY_MS : TURN_EVERY_MS;
       const turn = now - lastTurn >= turnEveryMs;
       const scans = dispatcher.scanning > 0 && (served === 0 || now >= nextScan);
       const wakes = woken || leftByWake;
@@ -170,7 +172,8 @@ export class NativeLoop {
         now = lastTurn = clock();
       }
       sleep = Math.min(IDLE_POLL_MS, Math.max(0, Math.ceil(nextTick - now)));
-      if (gate.isSyncing) sleep = Math.min(sleep, SYNC_TURN_EVERY_MS);
+      if (gate.isSyncing) sleep = Math.min(sleep, SYNC_POLL_MS);
+      if (gate.needsTurns) sleep = Math.min(sleep, WANTED_TURN_EVERY_MS);
       if (dispatcher.waiting > 0) sleep = progress ? 0 : Math.min(sleep, WAITING_POLL_MS);
       if (dispatcher.scanning > 0 || leftByWake) sleep = 0;
     }

@@ -4,7 +4,9 @@ export interface ReplyGate {
   settle(): void;
   /** Whether changes are on their way to the disk. */
   readonly isSyncing: boolean;
+  /** Whether something is waited for that only turns of the event loop bring. */
+  readonly needsTurns: boolean;
 }
 
 /** For a master that keeps nothing. */
-export const openGate: ReplyGate = { settle() {}, isSyncing: false };
+export const openGate: ReplyGate = { settle() {}, isSyncing: false, needsTurns: false };

@@ -29,5 +29,7 @@ void test_slots(void);
 void test_engine(void);
 void test_stress(void);
 void test_fuzz(void);
+void test_crc32c(void);
+void test_disk(void);
 
 #endif

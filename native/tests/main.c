@@ -15,6 +15,8 @@ static const struct {
 	{ "engine", test_engine },
 	{ "stress", test_stress },
 	{ "fuzz", test_fuzz },
+	{ "crc32c", test_crc32c },
+	{ "disk", test_disk },
 };
 
 int main(int argc, char **argv)
