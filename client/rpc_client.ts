@@ -25,6 +25,24 @@ export interface RpcClientOptions {
   requestTimeoutMs?: number;
 }
 
+/**
+ * What is known of a call that failed: it never left, it left and nobody answered, or the server
+ * answered that it does not serve it.
+ */
+export type CallFate = "unsent" | "unanswered" | "refused";
+
+/** A call that failed as such; see {@linkcode RpcClient}. */
+export class CallError extends StoreError {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    readonly fate: CallFate,
+    options?: ErrorOptions,
+  ) {
+    super(code, message, options);
+  }
+}
+
 type State = "idle" | "connecting" | "backoff" | "open" | "closed";
 
 /** A call that has not been answered. While there is no connection, `frame` waits to be sent. */
@@ -96,7 +114,7 @@ export class RpcClient implements AsyncDisposable {
     writeId = 0,
   ): Promise<Response> {
     if (this.#state === "closed") {
-      return Promise.reject(this.#failure(rpc, "this client is closed"));
+      return Promise.reject(this.#failure(rpc, "unsent", "this client is closed"));
     }
     const seq = this.#nextSeq;
     this.#nextSeq = (seq + 1) >>> 0;
@@ -253,7 +271,7 @@ export class RpcClient implements AsyncDisposable {
     this.#pending.delete(splitter.seq);
     if (splitter.tooLarge) {
       const why = `the answer of ${splitter.bodyLength} bytes is above the limit`;
-      return call.reject(this.#failure(call.rpc, why));
+      return call.reject(this.#failure(call.rpc, "refused", why));
     }
     this.#reader.reset(splitter.bytes, splitter.bodyStart, splitter.bodyEnd);
     try {
@@ -261,10 +279,12 @@ export class RpcClient implements AsyncDisposable {
         call.resolve(call.rpc.response.decode(this.#reader));
       } else {
         const { code, message } = readTransportError(this.#reader, splitter.errorCode);
-        call.reject(this.#failure(call.rpc, `${message} (transport error ${code})`));
+        const why = `${message} (transport error ${code})`;
+        call.reject(this.#failure(call.rpc, "refused", why));
       }
     } catch (cause) {
-      call.reject(this.#failure(call.rpc, "the answer is malformed", cause as Error));
+      const why = "the answer is malformed";
+      call.reject(this.#failure(call.rpc, "refused", why, cause as Error));
     }
   }
 
@@ -287,7 +307,7 @@ export class RpcClient implements AsyncDisposable {
       }
       this.#pending.delete(seq);
       if (call.frame !== null) {
-        call.reject(this.#failure(call.rpc, this.#noConnection(), this.#lastError));
+        call.reject(this.#failure(call.rpc, "unsent", this.#noConnection(), this.#lastError));
         continue;
       }
       call.reject(this.#timeout(call.rpc));
@@ -304,17 +324,25 @@ export class RpcClient implements AsyncDisposable {
   #rejectAll(why: string, cause: Error | null = null): void {
     const calls = [...this.#pending.values()];
     this.#pending.clear();
-    for (const call of calls) call.reject(this.#failure(call.rpc, why, cause));
+    for (const call of calls) {
+      const fate = call.frame === null ? "unanswered" : "unsent";
+      call.reject(this.#failure(call.rpc, fate, why, cause));
+    }
   }
 
-  #failure<Q, R>(rpc: Rpc<Q, R>, why: string, cause: Error | null = null): StoreError {
+  #failure<Q, R>(
+    rpc: Rpc<Q, R>,
+    fate: CallFate,
+    why: string,
+    cause: Error | null = null,
+  ): CallError {
     const message = `Cannot call ${rpc.name} at ${this.address}: ${why}`;
-    return new StoreError(ErrorCode.RPC_FAIL, message, cause === null ? {} : { cause });
+    return new CallError(ErrorCode.RPC_FAIL, message, fate, cause === null ? {} : { cause });
   }
 
-  #timeout<Q, R>(rpc: Rpc<Q, R>): StoreError {
+  #timeout<Q, R>(rpc: Rpc<Q, R>): CallError {
     const message =
       `${rpc.name} at ${this.address} was not answered in ${this.#requestTimeoutMs} ms`;
-    return new StoreError(ErrorCode.RPC_TIMEOUT, message);
+    return new CallError(ErrorCode.RPC_TIMEOUT, message, "unanswered");
   }
 }

@@ -1,10 +1,10 @@
 import { ErrorCode } from "../../proto/error_code.ts";
-import { StoreError } from "../../proto/error.ts";
 import type { Rpc } from "../../proto/messages.ts";
 import type { RpcCaller } from "../master_client.ts";
-import { RpcClient } from "../rpc_client.ts";
+import { CallError, RpcClient } from "../rpc_client.ts";
 import { parseHostPort } from "../transfer/address.ts";
 import { type Clock, pause } from "../transfer/clock.ts";
+import { certain, resendOf, revocationOf } from "./retry.ts";
 import type { LeaderSource } from "./source.ts";
 
 /** Between two looks for the leader: while it is missed, and while it answers. */
@@ -27,9 +27,10 @@ interface Connection {
 }
 
 /**
- * Calls the procedures of whichever master leads. When it stops answering, or another one leads, the
- * calls that are under way fail with `RPC_FAIL` (they may or may not have been done; nothing is sent
- * twice) and those that follow go to the new leader. Failures are those of `RpcClient`; `RPC_FAIL`,
+ * Calls the procedures of whichever master leads. When it stops answering, or another one leads, a call
+ * goes to the new leader if it was not sent, if it only reads, or if it is about a write with a number
+ * (see `retry.ts`); it is begun no later than `requestTimeoutMs` after it was made. Other calls fail
+ * with `RPC_FAIL`: they may or may not have been done. Failures are those of `RpcClient`; `RPC_FAIL`,
  * too, when no leader was found in `connectTimeoutMs`.
  */
 export class LeaderClient implements RpcCaller, AsyncDisposable {
@@ -38,7 +39,8 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
   #connection: Connection | null = null;
   #missed = true;
   #searching: Promise<void> | null = null;
-  #awaited = Promise.withResolvers<void>();
+  /** Resolved, and replaced, when a leader is found or the one there is answers again. */
+  #news = Promise.withResolvers<void>();
   #cancelWatch = () => {};
   /** Called when another master leads than before. */
   onChange: () => void = () => {};
@@ -53,18 +55,36 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
     return this.#connection?.address ?? null;
   }
 
-  async call<Q, R>(rpc: Rpc<Q, R>, request: Q): Promise<R> {
-    const connection = this.#connection ?? await this.#leader(rpc);
+  async call<Q, R>(rpc: Rpc<Q, R>, request: Q, writeId = 0): Promise<R> {
+    const { clock, requestTimeoutMs } = this.#options;
+    const deadline = clock.now() + requestTimeoutMs;
+    let connection = this.#connection ?? await this.#leader(rpc);
     try {
-      const answer = await connection.rpc.call(rpc, request);
-      if (this.#missed && connection === this.#connection) this.#missed = false;
-      return answer;
+      return await this.#send(connection, rpc, request, writeId);
     } catch (error) {
-      if (isAbsence(error) && connection === this.#connection) {
-        this.#missed = true;
-        this.#search();
+      let failure = error;
+      for (;;) {
+        const turned = await this.#turned(connection, failure, deadline);
+        if (turned === null) throw failure;
+        const resend = isUnanswered(failure) ? resendOf(rpc, writeId) : "read";
+        if (resend === "never" || (resend === "start" && turned === connection)) throw failure;
+        connection = turned;
+        let answer: R;
+        try {
+          if (resend === "start") {
+            const revocation = revocationOf(rpc, request);
+            await this.#send(connection, revocation.rpc, revocation.request, writeId);
+          }
+          answer = await this.#send(connection, rpc, request, writeId);
+        } catch (error) {
+          if (!isUnanswered(failure) || isUnanswered(error)) failure = error;
+          else if (!isAbsence(error)) throw failure;
+          continue;
+        }
+        const known = resend === "finish" ? certain(answer) : answer;
+        if (known === null) throw failure;
+        return known;
       }
-      throw error;
     }
   }
 
@@ -72,13 +92,68 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort();
     this.#cancelWatch();
-    this.#awaited.resolve();
+    this.#tellNews();
     await Promise.all([this.#connection?.rpc.close(), this.#searching]);
     await this.#options.source.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** One attempt. */
+  async #send<Q, R>(
+    connection: Connection,
+    rpc: Rpc<Q, R>,
+    request: Q,
+    writeId: number,
+  ): Promise<R> {
+    try {
+      const answer = await connection.rpc.call(rpc, request, writeId);
+      this.#answered(connection);
+      return answer;
+    } catch (error) {
+      if (isAbsence(error) && connection === this.#connection) {
+        this.#missed = true;
+        this.#search();
+      } else if (error instanceof CallError && error.fate === "refused") {
+        this.#answered(connection);
+      }
+      throw error;
+    }
+  }
+
+  #answered(connection: Connection): void {
+    if (!this.#missed || connection !== this.#connection) return;
+    this.#missed = false;
+    this.#tellNews();
+  }
+
+  /**
+   * Where a call that failed at `from` can be sent again, once there is such a place: another leader,
+   * or the same one if it answers again; `null` if that is not so by the deadline, or not worth a try.
+   */
+  async #turned(from: Connection, error: unknown, deadline: number): Promise<Connection | null> {
+    const { clock } = this.#options;
+    const { signal } = this.#closing;
+    if (!isAbsence(error)) return null;
+    while (clock.now() < deadline && !signal.aborted) {
+      if (this.#connection !== from || !this.#missed) return this.#connection;
+      await this.#awaitNews(deadline);
+    }
+    return null;
+  }
+
+  async #awaitNews(deadline: number): Promise<void> {
+    const { clock } = this.#options;
+    const waited = new AbortController();
+    void this.#news.promise.then(() => waited.abort());
+    await pause(clock, Math.max(0, deadline - clock.now()), waited.signal);
+  }
+
+  #tellNews(): void {
+    this.#news.resolve();
+    this.#news = Promise.withResolvers<void>();
   }
 
   async #leader<Q, R>({ name }: Rpc<Q, R>): Promise<Connection> {
@@ -88,13 +163,11 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
     const deadline = clock.now() + connectTimeoutMs;
     while (this.#connection === null && clock.now() < deadline && !signal.aborted) {
       this.#search();
-      const waited = new AbortController();
-      void this.#awaited.promise.then(() => waited.abort());
-      await pause(clock, Math.max(0, deadline - clock.now()), waited.signal);
+      await this.#awaitNews(deadline);
     }
     if (this.#connection !== null && !signal.aborted) return this.#connection;
     const why = signal.aborted ? "this client is closed" : "no master leads";
-    throw new StoreError(ErrorCode.RPC_FAIL, `Cannot call ${name}: ${why}`);
+    throw new CallError(ErrorCode.RPC_FAIL, `Cannot call ${name}: ${why}`, "unsent");
   }
 
   /** Looks for the leader until one answers. */
@@ -141,18 +214,22 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
     const rpc = new RpcClient({ host, port, clock, connectTimeoutMs, requestTimeoutMs });
     this.#connection = { address, rpc };
     this.#missed = false;
-    this.#awaited.resolve();
+    this.#tellNews();
     if (previous !== null) {
       log(`the master at ${address} leads now`);
       void previous.rpc.close();
-      this.#awaited = Promise.withResolvers<void>();
       this.onChange();
     }
     return true;
   }
 }
 
+/** Whether nobody answered. */
 function isAbsence(error: unknown): boolean {
-  return error instanceof StoreError &&
-    (error.code === ErrorCode.RPC_FAIL || error.code === ErrorCode.RPC_TIMEOUT);
+  return error instanceof CallError && error.fate !== "refused";
+}
+
+/** Whether a call may have been done though it failed. */
+function isUnanswered(error: unknown): boolean {
+  return error instanceof CallError && error.fate === "unanswered";
 }

@@ -3,8 +3,18 @@
 import assert from "node:assert/strict";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
-import { GetFsdir } from "../../proto/messages.ts";
-import { ScriptedRpcServer } from "../../tests/support/rpc_server.ts";
+import {
+  BatchPutEnd,
+  ExistKey,
+  GetFsdir,
+  PutEnd,
+  PutRevoke,
+  PutStart,
+  Remove,
+} from "../../proto/messages.ts";
+import { ReplicaType } from "../../proto/types.ts";
+import { replicateConfig } from "../../tests/support/core_driver.ts";
+import { type ReceivedCall, ScriptedRpcServer } from "../../tests/support/rpc_server.ts";
 import { until } from "../../tests/support/until.ts";
 import { systemClock } from "../transfer/clock.ts";
 import { LeaderClient } from "./leader_client.ts";
@@ -42,6 +52,34 @@ function clientOf(source: LeaderSource, connectTimeoutMs = 2000) {
   return { client, lines };
 }
 
+const bytes = (text: string) => new TextEncoder().encode(text);
+const key = bytes("key");
+const tenantId = bytes("default");
+const removal = { key, force: true, tenantId };
+const start = {
+  ...{ clientId: "1-1" as const, key, sliceLength: 8, config: replicateConfig(), tenantId },
+};
+
+/** A client whose first leader answers nothing; `turn` makes another one lead. */
+async function turning(answer: (call: ReceivedCall) => void) {
+  const got: ReceivedCall[] = [];
+  const silent = await ScriptedRpcServer.start((call) => got.push(call));
+  const second = await ScriptedRpcServer.start(answer);
+  const source = new TurnedSource(true);
+  source.leader = silent.address;
+  const { client } = clientOf(source);
+  return {
+    client,
+    got,
+    turn: () => source.leader = second.address,
+    async [Symbol.asyncDispose]() {
+      await client.close();
+      await silent[Symbol.asyncDispose]();
+      await second[Symbol.asyncDispose]();
+    },
+  };
+}
+
 function serverOf(name: string): Promise<ScriptedRpcServer> {
   return ScriptedRpcServer.start((call) => call.answer({ code: 0, value: name }));
 }
@@ -74,25 +112,93 @@ Deno.test("when the leader is gone, the next calls go to the one that is found",
   assert.equal((await client.call(GetFsdir, null)).value, "first");
   assert.equal(changes, 0, "the first leader is no change");
   await first[Symbol.asyncDispose]();
-  assert.equal(await codeOf(client.call(GetFsdir, null)), ErrorCode.RPC_FAIL);
+  const calls = [client.call(GetFsdir, null), client.call(Remove, removal)];
   source.leader = second.address;
-  await until(() => client.address === second.address);
+  assert.deepEqual((await calls[0]).value, "second");
+  await calls[1];
+  assert.equal(client.address, second.address);
   assert.equal((await client.call(GetFsdir, null)).value, "second");
   assert.equal(changes, 1);
   assert.deepEqual(lines, [`the master at ${second.address} leads now`]);
 });
 
-Deno.test("a leader that fell silent is left as soon as another one leads; its calls fail", async () => {
+Deno.test("a leader that fell silent is left as soon as another one leads; a change is not sent again", async () => {
   await using silent = await ScriptedRpcServer.start(() => {});
   await using second = await serverOf("second");
   const source = new TurnedSource(true);
   source.leader = silent.address;
   await using client = clientOf(source).client;
-  const call = codeOf(client.call(GetFsdir, null));
-  await until(() => client.address === silent.address);
+  const change = codeOf(client.call(Remove, removal));
+  const unnumbered = codeOf(client.call(PutStart, start));
+  const read = client.call(ExistKey, { key, tenantId });
+  await until(() => client.address === silent.address && silent.chunks > 0);
   source.leader = second.address;
-  assert.equal(await call, ErrorCode.RPC_FAIL);
+  assert.deepEqual(await Promise.all([change, unnumbered]), [
+    ErrorCode.RPC_FAIL,
+    ErrorCode.RPC_FAIL,
+  ]);
+  assert.equal((await read).code, ErrorCode.OK);
   assert.equal((await client.call(GetFsdir, null)).value, "second");
+});
+
+Deno.test("a numbered start is revoked at the new leader before it is sent again", async () => {
+  const seen: string[] = [];
+  await using world = await turning((call) => {
+    seen.push(call.rpc.name);
+    const revoked = call.rpc.functionId === PutRevoke.functionId;
+    call.answer(
+      revoked ? { code: ErrorCode.OBJECT_NOT_FOUND, value: null } : { code: 0, value: [] },
+    );
+  });
+  const started = world.client.call(PutStart, start, 7);
+  await until(() => world.got.length === 1);
+  world.turn();
+  assert.deepEqual(await started, { code: 0, value: [] });
+  assert.deepEqual(seen, [PutRevoke.name, PutStart.name]);
+});
+
+Deno.test("a numbered end is sent again, and only its success is believed", async () => {
+  let code: number = ErrorCode.OK;
+  await using world = await turning((call) => {
+    const one = { code, value: null };
+    if (call.rpc.functionId === PutEnd.functionId) return call.answer(one);
+    call.answer([{ code: 0, value: null }, { code: ErrorCode.ILLEGAL_CLIENT, value: null }]);
+  });
+  const objectMeta = { key, objectChecksum: null };
+  const replicaType = ReplicaType.ALL;
+  const end = { clientId: "1-1" as const, objectMeta, replicaType, tenantId };
+  const batch = {
+    ...{ clientId: "1-1" as const, objectMetas: [objectMeta, objectMeta], replicaType, tenantId },
+  };
+  const ended = world.client.call(PutEnd, end, 7);
+  const batchEnded = world.client.call(BatchPutEnd, batch, 8);
+  await until(() => world.got.length === 2);
+  world.turn();
+  assert.equal((await ended).code, ErrorCode.OK);
+  assert.deepEqual((await batchEnded).map(({ code }) => code), [ErrorCode.OK, ErrorCode.RPC_FAIL]);
+
+  code = ErrorCode.ILLEGAL_CLIENT;
+  await using other = await turning((call) => call.answer({ code, value: null }));
+  const doubtful = codeOf(other.client.call(PutEnd, end, 9));
+  await until(() => other.got.length === 1);
+  other.turn();
+  assert.equal(await doubtful, ErrorCode.RPC_FAIL, "it may have been done by the first leader");
+});
+
+Deno.test("the number of a write reaches the leader", async () => {
+  const lengths: number[] = [];
+  await using server = await ScriptedRpcServer.start((call) => {
+    call.socket.once("data", (chunk: Uint8Array) => lengths.push(chunk.length));
+    call.answer({ code: 0, value: [] });
+  });
+  const source = new TurnedSource();
+  source.leader = server.address;
+  await using client = clientOf(source).client;
+  await client.call(PutStart, start);
+  await client.call(PutStart, start);
+  await client.call(PutStart, start, 7);
+  await until(() => lengths.length === 2);
+  assert.equal(lengths[1] - lengths[0], 8);
 });
 
 Deno.test("a source that cannot be asked, or talks nonsense, changes nothing", async () => {
