@@ -160,20 +160,26 @@ export class LocalProcess implements AsyncDisposable {
 export async function startMaster(
   flags: string[] = [],
   options: {
+    /** Where it listens; default 127.0.0.1. */
+    host?: string;
     rpcPort?: number;
     metricsPort?: number;
+    /** A command that runs the command behind it, as in `ip netns exec NAME`. */
+    launcher?: readonly string[];
     env?: Record<string, string>;
     onLine?: (source: string, line: string) => void;
   } = {},
 ): Promise<{ process: LocalProcess; address: string; adminUrl: string }> {
+  const host = options.host ?? "127.0.0.1";
+  const [command, ...before] = [...options.launcher ?? [], Deno.execPath()];
   const rpcPort = options.rpcPort ?? await freePort();
   const metricsPort = options.metricsPort ?? await freePort();
   const placed = flags.some((flag) => /^--?(data_dir|durability)\b/.test(flag));
   const directory = placed ? null : await Deno.makeTempDir({ prefix: "snowskin-master-" });
-  const process = new LocalProcess("master", Deno.execPath(), [
-    ...["run", "-A", `${root}master/main.ts`],
-    ...["--rpc_address=127.0.0.1", `--rpc_port=${rpcPort}`],
-    ...["--metrics_host=127.0.0.1", `--metrics_port=${metricsPort}`],
+  const process = new LocalProcess("master", command, [
+    ...[...before, "run", "-A", `${root}master/main.ts`],
+    ...[`--rpc_address=${host}`, `--rpc_port=${rpcPort}`],
+    ...[`--metrics_host=${host}`, `--metrics_port=${metricsPort}`],
     ...(directory === null ? [] : [`--data_dir=${directory}`]),
     ...flags,
   ], options);
@@ -183,8 +189,8 @@ export async function startMaster(
   await process.ready(/master ready/);
   return {
     process,
-    address: `127.0.0.1:${rpcPort}`,
-    adminUrl: `http://127.0.0.1:${metricsPort}`,
+    address: `${host}:${rpcPort}`,
+    adminUrl: `http://${host}:${metricsPort}`,
   };
 }
 

@@ -3,7 +3,7 @@ import { StoreClient } from "../../client/store_client.ts";
 import { StoreError } from "../../proto/error.ts";
 
 const VALUE_BYTES = 1024;
-/** Puts under way in each client. */
+/** Puts under way in each client, unless said otherwise. */
 const CONCURRENCY = 2;
 /** A writer that is refused pauses, so that a dead master is not flooded. */
 const PAUSE_MS = 5;
@@ -51,11 +51,15 @@ export class Load implements AsyncDisposable {
   #lost = 0;
   #wrong = 0;
 
-  private constructor(clients: StoreClient[]) {
+  private constructor(clients: StoreClient[], readonly concurrency: number) {
     this.#clients = clients;
   }
 
-  static async start(address: string, clients: number): Promise<Load> {
+  static async start(
+    address: string,
+    clients: number,
+    concurrency = CONCURRENCY,
+  ): Promise<Load> {
     const connect = () =>
       StoreClient.connect({
         masterServerAddress: address,
@@ -63,7 +67,8 @@ export class Load implements AsyncDisposable {
         rpcConnectTimeoutMs: 300,
         rpcTimeoutMs: 3000,
       });
-    const load = new Load(await Promise.all(Array.from({ length: clients }, connect)));
+    const connected = await Promise.all(Array.from({ length: clients }, connect));
+    const load = new Load(connected, concurrency);
     load.begin();
     return load;
   }
@@ -83,7 +88,7 @@ export class Load implements AsyncDisposable {
     if (this.#running) return;
     this.#running = true;
     for (const client of this.#clients) {
-      for (let i = 0; i < CONCURRENCY; i++) this.#writers.push(this.#write(client));
+      for (let i = 0; i < this.concurrency; i++) this.#writers.push(this.#write(client));
     }
   }
 

@@ -8,7 +8,10 @@
  */
 import { parseArgs } from "node:util";
 import { Random } from "../support/random.ts";
-import { type ScenarioResult, scenarios } from "./scenarios.ts";
+import { haScenarios } from "./ha_scenarios.ts";
+import { type ScenarioResult, scenarios as loneScenarios } from "./scenarios.ts";
+
+const scenarios = [...loneScenarios, ...haScenarios];
 
 /** Rounds of the first scenario; the others get a fifth of them. */
 const ROUNDS = 50;
@@ -37,7 +40,9 @@ function line(result: ScenarioResult): string {
   const seconds = (at: number) => (pauses[Math.floor(at * (pauses.length - 1))] / 1000).toFixed(2);
   return `${result.rounds} rounds, ${result.acknowledged} puts acknowledged ` +
     `(${result.rate.toFixed(0)}/s), ${result.checked} reads, ${result.lost} lost, ` +
-    `${result.wrong} wrong; next put after ${seconds(0.5)} s (median), ${seconds(1)} s (worst)`;
+    `${result.wrong} wrong${
+      result.stale === undefined ? "" : `, ${result.stale} stale`
+    }; next put after ${seconds(0.5)} s (median), ${seconds(1)} s (worst)`;
 }
 
 if (import.meta.main) {
@@ -54,10 +59,16 @@ if (import.meta.main) {
   const fraction = () => random.u32() / 2 ** 32;
   let failed = false;
   const list = chosen(values.only);
-  for (const { name, what, run } of list) {
-    const mine = name === "kill" || list.length === 1 ? rounds : Math.max(1, rounds / 5 | 0);
+  for (const { name, what, run, missing } of list) {
+    if (missing) {
+      console.log(`${name} (${what}): skipped: ${missing}`);
+      continue;
+    }
+    const mine = name === "kill" || name === "ha-kill" || list.length === 1
+      ? rounds
+      : Math.max(1, rounds / 5 | 0);
     const result = await run(mine, fraction, (text) => console.error(text));
-    failed ||= result.lost > 0 || result.wrong > 0;
+    failed ||= result.lost > 0 || result.wrong > 0 || (result.stale ?? 0) > 0;
     console.log(`${name} (${what}): ${line(result)}`);
   }
   Deno.exit(failed ? 1 : 0);

@@ -13,6 +13,8 @@ const SAMPLE = 97;
 
 export interface ScenarioResult extends LoadCounts {
   rounds: number;
+  /** Answers that a master gave though another one led. */
+  stale?: number;
   /** From the fault to the first put that was acknowledged after it, in milliseconds. */
   pausesMs: number[];
 }
@@ -20,6 +22,8 @@ export interface ScenarioResult extends LoadCounts {
 export interface Scenario {
   readonly name: string;
   readonly what: string;
+  /** Why it cannot run here. */
+  readonly missing?: string | null;
   run(rounds: number, random: () => number, progress: (line: string) => void): Promise<
     ScenarioResult
   >;

@@ -31,6 +31,7 @@ while time.monotonic() - started < LIMIT_S:
         stored.append(key)
         if failed_at is not None and back_after is None:
             back_after = time.monotonic() - failed_at
+            print("back", flush=True)
             after = len(stored) + AFTER
     elif failed_at is None:
         failed_at = time.monotonic()

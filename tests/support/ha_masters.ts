@@ -31,10 +31,14 @@ export class HaMaster implements AsyncDisposable {
     readonly rpcPort: number,
     readonly flags: string[],
     readonly env: Record<string, string>,
+    /** Where it runs and listens. */
+    readonly place: { host: string; launcher: readonly string[] } = {
+      ...{ host: "127.0.0.1", launcher: [] },
+    },
   ) {}
 
   get address(): string {
-    return `127.0.0.1:${this.rpcPort}`;
+    return `${this.place.host}:${this.rpcPort}`;
   }
 
   async start(): Promise<void> {
@@ -43,7 +47,7 @@ export class HaMaster implements AsyncDisposable {
       ...["--enable_metric_reporting=false", ...this.flags],
     ];
     const { process, adminUrl } = await startMaster(flags, {
-      ...{ rpcPort: this.rpcPort, env: this.env },
+      ...{ rpcPort: this.rpcPort, env: this.env, ...this.place },
     });
     this.process = process;
     this.adminUrl = adminUrl;
@@ -86,12 +90,12 @@ export class HaMasters implements AsyncDisposable {
   ): Promise<HaMasters> {
     const masters = new HaMasters(flags, env);
     await Promise.all(Array.from({ length: count }, () => masters.add()));
-    await masters.leader();
+    if (count > 0) await masters.leader();
     return masters;
   }
 
-  async add(flags: string[] = this.flags): Promise<HaMaster> {
-    const master = new HaMaster(await freePort(), flags, this.env);
+  async add(flags: string[] = this.flags, place?: HaMaster["place"]): Promise<HaMaster> {
+    const master = new HaMaster(await freePort(), flags, this.env, place);
     this.all.push(master);
     await master.start();
     return master;
