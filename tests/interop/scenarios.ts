@@ -8,6 +8,8 @@ import {
   startNode,
 } from "../../examples/local_cluster.ts";
 import { startReferenceMaster } from "../../bench/json_peer.ts";
+import { EngineServer, etcdAbsent } from "../support/engine_servers.ts";
+import { HaMasters } from "../support/ha_masters.ts";
 import type { Wheel } from "../support/wheel.ts";
 import { ourClientSteps, startWheelPeer } from "./our_client.ts";
 import { compareSteps, type Comparison, LEASE_MS, runSteps, type Step } from "./steps.ts";
@@ -94,6 +96,8 @@ async function startReferenceNode(
 
 export interface Scenario {
   name: string;
+  /** Why it cannot run here. */
+  missing?: string | null;
   run(wheel: Installed): Promise<Comparison>;
 }
 
@@ -164,17 +168,56 @@ const afterRestart: Record<string, unknown> = {
   "after restart: batch": [1, 1, 0, 0],
 };
 
-async function restarted(wheel: Installed): Promise<Comparison> {
-  await using ours = await oursUnderTest();
+/** Masters of a cluster that is found in etcd; a restart is the death of the one that leads. */
+async function clusterUnderTest(): Promise<MasterUnderTest> {
+  const etcd = await EngineServer.etcd();
+  const masters = await HaMasters.start(2, [
+    ...[`--etcd_endpoints=${etcd.address}`, `--default_kv_lease_ttl=${LEASE_MS}`],
+  ]);
+  await masters.standbys();
+  return {
+    address: `etcd://${etcd.address}`,
+    metadataUrl: "",
+    async restart() {
+      await masters.standbys();
+      await (await masters.leader()).process.stop("SIGKILL");
+    },
+    async [Symbol.asyncDispose]() {
+      await masters[Symbol.asyncDispose]();
+      await etcd[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/**
+ * The steps before and after the death of a master. What the reference can do, too, must be equal; it
+ * has lost every key after a restart, so there our own promise is what counts.
+ */
+async function across(
+  wheel: Installed,
+  open: () => Promise<MasterUnderTest>,
+): Promise<Comparison> {
+  const options = { metadata: "P2PHANDSHAKE", segmentBytes: SEGMENT_BYTES };
+  await using reference = await referenceUnderTest(wheel);
+  const expected = await runSteps(wheel, { ...options, master: reference.address });
+  await using ours = await open();
   const steps = await runSteps(wheel, {
-    master: ours.address,
-    metadata: "P2PHANDSHAKE",
-    segmentBytes: SEGMENT_BYTES,
+    ...{ ...options, master: ours.address },
     restart: () => ours.restart(),
   });
-  const seen = steps.filter(({ step }) => step in afterRestart);
-  const expected = Object.entries(afterRestart).map(([step, result]) => ({ step, result }));
-  return compareSteps(expected, seen);
+  const around = ({ step }: Step) => /^(before|after) restart: /.test(step);
+  const equal = compareSteps(expected, steps.filter((step) => !around(step)));
+  const promised = Object.entries(afterRestart).map(([step, result]) => ({ step, result }));
+  const kept = compareSteps(promised, steps.filter(({ step }) => step in afterRestart));
+  const lost = {
+    ...{ step: "keys of before", reference: "lost", ours: "all there" },
+    reason: "a restarted master of the reference has lost every key",
+  };
+  return {
+    equal: equal.equal + kept.equal,
+    intended: [...equal.intended, lost],
+    wrong: [...equal.wrong, ...kept.wrong],
+  };
 }
 
 /** Our client and the wheel's, side by side, on the reference's cluster and on ours. */
@@ -199,5 +242,13 @@ export const scenarios: Scenario[] = [
     name: "wheel clients on a store node, no C shim",
     run: (wheel) => withNode(p2p)(wheel, withoutShim),
   },
-  { name: "wheel clients across a killed and restarted master", run: restarted },
+  {
+    name: "wheel clients across a killed and restarted master",
+    run: (wheel) => across(wheel, oursUnderTest),
+  },
+  {
+    name: "wheel clients across a failover, etcd",
+    missing: etcdAbsent,
+    run: (wheel) => across(wheel, clusterUnderTest),
+  },
 ];
