@@ -1,6 +1,7 @@
 // Goal: every call about objects answers what a simple model answers, and nothing inside breaks.
 // Method: random operations on few keys with random steps of time, the same on a Map; invariants
-// are checked all along. A failure prints the seed: SEED=<n> runs that one alone.
+// are checked all along. A failure prints the seed: SEED=<n> runs that one alone,
+// OPERATIONS=<n> runs so many in all.
 import assert from "node:assert/strict";
 import { ErrorCode, errorName } from "../../proto/error_code.ts";
 import { SoftPinAction } from "../../proto/types.ts";
@@ -360,9 +361,13 @@ function compare(driver: CoreDriver, model: ObjectModel, seed: number): void {
   }
 }
 
+const OPERATIONS_PER_SEED = 30_000;
 const given = Deno.env.get("SEED");
-const seeds = given === undefined ? Array.from({ length: 20 }, (_, i) => i + 1) : [Number(given)];
+const total = Number(Deno.env.get("OPERATIONS") ?? 600_000);
+const seeds = given === undefined
+  ? Array.from({ length: Math.ceil(total / OPERATIONS_PER_SEED) }, (_, i) => i + 1)
+  : [Number(given)];
 
-Deno.test("600,000 random object calls answer what a plain model answers", () => {
-  for (const seed of seeds) run(seed, 30_000);
+Deno.test(`${total} random object calls answer what a plain model answers`, () => {
+  for (const seed of seeds) run(seed, OPERATIONS_PER_SEED);
 });
