@@ -8,10 +8,11 @@
  */
 import { parseArgs } from "node:util";
 import { Random } from "../support/random.ts";
+import { diskFull } from "./disk_scenario.ts";
 import { haScenarios } from "./ha_scenarios.ts";
 import { type ScenarioResult, scenarios as loneScenarios } from "./scenarios.ts";
 
-const scenarios = [...loneScenarios, ...haScenarios];
+const scenarios = [...loneScenarios, diskFull, ...haScenarios];
 
 /** Rounds of the first scenario; the others get a fifth of them. */
 const ROUNDS = 50;

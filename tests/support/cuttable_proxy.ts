@@ -21,18 +21,14 @@ export class CuttableProxy implements AsyncDisposable {
     });
   }
 
-  static async to(target: number, host = "127.0.0.1"): Promise<CuttableProxy> {
+  static async to(target: number): Promise<CuttableProxy> {
     const proxy = new CuttableProxy(target);
-    await new Promise<void>((resolve) => proxy.#server.listen(0, host, resolve));
+    await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
     return proxy;
   }
 
   get address(): string {
-    return `127.0.0.1:${this.port}`;
-  }
-
-  get port(): number {
-    return (this.#server.address() as { port: number }).port;
+    return `127.0.0.1:${(this.#server.address() as { port: number }).port}`;
   }
 
   cut(): void {

@@ -54,6 +54,7 @@ export class EngineServer implements AsyncDisposable {
     return this.#process!;
   }
 
+  /** `{port}` in a flag is the server's port. */
   static async etcd(...flags: string[]): Promise<EngineServer> {
     const peerPort = await freePort();
     const scheme = flags.some((flag) => flag.startsWith("--cert-file")) ? "https" : "http";
@@ -63,7 +64,8 @@ export class EngineServer implements AsyncDisposable {
       ...["--advertise-client-urls", `${scheme}://127.0.0.1:${port}`],
       ...["--listen-peer-urls", `http://127.0.0.1:${peerPort}`],
       ...["--initial-advertise-peer-urls", `http://127.0.0.1:${peerPort}`],
-      ...["--initial-cluster", `default=http://127.0.0.1:${peerPort}`, ...flags],
+      ...["--initial-cluster", `default=http://127.0.0.1:${peerPort}`],
+      ...flags.map((flag) => flag.replace("{port}", String(port))),
     ]);
     await server.start();
     return server;
