@@ -121,9 +121,14 @@ async function rowOf(mode: string, address: string): Promise<string[]> {
 
 async function report(): Promise<void> {
   const rows: string[][] = [];
-  const { process, address } = await startMaster();
-  rows.push(await rowOf("alone, batch", address));
-  await process.stop();
+  for (const durability of ["none", "batch", "fsync"]) {
+    const directory = Deno.makeTempDirSync({ prefix: "snowskin-bench-" });
+    const kept = durability === "none" ? [] : [`--data_dir=${directory}`];
+    const { process, address } = await startMaster([`--durability=${durability}`, ...kept]);
+    rows.push(await rowOf(`alone, ${durability}`, address));
+    await process.stop();
+    Deno.removeSync(directory, { recursive: true });
+  }
   const engines: [string, string | null, () => Promise<EngineServer>, string][] = [
     ["etcd", etcdAbsent, () => EngineServer.etcd(), "--etcd_endpoints="],
     ["redis, fsync always", redisAbsent, () => EngineServer.redis(), redisFlag],
