@@ -108,6 +108,12 @@ export function group(name: FlagGroup) {
       min: 0,
       max: 1,
     }),
+    real: <N extends string>(
+      flag: N,
+      value: number,
+      [min, max]: readonly [number, number],
+      help: string,
+    ): DoubleFlag<N> => ({ ...base(flag, help), type: "double", default: value, min, max }),
     duration: <N extends string>(
       flag: N,
       value: number,

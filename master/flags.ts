@@ -41,7 +41,6 @@ const CXL = "CXL memory";
 const NOF = "NVMe-oF pools";
 const TENANTS = "multi-tenancy";
 const EVENTS = "KV cache events";
-const REPLICATION = "dynamic replication";
 const DFS = "a shared file system tier";
 const ARENA = "the mmap arena allocator";
 const LOG_FILES = "logging to files";
@@ -352,6 +351,36 @@ export const FLAGS = [
   tasks.int("processing_task_timeout_sec", 300, SECONDS, "Seconds a task may run; 0 = no limit."),
   tasks.int("max_retry_attempts", 10, COUNT, "Times a failed task is tried again."),
 
+  tasks.choice(
+    "dynamic_replication_mode",
+    "off",
+    ["off", "observe", "enforce"],
+    "Give objects that are read a lot a further replica; observe = only count and show them.",
+  ),
+  tasks.int(
+    "dynamic_replication_heat_window_seconds",
+    10,
+    [1, 86_400],
+    "Seconds in which a read counts: 1/e of it is left after them.",
+  ),
+  tasks.real(
+    "dynamic_replication_admission_qps_threshold",
+    0.8,
+    [0.001, 1_000_000],
+    "Reads per second from which an object gets one; below half of it it loses it.",
+  ),
+  tasks.int(
+    "dynamic_replication_max_memory_replicas",
+    2,
+    [1, 64],
+    "Memory replicas of an object, its own included, that this makes at most.",
+  ),
+  tasks.ratio(
+    "dynamic_replication_max_memory_ratio",
+    0.1,
+    "* Share of the pool that further replicas may take together.",
+  ),
+
   files.text("config_path", "", "JSON or YAML file (.json, .yaml, .yml) with flag names as keys."),
   files.text("flagfile", "", "File with one --flag=value per line; comma-separated for several."),
   files.text("fromenv", "", "Flags that must be set in the environment, as FLAGS_<name>."),
@@ -374,10 +403,6 @@ export const FLAGS = [
   absent("nof_heartbeat_interval_sec", 10, NOF),
   absent("nof_heartbeat_probe_timeout_ms", 1000, NOF),
   absent("nof_heartbeat_failures_threshold", 3, NOF),
-  absent("dynamic_replication_mode", "off", REPLICATION),
-  absent("dynamic_replication_heat_window_seconds", 10, REPLICATION),
-  absent("dynamic_replication_admission_qps_threshold", 0.8, REPLICATION),
-  absent("dynamic_replication_max_memory_replicas", 2, REPLICATION),
   absent("enable_kv_events", false, EVENTS),
   absent("kv_events_bind_endpoint", "", EVENTS),
   absent("kv_events_backend_id", "", EVENTS),

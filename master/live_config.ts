@@ -20,6 +20,11 @@ export const LIVE_FLAGS = [
   "put_wait_ms",
   "promotion_admission_threshold",
   "promotion_max_per_heartbeat",
+  "dynamic_replication_mode",
+  "dynamic_replication_heat_window_seconds",
+  "dynamic_replication_admission_qps_threshold",
+  "dynamic_replication_max_memory_replicas",
+  "dynamic_replication_max_memory_ratio",
   "minloglevel",
 ] as const satisfies readonly FlagName[];
 

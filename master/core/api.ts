@@ -84,6 +84,16 @@ export interface CoreConfig {
   maxRetryAttempts: number;
   /** How long a core that has taken over waits for the owners of segments and disks. */
   reattachGraceMs: number;
+  /** Whether objects that are read a lot get a further replica; "observe" = only says which would. */
+  replicationMode: "off" | "observe" | "enforce";
+  /** Reads count for less the older they are: 1/e is left after so long. */
+  replicationHeatWindowMs: number;
+  /** Reads per second from which an object gets a further replica. */
+  replicationAdmissionQps: number;
+  /** Memory replicas of an object, its own included, from which on it gets no further one. */
+  replicationMaxReplicas: number;
+  /** Share of the pool that such replicas may take together. */
+  replicationMaxShare: number;
   /** Events that are remembered of keys, live or gone: a power of 2, or 0 = none. */
   lifeEvents: number;
   /** Directory of the shared file system that also gets a copy of every object, "" = none. */

@@ -30,6 +30,11 @@ export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig
     processingTaskTimeoutMs: 300_000,
     maxRetryAttempts: 10,
     reattachGraceMs: 60_000,
+    replicationMode: "off",
+    replicationHeatWindowMs: 10_000,
+    replicationAdmissionQps: 0.8,
+    replicationMaxReplicas: 2,
+    replicationMaxShare: 0.1,
     lifeEvents: 1024,
     fsdir: "",
     epochOffsetMs: 0,
@@ -51,6 +56,10 @@ export function checkCoreConfig(config: CoreConfig): void {
     ["slowStartMs", 0, Infinity],
     ["offloadCapRatio", 0, 1],
     ["reattachGraceMs", 0, Infinity],
+    ["replicationHeatWindowMs", 1, Infinity],
+    ["replicationAdmissionQps", 0, Infinity],
+    ["replicationMaxReplicas", 1, 64],
+    ["replicationMaxShare", 0, 1],
     ["promotionAdmissionThreshold", 1, 255],
   ];
   const { lifeEvents } = config;

@@ -80,6 +80,20 @@ export const Counter = {
   JOB_DROPS: 38,
   /** `snowskin_jobs_running` */
   JOBS_RUNNING: 39,
+  /** `snowskin_dynamic_replicas_added_total` */
+  HOT_ADDED: 40,
+  /** `snowskin_dynamic_replicas_removed_total` */
+  HOT_REMOVED: 41,
+  /** `snowskin_dynamic_replicas_failed_total` */
+  HOT_FAILED: 42,
+  /** `snowskin_dynamic_replicas_observed_total` */
+  HOT_OBSERVED: 43,
+  /** `snowskin_dynamic_replicas_no_room_total` */
+  HOT_NO_ROOM: 44,
+  /** `snowskin_dynamic_replicas` */
+  HOT_COPIES: 45,
+  /** `snowskin_dynamic_replica_bytes` */
+  HOT_BYTES: 46,
 } as const;
 export type Counter = (typeof Counter)[keyof typeof Counter];
 

@@ -1,6 +1,7 @@
 /** Making room: exact least-recently-used order, leases and pins respected, work bounded per call. */
 import { Counter } from "./counters.ts";
 import { dropIdleMemory } from "./drop_memory.ts";
+import { shedCopies, shedForPut } from "./dynamic_replication.ts";
 import { lastUsedMs, relist } from "./leases.ts";
 import { LifeEvent } from "./life_log.ts";
 import { RecencyList } from "./lru.ts";
@@ -21,6 +22,7 @@ const MAX_PER_TICK = 256;
 export function makeRoom(state: CoreState, nowMs: number): boolean {
   const { counters, request } = state;
   if (state.segments.openNames.length === 0) return false;
+  if (state.hot.copies.size > 0 && shedForPut(state, nowMs)) return true;
   state.lives.evicting = LifeEvent.EVICTED_FOR_PUT;
   const enough = request.size + state.config.evictionRatio * counters.get(Counter.CAPACITY_BYTES);
   for (let i = 0; i < MAX_PER_PUT && state.offloadingBytes < enough; i++) {
@@ -55,6 +57,9 @@ export function evictSlice(state: CoreState, nowMs: number): boolean {
     const wanted = Math.floor(allocated - (high - evictionRatio) * capacity);
     if (state.wantedBytes <= 0) counters.add(Counter.EVICTIONS_ATTEMPTED, 1);
     state.wantedBytes = Math.max(state.wantedBytes, wanted - state.offloadingBytes);
+  }
+  if (state.wantedBytes > 0 && state.hot.copies.size > 0) {
+    state.wantedBytes -= shedCopies(state, state.wantedBytes, nowMs);
   }
   let evicted = 0;
   let kept = 0;

@@ -1,4 +1,5 @@
 import type { ReplicaDescriptor } from "../../proto/types.ts";
+import { describeReplication, type ReplicationView } from "./hot_view.ts";
 import * as inspect from "./inspect.ts";
 import { type KeyPlaces, keyPlaces, type PackedKeys } from "./key_places.ts";
 import { MISS_CAUSES } from "./life_log.ts";
@@ -70,6 +71,11 @@ export class InspectionApi {
       { length: Math.min(tenants.count, MAX_COUNTED_TENANTS) },
       (_, index) => decoder.decode(tenants.name(index)),
     );
+  }
+
+  /** What dynamic replication has done, or would have done. */
+  replication(): ReplicationView {
+    return describeReplication(this.#state);
   }
 
   segmentDetails(): inspect.SegmentDetail[] {

@@ -17,7 +17,7 @@ import * as promotion from "./promotion.ts";
 import * as replication from "./replication.ts";
 import { failed, ok, orMissing } from "./results.ts";
 import type { CoreState } from "./state.ts";
-import { TransferKind } from "./transfers.ts";
+import { NO_LEASE, TransferKind } from "./transfers.ts";
 
 /**
  * The calls that copy and move objects: between segments, from disks into memory, and by order. See
@@ -162,7 +162,6 @@ export class MovementApi {
 
   /** As {@linkcode MasterCore.copyEnd}. */
   moveRevoke(client: Uuid, tenant: number, key: Uint8Array, nowMs: number): ErrorCode {
-    const { NO_LEASE } = replication;
     return this.#revoke(TransferKind.MOVE, client, tenant, key, NO_LEASE, 0, nowMs);
   }
 

@@ -89,6 +89,29 @@ export function orderMove(
   return submit(state, TaskType.REPLICA_MOVE, owner, payload, nowMs, { id: job, bytes });
 }
 
+/**
+ * Orders a copy of a memory replica for dynamic replication, which the client begins and ends with
+ * the lease. INVALID_KEY when the key is no text, TASK_PENDING_LIMIT_EXCEEDED.
+ */
+export function orderHotCopy(
+  state: CoreState,
+  slot: number,
+  replica: number,
+  target: string,
+  leaseId: Uuid,
+  versionEpoch: number,
+  nowMs: number,
+): Expected<Uuid> {
+  const { objects, replicas, segments } = state;
+  const at = objects.keyOffset(slot);
+  const key = textOf(objects.keyPage(slot).subarray(at, at + objects.keyLength(slot)));
+  if (key === null) return failed(ErrorCode.INVALID_KEY);
+  const { owner, name } = segments.at(replicas.segment(replica));
+  const tenant = tenantText(state, slot);
+  const payload = copyPayload(tenant, key, name.name, [target], leaseId, versionEpoch);
+  return submit(state, TaskType.REPLICA_COPY, owner, payload, nowMs);
+}
+
 export function queryTask(state: CoreState, id: Uuid): Expected<QueryTaskResponse> {
   const task = state.tasks.find(id);
   if (task === null) return failed(ErrorCode.TASK_NOT_FOUND);

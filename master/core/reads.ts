@@ -3,6 +3,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import type { Keys, ReplicaSink } from "./api.ts";
 import { Counter } from "./counters.ts";
 import { describeReadable } from "./describe.ts";
+import { noteHotRead } from "./dynamic_replication.ts";
 import { grantLease } from "./leases.ts";
 import { absence } from "./lives.ts";
 import { LookupCall } from "./lookups.ts";
@@ -102,6 +103,7 @@ export function getReplicaListAt(
   const kind = state.replicas.kind(first);
   state.lookups.hit(LookupCall.GET, kind, objects.dataType(slot), size);
   describeReadable(state, slot, sink);
+  if (inMemory && state.config.replicationMode !== "off") noteHotRead(state, slot, nowMs);
   const promotes = state.config.promotionOnHit && !state.readOnly;
   if (!inMemory && promotes) considerPromotion(state, slot, nowMs);
   return ErrorCode.OK;

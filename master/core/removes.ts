@@ -7,6 +7,7 @@ import { eraseObject, removeReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { findObject, heldByReaders, isAnyReachable, isReadable, isSettled } from "./queries.ts";
 import type { CoreState } from "./state.ts";
+import { yieldTransfer } from "./transfer_end.ts";
 import { TransferKind } from "./transfers.ts";
 
 /** Removes a key. `force` overrides its lease, but nothing that is being written or moved. */
@@ -35,6 +36,7 @@ export function removeSlot(
   const { objects } = state;
   const leased = objects.leaseUntil(slot) > nowMs && isAnyReachable(state, slot);
   if (leased && !force) return ErrorCode.OBJECT_HAS_LEASE;
+  yieldTransfer(state, slot, nowMs);
   if (objects.link(slot, ObjectLink.WRITE) !== 0 || !isSettled(state, slot)) {
     return ErrorCode.REPLICA_IS_NOT_READY;
   }

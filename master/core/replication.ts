@@ -11,6 +11,7 @@ import {
   startTransfer,
 } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
+import { noteHotCopy } from "./hot_view.ts";
 import { placeUnder } from "./placement.ts";
 import {
   findObject,
@@ -22,11 +23,8 @@ import {
 } from "./queries.ts";
 import type { SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
-import { abandonTransfer } from "./transfer_end.ts";
-import { type Transfer, TransferKind } from "./transfers.ts";
-
-/** The lease of a copy that no dynamic replication asked for. */
-export const NO_LEASE: Uuid = "0-0";
+import { abandonTransfer, yieldTransfer } from "./transfer_end.ts";
+import { NO_LEASE, type Transfer, TransferKind } from "./transfers.ts";
 
 /** What a client that starts a copy or move is told: replicas by index. */
 export interface StartedTransfer {
@@ -61,12 +59,17 @@ export function copyStart(
   }
   const slot = findObject(state, tenant, key, 0, key.length);
   if (slot === 0) return refused(ErrorCode.OBJECT_NOT_FOUND);
+  if (!dynamic) yieldTransfer(state, slot, nowMs);
   if (state.objects.is(slot, ObjectFlag.TRANSFER)) {
     return refused(ErrorCode.OBJECT_HAS_REPLICATION_TASK);
   }
-  if (dynamic) return refused(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS);
+  const epoch = dynamic ? epochFor(state, slot, leaseId, source, targets) : 0;
+  if (dynamic && (epoch === 0 || checkTargets(state, targets) !== ErrorCode.OK)) {
+    return refused(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS);
+  }
   const free = targets.filter((name) => replicaUnder(state, slot, name) === 0);
-  return start(state, TransferKind.COPY, client, slot, source, free, nowMs);
+  if (dynamic && free.length === 0) return refused(ErrorCode.OBJECT_ALREADY_EXISTS);
+  return start(state, TransferKind.COPY, client, slot, source, free, nowMs, leaseId, epoch);
 }
 
 /** Gives a client an unfinished replica to move an object into, unless the target holds it already. */
@@ -84,6 +87,7 @@ export function moveStart(
   if (code !== ErrorCode.OK) return refused(code);
   const slot = findObject(state, tenant, key, 0, key.length);
   if (slot === 0) return refused(ErrorCode.OBJECT_NOT_FOUND);
+  yieldTransfer(state, slot, nowMs);
   if (state.objects.is(slot, ObjectFlag.TRANSFER)) {
     return refused(ErrorCode.OBJECT_HAS_REPLICATION_TASK);
   }
@@ -110,6 +114,7 @@ export function copyEnd(
     const replica = replicaById(state, slot, id);
     if (replica !== 0 && isHoused(state, replica)) {
       completeReplica(state, slot, replica);
+      if (leaseId !== NO_LEASE) noteHotCopy(state, slot, replica, nowMs);
     } else {
       if (replica !== 0) removeReplica(state, slot, replica, 0, false);
       code = ErrorCode.REPLICA_IS_GONE;
@@ -196,6 +201,8 @@ function start(
   source: string,
   targets: readonly string[],
   nowMs: number,
+  leaseId: Uuid = NO_LEASE,
+  versionEpoch = 0,
 ): StartedTransfer {
   const { objects, replicas, segments } = state;
   const from = replicaUnder(state, slot, source);
@@ -234,8 +241,8 @@ function start(
     startMs: nowMs,
     source: replicas.id(from),
     targets: created.map((replica) => replicas.id(replica)),
-    leaseId: NO_LEASE,
-    versionEpoch: 0,
+    leaseId,
+    versionEpoch,
     size,
   });
   return { code: ErrorCode.OK, slot, source: from, targets: created };
@@ -285,4 +292,19 @@ function hasAnother(state: CoreState, transfer: Transfer): boolean {
 function fail(state: CoreState, transfer: Transfer, nowMs: number): ErrorCode {
   abandonTransfer(state, transfer, heldByLateBytes(state, nowMs), nowMs);
   return ErrorCode.REPLICA_IS_GONE;
+}
+
+/** The version that a dynamic replication may copy, 0 = nobody has ordered this copy of it. */
+function epochFor(
+  state: CoreState,
+  slot: number,
+  leaseId: Uuid,
+  source: string,
+  targets: readonly string[],
+): number {
+  const order = state.hot.orders.get(slot);
+  if (order?.leaseId !== leaseId || order.source !== source) return 0;
+  if (targets.length !== 1 || targets[0] !== order.target) return 0;
+  const from = replicaUnder(state, slot, source);
+  return from !== 0 && state.replicas.id(from) === order.versionEpoch ? order.versionEpoch : 0;
 }

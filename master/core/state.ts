@@ -7,6 +7,7 @@ import { DiskTable } from "./disks.ts";
 import type { FactWriter } from "./facts.ts";
 import { FrequencySketch } from "./frequency_sketch.ts";
 import { GroupTable } from "./groups.ts";
+import { HotCopies } from "./hot_copies.ts";
 import { JobTable } from "./job_table.ts";
 import { KeyHasher } from "./key_hash.ts";
 import { RecencyLists } from "./lru.ts";
@@ -75,6 +76,7 @@ export class CoreState {
   readonly transfers = new TransferTable();
   readonly tasks = new TaskTable();
   readonly jobs = new JobTable();
+  readonly hot = new HotCopies();
   readonly counters = new Counters();
   /** How often objects are read from disks. */
   readonly reads = new FrequencySketch();

@@ -1,6 +1,7 @@
 /** Copy and move orders: queued by an operator, fetched and reported on by clients. */
 import { ErrorCode } from "../../proto/error_code.ts";
 import { TaskStatus, TaskType, type Uuid } from "../../proto/types.ts";
+import { NO_LEASE } from "./transfers.ts";
 
 /** An order as it is kept, also in the journal. Times are in the core's clock. */
 export interface Task {
@@ -116,22 +117,19 @@ export function checkCompletion(task: Task | null, client: number, status: numbe
   return task.client === client ? ErrorCode.OK : ErrorCode.ILLEGAL_CLIENT;
 }
 
-/** The document that tells a client what to copy. */
+/** The document that tells a client what to copy; the halves of a lease's id have up to 64 bits. */
 export function copyPayload(
   tenantId: string,
   key: string,
   source: string,
   targets: readonly string[],
+  leaseId: Uuid = NO_LEASE,
+  versionEpoch = 0,
 ): string {
-  return JSON.stringify({
-    tenant_id: tenantId,
-    key,
-    source,
-    targets,
-    dynamic_replication_lease_id_high: 0,
-    dynamic_replication_lease_id_low: 0,
-    dynamic_replication_version_epoch: 0,
-  });
+  const [high, low] = leaseId.split("-");
+  return `${JSON.stringify({ tenant_id: tenantId, key, source, targets }).slice(0, -1)},` +
+    `"dynamic_replication_lease_id_high":${high},"dynamic_replication_lease_id_low":${low},` +
+    `"dynamic_replication_version_epoch":${versionEpoch}}`;
 }
 
 /** The document that tells a client what to move. */

@@ -3,6 +3,7 @@ import { ExtentState } from "./allocator.ts";
 import { Counter } from "./counters.ts";
 import { takeOut } from "./departures.ts";
 import type { Disk } from "./disks.ts";
+import { stepReplication } from "./dynamic_replication.ts";
 import { evictSlice } from "./eviction.ts";
 import { relist } from "./leases.ts";
 import { LifeEvent } from "./life_log.ts";
@@ -49,6 +50,7 @@ export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener)
   more = freeHeld(state, nowMs) || more;
   tickTasks(state, nowMs);
   more = stepJobs(state, nowMs) || more;
+  stepReplication(state, nowMs);
   more = sweepSegments(state) || more;
   more = sweepDisks(state, nowMs) || more;
   more = evictSlice(state, nowMs) || more;

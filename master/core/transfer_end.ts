@@ -3,7 +3,7 @@ import { endTransfer, eraseObject, removeReplica, replicaById } from "./mutation
 import { ObjectLink } from "./objects.ts";
 import { isWhole } from "./queries.ts";
 import type { CoreState } from "./state.ts";
-import type { Transfer } from "./transfers.ts";
+import { NO_LEASE, type Transfer } from "./transfers.ts";
 
 /**
  * Ends a transfer without its targets. Their memory is held until `holdUntilMs` because the client
@@ -25,4 +25,15 @@ export function abandonTransfer(
   endTransfer(state, transfer);
   if (state.objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
   else relist(state, slot, nowMs);
+}
+
+/**
+ * Gives up a copy that only dynamic replication asked for, because somebody wants to do something
+ * with the object now. Its client may still be writing: that memory waits as a vanished writer's.
+ */
+export function yieldTransfer(state: CoreState, slot: number, nowMs: number): void {
+  const transfer = state.transfers.transfers.get(slot);
+  if (transfer === undefined || transfer.leaseId === NO_LEASE) return;
+  const untilMs = transfer.startMs + state.config.putStartReleaseTimeoutMs;
+  abandonTransfer(state, transfer, Math.max(untilMs, nowMs), nowMs);
 }

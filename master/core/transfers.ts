@@ -1,5 +1,8 @@
 import type { Uuid } from "../../proto/types.ts";
 
+/** The lease of a transfer that dynamic replication has not asked for. */
+export const NO_LEASE: Uuid = "0-0";
+
 export const TransferKind = { COPY: 0, MOVE: 1, PROMOTION: 2 } as const;
 export type TransferKind = (typeof TransferKind)[keyof typeof TransferKind];
 

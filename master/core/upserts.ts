@@ -9,6 +9,7 @@ import { cancelOffload, isOffloadQueued } from "./offload_queue.ts";
 import { beginNew, describeWrite, findRoom, owesEnd, preempt, prepareRequest } from "./puts.ts";
 import { isAnyHoused } from "./queries.ts";
 import type { CoreState } from "./state.ts";
+import { yieldTransfer } from "./transfer_end.ts";
 
 /**
  * Begins to replace the value of a key, or to put the first one. The new version is written beside
@@ -39,6 +40,7 @@ export function upsertStart(
     return beginNew(state, tenant, bytes, start, end, nowMs, sink);
   }
   if (group !== null && !isSameGroup(state, slot, group)) return ErrorCode.INVALID_PARAMS;
+  yieldTransfer(state, slot, nowMs);
   if (objects.is(slot, ObjectFlag.TRANSFER)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
   if (objects.is(slot, ObjectFlag.OFFLOAD)) {
     if (!isOffloadQueued(state, slot)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;

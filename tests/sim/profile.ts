@@ -145,6 +145,11 @@ export function drawProfile(random: Random): Profile {
       pendingTaskTimeoutMs: 5000,
       processingTaskTimeoutMs: 5000,
       reattachGraceMs: random.pick([6000, 9000]),
+      replicationMode: random.pick(["off", "observe", "enforce"] as const),
+      replicationHeatWindowMs: random.pick([100, 1000]),
+      replicationAdmissionQps: random.pick([0.5, 5]),
+      replicationMaxReplicas: between(2, 3),
+      replicationMaxShare: random.pick([0.1, 0.5]),
     },
   };
 }

@@ -34,6 +34,23 @@ Deno.test("drains and rebalances keep the promises, too, across restarts of the 
   assert(moved > 100, `only ${moved} objects were moved`);
 });
 
+Deno.test("dynamic replication keeps the promises, too", async () => {
+  let copied = 0;
+  for (let seed = 1; seed <= 20; seed++) {
+    const commands = [Command.PUT, Command.GET, Command.EXISTS, Command.MOVE];
+    const { core } = new World(seed).profile;
+    const replication = { replicationMode: "enforce", replicationAdmissionQps: 1 } as const;
+    const room = { replicationMaxShare: 0.5, evictionHighWatermarkRatio: 0.9, evictionRatio: 0.05 };
+    const restarts = seed % 2 === 0 ? [Fault.MASTER_RESTART] : [];
+    const faults = [Fault.CLIENT_CRASH, Fault.NODE_FREEZE, Fault.DATA_LOSS, ...restarts];
+    const world = { nodes: 3, mostReplicas: 1, keys: 10, mostValue: 400, faultEveryMs: 1000 };
+    const profile = { ...world, thinkMs: 20, busyMs: 6000, commands, faults };
+    const changes = { ...profile, core: { ...core, ...replication, ...room } };
+    copied += (await new World(seed, { profile: changes }).run()).copied;
+  }
+  assert(copied > 20, `only ${copied} further replicas were made`);
+});
+
 Deno.test("the same seed is the same world", async () => {
   const told = async () => {
     const lines: string[] = [];

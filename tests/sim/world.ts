@@ -63,6 +63,8 @@ export interface WorldSummary {
   evicted: number;
   /** Objects that jobs have moved, as of the last life of the master. */
   moved: number;
+  /** Further replicas of hot objects, as of the last life of the master. */
+  copied: number;
 }
 
 export class World {
@@ -127,8 +129,9 @@ export class World {
     const evicted = this.#evicted + core.counters.get(Counter.EVICTED_KEYS);
     const { steps } = this.scheduler;
     const moved = core.jobs.list().reduce((sum, { movedObjects }) => sum + movedObjects, 0);
+    const copied = core.counters.get(Counter.HOT_ADDED);
     const { lateWrites } = this.#fabric;
-    return { steps, stored, hits, misses, restarts, evicted, moved, lateWrites };
+    return { steps, stored, hits, misses, restarts, evicted, moved, copied, lateWrites };
   }
 
   #delay(): number {
