@@ -5,6 +5,7 @@ import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../proto/types.ts";
 import { AnswerCalls, type AnswerCallsOptions } from "./answer_calls.ts";
 import type { SnapshotOutcome, Snapshotter } from "./backup/snapshotter.ts";
 import { Tickets } from "./backup/tickets.ts";
+import type { ReplicationView } from "./core/hot_view.ts";
 import type { DrainRequest, JobView, RebalanceRequest } from "./core/jobs.ts";
 import type { RemovalScan } from "./core/removal_scan.ts";
 import type { MemberStatus } from "./ha/member_status.ts";
@@ -188,6 +189,10 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
 
   listJobs(): JobView[] {
     return this.#options.core.jobs.list();
+  }
+
+  replication(): ReplicationView {
+    return this.#options.core.inspection.replication();
   }
 
   cancelJob(id: Uuid): JobView {

@@ -1,7 +1,7 @@
 /** What dynamic replication tells: counters, and the last decisions for people. */
 import { Counter } from "./counters.ts";
 import type { HeatMeter } from "./heat.ts";
-import type { HotDecision, HotOrder } from "./hot_copies.ts";
+import type { HotDecision } from "./hot_copies.ts";
 import { slotText } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
@@ -10,7 +10,9 @@ export interface ReplicationView {
   mode: "off" | "observe" | "enforce";
   copies: number;
   copyBytes: number;
-  orders: HotOrder[];
+  /** Copies under way. */
+  orders: number;
+  /** The last ones, oldest first; times are of the Unix epoch. */
   decisions: HotDecision[];
 }
 
@@ -20,8 +22,10 @@ export function describeReplication(state: CoreState): ReplicationView {
     mode: config.replicationMode,
     copies: hot.copies.size,
     copyBytes: hot.copyBytes,
-    orders: Array.from(hot.orders.values()),
-    decisions: [...hot.decisions],
+    orders: hot.orders.size,
+    decisions: hot.decisions.map((decision) => {
+      return { ...decision, timeMs: Math.floor(decision.timeMs + config.epochOffsetMs) };
+    }),
   };
 }
 

@@ -6,6 +6,7 @@
  */
 import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.ts";
 import type { SnapshotOutcome } from "../backup/snapshotter.ts";
+import type { ReplicationView } from "../core/hot_view.ts";
 import type { DrainRequest, JobView, RebalanceRequest } from "../core/jobs.ts";
 import type { CopyOutcome } from "../journal/master_journal.ts";
 import type { MemberStatus } from "../ha/member_status.ts";
@@ -119,6 +120,9 @@ export interface AdminCore extends AnswersCore {
 
   listJobs(): JobView[];
 
+  /** What dynamic replication has done, or would have done. */
+  replication(): ReplicationView;
+
   /** JOB_NOT_FOUND, UNAVAILABLE_IN_CURRENT_STATUS, PERSISTENT_FAIL. */
   cancelJob(id: Uuid): JobView;
 
@@ -167,6 +171,7 @@ export const ADMIN_METHODS = [
   "createRebalance",
   "queryJob",
   "listJobs",
+  "replication",
   "cancelJob",
   "beginSnapshot",
   "snapshotOutcome",

@@ -8,6 +8,7 @@ import {
   MAX_JOB_CONCURRENCY,
   type RebalanceRequest,
 } from "../core/jobs.ts";
+import type { ReplicationView } from "../core/hot_view.ts";
 import type { Json } from "./json_text.ts";
 
 /** Moves under way unless asked otherwise, as with the reference. */
@@ -142,4 +143,19 @@ function wrong(name: string, value: unknown, allowed: string): JobBodyError {
   const text = JSON.stringify(value);
   const shown = text.length > 100 ? `${text.slice(0, 100)}...` : text;
   return new JobBodyError(`"${name}" is ${shown}; allowed: ${allowed}`);
+}
+
+/** What dynamic replication does. Bytes of a key that are no UTF-8 are shown as U+FFFD. */
+export function replicationDocument(view: ReplicationView): Json {
+  return {
+    success: true,
+    mode: view.mode,
+    replicas: view.copies,
+    replica_bytes: view.copyBytes,
+    ordered: view.orders,
+    decisions: view.decisions.map(({ timeMs, what, key: bytewise, rate, bytes, segment }) => {
+      const key = new TextDecoder().decode(Uint8Array.from(bytewise, (c) => c.charCodeAt(0)));
+      return { time_ms: timeMs, what, key, reads_per_second: rate, bytes, segment };
+    }),
+  };
 }

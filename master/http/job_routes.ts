@@ -7,6 +7,7 @@ import {
   jobStateDocument,
   readDrain,
   readRebalance,
+  replicationDocument,
 } from "./job_json.ts";
 import { rawParameter } from "./query.ts";
 import { readBody } from "./request_guard.ts";
@@ -27,6 +28,7 @@ export function addJobRoutes(on: Register, backend: AdminBackend): void {
   on("jobs", async () => {
     return json({ success: true, jobs: (await backend.listJobs()).map(jobDocument) });
   });
+  on("replication", async () => json(replicationDocument(await backend.replication())));
   on(
     "rebalance",
     withBody(async (body) => {

@@ -120,3 +120,14 @@ Deno.test("unknown jobs are not found, and only this machine changes anything", 
   }
   assert.equal((await answer("POST", "/api/v1/jobs/rebalance", "10.0.0.7"))[0], 401);
 });
+
+Deno.test("what dynamic replication would do is told", async () => {
+  const { status, text } = await serve(cluster())("GET", "/v1/replication");
+  assert.equal(status, 200);
+  assert.equal(
+    text,
+    '{"success":true,"mode":"observe","replicas":1,"replica_bytes":10,"ordered":0,"decisions":' +
+      '[{"time_ms":1,"what":"would_add","key":"k\\u00E9","reads_per_second":2.5,"bytes":10,' +
+      '"segment":"s"}]}',
+  );
+});

@@ -79,6 +79,14 @@ const JOB_STATE = record({
   ...{ success: flag, job_id: text, status: choice(...Object.keys(JobStatus)) },
   ...{ error_code: count, error_message: text },
 });
+const REPLICATION = record({
+  ...{ success: flag, mode: choice("off", "observe", "enforce") },
+  ...{ replicas: count, replica_bytes: count, ordered: count },
+  decisions: list(record({
+    ...{ time_ms: count, what: text, key: text, reads_per_second: { type: "number" } },
+    ...{ bytes: count, segment: text },
+  })),
+});
 const JOB_VIEW = record({
   ...{ success: flag, job_id: text, type: count, type_name: choice(...Object.keys(JobKind)) },
   ...{ status: count, status_name: choice(...Object.keys(JobStatus)) },
@@ -207,6 +215,11 @@ export const ROUTES = {
   jobs: jobs.get("/api/v1/jobs", "Every job.", {
     200: json("The jobs.", record({ success: flag, jobs: list(JOB_VIEW) })),
   }),
+  replication: jobs.get(
+    "/v1/replication",
+    "Dynamic replication: its mode, its replicas, and what it has done or would have done.",
+    { 200: json("What it does.", REPLICATION) },
+  ),
   rebalance: jobs.post(
     "/api/v1/jobs/rebalance",
     "Moves objects from full segments to emptier ones.",

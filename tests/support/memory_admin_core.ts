@@ -15,6 +15,7 @@ import {
   type SegmentUse,
 } from "../../master/http/backend.ts";
 import { JobKind, JobStatus, noProgress } from "../../master/core/job_table.ts";
+import type { ReplicationView } from "../../master/core/hot_view.ts";
 import type { DrainRequest, JobLimits, JobView, RebalanceRequest } from "../../master/core/jobs.ts";
 import { AnswerCalls } from "../../master/answer_calls.ts";
 import type { SnapshotOutcome } from "../../master/backup/snapshotter.ts";
@@ -184,6 +185,18 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
 
   listJobs(): JobView[] {
     return this.jobs;
+  }
+
+  replication(): ReplicationView {
+    const copy = {
+      timeMs: 1,
+      what: "would_add",
+      key: "k\u00c3\u00a9",
+      rate: 2.5,
+      bytes: 10,
+    } as const;
+    const decisions = [{ ...copy, segment: "s" }];
+    return { mode: "observe", copies: 1, copyBytes: 10, orders: 0, decisions };
   }
 
   cancelJob(id: Uuid): JobView {
