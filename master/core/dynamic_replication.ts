@@ -28,7 +28,7 @@ const ORDERS_PER_STEP = 8;
 const MAX_ORDERS = 64;
 const COPIES_PER_SWEEP = 1024;
 /** Copies that are compared when room is wanted, and that one put may take away. */
-const SHED_SAMPLE = 256;
+const SHED_SAMPLE = 64;
 const SHED_PER_PUT = 64;
 /** A copy goes when its object is read less often than this share of what it takes to get one. */
 const COLD_SHARE = 0.5;

@@ -206,6 +206,37 @@ Deno.test("what somebody asks for goes before a copy that is under way", () => {
   checkCore(replaced.nodes.core.state);
 });
 
+Deno.test("a further replica that somebody asks for stays", () => {
+  const nodes = new Nodes(2);
+  nodes.put("hot", 1000, { preferredSegment: "segment-1" });
+  nodes.heat("hot", 2000);
+  const { movement } = nodes.core;
+  nodes.ok(movement.createCopyTask(0, bytesOf("hot"), ["segment-2"], nodes.nowMs).code);
+  nodes.work();
+  nodes.pass(60_000, nodes.clients);
+  assert.deepEqual(nodes.homes("hot"), ["segment-1", "segment-2"]);
+  assert.equal(nodes.counter(Counter.HOT_COPIES), 0);
+});
+
+Deno.test("a copy is never ordered from a replica that is only being made", () => {
+  for (let i = 0; i < 8; i++) {
+    const nodes = new Nodes(3);
+    nodes.put("hot", 1000, { preferredSegment: "segment-1" });
+    for (let i = 0; i < 20; i++) nodes.read("hot");
+    nodes.pass(200 + 100 * i, nodes.clients);
+    const [{ client, payload }] = nodes.fetch();
+    nodes.ok(nodes.begin(client, payload).code);
+    const { movement } = nodes.core;
+    const targets = ["segment-2", "segment-3"];
+    nodes.ok(movement.createCopyTask(0, bytesOf("hot"), targets, nodes.nowMs).code);
+    const [task] = nodes.fetch();
+    assert.equal(task.payload.source, "segment-1");
+    nodes.ok(nodes.begin(task.client, task.payload).code);
+    nodes.ok(nodes.finish(task.client, task.payload));
+    assert.equal(nodes.homes("hot").length, 3);
+  }
+});
+
 Deno.test("an order that nobody fetches, or of a value that was replaced, comes to nothing", () => {
   const nodes = new Nodes(2);
   nodes.put("hot", 1000);

@@ -12,7 +12,7 @@ import {
 import { FactKind } from "./facts.ts";
 import { ObjectLink } from "./objects.ts";
 import { findObject, isHoused } from "./queries.ts";
-import { checkTargets, replicaUnder } from "./replication.ts";
+import { checkTargets, keepCopies, replicaUnder } from "./replication.ts";
 import { randomBelow } from "./rng.ts";
 import type { SegmentEntry } from "./segments.ts";
 import type { CoreState } from "./state.ts";
@@ -40,6 +40,7 @@ export function createCopyTask(
   const source = sources[randomBelow(state.rng, sources.length)];
   const keyText = textOf(key);
   if (keyText === null) return failed(ErrorCode.INVALID_KEY);
+  keepCopies(state, slot, [source.name.name, ...targets]);
   const payload = copyPayload(tenantText(state, slot), keyText, source.name.name, targets);
   return submit(state, TaskType.REPLICA_COPY, source.owner, payload, nowMs);
 }
@@ -62,6 +63,7 @@ export function createMoveTask(
   if (from === 0) return failed(ErrorCode.INVALID_PARAMS);
   const keyText = textOf(key);
   if (keyText === null) return failed(ErrorCode.INVALID_KEY);
+  keepCopies(state, slot, [source, target]);
   const { owner } = state.segments.at(state.replicas.segment(from));
   const payload = movePayload(tenantText(state, slot), keyText, source, target);
   return submit(state, TaskType.REPLICA_MOVE, owner, payload, nowMs);
@@ -262,7 +264,7 @@ function checkOrderTargets(state: CoreState, targets: readonly string[]): ErrorC
   return code === ErrorCode.SEGMENT_NOT_FOUND ? ErrorCode.INVALID_PARAMS : code;
 }
 
-/** The mounted segments that hold the object, finished or not. */
+/** The mounted segments that hold the object, finished or not; not what a transfer may give up. */
 function homesOf(state: CoreState, slot: number): SegmentEntry[] {
   const { replicas } = state;
   const homes: SegmentEntry[] = [];
@@ -271,7 +273,8 @@ function homesOf(state: CoreState, slot: number): SegmentEntry[] {
     replica !== 0;
     replica = replicas.next(replica)
   ) {
-    if (replicas.isMemory(replica) && isHoused(state, replica)) {
+    const dynamic = replicas.isTarget(replica) && state.hot.orders.has(slot);
+    if (replicas.isMemory(replica) && isHoused(state, replica) && !dynamic) {
       homes.push(state.segments.at(replicas.segment(replica)));
     }
   }

@@ -59,7 +59,10 @@ export function copyStart(
   }
   const slot = findObject(state, tenant, key, 0, key.length);
   if (slot === 0) return refused(ErrorCode.OBJECT_NOT_FOUND);
-  if (!dynamic) yieldTransfer(state, slot, nowMs);
+  if (!dynamic) {
+    yieldTransfer(state, slot, nowMs);
+    keepCopies(state, slot, [source, ...targets]);
+  }
   if (state.objects.is(slot, ObjectFlag.TRANSFER)) {
     return refused(ErrorCode.OBJECT_HAS_REPLICATION_TASK);
   }
@@ -88,6 +91,7 @@ export function moveStart(
   const slot = findObject(state, tenant, key, 0, key.length);
   if (slot === 0) return refused(ErrorCode.OBJECT_NOT_FOUND);
   yieldTransfer(state, slot, nowMs);
+  keepCopies(state, slot, [source, target]);
   if (state.objects.is(slot, ObjectFlag.TRANSFER)) {
     return refused(ErrorCode.OBJECT_HAS_REPLICATION_TASK);
   }
@@ -307,4 +311,15 @@ function epochFor(
   if (targets.length !== 1 || targets[0] !== order.target) return 0;
   const from = replicaUnder(state, slot, source);
   return from !== 0 && state.replicas.id(from) === order.versionEpoch ? order.versionEpoch : 0;
+}
+
+/** Makes ordinary replicas of those that dynamic replication has made under some names. */
+export function keepCopies(state: CoreState, slot: number, names: readonly string[]): void {
+  const { hot, replicas } = state;
+  if (hot.copies.size === 0) return;
+  for (const name of names) {
+    const replica = replicaUnder(state, slot, name);
+    const copy = replica === 0 ? undefined : hot.copies.get(replicas.id(replica));
+    if (copy !== undefined) hot.dropCopy(copy);
+  }
 }
