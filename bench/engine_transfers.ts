@@ -1,6 +1,6 @@
 /**
  * Transfers between two processes: the reference's engine to its own, ours to the reference's, ours
- * to ours. Single operations, one caller, interleaved; the reference through its synchronous Python
+ * to ours, over TCP and through the memory of one host. Single operations, one caller, interleaved; the reference through its synchronous Python
  * call, ours through the public asynchronous one.
  */
 import { systemClock } from "../client/transfer/clock.ts";
@@ -17,7 +17,7 @@ const sizes = [
   { bytes: 1 << 20, count: 200 },
   { bytes: 16 << 20, count: 20 },
 ];
-const pairs = ["ref->ref", "ours->ref", "ours->ours"] as const;
+const pairs = ["ref->ref", "ours->ref", "ours->ours", "same host"] as const;
 type Pair = (typeof pairs)[number];
 
 interface Measured {
@@ -61,7 +61,9 @@ async function measure(
   };
 }
 
-function startOurs(): Promise<{ peer: JsonPeer; hello: { port: number; address: string } }> {
+function startOurs(): Promise<
+  { peer: JsonPeer; hello: { port: number; address: string; local: string } }
+> {
   const script = new URL("transfer_latency.ts", import.meta.url).pathname;
   return JsonPeer.start(Deno.execPath(), ["run", "-A", "--no-check", script, String(MEMORY_BYTES)]);
 }
@@ -112,6 +114,14 @@ export async function compareEngines(
         address: ourTarget.hello.address,
       },
     },
+    "same host": {
+      client: ourClient,
+      server: ourServer,
+      target: {
+        ...{ host: "127.0.0.1", port: ourTarget.hello.port, version: 2 },
+        ...{ address: ourTarget.hello.address, local: ourTarget.hello.local },
+      },
+    },
   };
 
   const rows: string[][] = [];
@@ -136,11 +146,15 @@ export async function compareEngines(
         ...pairs.map((pair) => short(of(pair, (sample) => sample.p50))),
         ratio("ours->ref", (sample) => sample.p50),
         ratio("ours->ours", (sample) => sample.p50),
+        ratio("same host", (sample) => sample.p50),
         ...pairs.map((pair) => short(of(pair, (sample) => sample.clientCpu))),
         ratio("ours->ours", (sample) => sample.clientCpu),
         ...pairs.map((pair) => short(of(pair, (sample) => sample.serverCpu))),
       ]);
-      console.log(`  ${label}: ${ratio("ours->ours", (sample) => sample.p50)} of the latency`);
+      const [tcp, direct] = (["ours->ours", "same host"] as const).map((pair) =>
+        ratio(pair, (sample) => sample.p50)
+      );
+      console.log(`  ${label}: ${tcp} of the latency, ${direct} through the memory of one host`);
     }
   }
   console.log("\nLatency p50 and CPU per operation, microseconds; ratios to ref->ref\n");
@@ -150,6 +164,7 @@ export async function compareEngines(
       ...pairs.map((pair) => `${pair} p50`),
       "ours->ref ratio",
       "ours->ours ratio",
+      "same host ratio",
       ...pairs.map((pair) => `${pair} CPU`),
       "ours->ours ratio",
       ...pairs.map((pair) => `${pair} server CPU`),

@@ -2,8 +2,9 @@
  * Latency and CPU of single transfers through the public API of an engine.
  *
  * As a program, `transfer_latency.ts BYTES` is Snowskin's engine in the role that
- * `wheel_engine.py` plays for the reference: it prints {"port", "address"} of its published memory,
- * then for each line {"op": "read"|"write", "host", "port", "version", "address", "length", "count"}
+ * `wheel_engine.py` plays for the reference: it prints {"port", "address", "local"} of its published
+ * memory, then for each line {"op": "read"|"write", "host", "port", "version", "address", "length",
+ * "count"} and "local", if memory of the same host is to be reached directly,
  * of stdin one line with a {@linkcode LatencyResult}, or {"error"}.
  */
 import process from "node:process";
@@ -92,10 +93,10 @@ async function main(bytes: number): Promise<void> {
   const region = owned.allocate(bytes, { publish: true });
   await region.populate();
   const { port } = await owned.listen({ host: "127.0.0.1" });
-  console.log(JSON.stringify({ port, address: String(region.remoteBase) }));
+  console.log(JSON.stringify({ port, address: String(region.remoteBase), local: owned.localName }));
   for await (const line of createInterface({ input: process.stdin })) {
-    const { host, port, version, address, ...order } = JSON.parse(line);
-    const peer = { host, port, protocolVersion: version };
+    const { host, port, version, address, local, ...order } = JSON.parse(line);
+    const peer = { host, port, protocolVersion: version, localName: local ?? "" };
     try {
       const result = await measureLatency(owned, peer, region, {
         ...order,

@@ -88,6 +88,7 @@ const sources: readonly Source[] = [
   { field: "advertisedHost", env: ["MC_TCP_BIND_ADDRESS"] },
   { field: "metadataClusterId", env: ["MC_METADATA_CLUSTER_ID"] },
   { field: "memcpy", env: ["MC_STORE_MEMCPY"] },
+  { field: "forceTcp", env: ["MC_FORCE_TCP"] },
   { field: "tcpProtocolVersion", env: ["MC_TCP_PROTO"] },
 ];
 

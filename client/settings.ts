@@ -72,6 +72,8 @@ export interface StoreSettings {
   metadataClusterId: string;
   /** Whether replicas in this process are copied instead of sent over the network. */
   memcpy: boolean;
+  /** Use TCP also for peers on this host, whose memory is mapped and copied otherwise. */
+  forceTcp: boolean;
   /** Framing asked of peers: 2 is acknowledged, 1 the older form. */
   tcpProtocolVersion: 1 | 2;
 }
@@ -202,6 +204,7 @@ export const settingTable: {
   advertisedHost: { fallback: "", read: optionalHost },
   metadataClusterId: { fallback: "", read: text },
   memcpy: { fallback: true, read: truth },
+  forceTcp: { fallback: false, read: truth },
   tcpProtocolVersion: {
     fallback: 2,
     read: (name, value) => wholeNumber(1, 2)(name, value) as 1 | 2,

@@ -2,6 +2,7 @@
 export const engineSymbols = {
   mc_engine_open: { parameters: ["buffer", "buffer"], result: "i32" },
   mc_engine_listen: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
+  mc_engine_local_name: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
   mc_engine_shutdown: { parameters: ["pointer"], result: "i32" },
   mc_engine_destroy: { parameters: ["pointer"], result: "i32" },
   mc_engine_stats: { parameters: ["pointer", "buffer", "u32"], result: "i32" },

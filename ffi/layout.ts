@@ -44,12 +44,13 @@ export const LAYOUT = {
   "mc_region_info.address": 0,
   "mc_region_info.length": 8,
   "mc_region_info.remote_base": 16,
-  "sizeof mc_peer_options": 80,
+  "sizeof mc_peer_options": 144,
   "mc_peer_options.size": 0,
   "mc_peer_options.transport": 4,
   "mc_peer_options.protocol_version": 8,
   "mc_peer_options.port": 12,
   "mc_peer_options.host": 16,
+  "mc_peer_options.local_name": 80,
 } as const;
 
 /** A name in {@linkcode LAYOUT}. */

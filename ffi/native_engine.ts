@@ -50,7 +50,8 @@ export interface NativeMemory {
 const PUBLISHED = 1;
 const POLL_FOREVER = 0xffff_ffff;
 const COMPLETIONS = 256;
-const HOST_BYTES = LAYOUT["sizeof mc_peer_options"] - LAYOUT["mc_peer_options.host"];
+const HOST_BYTES = LAYOUT["mc_peer_options.local_name"] - LAYOUT["mc_peer_options.host"];
+const LOCAL_NAME_BYTES = LAYOUT["sizeof mc_peer_options"] - LAYOUT["mc_peer_options.local_name"];
 
 /** A struct that is filled once, field by field. */
 class Struct<Name extends string> {
@@ -130,6 +131,14 @@ export class NativeEngine implements AsyncDisposable {
     return checked("mc_engine_listen", result);
   }
 
+  /** The name at which engines on this host reach published memory directly; empty = there is none. */
+  get localName(): string {
+    const name = new Uint8Array(LOCAL_NAME_BYTES);
+    const result = this.#library.mc_engine_local_name(this.#open, name, name.length);
+    checked("mc_engine_local_name", result);
+    return new TextDecoder().decode(name.subarray(0, name.indexOf(0)));
+  }
+
   /** Maps zeroed memory. Release it with {@linkcode unregister}. */
   register(length: number, publish: boolean): NativeMemory {
     const options = new Struct("mc_region_options")
@@ -163,13 +172,20 @@ export class NativeEngine implements AsyncDisposable {
     checked("mc_region_unregister", this.#library.mc_region_unregister(this.#open, memory.id));
   }
 
-  /** Names a peer by its numeric address and returns its id. */
-  openPeer(host: string, port: number, protocolVersion: number): number {
+  /**
+   * Names a peer by its numeric address and returns its id. `localName` is what it gave as its
+   * {@linkcode localName}, or empty; one that is too long to be one counts as none.
+   */
+  openPeer(host: string, port: number, protocolVersion: number, localName = ""): number {
     const struct = new Struct("mc_peer_options")
       .u32("size", LAYOUT["sizeof mc_peer_options"])
       .u32("protocol_version", protocolVersion)
       .u32("port", port);
     struct.bytes.set(encodeHost(host), LAYOUT["mc_peer_options.host"]);
+    const name = new TextEncoder().encode(localName);
+    if (name.length < LOCAL_NAME_BYTES && !name.includes(0)) {
+      struct.bytes.set(name, LAYOUT["mc_peer_options.local_name"]);
+    }
     return checked("mc_peer_open", this.#library.mc_peer_open(this.#open, struct.bytes));
   }
 

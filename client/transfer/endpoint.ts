@@ -50,6 +50,8 @@ export interface EndpointOptions {
   handshakeMaxLength: number;
   /** Newest framing to ask peers for. */
   maxProtocolVersion: 1 | 2;
+  /** Use TCP for peers on this host, too, and have them do so. */
+  forceTcp: boolean;
   /** Whether a transfer with this process itself is a copy in memory. */
   memcpy: boolean;
   onNotify?: (notification: Notification) => void;
@@ -284,6 +286,7 @@ export class TransferEndpoint {
       tcpDataHost: this.host,
       tcpDataPort: this.#dataPort,
       tcpProtoVersion: 2,
+      localName: this.#options.forceTcp ? "" : this.engine.localName,
       rdmaServerName: "",
       devices: [],
       priorities: new Map(),

@@ -30,6 +30,7 @@ function open(
     handshakeMaxLength: 1 << 20,
     maxProtocolVersion: 2,
     memcpy: true,
+    forceTcp: false,
     log: () => {},
     ...options,
   });
@@ -127,6 +128,7 @@ class MovingMetadata implements MetadataStore {
       tcpDataHost: this.target.host,
       tcpDataPort: this.target.port,
       tcpProtoVersion: 2,
+      localName: "",
       rdmaServerName: "",
       devices: [],
       priorities: new Map(),

@@ -76,6 +76,8 @@ export interface PeerAddress {
   port: number;
   /** 2 = acknowledged framing, 1 = the older framing without status. */
   protocolVersion: 1 | 2;
+  /** The peer's {@linkcode TransferEngine.localName}; its memory is used directly on the same host. */
+  localName?: string;
 }
 
 export interface ListenOptions {
@@ -121,6 +123,12 @@ export interface TransferEngine extends AsyncDisposable {
 
   /** Serves published regions to peers. Rejects with the system's error when the port is in use. */
   listen(options?: ListenOptions): Promise<{ host: string; port: number }>;
+
+  /**
+   * Name at which engines of this host reach the published memory without a connection; empty when
+   * they cannot, and before the engine serves.
+   */
+  readonly localName: string;
 
   /** Names a peer; connections are made when the first operation needs one. */
   openPeer(address: PeerAddress): PeerId;

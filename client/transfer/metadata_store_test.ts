@@ -26,6 +26,7 @@ function documentOf(name: string, changes: Partial<SegmentDocument> = {}): Segme
     tcpDataHost: "10.0.0.7",
     tcpDataPort: 16000,
     tcpProtoVersion: 2,
+    localName: "",
     rdmaServerName: "",
     devices: [],
     priorities: new Map(),

@@ -139,6 +139,10 @@ export class NativeTransferEngine implements TransferEngine {
     return { host, port: this.#engine.listen(host, options.port ?? 0) };
   }
 
+  get localName(): string {
+    return this.#closed ? "" : this.#engine.localName;
+  }
+
   openPeer(address: PeerAddress): PeerId {
     checkPeerAddress(address);
     this.#checkOpen();

@@ -93,8 +93,8 @@ export class NativePeers {
   }
 
   #assign(peer: Peer, host: string): void {
-    const { port, protocolVersion } = peer.address;
-    const native = this.#engine.openPeer(host, port, protocolVersion);
+    const { port, protocolVersion, localName } = peer.address;
+    const native = this.#engine.openPeer(host, port, protocolVersion, localName);
     if (peer.native !== 0) this.#engine.closePeer(peer.native);
     peer.native = native;
     peer.resolved = host;

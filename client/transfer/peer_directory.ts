@@ -12,6 +12,7 @@ interface Peer {
   readonly host: string;
   readonly port: number;
   readonly protocolVersion: 1 | 2;
+  readonly localName: string;
 }
 
 /**
@@ -23,6 +24,7 @@ export class PeerDirectory {
   readonly #metadata: MetadataStore;
   readonly #clock: Clock;
   readonly #maxProtocolVersion: 1 | 2;
+  readonly #forceTcp: boolean;
   readonly #peers = new Map<string, Peer>();
   readonly #lookups = new Map<string, Promise<Peer>>();
   readonly #failures = new Map<string, { error: Error; untilMs: number }>();
@@ -30,12 +32,13 @@ export class PeerDirectory {
   constructor(
     engine: TransferEngine,
     metadata: MetadataStore,
-    options: { clock: Clock; maxProtocolVersion: 1 | 2 },
+    options: { clock: Clock; maxProtocolVersion: 1 | 2; forceTcp: boolean },
   ) {
     this.#engine = engine;
     this.#metadata = metadata;
     this.#clock = options.clock;
     this.#maxProtocolVersion = options.maxProtocolVersion;
+    this.#forceTcp = options.forceTcp;
   }
 
   /** The peer of a name that was looked up before, or `undefined`. */
@@ -94,7 +97,8 @@ export class PeerDirectory {
         throw new Error(`${name} is reached over ${document.protocols.join(", ")} only, not tcp`);
       }
       const version = document.tcpProtoVersion >= 2 ? this.#maxProtocolVersion : 1;
-      return this.#keep(name, dataHost, document.tcpDataPort, version);
+      const localName = this.#forceTcp ? "" : document.localName;
+      return this.#keep(name, dataHost, document.tcpDataPort, version, localName);
     } catch (cause) {
       const error = new Error(`Cannot find the peer ${name}: ${errorText(cause)}`, { cause });
       this.#failures.set(name, { error, untilMs: this.#clock.now() + NOT_FOUND_MS });
@@ -102,18 +106,22 @@ export class PeerDirectory {
     }
   }
 
-  #keep(name: string, host: string, port: number, protocolVersion: 1 | 2): Peer {
+  #keep(
+    name: string,
+    host: string,
+    port: number,
+    protocolVersion: 1 | 2,
+    localName: string,
+  ): Peer {
     this.#failures.delete(name);
     const old = this.#peers.get(name);
     const same = old !== undefined && old.host === host && old.port === port &&
-      old.protocolVersion === protocolVersion;
+      old.protocolVersion === protocolVersion && old.localName === localName;
     if (same) return old;
     this.#forget(name);
     const peer = {
-      id: this.#engine.openPeer({ host, port, protocolVersion }),
-      host,
-      port,
-      protocolVersion,
+      id: this.#engine.openPeer({ host, port, protocolVersion, localName }),
+      ...{ host, port, protocolVersion, localName },
     };
     this.#peers.set(name, peer);
     return peer;

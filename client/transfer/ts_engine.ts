@@ -40,6 +40,8 @@ interface Peer {
 /** The transfer engine on `node:net`: for machines without a C compiler, and for Node. */
 export class TsTransferEngine implements TransferEngine {
   readonly name = "tcp-typescript";
+  /** JavaScript cannot map memory of another process. */
+  readonly localName = "";
   readonly #clock: Clock;
   readonly #lanesPerPeer: number;
   readonly #laneSpillBytes: number;

@@ -13,6 +13,7 @@
 
 static const struct mc_transport_ops *const transports[] = {
 	&mc_tcp_ops,
+	&mc_shm_ops,
 };
 _Static_assert(MC_ARRAY_SIZE(transports) <= MC_TRANSPORTS_MAX, "room for every transport");
 
@@ -89,8 +90,7 @@ static void release(struct mc_engine *engine)
 	uint32_t cursor = 0;
 
 	while ((peer = mc_slots_next(&engine->peers, &cursor))) {
-		peer->transport->ops->disconnect(peer->transport, peer->link);
-		free(peer);
+		mc_peer_free(peer);
 	}
 	while (engine->transport_count) {
 		struct mc_transport *transport = engine->transports[--engine->transport_count];
@@ -162,13 +162,24 @@ int mc_engine_listen(struct mc_engine *engine, const char *host, uint32_t port)
 		return -EINVAL;
 	if (atomic_load(&engine->stopping))
 		return -ESHUTDOWN;
-	for (uint32_t i = 0; i < engine->transport_count; i++) {
-		struct mc_transport *transport = engine->transports[i];
+	struct mc_transport *tcp = mc_engine_transport(engine, MC_TRANSPORT_TCP);
+	struct mc_transport *shm = mc_engine_transport(engine, MC_TRANSPORT_SHM);
+	int got = tcp->ops->listen(tcp, host, (uint16_t)port);
 
-		if (transport->ops->capabilities & MC_CAN_SERVE)
-			return transport->ops->listen(transport, host, (uint16_t)port);
-	}
-	return -ENODEV;
+	/* Without it peers on this host use TCP. */
+	if (got > 0)
+		(void)mc_shm_serve(shm);
+	return got;
+}
+
+int mc_engine_local_name(struct mc_engine *engine, char *name, uint32_t size)
+{
+	const char *known = mc_shm_name(mc_engine_transport(engine, MC_TRANSPORT_SHM));
+
+	if (!name || size < MC_LOCAL_NAME_SIZE)
+		return -EINVAL;
+	memcpy(name, known, strlen(known) + 1);
+	return 0;
 }
 
 int mc_engine_shutdown(struct mc_engine *engine)
@@ -196,6 +207,7 @@ int mc_engine_stats(struct mc_engine *engine, struct mc_engine_stats *stats, uin
 {
 	struct mc_engine_stats sum = { 0 };
 
+	mc_region_add_served(engine, &sum);
 	for (uint32_t i = 0; i < engine->transport_count; i++)
 		engine->transports[i]->ops->stats(engine->transports[i], &sum);
 	memcpy(stats, &sum, mc_min(size, sizeof(sum)));

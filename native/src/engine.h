@@ -20,6 +20,8 @@
 struct mc_peer {
 	struct mc_transport *transport;
 	void *link;
+	struct mc_transport *direct; /* used instead where it can be; or NULL */
+	void *direct_link;
 	struct mc_peer *next_closing;
 };
 
@@ -68,6 +70,7 @@ struct mc_engine {
 	atomic_bool stopping;
 
 	struct mc_publisher publisher;
+	struct mc_shared_counts shared; /* of withdrawn regions; under state_lock */
 };
 
 /* Adds fd to the epoll set; the id is in watch until it is removed. 0 or -errno. */
@@ -85,6 +88,9 @@ static inline void mc_engine_deadline(struct mc_engine *engine, int64_t deadline
 
 int mc_engine_region_added(struct mc_engine *engine, struct mc_region *region);
 void mc_engine_region_removed(struct mc_engine *engine, struct mc_region *region);
+
+/* Disconnects and frees a peer that is in no table any more. progress_lock is held. */
+void mc_peer_free(struct mc_peer *peer);
 
 /* Returns the transport of that kind, or NULL. */
 struct mc_transport *mc_engine_transport(struct mc_engine *engine, uint32_t kind);

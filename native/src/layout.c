@@ -61,6 +61,7 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_peer_options, protocol_version),
 	FIELD(mc_peer_options, port),
 	FIELD(mc_peer_options, host),
+	FIELD(mc_peer_options, local_name),
 };
 
 int mc_abi_version(void)

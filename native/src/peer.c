@@ -15,6 +15,25 @@ static void stage_close(struct mc_engine *engine, struct mc_peer *peer)
 	atomic_fetch_add(&engine->staged_count, 1);
 }
 
+void mc_peer_free(struct mc_peer *peer)
+{
+	if (peer->direct)
+		peer->direct->ops->disconnect(peer->direct, peer->direct_link);
+	peer->transport->ops->disconnect(peer->transport, peer->link);
+	free(peer);
+}
+
+/* The peer has a way of its own when it names one; without memory it does without. */
+static void open_direct(struct mc_engine *engine, const struct mc_peer_options *options,
+			struct mc_peer *peer)
+{
+	struct mc_transport *shm = mc_engine_transport(engine, MC_TRANSPORT_SHM);
+
+	if (shm && options->local_name[0] &&
+	    shm->ops->connect(shm, options, &peer->direct_link) == 0)
+		peer->direct = shm;
+}
+
 int mc_peer_open(struct mc_engine *engine, const struct mc_peer_options *options)
 {
 	struct mc_transport *transport;
@@ -22,7 +41,8 @@ int mc_peer_open(struct mc_engine *engine, const struct mc_peer_options *options
 	int id;
 
 	if (!options || options->size < sizeof(*options) ||
-	    !memchr(options->host, 0, sizeof(options->host)))
+	    !memchr(options->host, 0, sizeof(options->host)) ||
+	    !memchr(options->local_name, 0, sizeof(options->local_name)))
 		return -EINVAL;
 	if (atomic_load(&engine->stopping))
 		return -ESHUTDOWN;
@@ -38,6 +58,7 @@ int mc_peer_open(struct mc_engine *engine, const struct mc_peer_options *options
 		free(peer);
 		return id;
 	}
+	open_direct(engine, options, peer);
 	pthread_mutex_lock(&engine->state_lock);
 	id = mc_slots_add(&engine->peers, peer);
 	if (id < 0)

@@ -61,7 +61,8 @@ static void take_staged(struct mc_engine *engine)
 	pthread_mutex_unlock(&engine->state_lock);
 
 	while ((work = mc_queue_pop(&staged))) {
-		struct mc_transport *transport = work->peer->transport;
+		struct mc_peer *peer = work->peer;
+		struct mc_transport *transport = peer->direct ? peer->direct : peer->transport;
 
 		mc_engine_deadline(engine, work->deadline);
 		transport->ops->submit(transport, work);
@@ -70,8 +71,7 @@ static void take_staged(struct mc_engine *engine)
 		struct mc_peer *peer = closing;
 
 		closing = peer->next_closing;
-		peer->transport->ops->disconnect(peer->transport, peer->link);
-		free(peer);
+		mc_peer_free(peer);
 	}
 }
 

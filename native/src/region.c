@@ -3,6 +3,7 @@
 #include "region.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -177,15 +178,32 @@ static uint64_t map_length(const struct mc_region *region)
 	return (region->length + region->shift + page - 1) & ~(page - 1);
 }
 
-/* Large maps start on a huge page, or the kernel could not use huge pages at either end. */
-static uint8_t *map_memory(uint64_t length)
+/* A file in memory that others can map and nobody can make smaller; -1: there is none. */
+static int make_file(uint64_t length)
 {
+	int fd = memfd_create("snowskin-region", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -1;
+	if (ftruncate(fd, (off_t)length) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/*
+ * Large maps start on a huge page, or the kernel could not use huge pages at either end.
+ * fd -1: memory of this process alone.
+ */
+static uint8_t *map_memory(uint64_t length, int fd)
+{
+	const int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
 	uint64_t slack = length >= HUGE_PAGE ? HUGE_PAGE : 0;
 	uint64_t head;
 	uint8_t *memory;
 
-	memory = mmap(NULL, length + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		      -1, 0);
+	memory = mmap(NULL, length + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		return NULL;
 	if (slack) {
@@ -195,11 +213,31 @@ static uint8_t *map_memory(uint64_t length)
 		memory += head;
 		if (slack > head)
 			munmap(memory + length, slack - head);
-		madvise(memory, length, MADV_HUGEPAGE);
 	}
+	if (mmap(memory, length, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) == MAP_FAILED) {
+		munmap(memory, length);
+		return NULL;
+	}
+	if (slack)
+		madvise(memory, length, MADV_HUGEPAGE);
 	madvise(memory, length, MADV_DONTFORK);
 	madvise(memory, length, MADV_DONTDUMP);
 	return memory;
+}
+
+_Static_assert(PUBLISHED_SHIFT >= sizeof(struct mc_region_header), "room for the header");
+
+static struct mc_region_header *header_of(const struct mc_region *region)
+{
+	return (struct mc_region_header *)(region->memory - region->shift);
+}
+
+static void add_counts(struct mc_shared_counts *sum, const struct mc_shared_counts *part)
+{
+	sum->reads += part->reads;
+	sum->writes += part->writes;
+	sum->read_bytes += part->read_bytes;
+	sum->write_bytes += part->write_bytes;
 }
 
 int mc_region_register(struct mc_engine *engine, const struct mc_region_options *options,
@@ -218,8 +256,11 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 	region->users = 1;
 	region->length = options->length;
 	region->shift = options->flags & MC_REGION_PUBLISHED ? PUBLISHED_SHIFT : PRIVATE_SHIFT;
-	memory = map_memory(map_length(region));
+	region->fd = options->flags & MC_REGION_PUBLISHED ? make_file(map_length(region)) : -1;
+	memory = map_memory(map_length(region), region->fd);
 	if (!memory) {
+		if (region->fd >= 0)
+			close(region->fd);
 		free(region);
 		return -ENOMEM;
 	}
@@ -227,27 +268,26 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 	err = mc_engine_region_added(engine, region);
 	if (err)
 		goto err_unmap;
+	if (options->flags & MC_REGION_PUBLISHED) {
+		err = publish(&engine->publisher, region);
+		if (err)
+			goto err_removed;
+	}
 	pthread_mutex_lock(&engine->state_lock);
 	id = mc_slots_add(&engine->regions, region);
 	pthread_mutex_unlock(&engine->state_lock);
 	if (id < 0) {
 		err = id;
-		goto err_removed;
-	}
-	if (options->flags & MC_REGION_PUBLISHED) {
-		err = publish(&engine->publisher, region);
-		if (err)
-			goto err_slot;
+		goto err_published;
 	}
 	info->address = (uintptr_t)region->memory;
 	info->length = region->length;
 	info->remote_base = region->remote_base;
 	return id;
 
-err_slot:
-	pthread_mutex_lock(&engine->state_lock);
-	mc_slots_remove(&engine->regions, (uint32_t)id);
-	pthread_mutex_unlock(&engine->state_lock);
+err_published:
+	if (region->remote_base)
+		unpublish(&engine->publisher, region);
 err_removed:
 	mc_engine_region_removed(engine, region);
 err_unmap:
@@ -266,16 +306,39 @@ int mc_region_unregister(struct mc_engine *engine, uint32_t id)
 	if (!region)
 		return -ESTALE;
 	atomic_store(&region->withdrawn, true);
+	if (region->fd >= 0)
+		atomic_store(&header_of(region)->withdrawn, true);
 	if (region->remote_base)
 		unpublish(&engine->publisher, region);
 	mc_engine_region_removed(engine, region);
 
 	pthread_mutex_lock(&engine->state_lock);
+	if (region->fd >= 0)
+		add_counts(&engine->shared, &header_of(region)->served);
 	last = mc_region_put_locked(region);
 	pthread_mutex_unlock(&engine->state_lock);
 	if (last)
 		mc_region_free(region);
 	return 0;
+}
+
+void mc_region_add_served(struct mc_engine *engine, struct mc_engine_stats *stats)
+{
+	struct mc_shared_counts sum = { 0 };
+	struct mc_region *region;
+	uint32_t cursor = 0;
+
+	pthread_mutex_lock(&engine->state_lock);
+	add_counts(&sum, &engine->shared);
+	while ((region = mc_slots_next(&engine->regions, &cursor))) {
+		if (region->fd >= 0)
+			add_counts(&sum, &header_of(region)->served);
+	}
+	pthread_mutex_unlock(&engine->state_lock);
+	stats->served_reads += sum.reads;
+	stats->served_writes += sum.writes;
+	stats->served_read_bytes += sum.read_bytes;
+	stats->served_write_bytes += sum.write_bytes;
 }
 
 int mc_region_get_locked(struct mc_engine *engine, uint32_t id, uint64_t offset, uint64_t length,
@@ -300,6 +363,8 @@ bool mc_region_put_locked(struct mc_region *region)
 void mc_region_free(struct mc_region *region)
 {
 	munmap(region->memory - region->shift, map_length(region));
+	if (region->fd >= 0)
+		close(region->fd);
 	free(region);
 }
 

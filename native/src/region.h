@@ -9,14 +9,28 @@
 
 #include "mc/region.h"
 
+/* How often others have used a region without this process. */
+struct mc_shared_counts {
+	_Atomic uint64_t reads, writes, read_bytes, write_bytes;
+};
+
+/* At the start of a published region's file, which others on this host map. */
+struct mc_region_header {
+	struct mc_shared_counts served;
+	atomic_bool withdrawn;
+};
+
 struct mc_region {
 	uint8_t *memory;
+	int fd;               /* of the file it lies in; -1: none */
 	uint64_t length;
 	uint64_t remote_base; /* 0: not published */
 	uint32_t shift;       /* bytes mapped in front of memory */
 	uint32_t users;       /* the registration, operations, populate; under state_lock */
 	atomic_bool withdrawn;
 };
+
+struct mc_engine_stats;
 
 struct mc_published_region {
 	uint64_t base;
@@ -77,6 +91,9 @@ uint8_t *mc_published_find(struct mc_published *published, uint64_t address, uin
 int mc_region_get_locked(struct mc_engine *engine, uint32_t id, uint64_t offset, uint64_t length,
 			 struct mc_region **region);
 bool mc_region_put_locked(struct mc_region *region);
+
+/* Adds how often others on this host have read and written published regions. */
+void mc_region_add_served(struct mc_engine *engine, struct mc_engine_stats *stats);
 void mc_region_free(struct mc_region *region);
 
 #endif

@@ -68,5 +68,10 @@ struct mc_transport {
 };
 
 extern const struct mc_transport_ops mc_tcp_ops;
+extern const struct mc_transport_ops mc_shm_ops;
+
+/* Begins to offer published memory on this host; and the name to ask at, empty before. */
+int mc_shm_serve(struct mc_transport *transport);
+const char *mc_shm_name(struct mc_transport *transport);
 
 #endif

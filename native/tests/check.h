@@ -31,5 +31,6 @@ void test_stress(void);
 void test_fuzz(void);
 void test_crc32c(void);
 void test_disk(void);
+void test_shm(void);
 
 #endif

@@ -17,6 +17,7 @@ static const struct {
 	{ "fuzz", test_fuzz },
 	{ "crc32c", test_crc32c },
 	{ "disk", test_disk },
+	{ "shm", test_shm },
 };
 
 int main(int argc, char **argv)

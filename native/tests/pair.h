@@ -56,6 +56,25 @@ static inline uint32_t open_peer(struct mc_engine *engine, uint32_t port, uint32
 	return (uint32_t)id;
 }
 
+/* A peer on this host, whose memory is reached directly. */
+static inline uint32_t open_local_peer(struct mc_engine *engine, struct mc_engine *server,
+				       uint32_t port)
+{
+	struct mc_peer_options options = {
+		.size = sizeof(options),
+		.protocol_version = 2,
+		.port = port,
+		.host = "127.0.0.1",
+	};
+	int id;
+
+	CHECK_EQ(mc_engine_local_name(server, options.local_name, sizeof(options.local_name)), 0);
+	CHECK(options.local_name[0] != 0);
+	id = mc_peer_open(engine, &options);
+	CHECK(id > 0);
+	return (uint32_t)id;
+}
+
 static inline void pair_open(struct pair *pair, uint64_t length)
 {
 	int port;

@@ -52,6 +52,11 @@ export interface SegmentDocument {
   tcpDataPort: number;
   /** 2 = acknowledged framing, 1 = the older framing without status. */
   tcpProtoVersion: number;
+  /**
+   * Ours, unknown to the reference: the name at which memory of the same host is reached directly;
+   * empty = there is none.
+   */
+  localName: string;
   /** Server part of the device paths where it differs from `name`; else empty. */
   rdmaServerName: string;
   devices: SegmentDevice[];
@@ -61,6 +66,7 @@ export interface SegmentDocument {
   timestamp: string;
 }
 
+const LOCAL_NAME = "snowskin_local_name";
 const KNOWN_PROTOCOLS = ["tcp", "rdma"];
 const U32 = { low: 0, high: 0xffff_ffff };
 
@@ -94,6 +100,7 @@ export function parseSegmentDocument(input: string | Uint8Array | JsonValue): Se
       high: 0x7fff_ffff,
       fallback: 1,
     }),
+    localName: textField(document, LOCAL_NAME, what),
     rdmaServerName: textField(document, "rdma_server_name", what),
     devices,
     priorities: rdma ? readPriorities(document.priority_matrix, what) : new Map(),
@@ -119,6 +126,7 @@ export function segmentDocumentJson(document: SegmentDocument): JsonObject {
     tcp_proto_version: document.tcpProtoVersion,
     timestamp: document.timestamp,
   };
+  if (document.localName !== "") json[LOCAL_NAME] = document.localName;
   if (rdma) {
     json.devices = document.devices.map(({ name, lid, gid }) => ({ name, lid, gid }));
     json.priority_matrix = Object.fromEntries(

@@ -77,6 +77,7 @@ Deno.test("absent members take the reference's defaults", () => {
     tcpDataHost: "",
     tcpDataPort: 0,
     tcpProtoVersion: 1,
+    localName: "",
     rdmaServerName: "",
     devices: [],
     priorities: new Map(),

@@ -13,6 +13,16 @@ export interface EngineKind {
   open(options?: EngineOptions): TransferEngine;
 }
 
+/** Which engines a suite runs on, and how one reaches the other. */
+export interface EnginePairing {
+  client: EngineKind;
+  server: EngineKind;
+  /** Framing on TCP. */
+  version: 1 | 2;
+  /** Whether the server's memory is reached directly, as memory of the same host. */
+  sameHost?: boolean;
+}
+
 /** Registers one test; `Deno.test` or anything like it. */
 export type RegisterTest = (name: string, run: () => Promise<void>) => void;
 
@@ -73,7 +83,7 @@ export class EnginePair implements AsyncDisposable {
   ) {}
 
   static async open(
-    kinds: { client: EngineKind; server: EngineKind; version: 1 | 2 },
+    kinds: EnginePairing,
     options: { bytes?: number; server?: EngineOptions; client?: EngineOptions } = {},
   ): Promise<EnginePair> {
     const bytes = options.bytes ?? 1 << 20;
@@ -82,7 +92,10 @@ export class EnginePair implements AsyncDisposable {
     const remote = server.allocate(bytes, { publish: true });
     const local = client.allocate(bytes);
     const { port } = await server.listen({ host: "127.0.0.1" });
-    const peer = client.openPeer({ host: "127.0.0.1", port, protocolVersion: kinds.version });
+    const localName = kinds.sameHost ? server.localName : "";
+    const peer = client.openPeer({
+      ...{ host: "127.0.0.1", port, protocolVersion: kinds.version, localName },
+    });
     return new EnginePair(server, client, port, remote, local, peer);
   }
 

@@ -15,6 +15,8 @@ export interface StoreSuiteOptions {
   target(): Promise<{ masterAddress: string; metadataServer: string }>;
   /** The engine under test. */
   engine: EngineChoice;
+  /** Whether memory of the same host is reached over TCP, too; default false. */
+  forceTcp?: boolean;
 }
 
 /** Registers a test; the runner decides what that means. */
@@ -52,6 +54,7 @@ export function storeSuite(register: Register, options: StoreSuiteOptions): void
       masterServerAddress: masterAddress,
       metadataServer,
       engine: options.engine,
+      forceTcp: options.forceTcp ?? false,
       ...extra,
     });
   };

@@ -11,9 +11,15 @@ Deno.test.afterAll(async () => {
   for (const master of masters) await master.stop();
 });
 
-function run(kind: MasterKind, engine: "native" | "typescript", metadata: "p2p" | "http"): void {
+function run(
+  kind: MasterKind,
+  engine: "native" | "typescript",
+  metadata: "p2p" | "http",
+  forceTcp = false,
+): void {
   const missing = kind.missing ?? (engine === "native" ? noShim : null);
-  const title = `store on ${kind.name}, ${engine} engine, ${metadata} metadata`;
+  const lanes = forceTcp ? ", TCP only" : "";
+  const title = `store on ${kind.name}, ${engine} engine, ${metadata} metadata${lanes}`;
   if (missing !== null) {
     Deno.test({ name: `${title} (skipped: ${missing})`, ignore: true, fn() {} });
     return;
@@ -27,6 +33,7 @@ function run(kind: MasterKind, engine: "native" | "typescript", metadata: "p2p" 
       return { masterAddress: address, metadataServer };
     },
     engine,
+    forceTcp,
   });
 }
 
@@ -34,3 +41,4 @@ run(referenceMaster, "native", "p2p");
 run(referenceMaster, "typescript", "http");
 run(ourMaster, "native", "http");
 run(ourMaster, "typescript", "p2p");
+run(ourMaster, "native", "p2p", true);

@@ -45,6 +45,10 @@ for (const version of [2, 1] as const) {
     transferClientFaultSuite(register(title, [client]), client, version);
   }
 }
+transferEngineSuite(register("native to native, same host", [native]), {
+  ...{ client: native, server: native, version: 2, sameHost: true },
+});
+
 /** Two-family listeners, where this machine has both. */
 const noV6 = Deno.networkInterfaces().some(({ address }) => address === "::1")
   ? null

@@ -48,8 +48,8 @@ async function runTests(sanitizer: string, groups: string[]): Promise<void> {
 }
 
 const runs = {
-  "address,undefined": ["slots", "engine", "stress", "fuzz", "crc32c", "disk"],
-  "thread": ["slots", "engine", "stress", "disk"],
+  "address,undefined": ["slots", "engine", "stress", "fuzz", "crc32c", "disk", "shm"],
+  "thread": ["slots", "engine", "stress", "disk", "shm"],
 };
 for (const [sanitizer, groups] of Object.entries(runs)) {
   const reason = missing(sanitizer);

@@ -82,6 +82,7 @@ export class Fabric {
 /** An engine whose bytes travel through a {@linkcode Fabric}. */
 export class SimEngine implements TransferEngine {
   readonly name = "tcp-typescript";
+  readonly localName = "";
   readonly regions: SimRegion[] = [];
   readonly #peers = new Map<PeerId, string>();
   #nextPeer = 1;

@@ -89,7 +89,13 @@ const namesAreAddresses: MetadataStore = {
     const [host, port] = name.split(":");
     const document = {
       ...{ name, protocols: ["tcp"], buffers: [], tcpDataHost: host, tcpDataPort: Number(port) },
-      ...{ tcpProtoVersion: 2, rdmaServerName: "", devices: [], priorities: new Map() },
+      ...{
+        tcpProtoVersion: 2,
+        localName: "",
+        rdmaServerName: "",
+        devices: [],
+        priorities: new Map(),
+      },
       timestamp: "",
     };
     return Promise.resolve({ document, dataHost: host });
@@ -143,7 +149,7 @@ export class StoreProcess {
       ...{ engine, clock, log, metadata: namesAreAddresses, named: false },
       ...{ random: () => random.u32() / 0x1_0000_0000, localHostname: name, advertisedHost: "" },
       ...{ minPort: 1, maxPort: 1, handshakeTimeoutMs: 1000, handshakeMaxLength: 1 << 20 },
-      ...{ maxProtocolVersion: 2, memcpy: true },
+      ...{ maxProtocolVersion: 2, memcpy: true, forceTcp: false },
     });
     this.store = {
       ...{ master, endpoint, clock, clientId, choice: new ReplicaChoice(clock, random.u32()) },

@@ -42,6 +42,7 @@ class MemoryRegion implements Region {
 /** An engine for unit tests: bytes move between arrays of one process, at once. */
 export class MemoryEngine implements TransferEngine {
   readonly name = "tcp-typescript";
+  readonly localName = "";
   readonly regions: MemoryRegion[] = [];
   readonly batches: TransferOperation[][] = [];
   readonly #peers = new Map<PeerId, string>();

@@ -40,6 +40,7 @@ export class StoreFixture {
       handshakeMaxLength: 1 << 20,
       maxProtocolVersion: 2,
       memcpy: true,
+      forceTcp: false,
       log: () => {},
     });
     this.store = {
@@ -110,6 +111,7 @@ function addressesAsNames(): MetadataStore {
         tcpDataHost: host,
         tcpDataPort: Number(port),
         tcpProtoVersion: 2,
+        localName: "",
         rdmaServerName: "",
         devices: [],
         priorities: new Map(),

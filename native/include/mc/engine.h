@@ -39,6 +39,13 @@ MC_API int mc_engine_open(const struct mc_engine_options *options, struct mc_eng
 MC_API int mc_engine_listen(struct mc_engine *engine, const char *host, uint32_t port);
 
 /*
+ * The name under which other engines on this host reach published memory directly, once
+ * the engine listens; NUL-terminated, empty where that is not possible. size is at least
+ * MC_LOCAL_NAME_SIZE. Returns 0 or -EINVAL.
+ */
+MC_API int mc_engine_local_name(struct mc_engine *engine, char *name, uint32_t size);
+
+/*
  * Stops serving, fails everything in flight with -ECANCELED and wakes the poll; what
  * completed can still be fetched with mc_wait(). Returns 0. May be called twice.
  */

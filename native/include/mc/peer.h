@@ -10,7 +10,11 @@ struct mc_engine;
 
 enum mc_transport_kind {
 	MC_TRANSPORT_TCP = 0,
+	MC_TRANSPORT_SHM = 1, /* of peers on this host, in front of TCP */
 };
+
+/* A name of mc_engine_local_name(), with its end. */
+#define MC_LOCAL_NAME_SIZE 64
 
 struct mc_peer_options {
 	uint32_t size;             /* sizeof(struct mc_peer_options) */
@@ -18,6 +22,11 @@ struct mc_peer_options {
 	uint32_t protocol_version; /* TCP framing: 2 with acknowledgements, 1 without */
 	uint32_t port;             /* 1..65535 */
 	char host[64];             /* numeric address, NUL-terminated */
+	/*
+	 * What the peer says is its local name, NUL-terminated, or empty. When it is on this host
+	 * its memory is mapped and copied; otherwise the transport above is used.
+	 */
+	char local_name[MC_LOCAL_NAME_SIZE];
 };
 
 /*

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "shm.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../common.h"
+#include "../engine.h"
+
+#define CONNECTIONS_MAX 1024u
+#define NAME_PREFIX "snowskin-"
+
+struct shm_server {
+	struct mc_engine *engine;
+	pthread_t thread;
+	bool started;
+	int listen_fd;
+	int stop_fd;
+	uint32_t count; /* of polled */
+	char name[MC_LOCAL_NAME_SIZE];
+	/* The stop event, the listening socket, then connections. */
+	struct pollfd polled[2 + CONNECTIONS_MAX];
+};
+
+socklen_t shm_address(const char *name, struct sockaddr_un *address)
+{
+	size_t length = strnlen(name, sizeof(address->sun_path) - 1);
+
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	memcpy(address->sun_path + 1, name, length);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+}
+
+int shm_server_open(struct mc_engine *engine, struct shm_server **opened)
+{
+	struct shm_server *server = calloc(1, sizeof(*server));
+
+	if (!server)
+		return -ENOMEM;
+	server->engine = engine;
+	server->listen_fd = -1;
+	server->stop_fd = -1;
+	*opened = server;
+	return 0;
+}
+
+static void choose_name(struct shm_server *server)
+{
+	uint8_t random[16];
+	char *at = server->name;
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return;
+	at += sprintf(at, NAME_PREFIX);
+	for (size_t i = 0; i < sizeof(random); i++)
+		at += sprintf(at, "%02x", random[i]);
+}
+
+/* Whoever could read this process's memory anyway. */
+static bool is_trusted(int fd)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+		return false;
+	return peer.uid == 0 || peer.uid == geteuid();
+}
+
+static int send_answer(int fd, struct shm_answer *answer, const int *descriptors)
+{
+	union {
+		char bytes[CMSG_SPACE(SHM_BATCH * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec part = {
+		.iov_base = answer,
+		.iov_len = offsetof(struct shm_answer, offers) +
+			   answer->count * sizeof(answer->offers[0]),
+	};
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+	if (answer->count > 0) {
+		size_t bytes = answer->count * sizeof(int);
+		struct cmsghdr *header;
+
+		memset(&control, 0, sizeof(control));
+		message.msg_control = control.bytes;
+		message.msg_controllen = CMSG_SPACE(bytes);
+		header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(bytes);
+		memcpy(CMSG_DATA(header), descriptors, bytes);
+	}
+	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Takes what is published from *cursor on; the descriptors are duplicates. */
+static void collect(struct mc_engine *engine, uint32_t *cursor, struct shm_answer *answer,
+		    int *descriptors)
+{
+	struct mc_region *region;
+
+	answer->magic = SHM_MAGIC;
+	answer->count = 0;
+	answer->more = 0;
+	answer->reserved = 0;
+	pthread_mutex_lock(&engine->state_lock);
+	while (answer->count < SHM_BATCH && (region = mc_slots_next(&engine->regions, cursor))) {
+		int fd = region->fd < 0 || !region->remote_base ? -1 : dup(region->fd);
+
+		if (fd < 0)
+			continue;
+		descriptors[answer->count] = fd;
+		answer->offers[answer->count++] = (struct shm_offer){
+			.base = region->remote_base,
+			.length = region->length,
+			.shift = region->shift,
+		};
+	}
+	pthread_mutex_unlock(&engine->state_lock);
+	if (answer->count == SHM_BATCH)
+		answer->more = 1;
+}
+
+static int answer_all(struct shm_server *server, int fd)
+{
+	int descriptors[SHM_BATCH];
+	struct shm_answer answer;
+	uint32_t cursor = 0;
+	int err;
+
+	do {
+		collect(server->engine, &cursor, &answer, descriptors);
+		err = send_answer(fd, &answer, descriptors);
+		for (uint32_t i = 0; i < answer.count; i++)
+			close(descriptors[i]);
+	} while (!err && answer.more);
+	return err;
+}
+
+static void take_connections(struct shm_server *server)
+{
+	const struct timeval limit = { .tv_sec = 1 };
+	int fd;
+
+	while ((fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		if (server->count == MC_ARRAY_SIZE(server->polled) || !is_trusted(fd)) {
+			close(fd);
+			continue;
+		}
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+		server->polled[server->count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	}
+}
+
+/* Returns false when the connection is over. */
+static bool take_question(struct shm_server *server, int fd)
+{
+	struct shm_question question;
+	ssize_t got = recv(fd, &question, sizeof(question), MSG_DONTWAIT);
+
+	if (got < 0)
+		return errno == EAGAIN || errno == EINTR;
+	if (got != sizeof(question) || question.magic != SHM_MAGIC)
+		return false;
+	return answer_all(server, fd) == 0;
+}
+
+static void *serve(void *argument)
+{
+	struct shm_server *server = argument;
+
+	for (;;) {
+		if (poll(server->polled, server->count, -1) < 0 && errno != EINTR)
+			return NULL;
+		if (server->polled[0].revents)
+			return NULL;
+		for (uint32_t i = server->count; i-- > 2;) {
+			struct pollfd *one = &server->polled[i];
+
+			if (one->revents && !take_question(server, one->fd)) {
+				close(one->fd);
+				*one = server->polled[--server->count];
+			}
+		}
+		if (server->polled[1].revents)
+			take_connections(server);
+	}
+}
+
+int shm_server_start(struct shm_server *server)
+{
+	struct sockaddr_un address;
+	int err;
+
+	if (server->started)
+		return -EALREADY;
+	choose_name(server);
+	if (!server->name[0])
+		return -EIO;
+	server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	server->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (server->stop_fd < 0 || server->listen_fd < 0)
+		goto failed;
+	if (bind(server->listen_fd, (struct sockaddr *)&address,
+		 shm_address(server->name, &address)) < 0 ||
+	    listen(server->listen_fd, 128) < 0)
+		goto failed;
+	server->polled[0] = (struct pollfd){ .fd = server->stop_fd, .events = POLLIN };
+	server->polled[1] = (struct pollfd){ .fd = server->listen_fd, .events = POLLIN };
+	server->count = 2;
+	err = pthread_create(&server->thread, NULL, serve, server);
+	if (err) {
+		errno = err;
+		goto failed;
+	}
+	server->started = true;
+	return 0;
+
+failed:
+	err = -errno;
+	server->name[0] = 0;
+	return err;
+}
+
+const char *shm_server_name(const struct shm_server *server)
+{
+	return server->name;
+}
+
+void shm_server_stop(struct shm_server *server)
+{
+	if (!server->started)
+		return;
+	eventfd_write(server->stop_fd, 1);
+	pthread_join(server->thread, NULL);
+	server->started = false;
+	server->name[0] = 0;
+	for (uint32_t i = 2; i < server->count; i++)
+		close(server->polled[i].fd);
+}
+
+void shm_server_free(struct shm_server *server)
+{
+	shm_server_stop(server);
+	if (server->listen_fd >= 0)
+		close(server->listen_fd);
+	if (server->stop_fd >= 0)
+		close(server->stop_fd);
+	free(server);
+}

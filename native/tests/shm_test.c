@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+
+#include "pair.h"
+
+static void local_pair_open(struct pair *pair, uint64_t length)
+{
+	pair_open(pair, length);
+	pair->peer = open_local_peer(pair->client, pair->server, pair->port);
+}
+
+static struct mc_engine_stats stats_of(struct mc_engine *engine)
+{
+	struct mc_engine_stats stats;
+
+	CHECK_EQ(mc_engine_stats(engine, &stats, sizeof(stats)), 0);
+	return stats;
+}
+
+static void run_one(struct pair *pair, struct mc_op op, int result)
+{
+	CHECK_EQ(mc_submit(pair->client, &op, 1, 5000), 1);
+	expect_results(pair->client, 1, result);
+}
+
+static void bytes_are_copied_without_a_connection(void)
+{
+	static const uint64_t sizes[] = { 1, 100, 4096, 70000, 1 << 20, (4 << 20) + 5 };
+	struct mc_engine_stats stats;
+	struct pair pair;
+	uint64_t sum = 0;
+
+	local_pair_open(&pair, 8 << 20);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct mc_op op = pair_op(&pair, MC_OP_WRITE, 3, sizes[i]);
+		uint8_t *local = (uint8_t *)(uintptr_t)pair.local.address;
+		const uint8_t *remote = (const uint8_t *)(uintptr_t)pair.remote.address;
+
+		memset(local + 3, (int)i + 1, sizes[i]);
+		run_one(&pair, op, 0);
+		CHECK(memcmp(local + 3, remote + 3, sizes[i]) == 0);
+		memset(local + 3, 0, sizes[i]);
+		op.opcode = MC_OP_READ;
+		run_one(&pair, op, 0);
+		CHECK(memcmp(local + 3, remote + 3, sizes[i]) == 0);
+		sum += sizes[i];
+	}
+	CHECK_EQ(stats_of(pair.client).connects, 0);
+	stats = stats_of(pair.server);
+	CHECK_EQ(stats.served_reads, 6);
+	CHECK_EQ(stats.served_writes, 6);
+	CHECK_EQ(stats.served_read_bytes, sum);
+	CHECK_EQ(stats.served_write_bytes, sum);
+	CHECK_EQ(mc_region_unregister(pair.server, pair.remote_id), 0);
+	CHECK_EQ(stats_of(pair.server).served_read_bytes, sum);
+	pair_close(&pair);
+}
+
+static void memory_that_is_not_published_is_refused(void)
+{
+	struct mc_region_info later;
+	struct pair pair;
+	struct mc_op op;
+	uint32_t id;
+
+	local_pair_open(&pair, 1 << 20);
+	run_one(&pair, pair_op(&pair, MC_OP_READ, 0, 1 << 20), 0);
+	op = pair_op(&pair, MC_OP_READ, 0, 4096);
+	op.remote = pair.remote.remote_base + (1 << 20) - 4095;
+	run_one(&pair, op, -EFAULT);
+	op.remote = pair.remote.remote_base - 1;
+	run_one(&pair, op, -EFAULT);
+
+	id = open_region(pair.server, MC_REGION_PUBLISHED, 1 << 20, &later);
+	op.remote = later.remote_base + 100;
+	run_one(&pair, op, 0);
+	CHECK_EQ(mc_region_unregister(pair.server, id), 0);
+	run_one(&pair, op, -EFAULT);
+	run_one(&pair, pair_op(&pair, MC_OP_READ, 0, 4096), 0);
+	pair_close(&pair);
+}
+
+static void many_regions_are_found(void)
+{
+	struct mc_region_info infos[150];
+	struct pair pair;
+
+	local_pair_open(&pair, 4096);
+	for (size_t i = 0; i < 150; i++) {
+		open_region(pair.server, MC_REGION_PUBLISHED, 4096, &infos[i]);
+		*(uint8_t *)(uintptr_t)infos[i].address = (uint8_t)i;
+	}
+	for (size_t i = 0; i < 150; i++) {
+		struct mc_op op = pair_op(&pair, MC_OP_READ, 0, 1);
+
+		op.remote = infos[i].remote_base;
+		run_one(&pair, op, 0);
+		CHECK_EQ(*(uint8_t *)(uintptr_t)pair.local.address, i);
+	}
+	pair_close(&pair);
+}
+
+static void somebody_who_is_elsewhere_is_reached_over_tcp(void)
+{
+	struct mc_peer_options options = {
+		.size = sizeof(options),
+		.protocol_version = 2,
+		.host = "127.0.0.1",
+		.local_name = "snowskin-nobody",
+	};
+	struct pair pair;
+	int id;
+
+	pair_open(&pair, 1 << 20);
+	options.port = pair.port;
+	id = mc_peer_open(pair.client, &options);
+	CHECK(id > 0);
+	pair.peer = (uint32_t)id;
+	for (int i = 0; i < 10; i++)
+		run_one(&pair, pair_op(&pair, MC_OP_READ, 0, 1 << 20), 0);
+	CHECK(stats_of(pair.client).connects > 0);
+	memset(options.local_name, 'x', sizeof(options.local_name));
+	CHECK_EQ(mc_peer_open(pair.client, &options), -EINVAL);
+	pair_close(&pair);
+}
+
+static void an_owner_that_ends_is_noticed(void)
+{
+	struct pair pair;
+	struct mc_op op;
+	struct mc_completion done;
+
+	local_pair_open(&pair, 1 << 20);
+	op = pair_op(&pair, MC_OP_WRITE, 0, 4096);
+	run_one(&pair, op, 0);
+	CHECK_EQ(mc_engine_shutdown(pair.server), 0);
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	CHECK_EQ(mc_poll(pair.client, &done, 1, 10000), 1);
+	CHECK(done.result == -ECONNRESET || done.result == -EHOSTUNREACH);
+	pair_close(&pair);
+}
+
+static void closed_peers_and_engines_leave_nothing(void)
+{
+	struct pair pair;
+	struct mc_op op;
+
+	local_pair_open(&pair, 1 << 20);
+	op = pair_op(&pair, MC_OP_WRITE, 0, 1 << 20);
+	run_one(&pair, op, 0);
+	for (int i = 0; i < 20; i++) {
+		uint32_t peer = open_local_peer(pair.client, pair.server, pair.port);
+		struct mc_completion done;
+
+		op.peer = peer;
+		CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+		if (i & 1)
+			run_one(&pair, pair_op(&pair, MC_OP_READ, 0, 100), 0);
+		CHECK_EQ(mc_peer_close(pair.client, peer), 0);
+		if (!(i & 1))
+			CHECK_EQ(mc_poll(pair.client, &done, 1, 10000), 1);
+		while (mc_poll(pair.client, &done, 1, 0) > 0)
+			;
+	}
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), -ESTALE);
+	op.peer = open_local_peer(pair.client, pair.server, pair.port);
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	pair_close(&pair);
+}
+
+void test_shm(void)
+{
+	bytes_are_copied_without_a_connection();
+	memory_that_is_not_published_is_refused();
+	many_regions_are_found();
+	somebody_who_is_elsewhere_is_reached_over_tcp();
+	an_owner_that_ends_is_noticed();
+	closed_peers_and_engines_leave_nothing();
+}
