@@ -1,6 +1,7 @@
 /**
  * The published wheel's client against the reference master and against ours, interleaved: same
- * client program, same keys, one round on one master, then the same round on the other.
+ * client programs, same keys, one round on one master, then the same round on the other. Each client
+ * is a process with a segment of its own.
  */
 import { freePort, startMaster } from "../examples/local_cluster.ts";
 import { JsonPeer, startReferenceMaster } from "./json_peer.ts";
@@ -17,7 +18,7 @@ const measurements: { kind: string; n: number }[] = [
   { kind: "put_get", n: 1 },
   ...[1, 16, 128, 1024].map((n) => ({ kind: "batch_is_exist", n })),
   ...[1, 16, 128, 1024].map((n) => ({ kind: "get_batch", n })),
-  ...[1, 16, 128].map((n) => ({ kind: "put_batch", n })),
+  ...[1, 16, 128, 1024].map((n) => ({ kind: "put_batch", n })),
 ];
 
 interface Measured {
@@ -37,51 +38,68 @@ interface Sample {
   masterCpuPerCall: number;
 }
 
-interface Contestant {
-  name: string;
-  pid: number;
-  client: JsonPeer;
+/** A master and its clients. */
+class Contestant implements AsyncDisposable {
+  private constructor(readonly name: string, readonly pid: number, readonly clients: JsonPeer[]) {}
+
+  static async start(
+    name: string,
+    pid: number,
+    address: string,
+    python: string,
+    count: number,
+  ): Promise<Contestant> {
+    const script = new URL("wheel_client.py", import.meta.url).pathname;
+    const contestant = new Contestant(name, pid, []);
+    for (let i = 0; i < count; i++) {
+      const args = [script, address, String(SEGMENT_BYTES / count), String(i)];
+      contestant.clients.push((await JsonPeer.start(python, args)).peer);
+    }
+    return contestant;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.clients.map((client) => client[Symbol.asyncDispose]()));
+  }
 }
 
 async function measure(
-  { pid, client }: Contestant,
+  { pid, clients }: Contestant,
   kind: string,
   n: number,
   seconds: number,
 ): Promise<Sample> {
   const before = cpuMicroseconds(pid);
-  const result = await client.ask<Measured>({ kind, n, seconds });
+  const results = await Promise.all(
+    clients.map((client) => client.ask<Measured>({ kind, n, seconds })),
+  );
   const cpu = cpuMicroseconds(pid) - before;
-  if (result.failed > 0) {
-    throw new Error(`${result.failed} of ${result.calls} ${kind} calls failed`);
-  }
+  const calls = results.reduce((sum, result) => sum + result.calls, 0);
+  const failed = results.reduce((sum, result) => sum + result.failed, 0);
+  if (failed > 0) throw new Error(`${failed} of ${calls} ${kind} calls failed`);
   return {
-    keysPerSecond: result.keys / result.seconds,
-    p50: result.p50_us,
-    p99: result.p99_us,
-    masterCpuPerCall: cpu / result.calls,
+    keysPerSecond: results.reduce((sum, { keys, seconds }) => sum + keys / seconds, 0),
+    p50: median(results.map((result) => result.p50_us)),
+    p99: Math.max(...results.map((result) => result.p99_us)),
+    masterCpuPerCall: cpu / calls,
   };
 }
 
-/** Runs the comparison and prints its tables. */
+/** Runs the comparison with so many clients at a time and prints its tables. */
 export async function compareMasters(
   wheel: Extract<Wheel, { python: string }>,
-  options: { rounds: number; seconds: number; fill: number },
+  options: { rounds: number; seconds: number; fill: number; clients: number },
 ): Promise<void> {
-  const flags = ["--default_kv_lease_ttl=1000", "--eviction_high_watermark_ratio=0.95"];
+  const { clients } = options;
+  const flags = ["--default_kv_lease_ttl=5000", "--eviction_high_watermark_ratio=0.95"];
   const port = await freePort();
   await using reference = await startReferenceMaster(wheel.master, port, await freePort(), flags);
   const { process: master, address } = await startMaster(flags);
   await using _master = master;
-  const start = async (name: string, pid: number, at: string): Promise<Contestant> => {
-    const script = new URL("wheel_client.py", import.meta.url).pathname;
-    const { peer } = await JsonPeer.start(wheel.python, [script, at, String(SEGMENT_BYTES)]);
-    return { name, pid, client: peer };
-  };
-  const theirs = await start("reference", reference.pid, `127.0.0.1:${port}`);
-  await using _theirs = theirs.client;
-  const ours = await start("ours", master.pid, address);
-  await using _ours = ours.client;
+  const start = (name: string, pid: number, at: string) =>
+    Contestant.start(name, pid, at, wheel.python, clients);
+  await using theirs = await start("reference", reference.pid, `127.0.0.1:${port}`);
+  await using ours = await start("ours", master.pid, address);
   for (const contestant of [theirs, ours]) await measure(contestant, "put_get", 1, 1);
 
   const rows: string[][] = [];
@@ -109,7 +127,8 @@ export async function compareMasters(
     ]);
     console.log(`  ${kind} ${n}: ratio ${median(ratios).toFixed(2)}`);
   }
-  console.log("\nThe wheel's client, its own segment, one caller; ref = reference master\n");
+  const who = clients === 1 ? "One client" : `${clients} clients at the same time`;
+  console.log(`\n${who} of the wheel, each with a segment; ref = reference master\n`);
   printTable(
     [
       "call, keys",
@@ -125,12 +144,12 @@ export async function compareMasters(
     ],
     rows,
   );
-  await compareMemory([theirs, ours], options.fill);
+  if (options.fill > 0) await compareMemory([theirs, ours], options.fill);
 }
 
 async function compareMemory(contestants: Contestant[], fill: number): Promise<void> {
   const rows: string[][] = [];
-  for (const { name, pid, client } of contestants) {
+  for (const { name, pid, clients: [client] } of contestants) {
     const before = residentBytes(pid);
     const { keys } = await client.ask<{ keys: number }>({ kind: "fill", n: fill });
     const grown = residentBytes(pid) - before;

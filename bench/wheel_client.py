@@ -1,6 +1,6 @@
 """The published wheel's store client as a load generator, told what to do on stdin.
 
-Started as: wheel_client.py MASTER_HOST:PORT SEGMENT_BYTES
+Started as: wheel_client.py MASTER_HOST:PORT SEGMENT_BYTES NUMBER, where NUMBER tells its keys from those of others.
 Each line of stdin is one measurement, {"kind", "n", "seconds"} (n = keys per call); each line of stdout
 its result, {"calls", "keys", "seconds", "p50_us", "p99_us", "cpu_us"} (cpu_us = of this process, all).
 "fill" puts n new keys of 64 bytes instead. Values are 64 bytes, keys 61.
@@ -22,7 +22,8 @@ def key(space, i):
 
 
 class Load:
-    def __init__(self, master, segment):
+    def __init__(self, master, segment, number):
+        self.space = f"f{number}"
         self.store = MooncakeDistributedStore()
         code = self.store.setup("127.0.0.1", "P2PHANDSHAKE", segment, 64 << 20, "tcp", "", master)
         if code != 0:
@@ -43,7 +44,7 @@ class Load:
 
     def some_new(self, n):
         self.fresh += n
-        return [key("f", i) for i in range(self.fresh - n, self.fresh)]
+        return [key(self.space, i) for i in range(self.fresh - n, self.fresh)]
 
     def call(self, kind, n):
         """Prepares the arguments, then returns the call to be timed and a check of its result."""
@@ -109,7 +110,7 @@ class Load:
 
 
 def main():
-    load = Load(sys.argv[1], int(sys.argv[2]))
+    load = Load(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
