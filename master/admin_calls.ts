@@ -1,26 +1,30 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { Expected } from "../proto/messages.ts";
-import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../proto/types.ts";
+import type { SegmentStatus, Uuid } from "../proto/types.ts";
 import { AnswerCalls, type AnswerCallsOptions } from "./answer_calls.ts";
 import type { SnapshotOutcome, Snapshotter } from "./backup/snapshotter.ts";
 import { Tickets } from "./backup/tickets.ts";
 import type { ReplicationView } from "./core/hot_view.ts";
 import type { DrainRequest, JobView, RebalanceRequest } from "./core/jobs.ts";
 import type { RemovalScan } from "./core/removal_scan.ts";
+import { NO_TENANT } from "./core/tenants.ts";
 import type { MemberStatus } from "./ha/member_status.ts";
 import type {
   AdminCore,
+  KeyFound,
   KeyPage,
   KeyResult,
   Readiness,
   RemovalProgress,
   SegmentDetail,
   SegmentUse,
+  TenantQuota,
 } from "./http/backend.ts";
 import type { CopyOutcome, MasterJournal } from "./journal/master_journal.ts";
 import type { MetricsRegistry, MetricsSnapshot, ServerStats } from "./metrics/registry.ts";
 import type { MasterStatus } from "./metrics/summary_line.ts";
+import { TenantCalls } from "./tenants/tenant_calls.ts";
 
 export interface AdminCallsOptions extends AnswerCallsOptions {
   metrics: MetricsRegistry;
@@ -41,6 +45,8 @@ export interface AdminCallsOptions extends AnswerCallsOptions {
 /** Removals that may be open, and the work of one step: some hundreds of microseconds. */
 const MAX_REMOVALS = 8;
 const REMOVAL_WORK = 200_000;
+/** Look-ups of one question that names no tenant. */
+const MAX_LOOKUPS = 200_000;
 
 const nothing = { begin() {}, memory() {}, disk() {}, localDisk() {} };
 
@@ -50,10 +56,12 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
   readonly #removals = new Map<number, RemovalScan>();
   #lastRemoval = 0;
   readonly #copies = new Tickets<CopyOutcome>();
+  readonly #tenants: TenantCalls;
 
   constructor(options: AdminCallsOptions) {
     super(options);
     this.#options = options;
+    this.#tenants = new TenantCalls(options.core, options.settle);
   }
 
   status(): MasterStatus {
@@ -78,28 +86,60 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
     };
   }
 
-  listKeys(cursor: number, maxKeys: number, maxBytes: number): KeyPage {
-    return this.#options.core.inspection.listKeys(cursor, maxKeys, maxBytes);
+  listKeys(
+    cursor: number,
+    maxKeys: number,
+    maxBytes: number,
+    tenant: string | null,
+  ): KeyPage {
+    const index = tenant === null ? -1 : this.#tenants.indexes(tenant)[0];
+    return this.#options.core.inspection.listKeys(cursor, maxKeys, maxBytes, index);
   }
 
-  queryKey(key: Uint8Array): ReplicaDescriptor[] {
+  queryKey(key: Uint8Array, tenant: string | null): KeyFound {
     const { core, clock } = this.#options;
-    const code = core.getReplicaList(0, key, 0, key.length, clock(), nothing);
-    const replicas = code === ErrorCode.OK ? core.inspection.peekKey(0, key) : null;
+    const index = this.#tenantWith(key, this.#tenants.indexes(tenant));
+    const code = core.getReplicaList(index, key, 0, key.length, clock(), nothing);
+    const replicas = code === ErrorCode.OK ? core.inspection.peekKey(index, key) : null;
     if (replicas === null) {
       const reason = code === ErrorCode.OK ? ErrorCode.OBJECT_NOT_FOUND : code as ErrorCode;
       throw new StoreError(reason, "Cannot query the key");
     }
-    return replicas;
+    return { replicas, ...this.#tenantName(index) };
   }
 
-  peekKeys(keys: Uint8Array[]): KeyResult[] {
+  peekKeys(keys: Uint8Array[], tenant: string | null): KeyResult[] {
     const { inspection } = this.#options.core;
+    const indexes = this.#tenants.indexes(tenant);
+    if (keys.length * indexes.length > MAX_LOOKUPS) {
+      const message = `${keys.length} keys of ${indexes.length} tenants: name one with tenant_id`;
+      throw new StoreError(ErrorCode.INVALID_PARAMS, message);
+    }
     return keys.map((key) => {
-      const replicas = inspection.peekKey(0, key);
+      const index = this.#tenantWith(key, indexes);
+      const replicas = inspection.peekKey(index, key);
       if (replicas === null) return { code: ErrorCode.OBJECT_NOT_FOUND };
-      return replicas.length === 0 ? { code: ErrorCode.REPLICA_IS_NOT_READY } : { replicas };
+      if (replicas.length === 0) return { code: ErrorCode.REPLICA_IS_NOT_READY };
+      return { replicas, ...this.#tenantName(index) };
     });
+  }
+
+  tenantQuotas(): TenantQuota[] {
+    return this.#tenants.quotas();
+  }
+
+  tenantQuota(name: string): TenantQuota | null {
+    return this.#tenants.quota(name);
+  }
+
+  setTenantQuota(name: string, bytes: bigint): TenantQuota | Promise<TenantQuota> {
+    this.#requireOwnPolicies();
+    return this.#tenants.setQuota(name, bytes);
+  }
+
+  removeTenantQuota(name: string): void | Promise<void> {
+    this.#requireOwnPolicies();
+    return this.#tenants.removeQuota(name);
   }
 
   listSegments(): string[] {
@@ -137,17 +177,19 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
         capacityBytes: segment.capacityBytes,
         largestFreeBytes: segment.largestFreeBytes,
       })),
+      ...this.#tenants.usage(),
       server: serverStats(),
     });
   }
 
-  beginRemoval(force: boolean): number {
+  beginRemoval(force: boolean, tenant: string | null): number {
     this.#requireLeader();
     if (this.#removals.size >= MAX_REMOVALS) {
       const code = ErrorCode.TASK_PENDING_LIMIT_EXCEEDED;
       throw new StoreError(code, `Cannot remove: ${MAX_REMOVALS} removals are going on`);
     }
-    this.#removals.set(++this.#lastRemoval, this.#options.core.scans.removal(-1, null, force));
+    const index = tenant === null ? -1 : this.#tenants.indexes(tenant)[0];
+    this.#removals.set(++this.#lastRemoval, this.#options.core.scans.removal(index, null, force));
     return this.#lastRemoval;
   }
 
@@ -203,6 +245,13 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
     return this.#keptJob(core.jobs.query(id), "Cannot cancel the job");
   }
 
+  /** The masters of a cluster have a quota file each: what one writes the others do not know. */
+  #requireOwnPolicies(): void {
+    if ((this.#options.member?.() ?? null) === null) return;
+    const message = "with --enable_ha quotas are changed in the file of every master";
+    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, message);
+  }
+
   #requireLeader(): void {
     if (this.#options.member?.()?.role !== "standby") return;
     throw new StoreError(
@@ -244,6 +293,21 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
 
   shutDown(reason: string): void {
     this.#options.onShutDown(reason);
+  }
+
+  /** The first of some tenants that has a key, else the first of them. */
+  #tenantWith(key: Uint8Array, indexes: readonly number[]): number {
+    const { inspection } = this.#options.core;
+    const found = indexes.length === 1
+      ? undefined
+      : indexes.find((index) => inspection.peekKey(index, key) !== null);
+    return found ?? indexes[0] ?? NO_TENANT;
+  }
+
+  #tenantName(index: number): { tenant?: string } {
+    const { tenants, state } = this.#options.core;
+    if (!tenants.isEnabled) return {};
+    return { tenant: new TextDecoder().decode(state.tenants.name(index)) };
   }
 }
 

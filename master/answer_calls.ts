@@ -3,6 +3,7 @@ import { StoreError } from "../proto/error.ts";
 import type { MasterCore } from "./core/core.ts";
 import type { KeyPlaces, PackedKeys } from "./core/key_places.ts";
 import { MAX_COUNTED_TENANTS } from "./core/lookups.ts";
+import { NO_TENANT } from "./core/tenants.ts";
 import { FlagError } from "./flag_layers.ts";
 import type { ConfigChanges, LiveConfig, ShownFlag } from "./live_config.ts";
 import type { AnswersCore, HitStats, WhyKey, WhyMiss } from "./http/answers.ts";
@@ -90,9 +91,10 @@ export class AnswerCalls implements AnswersCore {
   }
 
   #tenant(name: string): number {
-    const bytes = new TextEncoder().encode(name);
-    const index = this.#core.internTenant(bytes, 0, bytes.length);
-    if (index >= 0) return index;
+    const { tenants } = this.#core;
+    if (!tenants.isEnabled) return 0;
+    const index = tenants.find(new TextEncoder().encode(name || "default"));
+    if (index !== NO_TENANT) return index;
     throw new StoreError(ErrorCode.TENANT_NOT_REGISTERED, `Cannot find tenant "${name}"`);
   }
 }

@@ -46,6 +46,8 @@ export interface MasterConfig {
   durability: { mode: Exclude<FlagValues["durability"], "none">; directory: string } | null;
   /** Snapshots of the metadata, `null` = none. */
   snapshots: SnapshotConfig | null;
+  /** Multi-tenancy, `null` = off. `policyPath` is empty for the file in the data directory. */
+  tenants: { policyPath: string } | null;
   clusterId: string;
   /** `null` = one master alone. */
   ha: HaConfig | null;
@@ -106,6 +108,7 @@ export function buildMasterConfig(
       ? null
       : { mode: values.durability, directory: values.data_dir },
     snapshots: snapshotConfig(values, sources, env, notes),
+    tenants: tenantSettings(values, given, notes),
     clusterId: values.cluster_id,
     ha: haConfig(values, given, notes),
     storage: {
@@ -148,6 +151,27 @@ function metadataServer(
     port: values.http_metadata_server_port,
     cleanupOnTimeout: values.enable_metadata_cleanup_on_timeout,
   };
+}
+
+function tenantSettings(
+  values: FlagValues,
+  given: (name: FlagName) => boolean,
+  notes: string[],
+): MasterConfig["tenants"] {
+  const policyPath = values.tenant_quota_connector_uri;
+  if (!values.enable_multi_tenants) {
+    if (given("tenant_quota_connector_uri") && policyPath !== "") {
+      notes.push("--tenant_quota_connector_uri has no effect without --enable_multi_tenants");
+    }
+    return null;
+  }
+  if (policyPath === "" && values.durability === "none") {
+    throw new FlagError(
+      "--tenant_quota_connector_uri=: there is no data directory with --durability=none; " +
+        "allowed: the path of a YAML file",
+    );
+  }
+  return { policyPath };
 }
 
 function checkTimes(values: FlagValues): void {
@@ -260,6 +284,7 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     replicationMaxReplicas: v.dynamic_replication_max_memory_replicas,
     replicationMaxShare: v.dynamic_replication_max_memory_ratio,
     lifeEvents: v.life_events === 0 ? 0 : Math.max(2, 2 ** Math.ceil(Math.log2(v.life_events))),
+    enableMultiTenants: v.enable_multi_tenants,
     fsdir: config.storage.fsdir,
     epochOffsetMs,
   };

@@ -68,6 +68,7 @@ export const FlagGroup = {
   EVICTION: "Placement and eviction",
   DISK: "Disk tier",
   TASKS: "Copy and move tasks",
+  TENANTS: "Tenants",
   CONFIGURATION: "Configuration",
   ABSENT: "Accepted at their default only",
 } as const;

@@ -27,6 +27,7 @@ const clients = group(FlagGroup.CLIENTS);
 const evict = group(FlagGroup.EVICTION);
 const disk = group(FlagGroup.DISK);
 const tasks = group(FlagGroup.TASKS);
+const tenants = group(FlagGroup.TENANTS);
 const files = group(FlagGroup.CONFIGURATION);
 const ha = group(FlagGroup.HA);
 
@@ -39,7 +40,6 @@ const POLLING = "a log that is read by polling";
 const REDIS_CATALOG = "a snapshot catalog in Redis";
 const CXL = "CXL memory";
 const NOF = "NVMe-oF pools";
-const TENANTS = "multi-tenancy";
 const EVENTS = "KV cache events";
 const DFS = "a shared file system tier";
 const ARENA = "the mmap arena allocator";
@@ -344,6 +344,25 @@ export const FLAGS = [
     "Told to clients: bytes of disk they may use; 0 = 90 % of its capacity.",
   ),
 
+  tenants.bool(
+    "enable_multi_tenants",
+    false,
+    "Give every registered tenant a name space and a quota of its own.",
+  ),
+  tenants.choice(
+    "tenant_quota_connector_type",
+    "file",
+    ["file"],
+    "Where the quotas of tenants are kept.",
+    { etcd: "a quota table in etcd" },
+  ),
+  tenants.text(
+    "tenant_quota_connector_uri",
+    "",
+    "YAML file of the quotas, which the admin server changes; empty = tenants.yaml in the data " +
+      "directory, which need not be there at first.",
+  ),
+
   tasks.int("max_total_finished_tasks", 10_000, COUNT, "Finished tasks that are remembered."),
   tasks.int("max_total_pending_tasks", 10_000, COUNT, "Most waiting tasks."),
   tasks.int("max_total_processing_tasks", 10_000, COUNT, "Most running tasks."),
@@ -392,9 +411,6 @@ export const FLAGS = [
   absent("batch_oplog_retry_timeout_sec", 180, POLLING),
   absent("snapshot_catalog_store_connstring", "", REDIS_CATALOG),
   absent("snapshot_catalog_backend_connstring", "", REDIS_CATALOG),
-  absent("enable_multi_tenants", false, TENANTS),
-  absent("tenant_quota_connector_type", "file", TENANTS),
-  absent("tenant_quota_connector_uri", "", TENANTS),
   absent("enable_cxl", false, CXL),
   absent("cxl_path", "/dev/dax0.0", CXL),
   absent("cxl_size", 8_589_934_592, CXL),

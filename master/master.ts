@@ -37,6 +37,8 @@ import { Replies } from "./rpc/replies.ts";
 import { openGate } from "./rpc/reply_gate.ts";
 import { ScanCalls } from "./rpc/scan_calls.ts";
 import { SocketLoop } from "./rpc/socket_loop.ts";
+import { applyPolicies, loadPolicies } from "./tenants/load_policies.ts";
+import { PolicyError } from "./tenants/policy_yaml.ts";
 import { VERSION } from "./version.ts";
 
 /** Connections of one master. */
@@ -78,6 +80,8 @@ interface MasterParts {
   kept: Kept | null;
   seat: HaSeat | null;
   leading: ReplicatedCore | null;
+  /** Called when this master of a cluster begins to lead. */
+  onLead: () => void;
 }
 
 /** A running master. {@linkcode Master.stop} ends what {@linkcode Master.run} does. */
@@ -115,6 +119,7 @@ export class Master {
     const pages = library === null || config.ha !== null ? ordinaryPages : new HugePages(library);
     const core = new MasterCore(coreConfig, rng, pages);
     const { durability } = config;
+    const policies = withPolicies(() => loadPolicies(config.tenants, dataPath));
     const seat = config.ha === null ? null : openSeat(dataPath!, core, coreConfig, config, logger);
     const kept = dataPath === null || durability === null || seat !== null ? null : await openKept(
       dataPath,
@@ -239,6 +244,8 @@ export class Master {
     };
 
     try {
+      // A standby has no say: it registers tenants when it leads.
+      if (policies !== null && seat === null) withPolicies(() => applyPolicies(core, policies));
       const first = openRpc();
       const port = first.port;
       // A standby takes no connections: clients look for another master at once then.
@@ -247,6 +254,7 @@ export class Master {
         wakeFd: seat === null ? first.server?.wakeFd ?? null : null,
         tablesPath: kept?.tablesPath ?? seat?.directory.tablesPath ?? null,
         haPath: seat?.directory.path ?? null,
+        policies,
       });
       live.restore(settings);
       if (seat === null && library === null) http.answerInEventLoop();
@@ -258,6 +266,7 @@ export class Master {
         addresses: { rpc: { host, port }, ...listening },
         withoutShim: "unavailable" in loaded ? loaded.unavailable : null,
         ...{ openRpc, http, library, kept, seat, leading },
+        onLead: () => policies !== null && withPolicies(() => applyPolicies(core, policies)),
       }, rpc);
     } catch (error) {
       await http.stop();
@@ -288,7 +297,7 @@ export class Master {
   }
 
   async #runInCluster(seat: HaSeat): Promise<void> {
-    const { http, openRpc, leading } = this.#parts;
+    const { http, openRpc, leading, onLead } = this.#parts;
     let outcome: SeatOutcome;
     try {
       outcome = await seat.standBy(() => http.drain());
@@ -297,6 +306,7 @@ export class Master {
     }
     if (outcome !== "promoted") return;
     seat.lead(leading!);
+    onLead();
     const { loop, server } = this.#rpc = openRpc();
     if (server !== null) {
       seat.wakeBy(server.wakeFd);
@@ -416,6 +426,16 @@ function journalFailure(path: string, error: unknown): unknown {
   return new StartError(`${flag} cannot be read: ${error.message}`);
 }
 
+/** Does what reads or applies the quota file; a fault there is one of the start. */
+function withPolicies<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof PolicyError) throw new StartError(error.message);
+    throw error;
+  }
+}
+
 function openDirectory(path: string): DataDirectory {
   try {
     const since = new Date().toISOString();
@@ -466,7 +486,7 @@ function takenLine(flag: string, { host, port }: { host: string; port: number })
 async function startHttp(
   http: HttpWorker,
   config: MasterConfig,
-  own: Pick<HttpWorkerConfig, "wakeFd" | "tablesPath" | "haPath">,
+  own: Pick<HttpWorkerConfig, "wakeFd" | "tablesPath" | "haPath" | "policies">,
 ) {
   return await http.start({
     ...own,

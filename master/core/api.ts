@@ -96,6 +96,8 @@ export interface CoreConfig {
   replicationMaxShare: number;
   /** Events that are remembered of keys, live or gone: a power of 2, or 0 = none. */
   lifeEvents: number;
+  /** Whether every tenant has a name space and a quota of its own, or all share one name space. */
+  enableMultiTenants: boolean;
   /** Directory of the shared file system that also gets a copy of every object, "" = none. */
   fsdir: string;
   /** Offset between `nowMs` and the Unix epoch, added to times that go on the wire. */

@@ -36,6 +36,7 @@ export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig
     replicationMaxReplicas: 2,
     replicationMaxShare: 0.1,
     lifeEvents: 1024,
+    enableMultiTenants: false,
     fsdir: "",
     epochOffsetMs: 0,
     ...changes,

@@ -8,7 +8,6 @@ import type { Counters } from "./counters.ts";
 import { digest } from "./digest.ts";
 import { FactWriter } from "./facts.ts";
 import { InspectionApi } from "./inspection_api.ts";
-import { addTenant } from "./mount_mutations.ts";
 import { JobsApi } from "./jobs_api.ts";
 import { MovementApi } from "./movement_api.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
@@ -21,6 +20,8 @@ import { ScanApi } from "./scan_api.ts";
 import type { SegmentTable } from "./segments.ts";
 import { tellHomes, tellSnapshot } from "./snapshot.ts";
 import { CoreState } from "./state.ts";
+import { TenantApi } from "./tenant_api.ts";
+import { isTenantName, NO_TENANT } from "./tenants.ts";
 import { tick } from "./tick.ts";
 import { upsertStart } from "./upserts.ts";
 
@@ -47,6 +48,8 @@ export class MasterCore {
   readonly inspection: InspectionApi;
   /** What looks at every object. */
   readonly scans: ScanApi;
+  /** Who may use how much. */
+  readonly tenants: TenantApi;
   readonly #state: CoreState;
   #slots = new Int32Array(1024);
   /** Told the names of the segments that went with a client that expired. */
@@ -64,6 +67,7 @@ export class MasterCore {
     this.jobs = new JobsApi(this.#state);
     this.inspection = new InspectionApi(this.#state);
     this.scans = new ScanApi(this.#state);
+    this.tenants = new TenantApi(this.#state);
   }
 
   /** Whether changes are refused, because what is told about them could not be kept. */
@@ -178,15 +182,17 @@ export class MasterCore {
     return this.#state.clients.require(id);
   }
 
-  /** The index of a tenant. There is one tenant for everybody, 0. */
-  internTenant(_bytes: Uint8Array, _start: number, _end: number): number {
-    return 0;
-  }
-
-  /** Makes a tenant known and returns its index; -1 when there is no more room. */
-  addTenant(bytes: Uint8Array, start: number, end: number): number {
-    const known = this.#state.tenants.find(bytes, start, end);
-    return known >= 0 ? known : addTenant(this.#state, bytes, start, end);
+  /**
+   * The index of the tenant that a call names. Without multi-tenancy there is one for everybody, 0;
+   * with it a name that is not known has the index of no tenant, and INVALID_PARAMS is answered for
+   * what cannot be a name.
+   */
+  internTenant(bytes: Uint8Array, start: number, end: number): number {
+    if (!this.#state.config.enableMultiTenants) return 0;
+    if (start === end) return NO_TENANT;
+    const tenant = this.#state.tenants.find(bytes, start, end);
+    if (tenant >= 0) return tenant;
+    return isTenantName(bytes, start, end) ? NO_TENANT : ErrorCode.INVALID_PARAMS;
   }
 
   /** 1 when the key can be read (its lease is renewed then), 0 when not. */
@@ -234,7 +240,8 @@ export class MasterCore {
 
   /**
    * Begins a put and describes the replicas to write; `group` is the key's group, `null` = none.
-   * INVALID_PARAMS, OBJECT_ALREADY_EXISTS, NO_AVAILABLE_HANDLE, DFS_SERVICE_UNAVAILABLE.
+   * INVALID_PARAMS, OBJECT_ALREADY_EXISTS, NO_AVAILABLE_HANDLE, DFS_SERVICE_UNAVAILABLE,
+   * TENANT_NOT_REGISTERED, TENANT_QUOTA_EXCEEDED.
    */
   putStart(
     writer: Writer,

@@ -4,7 +4,7 @@ import { dropIdleMemory } from "./drop_memory.ts";
 import { shedCopies, shedForPut } from "./dynamic_replication.ts";
 import { lastUsedMs, relist } from "./leases.ts";
 import { LifeEvent } from "./life_log.ts";
-import { RecencyList } from "./lru.ts";
+import { RecencyList, type TenantOrder } from "./lru.ts";
 import { ObjectFlag } from "./objects.ts";
 import { offloadBeforeEviction } from "./offload.ts";
 import { placeReplicas } from "./placement.ts";
@@ -80,21 +80,103 @@ export function evictSlice(state: CoreState, nowMs: number): boolean {
   return state.wantedBytes > 0 && evicted > 0;
 }
 
-/** The object that was used least recently of those that may be evicted now, or 0. */
-export function nextVictim(state: CoreState, nowMs: number): number {
-  const victim = oldest(state, RecencyList.FRESH, RecencyList.READ, nowMs);
-  if (victim !== 0 || !state.config.allowEvictSoftPinnedObjects) return victim;
-  return oldest(state, RecencyList.PINNED_FRESH, RecencyList.PINNED_READ, nowMs);
+/**
+ * Evicts a tenant's own objects until `state.request` fits into `limit` bytes. `false` when there is
+ * nothing more to evict or too much would have to go.
+ */
+export function makeQuotaRoom(
+  state: CoreState,
+  tenant: number,
+  limit: number,
+  nowMs: number,
+): boolean {
+  const { counters, quotas, config, request: { size, wanted } } = state;
+  const most = limit - size * wanted;
+  const enough = size * wanted + config.evictionRatio * limit;
+  let evicted = false;
+  for (
+    let i = 0;
+    i < MAX_PER_PUT && quotas.charged(tenant) > most && state.offloadingBytes < enough;
+    i++
+  ) {
+    const victim = nextVictimOf(state, tenant, nowMs);
+    if (victim === 0) break;
+    if (i === 0) {
+      counters.add(Counter.EVICTIONS_ATTEMPTED, 1);
+      counters.add(Counter.PUT_EVICTIONS, 1);
+    }
+    const before = quotas.charged(tenant);
+    evict(state, victim, nowMs);
+    const freed = before - quotas.charged(tenant);
+    if (freed > 0) quotas.countEvicted(tenant, freed);
+    evicted ||= freed > 0;
+  }
+  if (evicted) counters.add(Counter.EVICTIONS_SUCCESSFUL, 1);
+  return quotas.charged(tenant) <= most;
 }
 
-function oldest(state: CoreState, fresh: RecencyList, read: RecencyList, nowMs: number): number {
+/** The object that was used least recently of those that may be evicted now, or 0. */
+export function nextVictim(state: CoreState, nowMs: number): number {
+  const { order, pinnedOrder } = state.recency;
+  const victim = oldestOfAll(state, order, RecencyList.FRESH, RecencyList.READ, nowMs);
+  if (victim !== 0 || !state.config.allowEvictSoftPinnedObjects) return victim;
+  const { PINNED_FRESH, PINNED_READ } = RecencyList;
+  return oldestOfAll(state, pinnedOrder, PINNED_FRESH, PINNED_READ, nowMs);
+}
+
+/** {@linkcode nextVictim} among the objects of one tenant. */
+function nextVictimOf(state: CoreState, tenant: number, nowMs: number): number {
+  if (tenant >= state.recency.tenantLimit) return 0;
+  const victim = oldest(state, tenant, RecencyList.FRESH, RecencyList.READ, nowMs);
+  if (victim !== 0 || !state.config.allowEvictSoftPinnedObjects) return victim;
+  return oldest(state, tenant, RecencyList.PINNED_FRESH, RecencyList.PINNED_READ, nowMs);
+}
+
+function oldestOfAll(
+  state: CoreState,
+  { ready, asleep }: TenantOrder,
+  fresh: RecencyList,
+  read: RecencyList,
+  nowMs: number,
+): number {
   const { objects, recency } = state;
-  let first = recency.head(fresh);
+  while (asleep.firstKey <= nowMs) {
+    const tenant = asleep.first;
+    asleep.remove(tenant);
+    ready.set(tenant, -Infinity);
+  }
+  while (ready.size > 0) {
+    const tenant = ready.first;
+    const victim = oldest(state, tenant, fresh, read, nowMs);
+    const leased = recency.head(tenant, read);
+    if (leased !== 0 && objects.leaseUntil(leased) > nowMs) {
+      asleep.set(tenant, objects.leaseUntil(leased));
+    }
+    if (victim === 0) {
+      ready.remove(tenant);
+      continue;
+    }
+    const usedMs = lastUsedMs(state, victim);
+    if (usedMs > ready.firstKey) ready.set(tenant, usedMs);
+    if (ready.first === tenant) return victim;
+  }
+  return 0;
+}
+
+function oldest(
+  state: CoreState,
+  tenant: number,
+  fresh: RecencyList,
+  read: RecencyList,
+  nowMs: number,
+): number {
+  const { objects, recency } = state;
+  let first = recency.head(tenant, fresh);
   while (first !== 0 && objects.leaseUntil(first) > nowMs) {
     recency.append(read, first);
-    first = recency.head(fresh);
+    first = recency.head(tenant, fresh);
   }
-  const second = recency.head(read);
+  const second = recency.head(tenant, read);
   if (second === 0 || objects.leaseUntil(second) > nowMs) return first;
   if (first === 0) return second;
   return lastUsedMs(state, first) <= lastUsedMs(state, second) ? first : second;

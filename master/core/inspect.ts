@@ -68,12 +68,16 @@ export interface KeyDetail {
   replicas: ReplicaDescriptor[];
 }
 
-/** Keys from slot `cursor` on, 0 for the first: at most `maxKeys`, and no more after `maxBytes`. */
+/**
+ * Keys of a tenant (-1 = of all) from slot `cursor` on, 0 for the first: at most `maxKeys`, and no
+ * more after `maxBytes`.
+ */
 export function listKeys(
   state: CoreState,
   cursor: number,
   maxKeys: number,
   maxBytes: number,
+  tenant: number,
 ): KeyPage {
   const { objects } = state;
   const slots: number[] = [];
@@ -82,14 +86,18 @@ export function listKeys(
   const stop = Math.min(objects.limit, slot + MAX_SCANNED);
   for (; slot < stop && slots.length < maxKeys && length < maxBytes; slot++) {
     if (!objects.has(slot) || !isAnyHoused(state, slot)) continue;
+    if (tenant >= 0 && objects.tenant(slot) !== tenant) continue;
     slots.push(slot);
     length += objects.keyLength(slot);
   }
   return packKeys(state, slots, slot < objects.limit ? slot : null);
 }
 
-/** The keys that would be evicted first, in that order; leased ones stand where their reads put them. */
-export function leastRecentlyUsed(state: CoreState, maxKeys: number): KeyPage {
+/**
+ * The keys of a tenant that would be evicted first, in that order; leased ones stand where their reads
+ * put them.
+ */
+export function leastRecentlyUsed(state: CoreState, maxKeys: number, tenant: number): KeyPage {
   const { recency } = state;
   const slots: number[] = [];
   const pairs = [
@@ -97,8 +105,8 @@ export function leastRecentlyUsed(state: CoreState, maxKeys: number): KeyPage {
     [RecencyList.PINNED_FRESH, RecencyList.PINNED_READ],
   ] as const;
   for (const [freshList, readList] of pairs) {
-    let fresh = recency.head(freshList);
-    let read = recency.head(readList);
+    let fresh = tenant < recency.tenantLimit ? recency.head(tenant, freshList) : 0;
+    let read = tenant < recency.tenantLimit ? recency.head(tenant, readList) : 0;
     while (slots.length < maxKeys && (fresh !== 0 || read !== 0)) {
       const takeFresh = read === 0 ||
         fresh !== 0 && lastUsedMs(state, fresh) <= lastUsedMs(state, read);

@@ -16,13 +16,13 @@ export class InspectionApi {
   }
 
   /** Keys in pages, see {@linkcode inspect.listKeys}. */
-  listKeys(cursor: number, maxKeys: number, maxBytes: number): inspect.KeyPage {
-    return inspect.listKeys(this.#state, cursor, maxKeys, maxBytes);
+  listKeys(cursor: number, maxKeys: number, maxBytes: number, tenant = -1): inspect.KeyPage {
+    return inspect.listKeys(this.#state, cursor, maxKeys, maxBytes, tenant);
   }
 
-  /** The keys that would be evicted first. */
-  leastRecentlyUsed(maxKeys: number): inspect.KeyPage {
-    return inspect.leastRecentlyUsed(this.#state, maxKeys);
+  /** The keys of a tenant that would be evicted first. */
+  leastRecentlyUsed(maxKeys: number, tenant = 0): inspect.KeyPage {
+    return inspect.leastRecentlyUsed(this.#state, maxKeys, tenant);
   }
 
   /** What is known of a key, or `null`. */

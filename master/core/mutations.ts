@@ -422,12 +422,11 @@ export function queueSoftPin(state: CoreState, slot: number, untilMs: number): v
 /** Appends a replica to its object's chain and marks its storage as owned. */
 function attach(state: CoreState, slot: number, replica: number, staged: boolean): void {
   const { objects, replicas, extents, counters } = state;
-  const first = objects.link(slot, ObjectLink.REPLICA);
-  if (first === 0) {
+  let last = objects.link(slot, ObjectLink.REPLICA);
+  if (last === 0) {
     objects.setLink(slot, ObjectLink.REPLICA, replica);
   } else {
-    let last = first;
-    for (let next = first; next !== 0; next = replicas.next(next)) last = next;
+    for (let next = last; next !== 0; next = replicas.next(next)) last = next;
     replicas.setNext(last, replica);
   }
   if (staged) replicas.setStaged(replica, true);
@@ -436,6 +435,7 @@ function attach(state: CoreState, slot: number, replica: number, staged: boolean
     extents.setOwner(place, replica);
     const entry = state.segments.at(replicas.segment(replica));
     counters.add(Counter.ALLOCATED_BYTES, extents.units(place) * 2 ** entry.unitShift);
+    state.quotas.charge(objects.tenant(slot), replicas.size(replica));
   } else {
     counters.add(Counter.DISK_BYTES, replicas.size(replica));
     if (place !== 0) {
@@ -461,6 +461,7 @@ function releaseStorage(
     }
     return;
   }
+  state.quotas.charge(state.objects.tenant(replicas.slot(replica)), -replicas.size(replica));
   const entry = state.segments.at(replicas.segment(replica));
   const alive = state.segments.isAlive(entry.index);
   const bytes = extents.units(place) * 2 ** entry.unitShift;

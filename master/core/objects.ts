@@ -75,6 +75,7 @@ export class ObjectTable {
   readonly #groups: (Int32Array | undefined)[] = [];
   readonly #softPins: (Float64Array | undefined)[] = [];
   #hashes = new Int32Array(1024);
+  #counts = new Float64Array(16);
   /** What touching has read; it means nothing, but without it the reads could be left out. */
   touched = 0;
   /** Hash of the key that {@linkcode ObjectTable.find} looked for last. */
@@ -88,6 +89,11 @@ export class ObjectTable {
 
   get count(): number {
     return this.#records.live;
+  }
+
+  /** Objects of a tenant, unfinished ones included. */
+  countOf(tenant: number): number {
+    return tenant < this.#counts.length ? this.#counts[tenant] : 0;
   }
 
   /** Every slot in use is below this. */
@@ -172,6 +178,12 @@ export class ObjectTable {
     words[at + HASH] = hash;
     words[at + FLAGS] = tenant << TENANT_SHIFT;
     this.#index.insert(hash, slot);
+    if (tenant >= this.#counts.length) {
+      const larger = new Float64Array(Math.max(tenant + 1, this.#counts.length * 2));
+      larger.set(this.#counts);
+      this.#counts = larger;
+    }
+    this.#counts[tenant]++;
     return slot;
   }
 
@@ -180,6 +192,7 @@ export class ObjectTable {
     const words = this.#records.words[slot >>> PAGE_SHIFT];
     const at = (slot & PAGE_MASK) * WORDS;
     this.#index.remove(words[at + HASH], slot);
+    this.#counts[words[at + FLAGS] >>> TENANT_SHIFT]--;
     this.#arena.release(words[at + KEY], words[at + KEY_LENGTH]);
     this.setGroup(slot, 0);
     this.setSoftPinUntil(slot, 0);

@@ -16,6 +16,7 @@ import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { cancelOffload, isUnwanted } from "./offload_queue.ts";
 import { isAnyHoused, isReadable } from "./queries.ts";
 import type { CoreState } from "./state.ts";
+import { NO_TENANT } from "./tenants.ts";
 
 /** Registers the disk of a client. Repeating it changes nothing. */
 export function mountLocalDisk(state: CoreState, client: number, enabled: boolean): ErrorCode {
@@ -90,11 +91,12 @@ export function notifyOffload(
   }
   let refused = false;
   for (const [i, task] of tasks.entries()) {
-    let slot = state.objects.find(tenantOf(state, task), task.key, 0, task.key.length);
+    const tenant = tenantOf(state, task);
+    let slot = state.objects.find(tenant, task.key, 0, task.key.length);
     const offload = slot === 0 ? undefined : state.transfers.offloads.get(slot);
     const asked = offload !== undefined && offload.client === client;
     if (asked) cancelOffload(state, slot);
-    const unwanted = isUnwanted(state, client, tenantOf(state, task), task.key);
+    const unwanted = tenant === NO_TENANT || isUnwanted(state, client, tenant, task.key);
     const stored = results[i].dataSize > 0 && task.key.length > 0 && !unwanted &&
       disk?.removeAll !== true;
     if (stored && disk !== null) slot = noteStored(state, disk, slot, task, results[i], nowMs);
@@ -228,10 +230,12 @@ function noteStored(
   return slot;
 }
 
-/** The tenant of a reported object; everybody's while there is only one. */
-function tenantOf(state: CoreState, task: OffloadTaskItem): number {
-  if (state.tenants.count === 1) return 0;
-  return Math.max(0, state.tenants.find(task.tenantId, 0, task.tenantId.length));
+/** The tenant of a reported object; everybody's while there is only one name space. */
+function tenantOf(state: CoreState, { tenantId }: OffloadTaskItem): number {
+  if (!state.config.enableMultiTenants) return 0;
+  if (tenantId.length === 0) return NO_TENANT;
+  const tenant = state.tenants.find(tenantId, 0, tenantId.length);
+  return tenant < 0 ? NO_TENANT : tenant;
 }
 
 function isPressed(state: CoreState): boolean {

@@ -15,6 +15,7 @@ import { localDiskReplica, taskItem } from "./offload.ts";
 import { placeReplicas } from "./placement.ts";
 import { findObject, heldByLateBytes } from "./queries.ts";
 import type { CoreState } from "./state.ts";
+import { hasQuotaFor } from "./tenant_quota.ts";
 import { abandonTransfer } from "./transfer_end.ts";
 import { type Transfer, TransferKind } from "./transfers.ts";
 
@@ -41,7 +42,8 @@ export function considerPromotion(state: CoreState, slot: number, nowMs: number)
   }
   const capacity = counters.get(Counter.CAPACITY_BYTES);
   const used = counters.get(Counter.ALLOCATED_BYTES);
-  if (capacity === 0 || used / capacity >= config.evictionHighWatermarkRatio) {
+  const full = capacity === 0 || used / capacity >= config.evictionHighWatermarkRatio;
+  if (full || !hasQuotaFor(state, objects.tenant(slot), replicas.size(source))) {
     counters.add(Counter.PROMOTION_NO_SPACE, 1);
     return;
   }
@@ -101,6 +103,10 @@ export function promotionAllocStart(
   }
   if (transfer.targets.length > 0 || state.objects.is(slot, ObjectFlag.IN_MEMORY)) {
     return refused(ErrorCode.REPLICA_IS_NOT_READY);
+  }
+  if (!hasQuotaFor(state, tenant, size)) {
+    state.quotas.countRejected(tenant, 1);
+    return refused(ErrorCode.TENANT_QUOTA_EXCEEDED);
   }
   const { request } = state;
   request.size = size;

@@ -22,6 +22,7 @@ import {
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { offloadAfterPut } from "./offload.ts";
 import { placeReplicas, preferredNames } from "./placement.ts";
+import { admit } from "./tenant_quota.ts";
 import {
   firstReadable,
   heldByLateBytes,
@@ -37,6 +38,7 @@ import { type CoreState, MAX_REPLICAS } from "./state.ts";
 export function prepareRequest(
   state: CoreState,
   writer: Writer,
+  tenant: number,
   keyLength: number,
   size: number,
   config: ReplicateConfig,
@@ -44,6 +46,9 @@ export function prepareRequest(
   nowMs: number,
 ): ErrorCode {
   const { request } = state;
+  if (state.config.enableMultiTenants && !state.quotas.isRegistered(tenant)) {
+    return ErrorCode.TENANT_NOT_REGISTERED;
+  }
   if (keyLength === 0 || size <= 0 || !Number.isSafeInteger(size)) return ErrorCode.INVALID_PARAMS;
   if (config.nofReplicaNum > 0 || config.dfsReplicaNum > 1) return ErrorCode.INVALID_PARAMS;
   if (config.replicaNum <= 0) return ErrorCode.INVALID_PARAMS;
@@ -59,6 +64,7 @@ export function prepareRequest(
   }
   if (config.hostId !== "") state.clients.get(writer.client).hostId = config.hostId;
   const local = state.config.allocationStrategy === "local_first" || config.preferAllocInSameNode;
+  request.tenant = tenant;
   request.writer.client = writer.client;
   request.writer.writeId = writer.writeId;
   request.startMs = nowMs;
@@ -76,9 +82,14 @@ export function prepareRequest(
   return ErrorCode.OK;
 }
 
-/** Finds room for `state.request`, evicting what may be evicted if there is none. */
-export function findRoom(state: CoreState, nowMs: number): ErrorCode {
+/**
+ * Finds room for `state.request`, evicting what may be evicted if there is none. `besides` are bytes
+ * of the tenant that stay until the write is over: an old version.
+ */
+export function findRoom(state: CoreState, besides: number, nowMs: number): ErrorCode {
   const { request, counters } = state;
+  const over = admit(state, besides, nowMs);
+  if (over !== ErrorCode.OK) return over;
   if (placeReplicas(state) === 0 && !makeRoom(state, nowMs)) {
     counters.add(Counter.ALLOCATION_FAILURES, 1);
     return ErrorCode.NO_AVAILABLE_HANDLE;
@@ -101,7 +112,7 @@ export function putStart(
   nowMs: number,
   sink: ReplicaSink,
 ): ErrorCode {
-  const bad = prepareRequest(state, writer, end - start, size, config, group, nowMs);
+  const bad = prepareRequest(state, writer, tenant, end - start, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
   const slot = state.objects.find(tenant, bytes, start, end);
   if (slot !== 0) {
@@ -127,7 +138,7 @@ export function beginNew(
   sink: ReplicaSink,
 ): ErrorCode {
   state.request.salt = end - start + bytes[end - 1] * 31 + bytes[start] * 17;
-  const full = findRoom(state, nowMs);
+  const full = findRoom(state, 0, nowMs);
   if (full !== ErrorCode.OK) return full;
   const slot = startWrite(state, 0, tenant, bytes, start, end, state.nextReplicaId);
   describeWrite(state, slot, sink);

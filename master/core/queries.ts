@@ -38,6 +38,20 @@ export function firstReadable(state: CoreState, slot: number): number {
   return replica;
 }
 
+/** Bytes of the object's replicas in memory, finished or not. */
+export function memoryBytes(state: CoreState, slot: number): number {
+  const { replicas } = state;
+  let bytes = 0;
+  for (
+    let replica = state.objects.link(slot, ObjectLink.REPLICA);
+    replica !== 0;
+    replica = replicas.next(replica)
+  ) {
+    if (replicas.isMemory(replica)) bytes += replicas.size(replica);
+  }
+  return bytes;
+}
+
 /** Whether any replica of the object, finished or not, lies in a mounted segment or disk. */
 export function isAnyHoused(state: CoreState, slot: number): boolean {
   let replica = state.objects.link(slot, ObjectLink.REPLICA);

@@ -6,8 +6,8 @@ import { isWhole } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
 /**
- * Walks over everything that could be evicted, least recently used first, a slice at a time, while
- * the core goes on. An object goes by the id of one of its replicas, which every core that knows the
+ * Walks over everything that could be evicted, one tenant after the other, least recently used first,
+ * a slice at a time, while the core goes on. An object goes by the id of one of its replicas, which every core that knows the
  * object knows it by.
  *
  * What is used during the walk may be handed over twice, the later place counting, or not at all: it
@@ -16,10 +16,11 @@ import type { CoreState } from "./state.ts";
 export class RecencyWalk {
   readonly #state: CoreState;
   #pinned = false;
+  #tenant = 0;
 
   constructor(state: CoreState) {
     this.#state = state;
-    state.recency.mark(RecencyList.FRESH, RecencyList.READ);
+    state.recency.mark(0, RecencyList.FRESH, RecencyList.READ);
   }
 
   /** Fills `ids` from the start; how many there are, less than its length when the walk is over. */
@@ -31,11 +32,14 @@ export class RecencyWalk {
         recency.passMark(slot);
         const id = idOf(this.#state, slot);
         if (id !== 0) ids[count++] = id;
-      } else if (this.#pinned) {
-        return count;
-      } else {
+      } else if (!this.#pinned) {
         this.#pinned = true;
-        recency.mark(RecencyList.PINNED_FRESH, RecencyList.PINNED_READ);
+        recency.mark(this.#tenant, RecencyList.PINNED_FRESH, RecencyList.PINNED_READ);
+      } else if (this.#tenant + 1 < recency.tenantLimit) {
+        this.#pinned = false;
+        recency.mark(++this.#tenant, RecencyList.FRESH, RecencyList.READ);
+      } else {
+        return count;
       }
     }
     return ids.length;
@@ -44,10 +48,11 @@ export class RecencyWalk {
   /** Gives up a walk that is not over. */
   end(): void {
     this.#pinned = true;
-    this.#state.recency.mark(RecencyList.NONE, RecencyList.NONE);
+    this.#tenant = this.#state.recency.tenantLimit;
+    this.#state.recency.mark(0, RecencyList.NONE, RecencyList.NONE);
   }
 
-  /** The order in which `nextVictim` would take them; a lease makes no object older or younger. */
+  /** The order in which a tenant's victims would be taken; a lease makes no object older or younger. */
   #oldest(nowMs: number): number {
     const { recency, objects } = this.#state;
     const fresh = recency.firstMark;

@@ -113,17 +113,36 @@ export function finishReplay(state: CoreState, nowMs: number): void {
   awaitOwners(state);
   const untilMs = nowMs + config.defaultKvLeaseTtlMs;
   quarantine.holdAll(untilMs);
-  for (const list of [RecencyList.FRESH, RecencyList.PINNED_FRESH]) {
-    for (let slot = recency.head(list); slot !== 0; slot = recency.head(list)) {
-      objects.setLeaseUntil(slot, untilMs);
-      const pinned = list === RecencyList.PINNED_FRESH;
-      recency.append(pinned ? RecencyList.PINNED_READ : RecencyList.READ, slot);
-    }
-  }
   for (let slot = 1; slot < objects.limit; slot++) {
     if (objects.has(slot) && objects.is(slot, ObjectFlag.COMMITTED)) {
       objects.setLeaseUntil(slot, untilMs);
     }
+  }
+  for (let tenant = 0; tenant < recency.tenantLimit; tenant++) {
+    markRead(state, tenant, RecencyList.FRESH, RecencyList.READ, untilMs);
+    markRead(state, tenant, RecencyList.PINNED_FRESH, RecencyList.PINNED_READ, untilMs);
+  }
+}
+
+/**
+ * Makes a list that of objects that have been read. Whose object was used before whose is not known
+ * any more: times are given out so that what is evicted next comes from the tenants in proportion to
+ * what they have.
+ */
+function markRead(
+  state: CoreState,
+  tenant: number,
+  from: RecencyList,
+  to: RecencyList,
+  untilMs: number,
+): void {
+  const { objects, recency, tenants } = state;
+  let count = 0;
+  for (let slot = recency.head(tenant, from); slot !== 0; slot = recency.next(slot)) count++;
+  for (let i = 0; i < count; i++) {
+    const slot = recency.head(tenant, from);
+    if (tenants.count > 1) objects.setLeaseUntil(slot, untilMs + i / count);
+    recency.append(to, slot);
   }
 }
 

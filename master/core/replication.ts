@@ -23,6 +23,7 @@ import {
 } from "./queries.ts";
 import type { SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
+import { hasQuotaFor } from "./tenant_quota.ts";
 import { abandonTransfer, yieldTransfer } from "./transfer_end.ts";
 import { NO_LEASE, type Transfer, TransferKind } from "./transfers.ts";
 
@@ -216,6 +217,11 @@ function start(
     return refused(ErrorCode.REPLICA_NOT_FOUND);
   }
   const size = replicas.size(from);
+  const grown = kind === TransferKind.COPY ? size * targets.length : 0;
+  if (grown > 0 && !hasQuotaFor(state, objects.tenant(slot), grown)) {
+    state.quotas.countRejected(objects.tenant(slot), 1);
+    return refused(ErrorCode.TENANT_QUOTA_EXCEEDED);
+  }
   const places: number[] = [];
   for (const target of targets) {
     const place = placeUnder(state, segments.byName(target)!, size);

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { CoreDriver, MIB } from "../../tests/support/core_driver.ts";
+import { bytesOf, CoreDriver, MIB } from "../../tests/support/core_driver.ts";
 import { defaultCoreConfig } from "./config.ts";
 import { MasterCore } from "./core.ts";
 import { DeadlineQueue } from "./deadline_queue.ts";
 import { randomBelow, SeededRng } from "./rng.ts";
 import { longestSharedPath, sharedPath } from "./shared_path.ts";
+import { TenantTable } from "./tenants.ts";
 import { UnmountedIds } from "./unmounted_ids.ts";
 import { randomUuid, readUuidBytes, writeUuidBytes } from "./uuid.ts";
 
@@ -83,14 +84,16 @@ Deno.test("random numbers are even and the same for the same seed", () => {
 });
 
 Deno.test("tenants have names of their own and the unnamed one is the first", () => {
-  const { core } = new CoreDriver();
+  const tenants = new TenantTable();
   const name = new TextEncoder().encode("_team-a");
-  assert.equal(core.state.tenants.find(name, 0, 0), 0);
-  assert.equal(core.state.tenants.find(name, 1, 7), -1);
-  assert.equal(core.addTenant(name, 1, 7), 1);
-  assert.equal(core.addTenant(name, 1, 7), 1);
-  assert.deepEqual(core.state.tenants.name(1), name.subarray(1));
-  assert.equal(core.internTenant(name, 1, 7), 0, "with one tenant the name is ignored");
+  assert.equal(tenants.find(name, 0, 0), 0);
+  assert.equal(tenants.find(name, 1, 7), -1);
+  assert.equal(tenants.add(name, 1, 7), 1);
+  assert.equal(tenants.find(name, 1, 7), 1);
+  assert.deepEqual(tenants.name(1), name.subarray(1));
+  for (let i = 2; i < 300; i++) assert.equal(tenants.add(bytesOf(`t${i}`), 0, `t${i}`.length), i);
+  for (let i = 2; i < 300; i++) assert.equal(tenants.find(bytesOf(`t${i}`), 0, `t${i}`.length), i);
+  assert.equal(tenants.find(bytesOf("t300"), 0, 4), -1);
 });
 
 Deno.test("the last ids that were taken back are known, by owner", () => {

@@ -29,8 +29,8 @@ export const KeptReplica = { STAGED: 1, TARGET: 2 } as const;
 export const KeptWrite = { HARD_PIN: 1, COMMITTED: 2 } as const;
 
 /**
- * Tells `sink` everything that `state` holds, objects in the order in which they were last used.
- * Returns the number of objects.
+ * Tells `sink` everything that `state` holds, the objects of each tenant in the order in which they
+ * were last used. Returns the number of objects.
  */
 export function tellSnapshot(state: CoreState, sink: FactSink): number {
   return new SnapshotWriter(sink, state).tellAll();
@@ -116,9 +116,12 @@ class SnapshotWriter extends FactEncoder {
       const listed = objects.has(slot) && objects.list(slot) !== RecencyList.NONE;
       if (objects.has(slot) && !listed) this.#object(slot);
     }
-    for (const list of Object.values(RecencyList)) {
-      if (list === RecencyList.NONE) continue;
-      for (let slot = recency.head(list); slot !== 0; slot = recency.next(slot)) this.#object(slot);
+    for (let tenant = 0; tenant < recency.tenantLimit; tenant++) {
+      for (const list of Object.values(RecencyList)) {
+        if (list === RecencyList.NONE) continue;
+        let slot = recency.head(tenant, list);
+        for (; slot !== 0; slot = recency.next(slot)) this.#object(slot);
+      }
     }
   }
 

@@ -19,6 +19,7 @@ import { OwedEnds } from "./owed_ends.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
 import { PromisedMemory } from "./promised_memory.ts";
 import { Quarantine } from "./quarantine.ts";
+import { QuotaTable } from "./quotas.ts";
 import { ReplicaTable } from "./replicas.ts";
 import { SegmentTable } from "./segments.ts";
 import { longestSharedPath } from "./shared_path.ts";
@@ -34,6 +35,7 @@ export const MAX_REPLICAS = 64;
 /** What a put or upsert is about to enter; one instance is used again and again. */
 export class WriteRequest {
   readonly writer = { client: 0, writeId: 0 };
+  tenant = 0;
   startMs = 0;
   size = 0;
   softAction = 0;
@@ -64,6 +66,7 @@ export class CoreState {
   readonly segments: SegmentTable;
   readonly clients: ClientTable;
   readonly tenants = new TenantTable();
+  readonly quotas = new QuotaTable();
   readonly writes = new WriteTable();
   readonly groups: GroupTable;
   readonly recency: RecencyLists;

@@ -7,7 +7,7 @@ import { eraseObject, removeReplica, startWrite } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { cancelOffload, isOffloadQueued } from "./offload_queue.ts";
 import { beginNew, describeWrite, findRoom, owesEnd, preempt, prepareRequest } from "./puts.ts";
-import { isAnyHoused } from "./queries.ts";
+import { isAnyHoused, memoryBytes } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 import { yieldTransfer } from "./transfer_end.ts";
 
@@ -30,7 +30,7 @@ export function upsertStart(
   sink: ReplicaSink,
 ): ErrorCode {
   const { objects } = state;
-  const bad = prepareRequest(state, writer, end - start, size, config, group, nowMs);
+  const bad = prepareRequest(state, writer, tenant, end - start, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
   const slot = objects.find(tenant, bytes, start, end);
   if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) return ErrorCode.OBJECT_REPLICA_BUSY;
@@ -48,7 +48,7 @@ export function upsertStart(
   }
   if (!preempt(state, slot, nowMs)) return beginNew(state, tenant, bytes, start, end, nowMs, sink);
   state.recency.remove(slot);
-  const full = findRoom(state, nowMs);
+  const full = findRoom(state, memoryBytes(state, slot), nowMs);
   if (full !== ErrorCode.OK) {
     relist(state, slot, nowMs);
     return full;

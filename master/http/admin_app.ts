@@ -10,6 +10,7 @@ import type { ProcessInfo } from "../metrics/families.ts";
 import { PROMETHEUS_TEXT_TYPE, prometheusText } from "../metrics/prometheus_text.ts";
 import type { MetricsSnapshot } from "../metrics/registry.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
+import type { PolicyFile } from "../tenants/policy_file.ts";
 import {
   healthDocument,
   keyDocument,
@@ -39,6 +40,7 @@ import {
 } from "./route_answers.ts";
 import type { Route } from "./route_types.ts";
 import { ROUTES } from "./routes.ts";
+import { addTenantRoutes, tenantParameter } from "./tenant_routes.ts";
 
 export interface AdminAppOptions extends ConfigRoutesOptions {
   /** Take changes from other machines, too. */
@@ -47,6 +49,8 @@ export interface AdminAppOptions extends ConfigRoutesOptions {
   haPath?: string | null;
   /** Without it there are no routes for snapshots. */
   snapshots?: SnapshotRoutesOptions;
+  /** Where quotas of tenants are kept, `null` = multi-tenancy is off. */
+  policies?: PolicyFile | null;
   processInfo: () => ProcessInfo;
   /** The summary of `/metrics/summary`. */
   summary: (current: MetricsSnapshot, status: MasterStatus) => string;
@@ -144,7 +148,7 @@ function addKeyRoutes(on: Register, { backend }: AdminAppOptions): void {
   on("queryKey", async (c) => {
     const key = percentDecode(rawParameter(c.req.url, "key") ?? "");
     if (key.length === 0) return refusal(ErrorCode.OBJECT_NOT_FOUND);
-    return json(keyDocument(await backend.queryKey(key)));
+    return json(keyDocument(await backend.queryKey(key, tenantParameter(c.req.url))));
   });
   on("batchQueryKeys", async (c) => {
     const raw = rawParameter(c.req.url, "keys") ?? "";
@@ -156,10 +160,10 @@ function addKeyRoutes(on: Register, { backend }: AdminAppOptions): void {
       const error = `${keys.length} keys in one query; allowed: ${MAX_KEYS_PER_QUERY}`;
       return json({ success: false, error }, 413);
     }
-    return json(keysDocument(keys, await peekKeys(backend, keys)));
+    return json(keysDocument(keys, await peekKeys(backend, keys, tenantParameter(c.req.url))));
   });
-  on("getAllKeys", async () => {
-    return text(await keyLines(backend), PROMETHEUS_TEXT_TYPE);
+  on("getAllKeys", async (c) => {
+    return text(await keyLines(backend, tenantParameter(c.req.url)), PROMETHEUS_TEXT_TYPE);
   });
 }
 
@@ -195,39 +199,35 @@ function addSegmentRoutes(on: Register, { backend }: AdminAppOptions): void {
   });
 }
 
-function addChangeRoutes(on: Register, { backend }: AdminAppOptions): void {
+function addChangeRoutes(on: Register, options: AdminAppOptions): void {
+  const { backend } = options;
+  const policies = options.policies ?? null;
   on("removeAll", async (c) => {
     const force = rawParameter(c.req.url, "force") ?? "false";
     if (!["true", "false", "1", "0"].includes(force)) {
       const message = `force=${force} is not a boolean; allowed: true, false`;
       return refusal(ErrorCode.INVALID_PARAMS, message);
     }
-    const tenant = rawParameter(c.req.url, "tenant_id") ?? "";
-    if (tenant !== "" && tenant !== "default") {
+    const tenant = tenantParameter(c.req.url) || null;
+    if (policies === null && tenant !== null && tenant !== "default") {
       return refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE);
     }
-    const removed = await removeAll(backend, force === "true" || force === "1", c.req.raw.signal);
+    const forced = force === "true" || force === "1";
+    const removed = await removeAll(backend, forced, tenant, c.req.raw.signal);
     return json({ success: true, removed_count: removed });
   });
   addJobRoutes(on, backend);
-
-  const tenantsOff = () => refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE);
-  const tenantQuota = (c: AppContext) =>
-    (rawParameter(c.req.url, "tenant_id") ?? "") === ""
-      ? refusal(ErrorCode.INVALID_PARAMS, "Missing or invalid tenant_id")
-      : tenantsOff();
-  on("tenantQuotas", tenantsOff);
-  on("setTenantQuota", tenantQuota);
-  on("deleteTenantQuota", tenantQuota);
+  addTenantRoutes(on, { backend, policies });
 }
 
-/** Removes every object in steps, until the peer hangs up; the number of objects removed. */
+/** Removes every object of a tenant (`null` = of all) in steps, until the peer hangs up; how many. */
 async function removeAll(
   backend: AdminBackend,
   force: boolean,
+  tenant: string | null,
   hungUp: AbortSignal,
 ): Promise<number> {
-  const removal = await backend.beginRemoval(force);
+  const removal = await backend.beginRemoval(force, tenant);
   try {
     for (;;) {
       const { removed, isOver } = await backend.stepRemoval(removal);
@@ -239,10 +239,14 @@ async function removeAll(
 }
 
 /** Looks keys up, not all in one go. */
-async function peekKeys(backend: AdminBackend, keys: Uint8Array[]): Promise<KeyResult[]> {
+async function peekKeys(
+  backend: AdminBackend,
+  keys: Uint8Array[],
+  tenant: string | null,
+): Promise<KeyResult[]> {
   const results: KeyResult[] = [];
   for (let at = 0; at < keys.length; at += KEYS_PER_LOOK) {
-    results.push(...await backend.peekKeys(keys.slice(at, at + KEYS_PER_LOOK)));
+    results.push(...await backend.peekKeys(keys.slice(at, at + KEYS_PER_LOOK), tenant));
   }
   return results;
 }

@@ -2,7 +2,7 @@
 import { errorName } from "../../proto/error_code.ts";
 import { type ReplicaDescriptor, SegmentStatus } from "../../proto/types.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
-import type { KeyResult, SegmentDetail } from "./backend.ts";
+import type { KeyFound, KeyResult, SegmentDetail } from "./backend.ts";
 import { fraction, type Json, sixDigits } from "./json_text.ts";
 
 const GIB = 2 ** 30;
@@ -31,8 +31,8 @@ export function errorDocument(code: number, message = errorName(code)): Json {
 }
 
 /** `/query_key`: the replicas in memory. */
-export function keyDocument(replicas: readonly ReplicaDescriptor[]): Json {
-  return { success: true, data: buffers(replicas, "memory") };
+export function keyDocument({ replicas, tenant }: KeyFound): Json {
+  return { success: true, data: buffers(replicas, "memory"), ...tenantMember(tenant) };
 }
 
 /** `/batch_query_keys`: `keys` are sorted and unique, `results` belong to them in order. */
@@ -49,7 +49,7 @@ function keyResult(result: KeyResult): Json {
       ...{ values: null, disk_values: null, local_disk_values: null, nof_values: null },
     };
   }
-  const { replicas } = result;
+  const { replicas, tenant } = result;
   const disk: Json[] = [];
   const localDisk: Json[] = [];
   for (const { location } of replicas) {
@@ -71,7 +71,12 @@ function keyResult(result: KeyResult): Json {
     disk_values: disk.length > 0 ? disk : null,
     local_disk_values: localDisk.length > 0 ? localDisk : null,
     nof_values: nof.length > 0 ? nof : null,
+    ...tenantMember(tenant),
   };
+}
+
+function tenantMember(tenant: string | undefined): { readonly [name: string]: Json } {
+  return tenant === undefined ? {} : { tenant_id: tenant };
 }
 
 function buffers(replicas: readonly ReplicaDescriptor[], kind: "memory" | "nof"): Json[] {

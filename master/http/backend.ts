@@ -22,8 +22,27 @@ export interface KeyPage {
   next: number | null;
 }
 
+/** A key that was found; `tenant` with multi-tenancy only. */
+export interface KeyFound {
+  replicas: ReplicaDescriptor[];
+  tenant?: string;
+}
+
 /** Result of looking one key up. */
-export type KeyResult = { replicas: ReplicaDescriptor[] } | { code: number };
+export type KeyResult = KeyFound | { code: number };
+
+/** A tenant's quota and its use, bytes. */
+export interface TenantQuota {
+  tenant: string;
+  /** 0 when the tenant is not registered. */
+  requestedBytes: bigint;
+  effectiveBytes: number;
+  chargedBytes: number;
+  /** Nothing can be put. */
+  admissionClosed: boolean;
+  overQuota: boolean;
+  isRegistered: boolean;
+}
 
 /** A mounted segment with its use, sizes in bytes. */
 export interface SegmentDetail {
@@ -67,16 +86,22 @@ export interface AdminCore extends AnswersCore {
   status(): MasterStatus;
 
   /**
-   * Keys from `cursor` on, 0 for the first: at most `maxKeys`, and none more once they have
-   * `maxBytes`. Keys that come or go between two pages may be missed.
+   * Keys of a tenant (`null` = of all) from `cursor` on, 0 for the first: at most `maxKeys`, and none
+   * more once they have `maxBytes`. Keys that come or go between two pages may be missed.
    */
-  listKeys(cursor: number, maxKeys: number, maxBytes: number): KeyPage;
+  listKeys(cursor: number, maxKeys: number, maxBytes: number, tenant: string | null): KeyPage;
 
-  /** Looks a key up as a reader would: grants a lease and counts as a read. OBJECT_NOT_FOUND. */
-  queryKey(key: Uint8Array): ReplicaDescriptor[];
+  /**
+   * Looks a key up as a reader would: grants a lease and counts as a read. `tenant` = `null` looks in
+   * every name space and takes the first that has it. OBJECT_NOT_FOUND.
+   */
+  queryKey(key: Uint8Array, tenant: string | null): KeyFound;
 
-  /** Looks keys up without a lease and without counting. One result per key, in order. */
-  peekKeys(keys: Uint8Array[]): KeyResult[];
+  /**
+   * Looks keys up without a lease and without counting. One result per key, in order. INVALID_PARAMS
+   * when that would be too many look-ups, because no tenant is named.
+   */
+  peekKeys(keys: Uint8Array[], tenant: string | null): KeyResult[];
 
   /** Names of the mounted segments. */
   listSegments(): string[];
@@ -92,10 +117,10 @@ export interface AdminCore extends AnswersCore {
   metricsSnapshot(): MetricsSnapshot;
 
   /**
-   * Begins to remove every object, leased ones only with `force`; answers a number for the calls that
-   * follow. TASK_PENDING_LIMIT_EXCEEDED, UNAVAILABLE_IN_CURRENT_STATUS on a standby.
+   * Begins to remove every object of a tenant (`null` = of all), leased ones only with `force`;
+   * answers a number for the calls that follow. TASK_PENDING_LIMIT_EXCEEDED, UNAVAILABLE_IN_CURRENT_STATUS on a standby.
    */
-  beginRemoval(force: boolean): number;
+  beginRemoval(force: boolean, tenant: string | null): number;
 
   /** Goes on with a removal for a bounded time. PERSISTENT_FAIL, JOB_NOT_FOUND. */
   stepRemoval(removal: number): RemovalProgress | Promise<RemovalProgress>;
@@ -141,6 +166,18 @@ export interface AdminCore extends AnswersCore {
   /** What has become of a copy, `null` = it is not over. */
   copyOutcome(ticket: number): CopyOutcome | null;
 
+  /** All tenants. UNAVAILABLE_IN_CURRENT_MODE without multi-tenancy, here and below. */
+  tenantQuotas(): TenantQuota[];
+
+  /** One tenant, `null` = there is none. */
+  tenantQuota(name: string): TenantQuota | null;
+
+  /** Registers a tenant, or changes its quota. PERSISTENT_FAIL. */
+  setTenantQuota(name: string, bytes: bigint): TenantQuota | Promise<TenantQuota>;
+
+  /** Ends a tenant's registration. OBJECT_NOT_FOUND, TENANT_NOT_EMPTY. */
+  removeTenantQuota(name: string): void | Promise<void>;
+
   /** Asks the master to end, because of `reason`. */
   shutDown(reason: string): void;
 }
@@ -177,6 +214,10 @@ export const ADMIN_METHODS = [
   "snapshotOutcome",
   "beginCopy",
   "copyOutcome",
+  "tenantQuotas",
+  "tenantQuota",
+  "setTenantQuota",
+  "removeTenantQuota",
   "shutDown",
   ...ANSWER_METHODS,
 ] as const satisfies readonly (keyof AdminCore)[];

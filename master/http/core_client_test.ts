@@ -21,10 +21,10 @@ const refusedWith = (code: ErrorCode) => (error: unknown) =>
 Deno.test("every call is posted, wakes the core's thread and gets the answer of its id", async () => {
   const { sent, backend, reply, wakes } = rig();
   const role = backend.status();
-  const page = backend.listKeys(5, 10, 20);
+  const page = backend.listKeys(5, 10, 20, null);
   assert.equal(wakes(), 2);
   assert.deepEqual(sent.map(({ method, args }) => [method, args]), [
-    ...[["status", []], ["listKeys", [5, 10, 20]]],
+    ...[["status", []], ["listKeys", [5, 10, 20, null]]],
   ]);
   reply({ id: sent[1].id, value: "page" });
   reply({ id: sent[0].id, value: "status" });
@@ -46,7 +46,7 @@ Deno.test("a call that is not answered in time is given up, and its late answer 
 
 Deno.test("calls beyond the limit are refused at once", async () => {
   const { sent, backend, reply } = rig({ maxPending: 1 });
-  const first = backend.beginRemoval(true);
+  const first = backend.beginRemoval(true, null);
   await assert.rejects(backend.status(), refusedWith(ErrorCode.RPC_TIMEOUT));
   assert.equal(sent.length, 1);
   reply({ id: sent[0].id, value: 3 });

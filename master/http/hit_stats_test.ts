@@ -71,8 +71,8 @@ Deno.test("many tenants are counted by name, those beyond the limit together", a
   const { driver, ask } = pool();
   for (let i = 1; i <= 70; i++) {
     const name = bytesOf(`tenant-${i}`);
-    const tenant = driver.core.addTenant(name, 0, name.length);
-    driver.core.existKey(tenant, bytesOf("k"), 0, 1, driver.nowMs);
+    driver.core.tenants.setQuota(name, 1n);
+    driver.core.existKey(driver.core.tenants.find(name), bytesOf("k"), 0, 1, driver.nowMs);
   }
   const { json } = await ask("GET", "/v1/stats/hits?by=tenant&calls=exist");
   assert.equal(json.lookups, 70);

@@ -6,14 +6,15 @@ const PAGE_BYTES = 256 * 1024;
 const NEWLINE = 0x0a;
 
 /**
- * The keys, each followed by a newline: one piece when they fit a page, else a stream. A failure
+ * The keys of a tenant (`null` = of all), each followed by a newline: one piece when they fit a page, else a stream. A failure
  * before the first page rejects; a later one breaks the stream off, so that no reader takes a part
  * for the whole.
  */
 export async function keyLines(
   backend: AdminBackend,
+  tenant: string | null,
 ): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>> {
-  const following = (cursor: number) => backend.listKeys(cursor, PAGE_KEYS, PAGE_BYTES);
+  const following = (cursor: number) => backend.listKeys(cursor, PAGE_KEYS, PAGE_BYTES, tenant);
   let page = await following(0);
   if (page.next === null) return linesOf(page);
   return new ReadableStream<Uint8Array>({

@@ -39,6 +39,11 @@ const KEY = parameter("key", "The key, percent-encoded bytes.", text, true);
 const SEGMENT = parameter("segment", "Name of the segment.", text, true);
 const JOB = parameter("job_id", "Id of the job.", text, true);
 const TENANT = parameter("tenant_id", "Name of the tenant.", text, true);
+const WHOSE = parameter("tenant_id", "Name of the tenant. Default: all.");
+const TENANT_QUOTA = record({
+  ...{ tenant_id: text, requested_quota_bytes: count, effective_quota_bytes: count },
+  ...{ charged_bytes: count, admission_closed: flag, over_quota: flag, has_explicit_policy: flag },
+});
 
 const BUFFERS = list(record({
   ...{ size_: count, buffer_address_: count, protocol_: text },
@@ -240,14 +245,38 @@ export const ROUTES = {
     ...refusals(400, 404, 409),
   }, { parameters: [JOB] }),
 
-  tenantQuotas: tenants.get("/api/v1/tenant_quotas", "Limits of tenants.", refusals(409)),
-  setTenantQuota: tenants.put("/api/v1/tenant_quotas", "Limits a tenant.", refusals(400, 409), {
-    parameters: [TENANT],
-  }),
+  tenantQuotas: tenants.get("/api/v1/tenant_quotas", "Quotas of tenants and their use.", {
+    200: json("One tenant, or all of them by name.", {
+      anyOf: [
+        record({ success: { const: true }, data: TENANT_QUOTA }),
+        record({ success: { const: true }, data: list(TENANT_QUOTA) }),
+      ],
+    }),
+    ...refusals(404, 409),
+  }, { parameters: [WHOSE] }),
+  setTenantQuota: tenants.put(
+    "/api/v1/tenant_quotas",
+    "Registers a tenant, or changes its quota.",
+    {
+      200: json("The tenant.", record({ success: { const: true }, data: TENANT_QUOTA })),
+      ...refusals(400, 409),
+    },
+    {
+      parameters: [TENANT],
+      body: {
+        type: "object",
+        properties: { requested_quota_bytes: { type: "integer", minimum: 1 } },
+        required: ["requested_quota_bytes"],
+      },
+    },
+  ),
   deleteTenantQuota: tenants.delete(
     "/api/v1/tenant_quotas",
-    "Ends the limit of a tenant.",
-    refusals(400, 409),
+    "Ends the registration of a tenant that has no objects.",
+    {
+      200: json("Done.", record({ success: { const: true }, data: { const: null } })),
+      ...refusals(400, 404, 409),
+    },
     { parameters: [TENANT] },
   ),
 

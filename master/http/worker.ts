@@ -4,6 +4,7 @@
  */
 import { eventfdWaker } from "../../ffi/wake.ts";
 import { Logger } from "../logger.ts";
+import { PolicyFile } from "../tenants/policy_file.ts";
 import { VERSION } from "../version.ts";
 import { adminApp } from "./admin_app.ts";
 import type { AdminBackend } from "./backend.ts";
@@ -135,10 +136,11 @@ class HttpSide {
   }
 
   #adminApp() {
-    const { admin, clusterId, startedAtMs, snapshots, tablesPath } = this.#config;
+    const { admin, clusterId, policies, startedAtMs, snapshots, tablesPath } = this.#config;
     return adminApp({
       backend: this.#backend,
       insecure: admin.insecure,
+      policies: policies === null ? null : new PolicyFile(policies.path, policies.quotas),
       haPath: this.#config.haPath,
       version: VERSION,
       settings: this.#settings,

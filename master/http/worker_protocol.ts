@@ -19,6 +19,8 @@ export interface HttpWorkerConfig {
   snapshots: { places: readonly SnapshotPlace[]; timeoutMs: number } | null;
   /** Data directory of a master of a cluster, which hands its checkpoints out; `null` = it is alone. */
   haPath: string | null;
+  /** The file of the quotas and what is in it, `null` = multi-tenancy is off. */
+  policies: { path: string; quotas: ReadonlyMap<string, bigint> } | null;
   log: {
     format: "text" | "kep" | "json";
     minLevel: number;

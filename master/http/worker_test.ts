@@ -12,6 +12,7 @@ const config: HttpWorkerConfig = {
   tablesPath: null,
   snapshots: null,
   haPath: null,
+  policies: null,
   metadata: { host: "127.0.0.1", port: 0 },
   log: { format: "text", minLevel: 0, prefix: true, summaryIntervalMs: null },
   clusterId: "c",

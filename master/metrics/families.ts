@@ -7,6 +7,7 @@
  */
 import { Counter as CoreCounter } from "../core/counters.ts";
 import type { MetricsSnapshot, SegmentUsage, ServerStats } from "./registry.ts";
+import { tenantFamilies } from "./tenant_families.ts";
 import {
   BatchCount,
   batchFamilies,
@@ -31,6 +32,8 @@ export interface Family {
   readonly name: string;
   readonly type: "counter" | "gauge" | "histogram";
   readonly help: string;
+  /** Whether it is written at all; without this it always is. */
+  readonly isShown?: (snapshot: MetricsSnapshot) => boolean;
   /** Emits the samples. A histogram is written from the snapshot by the text writer. */
   readonly collect: (snapshot: MetricsSnapshot, emit: Emit, info: ProcessInfo) => void;
 }
@@ -399,5 +402,6 @@ export const FAMILIES: readonly Family[] = [
   ...cacheFamilies,
   ...promotionFamilies,
   ...haFamilies,
+  ...tenantFamilies,
   ...ownFamilies,
 ];

@@ -8,7 +8,8 @@ export const PROMETHEUS_TEXT_TYPE = "text/plain; version=0.0.4";
 /** Writes every family. */
 export function prometheusText(snapshot: MetricsSnapshot, info: ProcessInfo): string {
   const lines: string[] = [];
-  for (const { name, type, help, collect } of FAMILIES) {
+  for (const { name, type, help, collect, isShown } of FAMILIES) {
+    if (isShown?.(snapshot) === false) continue;
     lines.push(`# HELP ${name} ${help.replace(/[\\\n]/g, escaped)}`, `# TYPE ${name} ${type}`);
     if (type === "histogram") {
       writeValueSizes(name, snapshot, lines);

@@ -37,6 +37,24 @@ export interface ServerStats {
   lastSnapshotSeconds: number;
 }
 
+/** A tenant's quota and what became of it; sizes in bytes. */
+export interface TenantUsage {
+  tenant: string;
+  requestedBytes: bigint;
+  effectiveBytes: number;
+  chargedBytes: number;
+  admissionClosed: boolean;
+  overQuota: boolean;
+  isRegistered: boolean;
+  rejected: number;
+  evictedBytes: number;
+}
+
+export interface TenantsUsage {
+  capacityBytes: number;
+  each: TenantUsage[];
+}
+
 /** What the core adds to a snapshot; {@linkcode MetricsRegistry.snapshot} copies nothing of it. */
 export interface CoreStats {
   /** A copy of the core's counters, indexed by `Counter` of `core/counters.ts`. */
@@ -44,6 +62,8 @@ export interface CoreStats {
   keyCount: number;
   activeClients: number;
   segments: SegmentUsage[];
+  /** Absent without multi-tenancy. */
+  tenants?: TenantsUsage;
   server: ServerStats;
 }
 

@@ -1,14 +1,20 @@
 /** The calls that clear replicas, and those that copy, move and promote objects. */
+import { ErrorCode } from "../../proto/error_code.ts";
 import * as m from "../../proto/messages.ts";
+import type { Expected } from "../../proto/struct_pack/schema.ts";
 import { NIL_UUID } from "../../proto/struct_pack/uuid.ts";
 import type { MasterCore } from "../core/core.ts";
 import { batchOutcome, done, type HandlerEntry, ok, plainCall } from "./plain_call.ts";
+import { NamedDoor, TenantAccess, type TenantDoor } from "./tenant_door.ts";
 
 export class MovementCalls {
   readonly #core: MasterCore;
+  readonly #door: TenantDoor;
 
-  constructor(core: MasterCore) {
+  /** `door` lets calls in; by default whoever names a tenant. */
+  constructor(core: MasterCore, door: TenantDoor = new NamedDoor(core)) {
     this.#core = core;
+    this.#door = door;
   }
 
   /** Every call that is served here. */
@@ -16,26 +22,43 @@ export class MovementCalls {
     return [...this.#clearing(), ...this.#copies(), ...this.#tasks(), ...this.#promotions()];
   }
 
-  #tenant(id: Uint8Array): number {
-    return this.#core.internTenant(id, 0, id.length);
+  /** Serves a call in the name space of a tenant, unless the door refuses it. */
+  #within<T>(
+    id: Uint8Array,
+    access: TenantAccess,
+    serve: (tenant: number) => Expected<T>,
+  ): Expected<T> {
+    const tenant = this.#door.enter(id, 0, id.length, access);
+    return tenant < 0 ? { code: tenant as ErrorCode, value: null } : serve(tenant);
   }
+
+  readonly #change = <T>(id: Uint8Array, serve: (tenant: number) => Expected<T>) =>
+    this.#within(id, TenantAccess.CHANGE, serve);
 
   #clearing(): HandlerEntry[] {
     const core = this.#core;
     return [
       plainCall(
         m.BatchReplicaClear,
-        ({ objectKeys, clientId, segmentName }, nowMs) =>
-          ok(core.batchReplicaClear(0, objectKeys, clientId, segmentName, nowMs)),
+        ({ objectKeys, clientId, segmentName }, nowMs) => {
+          const tenant = this.#door.enterUnnamed(TenantAccess.CHANGE);
+          if (tenant < 0) return { code: tenant as ErrorCode, value: null };
+          return ok(core.batchReplicaClear(tenant, objectKeys, clientId, segmentName, nowMs));
+        },
         ({ value }) => [value?.length ?? 0, 0],
       ),
       plainCall(
         m.EvictDiskReplica,
         ({ clientId, key, tenantId, replicaType }) =>
-          done(core.evictDiskReplica(clientId, this.#tenant(tenantId), key, replicaType)),
+          this.#within(
+            tenantId,
+            TenantAccess.CHANGE,
+            (tenant) => done(core.evictDiskReplica(clientId, tenant, key, replicaType)),
+          ),
       ),
       plainCall(m.BatchEvictDiskReplica, ({ clientId, keys, tenantId, replicaType }) => {
-        const tenant = this.#tenant(tenantId);
+        const tenant = this.#door.enter(tenantId, 0, tenantId.length, TenantAccess.CHANGE);
+        if (tenant < 0) return keys.map(() => done(tenant));
         return keys.map((key) => done(core.evictDiskReplica(clientId, tenant, key, replicaType)));
       }, batchOutcome),
     ];
@@ -43,14 +66,20 @@ export class MovementCalls {
 
   #copies(): HandlerEntry[] {
     const { movement } = this.#core;
+    const change = this.#change;
     const copyStart = (request: m.CopyStartRequest, leaseId: string, nowMs: number) => {
-      const { clientId, key, tenantId, srcSegment, tgtSegments } = request;
-      const tenant = this.#tenant(tenantId);
-      return movement.copyStart(clientId, tenant, key, srcSegment, tgtSegments, leaseId, nowMs);
+      const { clientId, key, tenantId, srcSegment, tgtSegments: targets } = request;
+      return change(
+        tenantId,
+        (tenant) => movement.copyStart(clientId, tenant, key, srcSegment, targets, leaseId, nowMs),
+      );
     };
     const copyEnd = (request: m.ClientKeyRequest, lease: string, epoch: number, nowMs: number) => {
       const { clientId, key, tenantId } = request;
-      return done(movement.copyEnd(clientId, this.#tenant(tenantId), key, lease, epoch, nowMs));
+      return change(
+        tenantId,
+        (tenant) => done(movement.copyEnd(clientId, tenant, key, lease, epoch, nowMs)),
+      );
     };
     const copyRevoke = (
       request: m.ClientKeyRequest,
@@ -59,7 +88,10 @@ export class MovementCalls {
       nowMs: number,
     ) => {
       const { clientId, key, tenantId } = request;
-      return done(movement.copyRevoke(clientId, this.#tenant(tenantId), key, lease, epoch, nowMs));
+      return change(
+        tenantId,
+        (tenant) => done(movement.copyRevoke(clientId, tenant, key, lease, epoch, nowMs)),
+      );
     };
     return [
       plainCall(m.CopyStart, (request, nowMs) => copyStart(request, NIL_UUID, nowMs)),
@@ -79,18 +111,20 @@ export class MovementCalls {
       ),
       plainCall(m.MoveStart, (request, nowMs) => {
         const { clientId, key, tenantId, srcSegment, tgtSegment } = request;
-        const tenant = this.#tenant(tenantId);
-        return movement.moveStart(clientId, tenant, key, srcSegment, tgtSegment, nowMs);
+        return change(
+          tenantId,
+          (tenant) => movement.moveStart(clientId, tenant, key, srcSegment, tgtSegment, nowMs),
+        );
       }),
       plainCall(
         m.MoveEnd,
         ({ clientId, key, tenantId }, nowMs) =>
-          done(movement.moveEnd(clientId, this.#tenant(tenantId), key, nowMs)),
+          change(tenantId, (tenant) => done(movement.moveEnd(clientId, tenant, key, nowMs))),
       ),
       plainCall(
         m.MoveRevoke,
         ({ clientId, key, tenantId }, nowMs) =>
-          done(movement.moveRevoke(clientId, this.#tenant(tenantId), key, nowMs)),
+          change(tenantId, (tenant) => done(movement.moveRevoke(clientId, tenant, key, nowMs))),
       ),
     ];
   }
@@ -101,12 +135,20 @@ export class MovementCalls {
       plainCall(
         m.CreateCopyTask,
         ({ key, tenantId, targets }, nowMs) =>
-          movement.createCopyTask(this.#tenant(tenantId), key, targets, nowMs),
+          this.#within(
+            tenantId,
+            TenantAccess.CREATE,
+            (tenant) => movement.createCopyTask(tenant, key, targets, nowMs),
+          ),
       ),
       plainCall(
         m.CreateMoveTask,
         ({ key, tenantId, source, target }, nowMs) =>
-          movement.createMoveTask(this.#tenant(tenantId), key, source, target, nowMs),
+          this.#within(
+            tenantId,
+            TenantAccess.CREATE,
+            (tenant) => movement.createMoveTask(tenant, key, source, target, nowMs),
+          ),
       ),
       plainCall(m.QueryTask, ({ taskId }) => movement.queryTask(taskId)),
       plainCall(
@@ -123,21 +165,30 @@ export class MovementCalls {
 
   #promotions(): HandlerEntry[] {
     const { movement } = this.#core;
+    const change = this.#change;
     return [
       plainCall(m.PromotionAllocStart, (request, nowMs) => {
-        const { clientId, key, tenantId, size, preferredSegments } = request;
-        const tenant = this.#tenant(tenantId);
-        return movement.promotionAllocStart(clientId, tenant, key, size, preferredSegments, nowMs);
+        const { clientId, key, tenantId, size, preferredSegments: preferred } = request;
+        return change(
+          tenantId,
+          (tenant) => movement.promotionAllocStart(clientId, tenant, key, size, preferred, nowMs),
+        );
       }),
       plainCall(
         m.NotifyPromotionSuccess,
         ({ clientId, key, tenantId }, nowMs) =>
-          done(movement.notifyPromotionSuccess(clientId, this.#tenant(tenantId), key, nowMs)),
+          change(
+            tenantId,
+            (tenant) => done(movement.notifyPromotionSuccess(clientId, tenant, key, nowMs)),
+          ),
       ),
       plainCall(
         m.NotifyPromotionFailure,
         ({ clientId, key, tenantId }, nowMs) =>
-          done(movement.notifyPromotionFailure(clientId, this.#tenant(tenantId), key, nowMs)),
+          change(
+            tenantId,
+            (tenant) => done(movement.notifyPromotionFailure(clientId, tenant, key, nowMs)),
+          ),
       ),
     ];
   }

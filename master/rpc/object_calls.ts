@@ -12,6 +12,7 @@ import { KeyList } from "./key_list.ts";
 import {
   beginList,
   count,
+  refuseAll,
   takeKeys,
   takeTenant,
   writeDone,
@@ -20,6 +21,7 @@ import {
 } from "./object_parts.ts";
 import { type HandlerEntry, handWritten } from "./plain_call.ts";
 import { ReplicaEncoder } from "./replica_encoder.ts";
+import { NamedDoor, TenantAccess, type TenantDoor } from "./tenant_door.ts";
 import { type WriteCallOptions, WriteCalls } from "./write_calls.ts";
 
 const MAX_ANSWER_BYTES = 256 << 20;
@@ -27,10 +29,13 @@ const MAX_ANSWER_BYTES = 256 << 20;
 export interface ObjectCallOptions extends WriteCallOptions {
   /** Bytes of answers up to which lookups are answered; default 256 MiB. */
   maxAnswerBytes?: number;
+  /** Lets calls in; default: whoever names a tenant. */
+  door?: TenantDoor;
 }
 
 export class ObjectCalls {
   readonly #core: MasterCore;
+  readonly #door: TenantDoor;
   readonly #keys = new KeyList();
   readonly #encoder: ReplicaEncoder;
   readonly #maxAnswerBytes: number;
@@ -39,9 +44,10 @@ export class ObjectCalls {
   /** `writer` is the one that replies are written to. */
   constructor(core: MasterCore, writer: Writer, options: ObjectCallOptions) {
     this.#core = core;
+    this.#door = options.door ?? new NamedDoor(core);
     this.#maxAnswerBytes = options.maxAnswerBytes ?? MAX_ANSWER_BYTES;
     this.#encoder = new ReplicaEncoder(core.segments, writer);
-    this.#writes = new WriteCalls(core, this.#keys, this.#encoder, options);
+    this.#writes = new WriteCalls(core, this.#keys, this.#encoder, this.#door, options);
   }
 
   /** Every call that is served here. */
@@ -61,6 +67,7 @@ export class ObjectCalls {
     const { reader, nowMs, replies: { writer } } = call;
     const tenant = this.#readKeys(call, rpc, batch);
     const keys = this.#keys;
+    if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     const slots = this.#core.locate(tenant, reader.bytes, keys);
     for (let i = 0; i < keys.count; i++) {
@@ -74,6 +81,7 @@ export class ObjectCalls {
   #get<Q, R>(call: Call, rpc: Rpc<Q, R>, batch: boolean): Outcome {
     const { writer } = call.replies;
     const tenant = this.#readKeys(call, rpc, batch);
+    if (tenant < 0) return refuseAll(call, rpc, batch, this.#keys.count, tenant);
     let width = widthFor(Math.max(this.#keys.count, this.#core.segments.longestText));
     for (;;) {
       this.#describe(call, rpc, batch, tenant, width);
@@ -112,7 +120,8 @@ export class ObjectCalls {
     const keys = this.#keys;
     takeKeys(keys, reader, batch);
     const force = reader.bool();
-    const tenant = takeTenant(this.#core, reader);
+    const tenant = takeTenant(this.#door, reader, TenantAccess.CHANGE);
+    if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     const { bytes } = reader;
     for (let i = 0; i < keys.count; i++) {
@@ -127,6 +136,6 @@ export class ObjectCalls {
   #readKeys<Q, R>({ reader }: Call, rpc: Rpc<Q, R>, batch: boolean): number {
     openBody(reader, rpc.request!);
     takeKeys(this.#keys, reader, batch);
-    return takeTenant(this.#core, reader);
+    return takeTenant(this.#door, reader, TenantAccess.READ);
   }
 }

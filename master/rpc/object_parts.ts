@@ -2,10 +2,10 @@
 import type { Rpc } from "../../proto/messages.ts";
 import { beginBody } from "../../proto/struct_pack/codec.ts";
 import type { Reader } from "../../proto/struct_pack/reader.ts";
-import type { SizeWidth, Writer } from "../../proto/struct_pack/writer.ts";
-import type { MasterCore } from "../core/core.ts";
-import type { Call } from "./call.ts";
+import { type SizeWidth, widthFor, type Writer } from "../../proto/struct_pack/writer.ts";
+import { type Call, Outcome } from "./call.ts";
 import type { KeyList } from "./key_list.ts";
+import type { TenantAccess, TenantDoor } from "./tenant_door.ts";
 
 /** Reads one key, or the keys of a batch. */
 export function takeKeys(keys: KeyList, reader: Reader, batch: boolean): void {
@@ -13,12 +13,31 @@ export function takeKeys(keys: KeyList, reader: Reader, batch: boolean): void {
   else keys.readKey(reader);
 }
 
-/** Reads the tenant, the last argument of every call about objects, and returns its index. */
-export function takeTenant(core: MasterCore, reader: Reader): number {
+/**
+ * Reads the tenant, the last argument of every call about objects, and returns its index, or a
+ * negative code for {@linkcode refuseAll}.
+ */
+export function takeTenant(door: TenantDoor, reader: Reader, access: TenantAccess): number {
   const length = reader.length();
   const start = reader.skip(length);
   reader.expectEnd();
-  return core.internTenant(reader.bytes, start, start + length);
+  return door.enter(reader.bytes, start, start + length, access);
+}
+
+/** Answers a call with the same code for each of its keys. */
+export function refuseAll<Q, R>(
+  call: Call,
+  rpc: Rpc<Q, R>,
+  batch: boolean,
+  items: number,
+  code: number,
+): Outcome {
+  beginList(call, rpc, batch, items, widthFor(items));
+  for (let i = 0; i < items; i++) {
+    writeError(call.replies.writer, code);
+    count(call, code);
+  }
+  return Outcome.DONE;
 }
 
 /** Begins an answer; that of a batch says how many items it holds. */

@@ -14,6 +14,7 @@ import { type Call, type Handler, Outcome } from "./call.ts";
 import { count, takeTenant, writeError } from "./object_parts.ts";
 import { type HandlerEntry, handWritten } from "./plain_call.ts";
 import { MatchEncoder, ReplicaEncoder } from "./replica_encoder.ts";
+import { NamedDoor, TenantAccess, type TenantDoor } from "./tenant_door.ts";
 
 /** Bytes per size in an answer about any number of keys, of which the number comes last. */
 const MATCHES_WIDTH = 4;
@@ -26,15 +27,19 @@ export interface ScanCallOptions {
   maxListingBytes: number;
   /** Told why a pattern was refused, in one line. */
   onRefusal: (line: string) => void;
+  /** Lets calls in; default: whoever names a tenant. */
+  door?: TenantDoor;
 }
 
 export class ScanCalls {
   readonly #core: MasterCore;
+  readonly #door: TenantDoor;
   readonly #options: ScanCallOptions;
   #toldAtMs = -Infinity;
 
   constructor(core: MasterCore, options: ScanCallOptions) {
     this.#core = core;
+    this.#door = options.door ?? new NamedDoor(core);
     this.#options = options;
   }
 
@@ -50,7 +55,8 @@ export class ScanCalls {
   #list(call: Call): Outcome {
     openBody(call.reader, m.GetReplicaListByRegex.request!);
     const pattern = takePattern(call.reader);
-    const tenant = takeTenant(this.#core, call.reader);
+    const tenant = takeTenant(this.#door, call.reader, TenantAccess.READ);
+    if (tenant < 0) return refuseListing(call, tenant as ErrorCode);
     const found = new Writer();
     found.startSizes(MATCHES_WIDTH);
     const replicas = new ReplicaEncoder(this.#core.segments, found);
@@ -73,30 +79,40 @@ export class ScanCalls {
     openBody(call.reader, m.RemoveByRegex.request!);
     const pattern = takePattern(call.reader);
     const force = call.reader.bool();
-    const tenant = takeTenant(this.#core, call.reader);
-    const removal = this.#core.scans.removal(tenant, pattern, force);
-    const answer = (call: Call, code: ErrorCode) => {
-      const expected: Expected<number> = { code, value: code === 0 ? removal.removed : null };
+    const tenant = takeTenant(this.#door, call.reader, TenantAccess.CHANGE);
+    const answer = (call: Call, code: ErrorCode, removed = 0) => {
+      const expected: Expected<number> = { code, value: code === 0 ? removed : null };
       return answered(call, m.RemoveByRegex.response, expected, code);
     };
+    if (tenant < 0) return answer(call, tenant as ErrorCode);
+    const removal = this.#core.scans.removal(tenant, pattern, force);
     return begin(call, answer, (call) => {
       if (!removal.step(call.work, call.nowMs)) return Outcome.SCAN;
       this.#tell(call, m.RemoveByRegex, pattern, removal);
-      return answer(call, removal.code);
+      return answer(call, removal.code, removal.removed);
     });
   }
 
   #removeAll(call: Call): Outcome {
     const { force, tenantId } = m.RemoveAll.request!.decode(call.reader);
-    const { length } = tenantId;
-    const tenant = length === 0 ? -1 : this.#core.internTenant(tenantId, 0, length);
-    const removal = this.#core.scans.removal(tenant, null, force);
-    const answer = (call: Call, code: ErrorCode) =>
-      answered(call, m.RemoveAll.response, code === 0 ? removal.removed : code, code);
+    const ofAll = tenantId.length === 0;
+    const { CHANGE } = TenantAccess;
+    const tenant = ofAll
+      ? this.#door.enterAll(CHANGE)
+      : this.#door.enter(tenantId, 0, tenantId.length, CHANGE);
+    const answer = (call: Call, code: ErrorCode, removed = 0) =>
+      answered(call, m.RemoveAll.response, code === 0 ? removed : code, code);
+    // As the reference: what can be nobody's name has nothing to remove.
+    if (tenant === ErrorCode.INVALID_PARAMS) return answer(call, ErrorCode.OK);
+    if (tenant < 0) return answer(call, tenant as ErrorCode);
+    const removal = this.#core.scans.removal(ofAll ? -1 : tenant, null, force);
     return begin(
       call,
       answer,
-      (call) => removal.step(call.work, call.nowMs) ? answer(call, removal.code) : Outcome.SCAN,
+      (call) =>
+        removal.step(call.work, call.nowMs)
+          ? answer(call, removal.code, removal.removed)
+          : Outcome.SCAN,
     );
   }
 

@@ -12,9 +12,18 @@ import { Counter } from "../core/counters.ts";
 import { type Call, Outcome } from "./call.ts";
 import { ConfigReader } from "./config_reader.ts";
 import type { KeyList } from "./key_list.ts";
-import { beginList, count, takeKeys, takeTenant, writeDone, writeError } from "./object_parts.ts";
+import {
+  beginList,
+  count,
+  refuseAll,
+  takeKeys,
+  takeTenant,
+  writeDone,
+  writeError,
+} from "./object_parts.ts";
 import { type HandlerEntry, handWritten } from "./plain_call.ts";
 import type { ReplicaEncoder } from "./replica_encoder.ts";
+import { TenantAccess, type TenantDoor } from "./tenant_door.ts";
 
 const CLIENT_ID_BYTES = 16;
 
@@ -40,6 +49,7 @@ export class WriteCalls {
   readonly #core: MasterCore;
   readonly #keys: KeyList;
   readonly #encoder: ReplicaEncoder;
+  readonly #door: TenantDoor;
   readonly #options: WriteCallOptions;
   readonly #configs = new ConfigReader();
   readonly #writer: KeyWriter = { client: 0, writeId: 0 };
@@ -48,11 +58,13 @@ export class WriteCalls {
     core: MasterCore,
     keys: KeyList,
     encoder: ReplicaEncoder,
+    door: TenantDoor,
     options: WriteCallOptions,
   ) {
     this.#core = core;
     this.#keys = keys;
     this.#encoder = encoder;
+    this.#door = door;
     this.#options = options;
   }
 
@@ -90,7 +102,7 @@ export class WriteCalls {
     if (batch) keys.readSizes(reader);
     else keys.readSize(reader);
     const config = this.#configs.read(reader);
-    const tenant = takeTenant(this.#core, reader);
+    const tenant = takeTenant(this.#door, reader, TenantAccess.CREATE);
     this.#writer.client = this.#core.internClient(reader.bytes, clientAt);
     this.#writer.writeId = call.writeId;
 
@@ -98,7 +110,9 @@ export class WriteCalls {
     if (call.resumeAt === 0) beginList(call, rpc, batch, keys.count, width);
     else if (writer.width < width) this.#widen(call, rpc, width);
     for (let i = call.resumeAt; i < keys.count; i++) {
-      const code = this.#startOne(call, variant, tenant, config, i);
+      const code = tenant < 0
+        ? tenant as ErrorCode
+        : this.#startOne(call, variant, tenant, config, i);
       if (call.nowMs < call.waitUntilMs && this.#mayWait(code, variant, reader.bytes, i)) {
         call.resumeAt = i;
         if (i === 0) call.replies.restartBody();
@@ -115,6 +129,7 @@ export class WriteCalls {
    * own write of the key still goes on, in another call than this one.
    */
   #mayWait(code: ErrorCode, { upsert }: Variant, bytes: Uint8Array, i: number): boolean {
+    if (code === ErrorCode.TENANT_QUOTA_EXCEEDED) return this.#core.tenants.takesBackRefusal();
     if (code === ErrorCode.NO_AVAILABLE_HANDLE) {
       // It has not failed yet: only the last attempt counts.
       this.#core.counters.add(Counter.ALLOCATION_FAILURES, -1);
@@ -172,7 +187,8 @@ export class WriteCalls {
     if (batch) keys.readMetas(reader);
     else keys.readMeta(reader);
     const type = batch && upsert ? ReplicaType.ALL : reader.i32();
-    const tenant = takeTenant(core, reader);
+    const tenant = takeTenant(this.#door, reader, TenantAccess.CHANGE);
+    if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
     const { bytes } = reader;
     const by = this.#writer;
     by.client = core.findClient(bytes, clientAt);
@@ -199,7 +215,8 @@ export class WriteCalls {
     const clientAt = reader.skip(CLIENT_ID_BYTES);
     takeKeys(keys, reader, batch);
     const type = batch && upsert ? ReplicaType.ALL : reader.i32();
-    const tenant = takeTenant(core, reader);
+    const tenant = takeTenant(this.#door, reader, TenantAccess.CHANGE);
+    if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
     const { bytes } = reader;
     const by = this.#writer;
     by.client = core.findClient(bytes, clientAt);

@@ -1,5 +1,6 @@
 import { randomBelow, SeededRng } from "../../master/core/rng.ts";
 import {
+  type OffloadTaskItem,
   ReplicaType,
   type Segment,
   SoftPinAction,
@@ -9,19 +10,22 @@ import {
 import { bytesOf, clientId, CoreDriver, MIB, segmentOf } from "./core_driver.ts";
 
 const CLIENTS = 4;
+const TENANTS = ["default", "team-a", "team-b"];
 
-/** Random calls of every kind on one core. */
+/** Random calls of every kind on one core; every third seed has several tenants. */
 export class Chaos {
   readonly driver: CoreDriver;
   readonly #random: SeededRng;
   readonly #silent = new Set<number>();
   readonly #fetched: { client: number; task: TaskAssignment }[] = [];
-  readonly #offloads: { client: number; key: Uint8Array; size: number }[] = [];
+  readonly #offloads: ({ client: number } & OffloadTaskItem)[] = [];
   readonly #lent: Segment[] = [];
+  readonly #shared: boolean;
   #nextSegment = 1;
 
   constructor(seed: number) {
     this.#random = new SeededRng(seed, 77);
+    this.#shared = seed % 3 === 0;
     const offload = this.#below(3);
     this.driver = new CoreDriver({
       defaultKvLeaseTtlMs: 1500,
@@ -36,6 +40,7 @@ export class Chaos {
       offloadForceEvict: this.#below(2) === 0,
       offloadingQueueLimit: 20,
       promotionOnHit: offload > 0,
+      enableMultiTenants: this.#shared,
       fsdir: this.#below(3) === 0 ? "/shared/cluster" : "",
       allocationStrategy: (["random", "free_ratio_first", "local_first"] as const)[this.#below(3)],
     }, seed);
@@ -44,6 +49,8 @@ export class Chaos {
   step(): void {
     const { driver } = this;
     const { core, nowMs } = driver;
+    if (this.#shared) this.#pickTenant();
+    const { tenant } = driver;
     const client = 1 + this.#below(CLIENTS);
     const key = `key-${this.#below(60)}`;
     const bytes = bytesOf(key);
@@ -98,18 +105,21 @@ export class Chaos {
         else this.#silent.delete(client);
         break;
       case 18:
-        core.movement.copyStart(id, 0, bytes, this.#name(), [this.#name()], "0-0", nowMs);
+        core.movement.copyStart(id, tenant, bytes, this.#name(), [this.#name()], "0-0", nowMs);
         break;
       case 19:
-        core.movement.moveStart(id, 0, bytes, this.#name(), this.#name(), nowMs);
+        core.movement.moveStart(id, tenant, bytes, this.#name(), this.#name(), nowMs);
         break;
       case 20:
       case 21:
         this.#endTransfer(client, bytes);
         break;
       case 22:
-        if (this.#below(2) === 0) core.movement.createCopyTask(0, bytes, [this.#name()], nowMs);
-        else core.movement.createMoveTask(0, bytes, this.#name(), this.#name(), nowMs);
+        if (this.#below(2) === 0) {
+          core.movement.createCopyTask(tenant, bytes, [this.#name()], nowMs);
+        } else {
+          core.movement.createMoveTask(tenant, bytes, this.#name(), this.#name(), nowMs);
+        }
         break;
       case 23:
         for (const task of core.movement.fetchTasks(id, 2, nowMs)) {
@@ -151,6 +161,15 @@ export class Chaos {
 
   #below(n: number): number {
     return randomBelow(this.#random, n);
+  }
+
+  /** Whose objects the next call is about; now and then the quotas change, too. */
+  #pickTenant(): void {
+    const { tenants } = this.driver.core;
+    if (tenants.list().length === 0 || this.#below(50) === 0) {
+      for (const name of TENANTS) tenants.setQuota(bytesOf(name), BigInt(1 + this.#below(3 * MIB)));
+    }
+    this.driver.tenant = tenants.find(bytesOf(TENANTS[this.#below(TENANTS.length)]));
   }
 
   #name(): string {
@@ -220,17 +239,17 @@ export class Chaos {
 
   #endTransfer(client: number, key: Uint8Array): void {
     const { movement } = this.driver.core;
-    const { nowMs } = this.driver;
+    const { nowMs, tenant } = this.driver;
     const id = clientId(client);
     switch (this.#below(4)) {
       case 0:
-        return void movement.copyEnd(id, 0, key, "0-0", 0, nowMs);
+        return void movement.copyEnd(id, tenant, key, "0-0", 0, nowMs);
       case 1:
-        return void movement.moveEnd(id, 0, key, nowMs);
+        return void movement.moveEnd(id, tenant, key, nowMs);
       case 2:
-        return void movement.copyRevoke(id, 0, key, "0-0", 0, nowMs);
+        return void movement.copyRevoke(id, tenant, key, "0-0", 0, nowMs);
       default:
-        return void movement.moveRevoke(id, 0, key, nowMs);
+        return void movement.moveRevoke(id, tenant, key, nowMs);
     }
   }
 
@@ -247,13 +266,12 @@ export class Chaos {
     const { core, nowMs } = this.driver;
     const id = clientId(client);
     const enabled = this.#below(6) !== 0;
-    for (const { key, size } of core.cluster.offloadHeartbeat(id, enabled, nowMs).value ?? []) {
-      this.#offloads.push({ client, key, size });
+    for (const item of core.cluster.offloadHeartbeat(id, enabled, nowMs).value ?? []) {
+      this.#offloads.push({ client, ...item });
     }
     while (this.#offloads.length > 0 && this.#below(4) !== 0) {
-      const { client: owner, key, size } = this.#offloads.shift()!;
+      const { client: owner, tenantId, key, size } = this.#offloads.shift()!;
       const dataSize = this.#below(5) === 0 ? -1 : size;
-      const tenantId = bytesOf("default");
       const transportEndpoint = `disk-${owner}:${this.#below(2)}`;
       const stored = { bucketId: 0, offset: 0, keySize: key.length, dataSize, transportEndpoint };
       core.cluster.notifyOffloadSuccess(
@@ -269,31 +287,32 @@ export class Chaos {
     const { movement } = this.driver.core;
     const { nowMs } = this.driver;
     const id = clientId(client);
-    for (const { key, size } of movement.promotionHeartbeat(id).value ?? []) {
+    for (const { tenantId, key, size } of movement.promotionHeartbeat(id).value ?? []) {
       if (this.#below(4) === 0) continue;
-      movement.promotionAllocStart(id, 0, key, size, [], nowMs);
-      if (this.#below(3) === 0) movement.notifyPromotionFailure(id, 0, key, nowMs);
-      else if (this.#below(3) !== 0) movement.notifyPromotionSuccess(id, 0, key, nowMs);
+      const tenant = this.driver.core.internTenant(tenantId, 0, tenantId.length);
+      movement.promotionAllocStart(id, tenant, key, size, [], nowMs);
+      if (this.#below(3) === 0) movement.notifyPromotionFailure(id, tenant, key, nowMs);
+      else if (this.#below(3) !== 0) movement.notifyPromotionSuccess(id, tenant, key, nowMs);
     }
   }
 
   #removeMany(client: number, key: Uint8Array): void {
-    const { core, nowMs } = this.driver;
+    const { core, nowMs, tenant } = this.driver;
     const digit = `${this.#below(10)}$`;
     switch (this.#below(12)) {
       case 0:
-        return void this.driver.removeAll(this.#below(2) === 0);
+        return void this.driver.removeAll(this.#below(2) === 0, tenant);
       case 1:
         return void this.driver.removeByRegex(digit, true);
       case 2:
         return void this.driver.listByRegex(digit);
       case 3:
-        return void core.evictDiskReplica(clientId(client), 0, key, ReplicaType.LOCAL_DISK);
+        return void core.evictDiskReplica(clientId(client), tenant, key, ReplicaType.LOCAL_DISK);
       case 4:
-        return void core.evictDiskReplica(clientId(client), 0, key, ReplicaType.DISK);
+        return void core.evictDiskReplica(clientId(client), tenant, key, ReplicaType.DISK);
       default: {
         const name = this.#below(2) === 0 ? "" : this.#name();
-        return void core.batchReplicaClear(0, [key], clientId(client), name, nowMs);
+        return void core.batchReplicaClear(tenant, [key], clientId(client), name, nowMs);
       }
     }
   }

@@ -123,6 +123,8 @@ export class CoreDriver {
   readonly core: MasterCore;
   readonly sink = new RecordingSink();
   nowMs = 1_000_000;
+  /** Whose keys the calls are about. */
+  tenant = 0;
 
   constructor(changes: Partial<CoreConfig> = {}, seed = 1) {
     const config = defaultCoreConfig({ epochOffsetMs: 1_700_000_000_000, ...changes });
@@ -147,7 +149,7 @@ export class CoreDriver {
     return method.call(
       this.core,
       this.writer(client, writeId),
-      0,
+      this.tenant,
       bytes,
       0,
       bytes.length,
@@ -172,13 +174,22 @@ export class CoreDriver {
   ): number {
     const bytes = bytesOf(key);
     const writer = this.writer(client, writeId);
-    return this.core.putEnd(writer, 0, bytes, 0, bytes.length, checksum, type, this.nowMs);
+    return this.core.putEnd(
+      writer,
+      this.tenant,
+      bytes,
+      0,
+      bytes.length,
+      checksum,
+      type,
+      this.nowMs,
+    );
   }
 
   revoke(key: string, client = 1, type: number = ReplicaType.ALL, writeId = 0): number {
     const bytes = bytesOf(key);
     const writer = this.writer(client, writeId);
-    return this.core.putRevoke(writer, 0, bytes, 0, bytes.length, type, this.nowMs);
+    return this.core.putRevoke(writer, this.tenant, bytes, 0, bytes.length, type, this.nowMs);
   }
 
   /** A whole put; its replicas as they were handed out. */
@@ -191,27 +202,27 @@ export class CoreDriver {
 
   exist(key: string): number {
     const bytes = bytesOf(key);
-    return this.core.existKey(0, bytes, 0, bytes.length, this.nowMs);
+    return this.core.existKey(this.tenant, bytes, 0, bytes.length, this.nowMs);
   }
 
   /** The code of a get; what it described is in `sink`. */
   get(key: string): number {
     const bytes = bytesOf(key);
-    return this.core.getReplicaList(0, bytes, 0, bytes.length, this.nowMs, this.sink);
+    return this.core.getReplicaList(this.tenant, bytes, 0, bytes.length, this.nowMs, this.sink);
   }
 
   /** What a key is, without a lease; `null` = there is no such key. */
   peek(key: string) {
-    return this.core.inspection.keyDetail(0, bytesOf(key));
+    return this.core.inspection.keyDetail(this.tenant, bytesOf(key));
   }
 
   remove(key: string, force = false): number {
     const bytes = bytesOf(key);
-    return this.core.remove(0, bytes, 0, bytes.length, force, this.nowMs);
+    return this.core.remove(this.tenant, bytes, 0, bytes.length, force, this.nowMs);
   }
 
   /** A removal of all, in one go: the number of objects removed, or a code. */
-  removeAll(force = false, tenant = 0): number {
+  removeAll(force = false, tenant = this.tenant): number {
     const removal = this.core.scans.removal(tenant, null, force);
     assert(removal.step({ left: Infinity }, this.nowMs));
     return removal.code === ErrorCode.OK ? removal.removed : removal.code;
@@ -219,14 +230,14 @@ export class CoreDriver {
 
   /** The same of those whose keys match. */
   removeByRegex(pattern: string, force = false): number {
-    const removal = this.core.scans.removal(0, bytesOf(pattern), force);
+    const removal = this.core.scans.removal(this.tenant, bytesOf(pattern), force);
     assert(removal.step({ left: Infinity }, this.nowMs));
     return removal.code === ErrorCode.OK ? removal.removed : removal.code;
   }
 
   /** The number of objects whose keys match, or a code; what was described is in `sink`. */
   listByRegex(pattern: string): number {
-    const listing = this.core.scans.listing(0, bytesOf(pattern), this.sink);
+    const listing = this.core.scans.listing(this.tenant, bytesOf(pattern), this.sink);
     assert(listing.step({ left: Infinity }, this.nowMs));
     return listing.code === ErrorCode.OK ? listing.matches : listing.code;
   }
@@ -254,7 +265,7 @@ export class CoreDriver {
   keys(): string[] {
     const keys: string[] = [];
     for (let cursor: number | null = 0; cursor !== null;) {
-      const page: KeyPage = this.core.inspection.listKeys(cursor, 1e6, 1e9);
+      const page: KeyPage = this.core.inspection.listKeys(cursor, 1e6, 1e9, this.tenant);
       keys.push(...unpack(page.bytes, page.ends));
       cursor = page.next;
     }
@@ -263,7 +274,7 @@ export class CoreDriver {
 
   /** Keys in the order in which they would be evicted. */
   evictionOrder(): string[] {
-    const page = this.core.inspection.leastRecentlyUsed(1e6);
+    const page = this.core.inspection.leastRecentlyUsed(1e6, this.tenant);
     return unpack(page.bytes, page.ends);
   }
 

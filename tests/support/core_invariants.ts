@@ -15,6 +15,7 @@ export function checkCore(state: CoreState): void {
   const used = checkObjects(state, references);
   checkSegments(state, used, references);
   checkRecency(state);
+  checkTenants(state);
   checkClients(state, references);
 }
 
@@ -173,19 +174,40 @@ function checkRecency(state: CoreState): void {
   for (const list of Object.values(RecencyList)) {
     if (list === RecencyList.NONE) continue;
     let length = 0;
-    let before = 0;
-    for (let slot = recency.head(list); slot !== 0; slot = recency.next(slot)) {
-      assert.equal(objects.list(slot), list);
-      assert.equal(objects.link(slot, ObjectLink.PREVIOUS), before);
-      assert(!listed.has(slot));
-      listed.add(slot);
-      before = slot;
-      length++;
+    for (let tenant = 0; tenant < recency.tenantLimit; tenant++) {
+      let before = 0;
+      for (let slot = recency.head(tenant, list); slot !== 0; slot = recency.next(slot)) {
+        assert.equal(objects.list(slot), list);
+        assert.equal(objects.tenant(slot), tenant);
+        assert.equal(objects.link(slot, ObjectLink.PREVIOUS), before);
+        assert(!listed.has(slot));
+        listed.add(slot);
+        before = slot;
+        length++;
+      }
     }
     assert.equal(recency.count(list), length);
   }
   for (let slot = 1; slot < objects.limit; slot++) {
     if (objects.has(slot)) assert.equal(listed.has(slot), isEvictable(state, slot));
+  }
+}
+
+function checkTenants(state: CoreState): void {
+  const { objects, replicas, quotas, tenants } = state;
+  const charged = new Array(tenants.count).fill(0);
+  const counted = new Array(tenants.count).fill(0);
+  for (let slot = 1; slot < objects.limit; slot++) {
+    if (!objects.has(slot)) continue;
+    counted[objects.tenant(slot)]++;
+    let replica = objects.link(slot, ObjectLink.REPLICA);
+    for (; replica !== 0; replica = replicas.next(replica)) {
+      if (replicas.isMemory(replica)) charged[objects.tenant(slot)] += replicas.size(replica);
+    }
+  }
+  for (let tenant = 0; tenant < tenants.count; tenant++) {
+    assert.equal(quotas.charged(tenant), charged[tenant], `bytes of tenant ${tenant}`);
+    assert.equal(objects.countOf(tenant), counted[tenant], `objects of tenant ${tenant}`);
   }
 }
 

@@ -6,6 +6,7 @@ import {
   ADMIN_METHODS,
   type AdminBackend,
   type AdminCore,
+  type KeyFound,
   type KeyPage,
   type KeyResult,
   packKeys,
@@ -13,6 +14,7 @@ import {
   type RemovalProgress,
   type SegmentDetail,
   type SegmentUse,
+  type TenantQuota,
 } from "../../master/http/backend.ts";
 import { JobKind, JobStatus, noProgress } from "../../master/core/job_table.ts";
 import type { ReplicationView } from "../../master/core/hot_view.ts";
@@ -84,11 +86,11 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
     return packKeys(keys.slice(cursor, cursor + maxKeys), next);
   }
 
-  queryKey(key: Uint8Array): ReplicaDescriptor[] {
+  queryKey(key: Uint8Array): KeyFound {
     const object = this.#objects.get(toHex(key));
     if (!object) throw new StoreError(ErrorCode.OBJECT_NOT_FOUND, "Cannot query an object");
     this.leased.push(key);
-    return object.replicas;
+    return { replicas: object.replicas };
   }
 
   peekKeys(keys: Uint8Array[]): KeyResult[] {
@@ -236,11 +238,31 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
     this.ended.push(removal);
   }
 
+  tenantQuotas(): TenantQuota[] {
+    throw tenantsOff();
+  }
+
+  tenantQuota(): TenantQuota | null {
+    throw tenantsOff();
+  }
+
+  setTenantQuota(): TenantQuota {
+    throw tenantsOff();
+  }
+
+  removeTenantQuota(): void {
+    throw tenantsOff();
+  }
+
   #segment(name: string): SegmentDetail {
     const found = this.segments.find((segment) => segment.name === name);
     if (!found) throw new StoreError(ErrorCode.SEGMENT_NOT_FOUND, "Cannot find a segment");
     return found;
   }
+}
+
+function tenantsOff(): StoreError {
+  return new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "There is one name space");
 }
 
 /** The same calls, each with a promise. */

@@ -1,0 +1,128 @@
+import { ErrorCode } from "../../proto/error_code.ts";
+import { Counter } from "./counters.ts";
+import { addTenant } from "./mount_mutations.ts";
+import { MAX_QUOTA_BYTES } from "./quotas.ts";
+import type { CoreState } from "./state.ts";
+import { quotaOf } from "./tenant_quota.ts";
+import { isTenantName, NO_TENANT } from "./tenants.ts";
+
+/** What is known of a tenant; sizes in bytes. */
+export interface TenantUse {
+  readonly index: number;
+  readonly name: Uint8Array;
+  /** The quota as it was asked for, `null` = the tenant is not registered. */
+  readonly requested: bigint | null;
+  /** What of that the pool's size allows. */
+  readonly effective: number;
+  /** In use in memory, by replicas that are being written too. */
+  readonly charged: number;
+  readonly objects: number;
+  /** Writes that the quota did not allow. */
+  readonly rejected: number;
+  /** Evicted for the tenant's own writes. */
+  readonly evictedBytes: number;
+}
+
+/** Tenants and their quotas. Quotas are settings: they have to be given again after a start. */
+export class TenantApi {
+  readonly #state: CoreState;
+
+  constructor(state: CoreState) {
+    this.#state = state;
+  }
+
+  /** Whether tenants have name spaces and quotas of their own. */
+  get isEnabled(): boolean {
+    return this.#state.config.enableMultiTenants;
+  }
+
+  /** Bytes of the pool that quotas share out. */
+  get capacity(): number {
+    return this.#state.counters.get(Counter.CAPACITY_BYTES);
+  }
+
+  /** The index of a name, or that of no tenant. */
+  find(name: Uint8Array): number {
+    if (name.length === 0) return NO_TENANT;
+    const tenant = this.#state.tenants.find(name, 0, name.length);
+    return tenant < 0 ? NO_TENANT : tenant;
+  }
+
+  /**
+   * Registers a tenant or changes its quota; nothing is evicted before its next write.
+   * INVALID_PARAMS, PERSISTENT_FAIL; UNAVAILABLE_IN_CURRENT_STATUS when there are too many tenants.
+   */
+  setQuota(name: Uint8Array, bytes: bigint): ErrorCode {
+    const state = this.#state;
+    if (!isTenantName(name, 0, name.length)) return ErrorCode.INVALID_PARAMS;
+    if (bytes < 1n || bytes > MAX_QUOTA_BYTES) return ErrorCode.INVALID_PARAMS;
+    let tenant = this.find(name);
+    if (tenant === NO_TENANT) {
+      if (state.readOnly) return ErrorCode.PERSISTENT_FAIL;
+      tenant = addTenant(state, name, 0, name.length);
+      if (tenant < 0) return ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
+    }
+    state.quotas.set(tenant, bytes);
+    return ErrorCode.OK;
+  }
+
+  /** Ends a tenant's registration. OBJECT_NOT_FOUND, TENANT_NOT_EMPTY. */
+  removeQuota(name: Uint8Array): ErrorCode {
+    const { quotas, objects } = this.#state;
+    const tenant = this.find(name);
+    if (!quotas.isRegistered(tenant)) return ErrorCode.OBJECT_NOT_FOUND;
+    if (objects.countOf(tenant) > 0) return ErrorCode.TENANT_NOT_EMPTY;
+    quotas.set(tenant, null);
+    return ErrorCode.OK;
+  }
+
+  /** What is known of a tenant that is registered or has objects, else `null`. */
+  use(name: Uint8Array): TenantUse | null {
+    const tenant = this.find(name);
+    return tenant === NO_TENANT || !this.#isThere(tenant) ? null : this.#useOf(tenant);
+  }
+
+  /** All tenants that are registered or have objects. */
+  list(): TenantUse[] {
+    const listed: TenantUse[] = [];
+    for (let tenant = 0; tenant < this.#state.tenants.count; tenant++) {
+      if (this.#isThere(tenant)) listed.push(this.#useOf(tenant));
+    }
+    return listed;
+  }
+
+  /** Whether something new may come into the name space of a tenant. */
+  mayCreate(tenant: number): boolean {
+    return !this.isEnabled || this.#state.quotas.isRegistered(tenant);
+  }
+
+  /**
+   * Whether the write that its quota has just refused may fit later, when leases have run out. If so,
+   * it does not count as refused.
+   */
+  takesBackRefusal(): boolean {
+    const { quotas, request: { tenant, size, wanted } } = this.#state;
+    if (size * wanted > quotaOf(this.#state, tenant)) return false;
+    quotas.countRejected(tenant, -1);
+    return true;
+  }
+
+  #isThere(tenant: number): boolean {
+    const { quotas, objects } = this.#state;
+    return quotas.isRegistered(tenant) || objects.countOf(tenant) > 0;
+  }
+
+  #useOf(tenant: number): TenantUse {
+    const { quotas, objects, tenants } = this.#state;
+    return {
+      index: tenant,
+      name: tenants.name(tenant),
+      requested: quotas.requested(tenant),
+      effective: quotaOf(this.#state, tenant),
+      charged: quotas.charged(tenant),
+      objects: objects.countOf(tenant),
+      rejected: quotas.rejected(tenant),
+      evictedBytes: quotas.evictedBytes(tenant),
+    };
+  }
+}

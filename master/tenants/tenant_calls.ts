@@ -1,0 +1,92 @@
+/** What the HTTP side asks about tenants, answered in the thread that owns the core. */
+import { ErrorCode, errorName } from "../../proto/error_code.ts";
+import { StoreError } from "../../proto/error.ts";
+import type { MasterCore } from "../core/core.ts";
+import type { TenantUse } from "../core/tenant_api.ts";
+import type { TenantQuota } from "../http/backend.ts";
+import type { TenantsUsage } from "../metrics/registry.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export class TenantCalls {
+  readonly #core: MasterCore;
+  readonly #settle: () => boolean | Promise<boolean>;
+
+  /** `settle` keeps the changes made so far; `false` = they could not be kept. */
+  constructor(core: MasterCore, settle: () => boolean | Promise<boolean>) {
+    this.#core = core;
+    this.#settle = settle;
+  }
+
+  /** All tenants. UNAVAILABLE_IN_CURRENT_MODE without multi-tenancy. */
+  quotas(): TenantQuota[] {
+    return this.#enabled().list().map((use) => this.#quotaOf(use));
+  }
+
+  /** One tenant, `null` = there is none. UNAVAILABLE_IN_CURRENT_MODE. */
+  quota(name: string): TenantQuota | null {
+    const use = this.#enabled().use(encoder.encode(name));
+    return use === null ? null : this.#quotaOf(use);
+  }
+
+  /** See `TenantApi.setQuota`. */
+  setQuota(name: string, bytes: bigint): TenantQuota | Promise<TenantQuota> {
+    this.#check(this.#enabled().setQuota(encoder.encode(name), bytes));
+    const answer = (kept: boolean) => {
+      if (!kept) this.#check(ErrorCode.PERSISTENT_FAIL);
+      return this.quota(name)!;
+    };
+    const settled = this.#settle();
+    return settled instanceof Promise ? settled.then(answer) : answer(settled);
+  }
+
+  /** See `TenantApi.removeQuota`. */
+  removeQuota(name: string): void {
+    this.#check(this.#enabled().removeQuota(encoder.encode(name)));
+  }
+
+  /** Numbers for metrics, absent without multi-tenancy. */
+  usage(): { tenants?: TenantsUsage } {
+    const { tenants } = this.#core;
+    if (!tenants.isEnabled) return {};
+    const each = tenants.list().map((use) => ({
+      ...this.#quotaOf(use),
+      ...{ rejected: use.rejected, evictedBytes: use.evictedBytes },
+    }));
+    return { tenants: { capacityBytes: tenants.capacity, each } };
+  }
+
+  /**
+   * Tenants whose objects a question may be about: the one that is named, or all of them. Without
+   * multi-tenancy there is one, whatever is named.
+   */
+  indexes(name: string | null): number[] {
+    const { tenants } = this.#core;
+    if (!tenants.isEnabled) return [0];
+    if (name !== null) return [tenants.find(encoder.encode(name))];
+    return tenants.list().map(({ index }) => index);
+  }
+
+  #enabled() {
+    const { tenants } = this.#core;
+    if (!tenants.isEnabled) this.#check(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE);
+    return tenants;
+  }
+
+  #check(code: ErrorCode): void {
+    if (code !== ErrorCode.OK) throw new StoreError(code, errorName(code));
+  }
+
+  #quotaOf({ name, requested, effective, charged }: TenantUse): TenantQuota {
+    return {
+      tenant: decoder.decode(name),
+      requestedBytes: requested ?? 0n,
+      effectiveBytes: effective,
+      chargedBytes: charged,
+      admissionClosed: requested === null || this.#core.readOnly,
+      overQuota: charged > effective,
+      isRegistered: requested !== null,
+    };
+  }
+}
