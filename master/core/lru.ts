@@ -16,6 +16,7 @@ export type RecencyList = (typeof RecencyList)[keyof typeof RecencyList];
 
 /** The lists of a tenant lie next to each other, one place is left out. */
 const LISTS_SHIFT = 3;
+const LIST_MASK = 7;
 const LISTS = 5;
 
 /**
@@ -72,9 +73,9 @@ export class RecencyLists {
 
   /** Moves an object to the most recently used end of a list, from wherever it is. */
   append(list: RecencyList, slot: number): void {
-    this.remove(slot);
-    const tenant = this.#objects.tenant(slot);
-    const place = tenant << LISTS_SHIFT | list;
+    const from = this.#objects.tenantList(slot);
+    if ((from & LIST_MASK) !== RecencyList.NONE) this.#unlink(slot, from);
+    const place = from & ~LIST_MASK | list;
     if (place >= this.#tails.length) this.#grow(place + 1);
     const tail = this.#tails[place];
     this.#objects.setList(slot, list);
@@ -83,7 +84,7 @@ export class RecencyLists {
     if (tail === 0) {
       this.#heads[place] = slot;
       const order = list < RecencyList.PINNED_FRESH ? this.order : this.pinnedOrder;
-      order.ready.set(tenant, -Infinity);
+      order.ready.set(place >>> LISTS_SHIFT, -Infinity);
     } else {
       this.#objects.setLink(tail, ObjectLink.NEXT, slot);
     }
@@ -110,9 +111,13 @@ export class RecencyLists {
 
   /** Takes an object out of its list, if it is in one. */
   remove(slot: number): void {
-    const list = this.#objects.list(slot);
-    if (list === RecencyList.NONE) return;
-    const place = this.#objects.tenant(slot) << LISTS_SHIFT | list;
+    const place = this.#objects.tenantList(slot);
+    if ((place & LIST_MASK) === RecencyList.NONE) return;
+    this.#unlink(slot, place);
+    this.#objects.setList(slot, RecencyList.NONE);
+  }
+
+  #unlink(slot: number, place: number): void {
     const previous = this.#objects.link(slot, ObjectLink.PREVIOUS);
     const next = this.#objects.link(slot, ObjectLink.NEXT);
     if (slot === this.#firstMark) this.#firstMark = next;
@@ -121,8 +126,7 @@ export class RecencyLists {
     else this.#objects.setLink(previous, ObjectLink.NEXT, next);
     if (next === 0) this.#tails[place] = previous;
     else this.#objects.setLink(next, ObjectLink.PREVIOUS, previous);
-    this.#objects.setList(slot, RecencyList.NONE);
-    this.#counts[list]--;
+    this.#counts[place & LIST_MASK]--;
   }
 
   /**

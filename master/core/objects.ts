@@ -249,6 +249,12 @@ export class ObjectTable {
     return (this.#records.word(slot, FLAGS) & LIST_MASK) >>> LIST_SHIFT;
   }
 
+  /** The object's tenant and its list in one number: `tenant * 8 + list`. */
+  tenantList(slot: number): number {
+    const flags = this.#records.word(slot, FLAGS);
+    return flags >>> TENANT_SHIFT << 3 | (flags & LIST_MASK) >>> LIST_SHIFT;
+  }
+
   setList(slot: number, list: number): void {
     const rest = this.#records.word(slot, FLAGS) & ~LIST_MASK;
     this.#records.setWord(slot, FLAGS, rest | list << LIST_SHIFT);
