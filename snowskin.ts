@@ -29,6 +29,14 @@ const commands: Record<string, Command> = {
     summary: "put such a copy, or a snapshot, into an empty data directory",
     load: () => import("./master/backup/restore_main.ts"),
   },
+  tenant: {
+    summary: "register tenants and change their quotas",
+    load: () => import("./master/cli/tenant.ts"),
+  },
+  key: {
+    summary: "make, show, rotate and take back API keys",
+    load: () => import("./master/cli/key.ts"),
+  },
 };
 
 function usage(): string {

@@ -72,6 +72,7 @@ const sources: readonly Source[] = [
   { field: "protocol", keys: ["protocol"], env: ["MOONCAKE_PROTOCOL"] },
   { field: "deviceName", keys: ["device_name", "rdma_devices"], env: ["MOONCAKE_DEVICE"] },
   { field: "tenantId", keys: ["tenant_id"], env: ["MOONCAKE_TENANT_ID"] },
+  { field: "authKey", keys: ["auth_key"], env: ["MOONCAKE_API_KEY"] },
   {
     field: "enableHttpServer",
     keys: ["enable_client_http_server"],

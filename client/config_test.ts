@@ -23,6 +23,8 @@ function refused(sources: Parameters<typeof read>[0], ...patterns: RegExp[]): vo
   });
 }
 
+const API_KEY = `mk_0123456789ab_${"x".repeat(43)}`;
+
 Deno.test("without any source the defaults stand and nothing counts as given", () => {
   const { settings, given } = read({});
   assert.equal(settings.masterServerAddress, "127.0.0.1:50051");
@@ -32,6 +34,15 @@ Deno.test("without any source the defaults stand and nothing counts as given", (
   assert.equal(settings.tenantId, "default");
   assert.deepEqual([settings.minPort, settings.maxPort], [15000, 17000]);
   assert.equal(given.size, 0);
+});
+
+Deno.test("a key that is none is refused without being repeated", () => {
+  assert.throws(
+    () => read({ env: { MOONCAKE_API_KEY: "mk_secret" } }),
+    (error) =>
+      error instanceof RangeError && /MOONCAKE_API_KEY/.test(error.message) &&
+      !error.message.includes("secret"),
+  );
 });
 
 Deno.test("every variable of the environment reaches its setting", () => {
@@ -49,6 +60,7 @@ Deno.test("every variable of the environment reaches its setting", () => {
     ["MOONCAKE_PROTOCOL", "TCP", "protocol", "tcp"],
     ["MOONCAKE_DEVICE", "auto-discovery", "deviceName", ""],
     ["MOONCAKE_TENANT_ID", "t1", "tenantId", "t1"],
+    ["MOONCAKE_API_KEY", API_KEY, "authKey", API_KEY],
     ["MOONCAKE_ENABLE_CLIENT_HTTP_SERVER", "on", "enableHttpServer", true],
     ["MOONCAKE_CLIENT_HTTP_PORT", "9400", "httpPort", 9400],
     ["MC_RPC_TIMEOUT_MS", "1500", "rpcTimeoutMs", 1500],

@@ -48,6 +48,8 @@ export interface StoreSettings {
   deviceName: string;
   /** Whose objects these are. */
   tenantId: string;
+  /** API key of the tenant, for a master that asks for one; empty = none. */
+  authKey: string;
   /** Whether a store node serves health and metrics over HTTP. */
   enableHttpServer: boolean;
   /** Port of that server. */
@@ -158,6 +160,14 @@ const truth: Read<boolean> = (name, value) => {
   return refuse(name, value, "true or false");
 };
 
+/** The value is a secret, so no message repeats it. */
+const apiKey: Read<string> = (name, value) => {
+  if (value === "" || typeof value === "string" && /^mk_[0-9a-f]{12}_[\w-]{43}$/.test(value)) {
+    return value;
+  }
+  throw new RangeError(`${name} is refused; allowed: mk_ and 56 characters, or empty`);
+};
+
 function wholeNumber(low: number, high: number): Read<number> {
   return (name, value) => {
     const number = typeof value === "string" && /^\d+$/.test(value.trim()) ? Number(value) : value;
@@ -192,6 +202,7 @@ export const settingTable: {
   protocol: { fallback: "tcp", read: protocol },
   deviceName: { fallback: "", read: device },
   tenantId: { fallback: "default", read: filledText },
+  authKey: { fallback: "", read: apiKey },
   enableHttpServer: { fallback: false, read: truth },
   httpPort: { fallback: 9300, read: port },
   rpcTimeoutMs: { fallback: 5000, read: duration },

@@ -231,7 +231,7 @@ function assemble(
     choice: new ReplicaChoice(clock, Math.random() * 0x1_0000_0000),
     clock,
     clientId,
-    tenantId: new TextEncoder().encode(settings.tenantId),
+    tenantId: tenantBytes(settings),
     defaultConfig: defaultConfig(segments.hostId),
     transferTimeoutMs: settings.transferTimeoutMs,
     nextWriteId: writeNumbers(),
@@ -262,4 +262,9 @@ async function lend({ settings, segments, session }: ClientParts): Promise<void>
 
 function newId(): string {
   return randomUuid((halves) => crypto.getRandomValues(halves));
+}
+
+/** The tenant as it goes on the wire, where there is no other place for a key. */
+function tenantBytes({ tenantId, authKey }: StoreSettings): Uint8Array {
+  return new TextEncoder().encode(authKey === "" ? tenantId : `${tenantId}:${authKey}`);
 }

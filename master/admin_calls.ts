@@ -3,6 +3,8 @@ import { StoreError } from "../proto/error.ts";
 import type { Expected } from "../proto/messages.ts";
 import type { SegmentStatus, Uuid } from "../proto/types.ts";
 import { AnswerCalls, type AnswerCallsOptions } from "./answer_calls.ts";
+import type { KeyRecord } from "./auth/api_key.ts";
+import type { KeyRing } from "./auth/key_ring.ts";
 import type { SnapshotOutcome, Snapshotter } from "./backup/snapshotter.ts";
 import { Tickets } from "./backup/tickets.ts";
 import type { ReplicationView } from "./core/hot_view.ts";
@@ -32,6 +34,8 @@ export interface AdminCallsOptions extends AnswerCallsOptions {
   serverStats: () => ServerStats;
   /** Keeps the changes made so far; `false` = they could not be kept. */
   settle: () => boolean | Promise<boolean>;
+  /** The keys that RPCs may carry. */
+  keys: KeyRing;
   /** What outlives the process, `null` = nothing. */
   journal: Pick<MasterJournal, "copy"> | null;
   /** `null` when there is no place for snapshots. */
@@ -289,6 +293,10 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
 
   copyOutcome(ticket: number): CopyOutcome | null {
     return this.#copies.outcome(ticket);
+  }
+
+  setKeys(records: KeyRecord[]): void {
+    this.#options.keys.replace(records);
   }
 
   shutDown(reason: string): void {

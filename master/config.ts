@@ -48,6 +48,8 @@ export interface MasterConfig {
   snapshots: SnapshotConfig | null;
   /** Multi-tenancy, `null` = off. `policyPath` is empty for the file in the data directory. */
   tenants: { policyPath: string } | null;
+  /** Whether keys are asked for. */
+  requireAuth: boolean;
   clusterId: string;
   /** `null` = one master alone. */
   ha: HaConfig | null;
@@ -109,6 +111,7 @@ export function buildMasterConfig(
       : { mode: values.durability, directory: values.data_dir },
     snapshots: snapshotConfig(values, sources, env, notes),
     tenants: tenantSettings(values, given, notes),
+    requireAuth: requireAuth(values),
     clusterId: values.cluster_id,
     ha: haConfig(values, given, notes),
     storage: {
@@ -151,6 +154,26 @@ function metadataServer(
     port: values.http_metadata_server_port,
     cleanupOnTimeout: values.enable_metadata_cleanup_on_timeout,
   };
+}
+
+function requireAuth(values: FlagValues): boolean {
+  if (!values.require_auth) return false;
+  if (values.durability === "none") {
+    throw new FlagError(
+      "--require_auth=true: keys are kept in the data directory, and there is none with " +
+        "--durability=none; allowed: false, or another --durability",
+    );
+  }
+  if (values.enable_ha) {
+    throw new FlagError(
+      "--require_auth=true: the masters of a cluster do not share keys yet; allowed: false, or " +
+        "--enable_ha=false",
+    );
+  }
+  if (values.insecure) {
+    throw new FlagError("--insecure=true: contradicts --require_auth=true; allowed: false");
+  }
+  return true;
 }
 
 function tenantSettings(

@@ -363,6 +363,13 @@ export const FLAGS = [
       "directory, which need not be there at first.",
   ),
 
+  tenants.bool(
+    "require_auth",
+    false,
+    "* Take calls about objects only with an API key in the tenant (name:mk_...), and admin calls " +
+      "only with one as a bearer token. The first start prints an admin key, once.",
+  ),
+
   tasks.int("max_total_finished_tasks", 10_000, COUNT, "Finished tasks that are remembered."),
   tasks.int("max_total_pending_tasks", 10_000, COUNT, "Most waiting tasks."),
   tasks.int("max_total_processing_tasks", 10_000, COUNT, "Most running tasks."),

@@ -26,10 +26,13 @@ import { DataDirectory, DataDirectoryError } from "./journal/data_directory.ts";
 import { type Durability, JournalError } from "./journal/journal.ts";
 import { MasterJournal } from "./journal/master_journal.ts";
 import type { Logger } from "./logger.ts";
+import { listenLine, rpcLine } from "./listen_lines.ts";
 import { LiveConfig } from "./live_config.ts";
 import { MetricsRegistry } from "./metrics/registry.ts";
+import { KeyRing } from "./auth/key_ring.ts";
 import { ClusterCalls } from "./rpc/cluster_calls.ts";
 import { Dispatcher } from "./rpc/dispatcher.ts";
+import { KeyDoor } from "./rpc/key_door.ts";
 import { MovementCalls } from "./rpc/movement_calls.ts";
 import { NativeLoop } from "./rpc/native_loop.ts";
 import { ObjectCalls } from "./rpc/object_calls.ts";
@@ -37,6 +40,7 @@ import { Replies } from "./rpc/replies.ts";
 import { openGate } from "./rpc/reply_gate.ts";
 import { ScanCalls } from "./rpc/scan_calls.ts";
 import { SocketLoop } from "./rpc/socket_loop.ts";
+import { NamedDoor } from "./rpc/tenant_door.ts";
 import { applyPolicies, loadPolicies } from "./tenants/load_policies.ts";
 import { PolicyError } from "./tenants/policy_yaml.ts";
 import { VERSION } from "./version.ts";
@@ -129,6 +133,9 @@ export class Master {
     );
     const journal = kept?.journal ?? null;
     const snapshotter = kept?.snapshotter ?? null;
+    const keys = new KeyRing(Date.now());
+    const names = new NamedDoor(core);
+    const door = config.requireAuth ? new KeyDoor(keys, names, config.tenants !== null) : names;
     const metrics = new MetricsRegistry();
     const replies = new Replies();
     const { maxKeyBytes, maxFrameBytes, putWaitMs, idleTimeoutMs, noDelay } = config.rpc;
@@ -136,12 +143,13 @@ export class Master {
       logger.error(`${what} failed: ${error instanceof Error ? error.stack : error}`);
     const onSize = (bytes: number) => metrics.observeValueSize(bytes);
     const calls = [
-      ...new ObjectCalls(core, replies.writer, { maxKeyBytes, onSize }).entries(),
+      ...new ObjectCalls(core, replies.writer, { maxKeyBytes, onSize, door }).entries(),
       ...new ClusterCalls(core, { storage: config.storage }).entries(),
-      ...new MovementCalls(core).entries(),
+      ...new MovementCalls(core, door).entries(),
       ...new ScanCalls(core, {
         maxListingBytes: maxFrameBytes,
         onRefusal: (line) => logger.info(line),
+        door,
       }).entries(),
     ];
     const leading = seat === null ? null : new ReplicatedCore({
@@ -181,6 +189,7 @@ export class Master {
     };
     const tick = (nowMs: number) => {
       snapshotter?.tick(nowMs);
+      keys.tick(performance.timeOrigin + nowMs);
       const more = journal?.tick(nowMs) ?? false;
       const delayMs = core.tick(nowMs);
       return more ? 0 : delayMs;
@@ -224,7 +233,7 @@ export class Master {
       log: (line) => logger.info(line),
     });
     const admin = new AdminCalls({
-      ...{ core, metrics, clock, serverStats, live, journal, snapshotter },
+      ...{ core, metrics, clock, serverStats, keys, live, journal, snapshotter },
       settle: leading === null ? settle : () => leading.kept(),
       member: () => seat?.status ?? null,
       onShutDown(reason) {
@@ -255,6 +264,9 @@ export class Master {
         tablesPath: kept?.tablesPath ?? seat?.directory.tablesPath ?? null,
         haPath: seat?.directory.path ?? null,
         policies,
+        auth: !config.requireAuth || kept === null
+          ? null
+          : { tablesPath: kept.tablesPath, auditPath: `${dataPath}/audit.log` },
       });
       live.restore(settings);
       if (seat === null && library === null) http.answerInEventLoop();
@@ -467,26 +479,10 @@ function openSockets(options: ConstructorParameters<typeof SocketLoop>[0]): Sock
   }
 }
 
-function rpcLine(at: { host: string; port: number }, inUse: boolean, message: string): string {
-  return inUse ? takenLine("rpc_port", at) : `--rpc_address=${at.host}: cannot listen: ${message}`;
-}
-
-function listenLine({ failure }: ListenError): string {
-  const flag = failure.server === "admin" ? "metrics" : "http_metadata_server";
-  return failure.inUse
-    ? takenLine(`${flag}_port`, failure)
-    : `--${flag}_host=${failure.host}: cannot listen on port ${failure.port}: ${failure.message}`;
-}
-
-function takenLine(flag: string, { host, port }: { host: string; port: number }): string {
-  return `--${flag}=${port}: already in use on ${host}; ` +
-    "choose another port or stop the process that has it";
-}
-
 async function startHttp(
   http: HttpWorker,
   config: MasterConfig,
-  own: Pick<HttpWorkerConfig, "wakeFd" | "tablesPath" | "haPath" | "policies">,
+  own: Pick<HttpWorkerConfig, "wakeFd" | "tablesPath" | "haPath" | "policies" | "auth">,
 ) {
   return await http.start({
     ...own,

@@ -1,12 +1,13 @@
 /** `snowskin why`: asks a master's admin server what became of a key, or why lookups miss. */
 import { parseArgs } from "node:util";
+import { keyHeaders } from "./cli/admin_key.ts";
 
 const USAGE = `snowskin why: what became of a key, and why lookups miss
 
 Usage: snowskin why KEY [FLAGS]
        snowskin why --misses [FLAGS]
 
-  --admin=HOST:PORT  admin server of the master (127.0.0.1:9003)
+  --admin=HOST:PORT  admin server of the master (127.0.0.1:9003); its key: SNOWSKIN_ADMIN_KEY
   --tenant=NAME      tenant of the key; with --misses only the misses of that tenant
   --misses           count the causes of misses instead of explaining one key
   --last=WINDOW      1m, 5m or 1h, with --misses (5m)
@@ -33,7 +34,7 @@ export async function main(args: string[], fetcher: typeof fetch = fetch): Promi
   const url = `http://${admin}/v1/${misses ? "why-miss" : "why"}?${parameters}`;
   let document: Document;
   try {
-    document = await (await fetcher(url)).json();
+    document = await (await fetcher(url, { headers: keyHeaders() })).json();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     console.error(`snowskin why: --admin=${admin}: cannot be asked: ${reason}`);

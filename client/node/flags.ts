@@ -48,7 +48,7 @@ const flags: Readonly<Record<string, Flag>> = {
   tenant_id: {
     key: "tenant_id",
     placeholder: "NAME",
-    help: "tenant (MOONCAKE_TENANT_ID; default default)",
+    help: "tenant (MOONCAKE_TENANT_ID; default default); its API key is in MOONCAKE_API_KEY",
   },
   config: {
     key: null,

@@ -5,6 +5,7 @@ import type { SnapshotDraft } from "./catalog.ts";
 import { type CommandFlag, commandHelp, readFlags, readPlace, UsageError } from "./command_line.ts";
 import { receiveIndex } from "./index_stream.ts";
 import { INDEX_NAME, type Manifest } from "./manifest.ts";
+import { keyHeaders } from "../cli/admin_key.ts";
 import { ObjectStoreError } from "./object_store.ts";
 import { openPlace, type SnapshotPlace } from "./places.ts";
 import { checkIndex } from "./restore.ts";
@@ -14,7 +15,7 @@ const FLAGS: readonly CommandFlag[] = [
   {
     name: "master_admin",
     placeholder: "HOST:PORT",
-    help: "the admin port of the master (default 127.0.0.1:9003)",
+    help: "the admin port of the master (default 127.0.0.1:9003); its key: SNOWSKIN_ADMIN_KEY",
   },
   {
     name: "keep",
@@ -69,7 +70,10 @@ async function backUp(place: SnapshotPlace, admin: string, keep: number): Promis
 
 async function receive(admin: string, directory: string): Promise<SnapshotDraft> {
   try {
-    const response = await fetch(`http://${admin}/api/v1/backup`, { method: "POST" });
+    const response = await fetch(`http://${admin}/api/v1/backup`, {
+      method: "POST",
+      headers: keyHeaders(),
+    });
     if (!response.ok) throw new Error(reasonOf(response.status, await response.text()));
     return await receiveIndex(response, directory);
   } catch (error) {

@@ -12,6 +12,7 @@ import type {
 } from "../../proto/types.ts";
 import { replicaDescriptor } from "./inspect.ts";
 import { stepJobOf } from "./job_steps.ts";
+import { isOrdered } from "./order_check.ts";
 import * as orders from "./orders.ts";
 import * as promotion from "./promotion.ts";
 import * as replication from "./replication.ts";
@@ -205,6 +206,11 @@ export class MovementApi {
     const code = orders.completeTask(this.#state, index, request, nowMs);
     if (code === ErrorCode.OK) stepJobOf(this.#state, request.id, nowMs);
     return code;
+  }
+
+  /** See {@linkcode isOrdered}. */
+  isOrdered(client: Uuid, tenant: number, key: Uint8Array): boolean {
+    return isOrdered(this.#state, this.#state.clients.find(client), tenant, key);
   }
 
   #revoke(

@@ -1,7 +1,8 @@
 /**
  * The admin server: the reference's paths with its bodies and status codes, and ours beside them.
  *
- * Reads are open. Calls that change something are taken from this machine only, unless `insecure`.
+ * Without `auth` reads are open, and calls that change something are taken from this machine only,
+ * unless `insecure`. With it every call but those about health needs a key.
  */
 import { Hono } from "hono";
 import { ErrorCode } from "../../proto/error_code.ts";
@@ -19,6 +20,7 @@ import {
   segmentsDocument,
   segmentStatusDocument,
 } from "./admin_json.ts";
+import type { AdminAuth } from "./admin_auth.ts";
 import { addConfigRoutes, type ConfigRoutesOptions } from "./config_handlers.ts";
 import { addAnswerRoutes } from "./answer_handlers.ts";
 import { RawJson } from "./json_text.ts";
@@ -45,6 +47,8 @@ import { addTenantRoutes, tenantParameter } from "./tenant_routes.ts";
 export interface AdminAppOptions extends ConfigRoutesOptions {
   /** Take changes from other machines, too. */
   insecure: boolean;
+  /** Asks for keys, `null` = changes are taken from this machine only. */
+  auth?: AdminAuth | null;
   /** Data directory of a master of a cluster; absent or `null` = it is alone. */
   haPath?: string | null;
   /** Without it there are no routes for snapshots. */
@@ -63,14 +67,17 @@ type App = Hono<{ Bindings: Peer }>;
 const TEXT_TYPE = "text/plain; charset=utf-8";
 const MAX_KEYS_PER_QUERY = 10_000;
 const KEYS_PER_LOOK = 256;
+const KEY_ROUTES = ["apiKeys", "createApiKey", "rotateApiKey", "deleteApiKey"] as const;
 
 /** Builds the app; `fetch(request, peer)` serves one request. */
 export function adminApp(options: AdminAppOptions): App {
   const app: App = new Hono();
+  const { auth = null } = options;
+  if (auth !== null) app.use("*", auth.guard());
   const on: Register = (id, handler) => {
     const { method, path, access }: Route = ROUTES[id];
     app.on(method.toUpperCase(), path, (c) => {
-      const refused = access === "change" ? changeRefusal(c, options.insecure) : null;
+      const refused = access === "change" ? changeRefusal(c, options) : null;
       return refused ?? handler(c);
     });
   };
@@ -82,6 +89,8 @@ export function adminApp(options: AdminAppOptions): App {
   addAnswerRoutes(on, options);
   addConfigRoutes(on, options);
   addHaRoutes(app, options);
+  if (auth !== null) auth.addRoutes(on);
+  else for (const id of KEY_ROUTES) on(id, () => refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE));
   const { snapshots } = options;
   if (snapshots !== undefined) {
     addSnapshotRoutes(app, options.backend, snapshots, guard(options));
@@ -252,16 +261,19 @@ async function peekKeys(
 }
 
 /** Lets those through to a handler who may change something. */
-function guard({ insecure }: AdminAppOptions) {
-  return (handler: Handler) => (c: AppContext) => changeRefusal(c, insecure) ?? handler(c);
+function guard(options: AdminAppOptions) {
+  return (handler: Handler) => (c: AppContext) => changeRefusal(c, options) ?? handler(c);
 }
 
 /** Why a request may not change anything, or `null`. */
-function changeRefusal(c: AppContext, insecure: boolean): Response | null {
+function changeRefusal(
+  c: AppContext,
+  { insecure, auth = null }: AdminAppOptions,
+): Response | null {
   if (isCrossSite(c.req.raw)) {
     return refusal(ErrorCode.PERMISSION_DENIED, "changes from pages of other sites are refused");
   }
-  if (insecure || isLoopback(c.env.host)) return null;
+  if (auth !== null || insecure || isLoopback(c.env.host)) return null;
   const message = "changes are taken from this machine only; --insecure takes them from anywhere";
   return refusal(ErrorCode.UNAUTHENTICATED, message);
 }

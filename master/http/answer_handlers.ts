@@ -3,7 +3,8 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { explained, readBodyOf, tooLarge } from "./answer_bodies.ts";
 import { type AdminBackend, packKeys } from "./backend.ts";
 import { hitsDocument, oneOf, readHitQuery, WINDOWS } from "./hit_stats.ts";
-import { percentDecode, rawParameter } from "./query.ts";
+import type { AdminAuth } from "./admin_auth.ts";
+import { percentDecode, rawParameter, textParameter } from "./query.ts";
 import { json, refusal, type Register } from "./route_answers.ts";
 import { routeDocument } from "./route_document.ts";
 import { whyDocument, whyMissDocument } from "./why_documents.ts";
@@ -11,7 +12,7 @@ import { MAX_ROUTE_BYTES, MAX_ROUTED_KEYS, readRouteRequest } from "./route_requ
 
 export function addAnswerRoutes(
   register: Register,
-  { backend }: { backend: AdminBackend },
+  { backend, auth = null }: { backend: AdminBackend; auth?: AdminAuth | null },
 ): void {
   const on: Register = (id, handler) => register(id, (c) => explained(() => handler(c)));
   on("route", async (c) => {
@@ -22,6 +23,9 @@ export function addAnswerRoutes(
       return tooLarge(`more than ${MAX_ROUTED_KEYS} keys in one request`);
     }
     const { tenant, keys, touch } = request;
+    if (auth !== null && !auth.mayAskAbout(c, tenant || "default")) {
+      return refusal(ErrorCode.PERMISSION_DENIED, "tenant: the key is for another one");
+    }
     const places = await backend.keyPlaces(tenant, packKeys(keys, null), touch);
     return json(routeDocument(tenant || "default", places));
   });
@@ -45,10 +49,4 @@ function addWhyRoutes(on: Register, backend: AdminBackend): void {
     const answer = await backend.whyMiss(textParameter(url, "tenant"), WINDOWS[last]);
     return json(whyMissDocument(last, answer));
   });
-}
-
-/** A parameter as text, `null` = not given. */
-function textParameter(url: string, name: string): string | null {
-  const raw = rawParameter(url, name);
-  return raw === null ? null : new TextDecoder().decode(percentDecode(raw));
 }

@@ -5,6 +5,7 @@
  * and back. A refused call rejects with a `StoreError`; its code becomes the HTTP status.
  */
 import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.ts";
+import type { KeyRecord } from "../auth/api_key.ts";
 import type { SnapshotOutcome } from "../backup/snapshotter.ts";
 import type { ReplicationView } from "../core/hot_view.ts";
 import type { DrainRequest, JobView, RebalanceRequest } from "../core/jobs.ts";
@@ -178,6 +179,9 @@ export interface AdminCore extends AnswersCore {
   /** Ends a tenant's registration. OBJECT_NOT_FOUND, TENANT_NOT_EMPTY. */
   removeTenantQuota(name: string): void | Promise<void>;
 
+  /** From now on these keys are taken in RPCs, and no others. */
+  setKeys(records: KeyRecord[]): void;
+
   /** Asks the master to end, because of `reason`. */
   shutDown(reason: string): void;
 }
@@ -218,6 +222,7 @@ export const ADMIN_METHODS = [
   "tenantQuota",
   "setTenantQuota",
   "removeTenantQuota",
+  "setKeys",
   "shutDown",
   ...ANSWER_METHODS,
 ] as const satisfies readonly (keyof AdminCore)[];

@@ -66,8 +66,10 @@ export class HttpWorker {
       this.#onDeath = reject;
       this.#onMessage = (message) => {
         this.#onDeath = this.#options.onExit;
-        if (message.type === "listening") resolve(message.listening);
-        else if (message.type === "listen_failed") reject(new ListenError(message.failure));
+        if (message.type === "listening") {
+          this.#options.core.setKeys(message.keys);
+          resolve(message.listening);
+        } else if (message.type === "listen_failed") reject(new ListenError(message.failure));
         else if (message.type === "failed") reject(failure(message.message));
       };
       this.#send({ type: "start", config }, [this.#workerPort]);

@@ -68,3 +68,9 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   for (let i = 0; i < shared; i++) if (a[i] !== b[i]) return a[i] - b[i];
   return a.length - b.length;
 }
+
+/** A parameter as text, `null` = not given. */
+export function textParameter(url: string, name: string): string | null {
+  const raw = rawParameter(url, name);
+  return raw === null ? null : new TextDecoder().decode(percentDecode(raw));
+}

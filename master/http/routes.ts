@@ -31,6 +31,7 @@ const keys = routesOf("keys");
 const segments = routesOf("segments");
 const jobs = routesOf("jobs");
 const tenants = routesOf("tenants");
+const apiKeys = routesOf("API keys");
 const snapshots = routesOf("snapshots");
 const about = routesOf("about");
 
@@ -40,6 +41,13 @@ const SEGMENT = parameter("segment", "Name of the segment.", text, true);
 const JOB = parameter("job_id", "Id of the job.", text, true);
 const TENANT = parameter("tenant_id", "Name of the tenant.", text, true);
 const WHOSE = parameter("tenant_id", "Name of the tenant. Default: all.");
+const KEY_ID = parameter("id", "Name of the key, 12 hexadecimal digits.", text, true);
+const KEY_PARTS = {
+  ...{ id: text, role: text, tenant: nullable("string"), label: text },
+  ...{ created: text, expires: nullable("string") },
+};
+const API_KEY = record(KEY_PARTS);
+const NEW_API_KEY = record({ key: text, ...KEY_PARTS });
 const TENANT_QUOTA = record({
   ...{ tenant_id: text, requested_quota_bytes: count, effective_quota_bytes: count },
   ...{ charged_bytes: count, admission_closed: flag, over_quota: flag, has_explicit_policy: flag },
@@ -279,6 +287,43 @@ export const ROUTES = {
     },
     { parameters: [TENANT] },
   ),
+
+  apiKeys: apiKeys.get("/api/v1/keys", "The API keys that the caller manages.", {
+    200: json("Without their secrets.", record({ success: { const: true }, data: list(API_KEY) })),
+    ...refusals(409),
+  }),
+  createApiKey: apiKeys.post("/api/v1/keys", "Makes an API key. Its text is shown only now.", {
+    200: json("The key.", record({ success: { const: true }, data: NEW_API_KEY })),
+    ...refusals(400, 409),
+  }, {
+    body: {
+      type: "object",
+      properties: {
+        role: choice("admin", "operator", "tenant-admin", "client", "read-only"),
+        ...{ tenant: nullable("string"), label: text, expires_in_seconds: nullable("integer") },
+      },
+      required: ["role"],
+      additionalProperties: false,
+    },
+  }),
+  rotateApiKey: apiKeys.post(
+    "/api/v1/keys/rotate",
+    "Makes a key like another one, which ends after a time in which both are good.",
+    {
+      200: json("The new key.", record({ success: { const: true }, data: NEW_API_KEY })),
+      ...refusals(400, 404, 409),
+    },
+    {
+      parameters: [
+        KEY_ID,
+        parameter("grace_seconds", "How long the old key goes on. Default: 3600.", count),
+      ],
+    },
+  ),
+  deleteApiKey: apiKeys.delete("/api/v1/keys", "Takes an API key back, at once.", {
+    200: json("Done.", record({ success: { const: true }, data: { const: null } })),
+    ...refusals(404, 409),
+  }, { parameters: [KEY_ID] }),
 
   config: about.get("/v1/config", "Every flag with its value and where the value came from.", {
     200: json("The flags.", CONFIG),

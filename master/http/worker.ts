@@ -7,6 +7,7 @@ import { Logger } from "../logger.ts";
 import { PolicyFile } from "../tenants/policy_file.ts";
 import { VERSION } from "../version.ts";
 import { adminApp } from "./admin_app.ts";
+import { AdminAuth } from "./admin_auth.ts";
 import type { AdminBackend } from "./backend.ts";
 import { coreClient } from "./core_client.ts";
 import { DocumentTable } from "./document_table.ts";
@@ -34,6 +35,7 @@ class HttpSide {
   #documents: DocumentTable | null = null;
   #settings: SettingsTable | null = null;
   #wake = () => {};
+  #auth: AdminAuth | null = null;
 
   constructor(config: HttpWorkerConfig, port: MessagePort) {
     const { format, minLevel, prefix } = config.log;
@@ -60,6 +62,7 @@ class HttpSide {
     const { admin, metadata, log } = this.#config;
     if (metadata !== null) await this.#openTables();
     const settings = await this.#openSettings();
+    if (this.#config.auth !== null) await this.#openAuth(this.#config.auth);
     const onFault = (error: unknown) => this.#logger.error(`HTTP request failed: ${error}`);
     const adminRoutes = this.#adminApp();
     const metadataRoutes = metadataApp({ store: this.#metadata });
@@ -87,6 +90,7 @@ class HttpSide {
         metadata: metadataServer ? addressOf(metadataServer) : null,
         settings,
       },
+      keys: this.#auth?.records ?? [],
     };
   }
 
@@ -108,6 +112,7 @@ class HttpSide {
     await this.#documents?.[Symbol.asyncDispose]();
     this.#settings?.[Symbol.dispose]();
     this.#settings = null;
+    await this.#auth?.[Symbol.asyncDispose]();
   }
 
   async #openTables(): Promise<void> {
@@ -135,11 +140,33 @@ class HttpSide {
     return await this.#settings.load();
   }
 
+  async #openAuth(paths: NonNullable<HttpWorkerConfig["auth"]>): Promise<void> {
+    if (!DocumentTable.isAvailable) throw new Error("--require_auth needs --unstable-kv");
+    this.#auth = await AdminAuth.open({
+      ...paths,
+      now: () => Date.now(),
+      publish: (records) => this.#backend.setKeys(records),
+    });
+    const first = await this.#auth.firstKey();
+    if (first !== null) this.#tellAlways(`the first admin key, shown only now: ${first}`);
+  }
+
+  /** Logs at any level: what is said cannot be had again. */
+  #tellAlways(line: string): void {
+    const { format, prefix } = this.#config.log;
+    new Logger({
+      ...{ source: "master_admin", json: format === "json", minLevel: 0, prefix, pid: Deno.pid },
+      now: () => performance.timeOrigin + performance.now(),
+      write: writeToStderr,
+    }).info(line);
+  }
+
   #adminApp() {
     const { admin, clusterId, policies, startedAtMs, snapshots, tablesPath } = this.#config;
     return adminApp({
       backend: this.#backend,
       insecure: admin.insecure,
+      auth: this.#auth,
       policies: policies === null ? null : new PolicyFile(policies.path, policies.quotas),
       haPath: this.#config.haPath,
       version: VERSION,

@@ -1,4 +1,5 @@
 /** Messages between the thread that owns the core and the Worker that serves HTTP. */
+import type { KeyRecord } from "../auth/api_key.ts";
 import type { SnapshotPlace } from "../backup/places.ts";
 import type { AdminMethod } from "./backend.ts";
 
@@ -19,6 +20,8 @@ export interface HttpWorkerConfig {
   snapshots: { places: readonly SnapshotPlace[]; timeoutMs: number } | null;
   /** Data directory of a master of a cluster, which hands its checkpoints out; `null` = it is alone. */
   haPath: string | null;
+  /** Where keys and the audit log are, `null` = no keys are asked for. */
+  auth: { tablesPath: string; auditPath: string } | null;
   /** The file of the quotas and what is in it, `null` = multi-tenancy is off. */
   policies: { path: string; quotas: ReadonlyMap<string, bigint> } | null;
   log: {
@@ -70,7 +73,7 @@ export type ControlMessage =
 
 /** From the Worker, on its own channel. */
 export type WorkerMessage =
-  | { type: "listening"; listening: HttpListening }
+  | { type: "listening"; listening: HttpListening; keys: KeyRecord[] }
   | { type: "listen_failed"; failure: ListenFailure }
   | { type: "failed"; message: string }
   | { type: "stopped" };

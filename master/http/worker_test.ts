@@ -13,6 +13,7 @@ const config: HttpWorkerConfig = {
   snapshots: null,
   haPath: null,
   policies: null,
+  auth: null,
   metadata: { host: "127.0.0.1", port: 0 },
   log: { format: "text", minLevel: 0, prefix: true, summaryIntervalMs: null },
   clusterId: "c",

@@ -32,8 +32,16 @@ export class MovementCalls {
     return tenant < 0 ? { code: tenant as ErrorCode, value: null } : serve(tenant);
   }
 
-  readonly #change = <T>(id: Uint8Array, serve: (tenant: number) => Expected<T>) =>
-    this.#within(id, TenantAccess.CHANGE, serve);
+  /** Serves a call of a client that does what it has been told to. */
+  readonly #ordered = <T>(
+    { clientId, key, tenantId }: m.ClientKeyRequest,
+    serve: (tenant: number) => Expected<T>,
+  ): Expected<T> => {
+    const { movement } = this.#core;
+    const isOrdered = (tenant: number) => movement.isOrdered(clientId, tenant, key);
+    const tenant = this.#door.enterOrdered(tenantId, isOrdered);
+    return tenant < 0 ? { code: tenant as ErrorCode, value: null } : serve(tenant);
+  };
 
   #clearing(): HandlerEntry[] {
     const core = this.#core;
@@ -49,35 +57,37 @@ export class MovementCalls {
       ),
       plainCall(
         m.EvictDiskReplica,
-        ({ clientId, key, tenantId, replicaType }) =>
-          this.#within(
-            tenantId,
-            TenantAccess.CHANGE,
-            (tenant) => done(core.evictDiskReplica(clientId, tenant, key, replicaType)),
-          ),
+        (request) =>
+          this.#ordered(request, (tenant) => {
+            const { clientId, key, replicaType } = request;
+            return done(core.evictDiskReplica(clientId, tenant, key, replicaType));
+          }),
       ),
       plainCall(m.BatchEvictDiskReplica, ({ clientId, keys, tenantId, replicaType }) => {
-        const tenant = this.#door.enter(tenantId, 0, tenantId.length, TenantAccess.CHANGE);
-        if (tenant < 0) return keys.map(() => done(tenant));
-        return keys.map((key) => done(core.evictDiskReplica(clientId, tenant, key, replicaType)));
+        const evict = (key: Uint8Array) =>
+          this.#ordered(
+            { clientId, key, tenantId },
+            (tenant) => done(core.evictDiskReplica(clientId, tenant, key, replicaType)),
+          );
+        return keys.map(evict);
       }, batchOutcome),
     ];
   }
 
   #copies(): HandlerEntry[] {
     const { movement } = this.#core;
-    const change = this.#change;
+    const ordered = this.#ordered;
     const copyStart = (request: m.CopyStartRequest, leaseId: string, nowMs: number) => {
-      const { clientId, key, tenantId, srcSegment, tgtSegments: targets } = request;
-      return change(
-        tenantId,
+      const { clientId, key, srcSegment, tgtSegments: targets } = request;
+      return ordered(
+        request,
         (tenant) => movement.copyStart(clientId, tenant, key, srcSegment, targets, leaseId, nowMs),
       );
     };
     const copyEnd = (request: m.ClientKeyRequest, lease: string, epoch: number, nowMs: number) => {
-      const { clientId, key, tenantId } = request;
-      return change(
-        tenantId,
+      const { clientId, key } = request;
+      return ordered(
+        request,
         (tenant) => done(movement.copyEnd(clientId, tenant, key, lease, epoch, nowMs)),
       );
     };
@@ -87,9 +97,9 @@ export class MovementCalls {
       epoch: number,
       nowMs: number,
     ) => {
-      const { clientId, key, tenantId } = request;
-      return change(
-        tenantId,
+      const { clientId, key } = request;
+      return ordered(
+        request,
         (tenant) => done(movement.copyRevoke(clientId, tenant, key, lease, epoch, nowMs)),
       );
     };
@@ -110,21 +120,27 @@ export class MovementCalls {
         (request, nowMs) => copyRevoke(request, request.leaseId, request.versionEpoch, nowMs),
       ),
       plainCall(m.MoveStart, (request, nowMs) => {
-        const { clientId, key, tenantId, srcSegment, tgtSegment } = request;
-        return change(
-          tenantId,
+        const { clientId, key, srcSegment, tgtSegment } = request;
+        return ordered(
+          request,
           (tenant) => movement.moveStart(clientId, tenant, key, srcSegment, tgtSegment, nowMs),
         );
       }),
       plainCall(
         m.MoveEnd,
-        ({ clientId, key, tenantId }, nowMs) =>
-          change(tenantId, (tenant) => done(movement.moveEnd(clientId, tenant, key, nowMs))),
+        (request, nowMs) =>
+          ordered(
+            request,
+            (tenant) => done(movement.moveEnd(request.clientId, tenant, request.key, nowMs)),
+          ),
       ),
       plainCall(
         m.MoveRevoke,
-        ({ clientId, key, tenantId }, nowMs) =>
-          change(tenantId, (tenant) => done(movement.moveRevoke(clientId, tenant, key, nowMs))),
+        (request, nowMs) =>
+          ordered(
+            request,
+            (tenant) => done(movement.moveRevoke(request.clientId, tenant, request.key, nowMs)),
+          ),
       ),
     ];
   }
@@ -165,29 +181,31 @@ export class MovementCalls {
 
   #promotions(): HandlerEntry[] {
     const { movement } = this.#core;
-    const change = this.#change;
+    const ordered = this.#ordered;
     return [
       plainCall(m.PromotionAllocStart, (request, nowMs) => {
-        const { clientId, key, tenantId, size, preferredSegments: preferred } = request;
-        return change(
-          tenantId,
+        const { clientId, key, size, preferredSegments: preferred } = request;
+        return ordered(
+          request,
           (tenant) => movement.promotionAllocStart(clientId, tenant, key, size, preferred, nowMs),
         );
       }),
       plainCall(
         m.NotifyPromotionSuccess,
-        ({ clientId, key, tenantId }, nowMs) =>
-          change(
-            tenantId,
-            (tenant) => done(movement.notifyPromotionSuccess(clientId, tenant, key, nowMs)),
+        (request, nowMs) =>
+          ordered(
+            request,
+            (tenant) =>
+              done(movement.notifyPromotionSuccess(request.clientId, tenant, request.key, nowMs)),
           ),
       ),
       plainCall(
         m.NotifyPromotionFailure,
-        ({ clientId, key, tenantId }, nowMs) =>
-          change(
-            tenantId,
-            (tenant) => done(movement.notifyPromotionFailure(clientId, tenant, key, nowMs)),
+        (request, nowMs) =>
+          ordered(
+            request,
+            (tenant) =>
+              done(movement.notifyPromotionFailure(request.clientId, tenant, request.key, nowMs)),
           ),
       ),
     ];

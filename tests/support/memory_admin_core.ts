@@ -254,6 +254,8 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
     throw tenantsOff();
   }
 
+  setKeys(): void {}
+
   #segment(name: string): SegmentDetail {
     const found = this.segments.find((segment) => segment.name === name);
     if (!found) throw new StoreError(ErrorCode.SEGMENT_NOT_FOUND, "Cannot find a segment");
