@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { ErrorCode } from "../../proto/error_code.ts";
+import { TaskStatus } from "../../proto/types.ts";
 import { assertCode, bytesOf, CoreDriver, MIB } from "../../tests/support/core_driver.ts";
 import { checkCore } from "../../tests/support/core_invariants.ts";
 import type { CoreConfig } from "./api.ts";
@@ -335,4 +336,29 @@ Deno.test("random calls of three tenants answer what a table of each tenant answ
     }
     checkCore(driver.core.state);
   }
+});
+
+Deno.test("an order concerns the client that has it, until it is over", () => {
+  const driver = new Tenants({ a: 9 * MIB, b: 9 * MIB }).as("a");
+  driver.mount(1, 64 * MIB, { client: 1, name: "one" });
+  driver.put("k", MIB);
+  driver.put("l", MIB);
+  driver.mount(2, 64 * MIB, { client: 2, name: "two" });
+  const { movement, tenants } = driver.core;
+  const { tenant, nowMs } = driver;
+  const [owner, other] = ["1-7", "2-14"];
+  const concerns = (client: string, key = "k") => movement.isOrdered(client, tenant, bytesOf(key));
+  assert(!concerns(owner));
+  driver.ok(movement.createCopyTask(tenant, bytesOf("k"), ["two"], nowMs).code);
+  assert(concerns(owner));
+  assert(!concerns(owner, "l"));
+  assert(!concerns(other));
+  assert(!movement.isOrdered(owner, tenants.find(bytesOf("b")), bytesOf("k")));
+  const [task] = movement.fetchTasks(owner, 1, nowMs);
+  driver.ok(movement.copyStart(owner, tenant, bytesOf("k"), "one", ["two"], "0-0", nowMs).code);
+  const request = { id: task.id, status: TaskStatus.SUCCESS, message: "" };
+  driver.ok(movement.markTaskToComplete(owner, request, nowMs));
+  assert(concerns(owner), "the copy goes on");
+  driver.ok(movement.copyEnd(owner, tenant, bytesOf("k"), "0-0", 0, nowMs));
+  assert(!concerns(owner));
 });
