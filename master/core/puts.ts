@@ -1,6 +1,7 @@
 /** PutStart, PutEnd and PutRevoke; with writes.ts and mutations.ts the life of a version. */
 import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType, SoftPinAction } from "../../proto/types.ts";
+import { admit } from "./admission.ts";
 import type { ReplicaSink, Writer } from "./api.ts";
 import { Counter } from "./counters.ts";
 import { describe } from "./describe.ts";
@@ -22,7 +23,6 @@ import {
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { offloadAfterPut } from "./offload.ts";
 import { placeReplicas, preferredNames } from "./placement.ts";
-import { admit } from "./tenant_quota.ts";
 import {
   firstReadable,
   heldByLateBytes,
