@@ -34,8 +34,8 @@ export interface TenantDoor {
 }
 
 /**
- * Takes clients at their word; a key behind the name is not looked at. With multi-tenancy only registered tenants may create anything:
- * TENANT_NOT_REGISTERED. INVALID_PARAMS for what is no name.
+ * Takes clients at their word; a key behind the name is not looked at. With multi-tenancy only
+ * registered tenants may create anything: TENANT_NOT_REGISTERED. INVALID_PARAMS for what is no name.
  */
 export class NamedDoor implements TenantDoor {
   readonly #core: MasterCore;
