@@ -89,9 +89,11 @@ static void release(struct mc_engine *engine)
 	struct mc_peer *peer;
 	uint32_t cursor = 0;
 
-	while ((peer = mc_slots_next(&engine->peers, &cursor))) {
+	/* A transport's own thread may still be about. */
+	pthread_mutex_lock(&engine->progress_lock);
+	while ((peer = mc_slots_next(&engine->peers, &cursor)))
 		mc_peer_free(peer);
-	}
+	pthread_mutex_unlock(&engine->progress_lock);
 	while (engine->transport_count) {
 		struct mc_transport *transport = engine->transports[--engine->transport_count];
 
