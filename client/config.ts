@@ -91,6 +91,20 @@ const sources: readonly Source[] = [
   { field: "memcpy", env: ["MC_STORE_MEMCPY"] },
   { field: "forceTcp", env: ["MC_FORCE_TCP"] },
   { field: "tcpProtocolVersion", env: ["MC_TCP_PROTO"] },
+  { field: "rdmaPort", env: ["MC_IB_PORT"] },
+  { field: "rdmaGidIndex", env: ["MC_GID_INDEX", "NCCL_IB_GID_INDEX"] },
+  { field: "rdmaMtu", env: ["MC_MTU"] },
+  { field: "rdmaServiceLevel", env: ["MC_IB_SL"] },
+  { field: "rdmaTrafficClass", env: ["MC_IB_TC"] },
+  { field: "rdmaPkeyIndex", env: ["MC_PKEY_INDEX"] },
+  { field: "rdmaQpsPerLink", env: ["MC_NUM_QP_PER_EP"] },
+  { field: "rdmaMaxLinks", env: ["MC_MAX_EP_PER_CTX"] },
+  { field: "rdmaMaxWr", env: ["MC_MAX_WR"] },
+  { field: "rdmaMaxSge", env: ["MC_MAX_SGE"] },
+  { field: "rdmaMaxInline", env: ["MC_MAX_INLINE"] },
+  { field: "rdmaCqEntries", env: ["MC_MAX_CQE_PER_CTX"] },
+  { field: "rdmaSliceSize", env: ["MC_SLICE_SIZE"] },
+  { field: "rdmaSpinUs", env: ["SNOWSKIN_RDMA_SPIN_US"] },
 ];
 
 /** Features of the reference that this version lacks: their switches may only be off. */

@@ -86,7 +86,7 @@ export class SegmentTable {
         base: region.remoteBase ?? 0n,
         size,
         teEndpoint: endpoint.name,
-        protocol: "tcp",
+        protocol: endpoint.engine.rdma === undefined ? "tcp" : "rdma",
         hostId: this.hostId,
       };
       const known: Known = { segment, region, mounted: false, departure: null };

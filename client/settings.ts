@@ -42,9 +42,9 @@ export interface StoreSettings {
   globalSegmentSize: number;
   /** Staging memory; 0 = pure server, which refuses data calls. */
   localBufferSize: number;
-  /** How bytes travel: `tcp`. */
+  /** How bytes travel: `tcp`, or `rdma` to peers that have it. */
   protocol: string;
-  /** Network devices; empty, as tcp uses none. */
+  /** RDMA devices joined by commas; empty = all that are up. TCP uses none. */
   deviceName: string;
   /** Whose objects these are. */
   tenantId: string;
@@ -78,6 +78,34 @@ export interface StoreSettings {
   forceTcp: boolean;
   /** Framing asked of peers: 2 is acknowledged, 1 the older form. */
   tcpProtocolVersion: 1 | 2;
+  /** Port of each RDMA device. */
+  rdmaPort: number;
+  /** Index of the GID to use; -1 = one is chosen, RoCE v2 and routable first. */
+  rdmaGidIndex: number;
+  /** Bytes of a packet, at most what the port has. */
+  rdmaMtu: number;
+  /** Service level of packets. */
+  rdmaServiceLevel: number;
+  /** Traffic class of packets. */
+  rdmaTrafficClass: number;
+  /** Index of the partition key. */
+  rdmaPkeyIndex: number;
+  /** Queue pairs between two devices. */
+  rdmaQpsPerLink: number;
+  /** Pairs of devices that stay connected. */
+  rdmaMaxLinks: number;
+  /** Work requests of a queue pair. */
+  rdmaMaxWr: number;
+  /** Entries of a work request. */
+  rdmaMaxSge: number;
+  /** Bytes that are sent inside of a work request. */
+  rdmaMaxInline: number;
+  /** Entries of a completion queue. */
+  rdmaCqEntries: number;
+  /** Bytes of one work request. */
+  rdmaSliceSize: number;
+  /** Microseconds of polling for completions before a wait sleeps. */
+  rdmaSpinUs: number;
 }
 
 const KIB = 1024;
@@ -142,15 +170,15 @@ const bufferSize: Read<number> = (name, value) => {
 
 const protocol: Read<string> = (name, value) => {
   const wanted = String(value).trim().toLowerCase();
-  if (wanted === "tcp") return wanted;
-  if (wanted === "rdma") return refuse(name, value, "tcp (rdma is not available in this version)");
-  return refuse(name, value, "tcp");
+  if (wanted === "tcp" || wanted === "rdma") return wanted;
+  return refuse(name, value, "tcp, rdma");
 };
 
 const device: Read<string> = (name, value) => {
   const wanted = text(name, value);
   if (wanted === "" || wanted === "auto-discovery") return "";
-  return refuse(name, value, "empty or auto-discovery (tcp uses no device)");
+  if (/^[\w.-]+(,[\w.-]+)*$/.test(wanted)) return wanted;
+  return refuse(name, value, "empty, auto-discovery, or names of devices joined by commas");
 };
 
 const truth: Read<boolean> = (name, value) => {
@@ -177,6 +205,12 @@ function wholeNumber(low: number, high: number): Read<number> {
     return number;
   };
 }
+
+const mtu: Read<number> = (name, value) => {
+  const bytes = wholeNumber(256, 4096)(name, value);
+  if ([256, 512, 1024, 2048, 4096].includes(bytes)) return bytes;
+  return refuse(name, value, "256, 512, 1024, 2048, 4096");
+};
 
 const port = wholeNumber(1, 65535);
 const duration = wholeNumber(1, 3_600_000);
@@ -220,6 +254,20 @@ export const settingTable: {
     fallback: 2,
     read: (name, value) => wholeNumber(1, 2)(name, value) as 1 | 2,
   },
+  rdmaPort: { fallback: 1, read: wholeNumber(1, 255) },
+  rdmaGidIndex: { fallback: -1, read: wholeNumber(0, 255) },
+  rdmaMtu: { fallback: 4096, read: mtu },
+  rdmaServiceLevel: { fallback: 0, read: wholeNumber(0, 15) },
+  rdmaTrafficClass: { fallback: 0, read: wholeNumber(0, 255) },
+  rdmaPkeyIndex: { fallback: 0, read: wholeNumber(0, 65535) },
+  rdmaQpsPerLink: { fallback: 2, read: wholeNumber(1, 16) },
+  rdmaMaxLinks: { fallback: 4096, read: wholeNumber(1, 65536) },
+  rdmaMaxWr: { fallback: 256, read: wholeNumber(1, 65535) },
+  rdmaMaxSge: { fallback: 4, read: wholeNumber(1, 64) },
+  rdmaMaxInline: { fallback: 64, read: wholeNumber(1, 1024) },
+  rdmaCqEntries: { fallback: 4096, read: wholeNumber(2, 1048576) },
+  rdmaSliceSize: { fallback: 262144, read: wholeNumber(4096, 1073741824) },
+  rdmaSpinUs: { fallback: 0, read: wholeNumber(0, 1000000) },
 };
 
 /**
@@ -238,6 +286,10 @@ export function resolveSettings(
   const resolved = settings as unknown as StoreSettings;
   if ((resolved.haTlsCert === "") !== (resolved.haTlsKey === "")) {
     refuse("haTlsCert", resolved.haTlsCert, "together with haTlsKey");
+  }
+  if (resolved.protocol === "tcp" && resolved.deviceName !== "") {
+    const name = given.get("deviceName")?.name ?? "deviceName";
+    refuse(name, resolved.deviceName, "empty or auto-discovery (tcp uses no device)");
   }
   if (resolved.minPort > resolved.maxPort) {
     const name = (given.get("minPort") ?? given.get("maxPort"))?.name ?? "minPort";

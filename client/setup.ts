@@ -21,7 +21,9 @@ import { probe } from "./transfer/handshake_client.ts";
 import { HttpMetadata } from "./transfer/http_metadata.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { type MetadataStore, P2pMetadata } from "./transfer/metadata_store.ts";
+import { errorText } from "./transfer/error_text.ts";
 import { openEngine } from "./transfer/open_engine.ts";
+import type { RdmaOptions } from "./transfer/rdma_side.ts";
 import { randomUuid } from "./uuid.ts";
 
 /**
@@ -98,7 +100,7 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
   const master = openMaster(settings, clock, options.log ?? (() => {}));
   try {
     await master.client.checkVersion();
-    const engine = await chooseEngine(options);
+    const engine = await chooseEngine(options, settings);
     const parts = assemble(settings, options, clock, master, engine);
     try {
       await lend(parts);
@@ -140,7 +142,50 @@ function settingsOf(options: StoreOptions): StoreSettings {
   return resolveSettings(given);
 }
 
-async function chooseEngine({ engine = "auto", log }: StoreOptions): Promise<TransferEngine> {
+function rdmaOptions(settings: StoreSettings, log: (line: string) => void): RdmaOptions {
+  return {
+    devices: settings.deviceName === "" ? [] : settings.deviceName.split(","),
+    serverName: `client-${newId()}`,
+    log,
+    port: settings.rdmaPort,
+    gidIndex: settings.rdmaGidIndex,
+    mtu: settings.rdmaMtu,
+    serviceLevel: settings.rdmaServiceLevel,
+    trafficClass: settings.rdmaTrafficClass,
+    pkeyIndex: settings.rdmaPkeyIndex,
+    qpsPerLink: settings.rdmaQpsPerLink,
+    maxLinks: settings.rdmaMaxLinks,
+    maxWr: settings.rdmaMaxWr,
+    maxSge: settings.rdmaMaxSge,
+    maxInline: settings.rdmaMaxInline,
+    cqEntries: settings.rdmaCqEntries,
+    sliceBytes: settings.rdmaSliceSize,
+    spinUs: settings.rdmaSpinUs,
+  };
+}
+
+/** The engine for RDMA; nothing takes its place when it cannot be had. */
+function openRdmaEngine(
+  { engine, log = () => {} }: StoreOptions,
+  settings: StoreSettings,
+): TransferEngine {
+  try {
+    if (engine === "typescript") throw new Error("the engine in TypeScript has no RDMA");
+    const opened = openEngine({ rdma: rdmaOptions(settings, log) });
+    if (opened.reason !== null) throw new Error(opened.reason);
+    return opened.engine;
+  } catch (cause) {
+    const message = `protocol="rdma" cannot be had: ${errorText(cause)}`;
+    throw new StoreError(ErrorCode.INVALID_PARAMS, message, { cause });
+  }
+}
+
+async function chooseEngine(
+  options: StoreOptions,
+  settings: StoreSettings,
+): Promise<TransferEngine> {
+  if (settings.protocol === "rdma") return openRdmaEngine(options, settings);
+  const { engine = "auto", log } = options;
   const opened = openEngine(engine === "typescript" ? { native: "off" } : {});
   if (opened.reason === null || engine === "typescript") return opened.engine;
   if (engine === "native") {

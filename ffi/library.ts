@@ -3,11 +3,13 @@ import { diskSymbols } from "./disk_symbols.ts";
 import { engineSymbols } from "./engine_symbols.ts";
 import { ABI_VERSION, layoutSymbols } from "./layout_symbols.ts";
 import { memorySymbols } from "./memory_symbols.ts";
+import { rdmaSymbols } from "./rdma_symbols.ts";
 import { rpcSymbols } from "./rpc_symbols.ts";
 
 const symbols = {
   ...layoutSymbols,
   ...engineSymbols,
+  ...rdmaSymbols,
   ...rpcSymbols,
   ...memorySymbols,
   ...diskSymbols,

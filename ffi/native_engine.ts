@@ -48,13 +48,14 @@ export interface NativeMemory {
 }
 
 const PUBLISHED = 1;
+const TRANSPORT_RDMA = 2;
 const POLL_FOREVER = 0xffff_ffff;
 const COMPLETIONS = 256;
 const HOST_BYTES = LAYOUT["mc_peer_options.local_name"] - LAYOUT["mc_peer_options.host"];
 const LOCAL_NAME_BYTES = LAYOUT["sizeof mc_peer_options"] - LAYOUT["mc_peer_options.local_name"];
 
 /** A struct that is filled once, field by field. */
-class Struct<Name extends string> {
+export class Struct<Name extends string> {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly view: DataView;
 
@@ -96,7 +97,7 @@ export class NativeEngine implements AsyncDisposable {
   readonly #library: EngineLibrary;
   #handle: Deno.PointerObject | null;
   #polling: Promise<number> | null = null;
-  #populating = new Set<Promise<unknown>>();
+  readonly #calls = new Set<Promise<unknown>>();
 
   /** What the last {@linkcode wait} returned. */
   readonly waited = new Completions(COMPLETIONS);
@@ -123,6 +124,11 @@ export class NativeEngine implements AsyncDisposable {
   get #open(): Deno.PointerObject {
     if (this.#handle === null) throw new NativeError("mc_engine", Errno.ESHUTDOWN);
     return this.#handle;
+  }
+
+  /** For other parts of the shim that work on an engine; throws once it is closed. */
+  get pointer(): Deno.PointerObject {
+    return this.#open;
   }
 
   /** Serves published memory at a numeric address and returns the port. */
@@ -157,12 +163,19 @@ export class NativeEngine implements AsyncDisposable {
 
   /** Has the system provide every page now; takes about 0.4 s per GiB, off this thread. */
   async populate(id: number): Promise<void> {
-    const call = this.#library.mc_region_populate(this.#open, id);
-    this.#populating.add(call);
+    checked(
+      "mc_region_populate",
+      await this.during(this.#library.mc_region_populate(this.#open, id)),
+    );
+  }
+
+  /** Keeps the engine from being freed while a call of the shim is inside of it. */
+  async during(call: Promise<number>): Promise<number> {
+    this.#calls.add(call);
     try {
-      checked("mc_region_populate", await call);
+      return await call;
     } finally {
-      this.#populating.delete(call);
+      this.#calls.delete(call);
     }
   }
 
@@ -186,6 +199,14 @@ export class NativeEngine implements AsyncDisposable {
     if (name.length < LOCAL_NAME_BYTES && !name.includes(0)) {
       struct.bytes.set(name, LAYOUT["mc_peer_options.local_name"]);
     }
+    return checked("mc_peer_open", this.#library.mc_peer_open(this.#open, struct.bytes));
+  }
+
+  /** Makes a peer that is reached over RDMA, as `mc_rdma_peer_set` will tell; returns its id. */
+  openRdmaPeer(): number {
+    const struct = new Struct("mc_peer_options")
+      .u32("size", LAYOUT["sizeof mc_peer_options"])
+      .u32("transport", TRANSPORT_RDMA);
     return checked("mc_peer_open", this.#library.mc_peer_open(this.#open, struct.bytes));
   }
 
@@ -258,7 +279,7 @@ export class NativeEngine implements AsyncDisposable {
     const handle = this.#handle;
     if (handle === null) return;
     this.#library.mc_engine_shutdown(handle);
-    await Promise.allSettled([this.#polling, ...this.#populating]);
+    await Promise.allSettled([this.#polling, ...this.#calls]);
     this.#handle = null;
     checked("mc_engine_destroy", this.#library.mc_engine_destroy(handle));
   }

@@ -43,7 +43,12 @@ const flags: Readonly<Record<string, Flag>> = {
   protocol: {
     key: "protocol",
     placeholder: "NAME",
-    help: "transport: tcp (MOONCAKE_PROTOCOL; default tcp)",
+    help: "transport: tcp, or rdma to peers that have it (MOONCAKE_PROTOCOL; default tcp)",
+  },
+  device_name: {
+    key: "device_name",
+    placeholder: "NAME[,NAME]",
+    help: "RDMA devices (MOONCAKE_DEVICE; default all with an active port)",
   },
   tenant_id: {
     key: "tenant_id",

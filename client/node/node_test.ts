@@ -63,7 +63,7 @@ Deno.test("a bad command line is refused on one line that names what is wrong", 
     [["--max-wait-time=soon"], /^--max_wait_time=soon is refused/],
     [["-Dtenant_id"], /^-D "tenant_id" is refused; allowed: KEY=VALUE/],
     [["-Dtenant=x"], /^-D tenant: the key "tenant" is unknown/],
-    [["--protocol=bogus"], /^--protocol="bogus" is refused; allowed: tcp/],
+    [["--protocol=bogus"], /^--protocol="bogus" is refused; allowed: tcp, rdma/],
   ];
   for (const [args, message] of wrong) {
     assert.throws(() => parse(args), (error) => {

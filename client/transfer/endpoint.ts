@@ -1,4 +1,5 @@
 import type { Notification } from "../../proto/handshake.ts";
+import type { JsonValue } from "../../proto/json_exact.ts";
 import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import { documentTimestamp } from "../../proto/metadata/segment_document.ts";
 import type { BufferDescriptor } from "../../proto/types.ts";
@@ -13,6 +14,7 @@ import {
   type TransferOperation,
 } from "./engine.ts";
 import { errorText } from "./error_text.ts";
+import { exchangeHandshake } from "./handshake_client.ts";
 import { HandshakeServer } from "./handshake_server.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory } from "./peer_directory.ts";
@@ -25,6 +27,9 @@ const STALE_PEER_CODES: readonly number[] = [
   TransferCode.DNS,
   TransferCode.ADDRESS_NOT_REGISTERED,
 ];
+
+/** Location of memory for which all devices are equal. */
+const ANY_LOCATION = "*";
 
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
@@ -95,7 +100,15 @@ export class TransferEndpoint {
   constructor(options: EndpointOptions) {
     this.engine = options.engine;
     this.#options = options;
-    this.#directory = new PeerDirectory(options.engine, options.metadata, options);
+    const handshake = {
+      clock: options.clock,
+      timeoutMs: options.handshakeTimeoutMs,
+      maxLength: options.handshakeMaxLength,
+    };
+    this.#directory = new PeerDirectory(options.engine, options.metadata, {
+      ...options,
+      handshake: (host, port, type, body) => exchangeHandshake(host, port, type, body, handshake),
+    });
   }
 
   /** The name that peers use for this process; empty until memory is published. */
@@ -225,6 +238,7 @@ export class TransferEndpoint {
 
   async #start(): Promise<void> {
     const { minPort, maxPort, random, metadata, clock, onNotify } = this.#options;
+    const { rdma } = this.engine;
     const range = { low: minPort, high: maxPort, random };
     const host = bindHost(this.host);
     if (this.#dataPort === 0) {
@@ -242,8 +256,10 @@ export class TransferEndpoint {
         maxLength: this.#options.handshakeMaxLength,
         document: () => metadata.handshakeAnswer(),
         ...(onNotify && { onNotify }),
+        ...(rdma && { onConnection: (body: JsonValue) => rdma.accept(body) }),
       }));
     this.#name = this.#chooseName(this.#server.port);
+    if (rdma) rdma.serverName = this.#name;
     if (this.#options.named) this.#guard();
   }
 
@@ -272,24 +288,30 @@ export class TransferEndpoint {
   }
 
   #document(): SegmentDocument {
+    const { rdma } = this.engine;
+    const devices = rdma === undefined ? [] : [...rdma.devices];
     return {
       name: this.#name,
-      protocols: ["tcp"],
-      buffers: this.#lent.map((region) => ({
-        name: this.#name,
-        addr: region.remoteBase ?? 0n,
-        length: region.length,
-        protocol: "",
-        rkeys: [],
-        lkeys: [],
-      })),
+      protocols: [rdma === undefined ? "tcp" : "rdma"],
+      buffers: this.#lent.map((region) => {
+        const keys = rdma?.keysOf(region) ?? { rkeys: [], lkeys: [] };
+        return {
+          name: rdma === undefined ? this.#name : ANY_LOCATION,
+          addr: region.remoteBase ?? 0n,
+          length: region.length,
+          protocol: "",
+          ...keys,
+        };
+      }),
       tcpDataHost: this.host,
       tcpDataPort: this.#dataPort,
       tcpProtoVersion: 2,
       localName: this.#options.forceTcp ? "" : this.engine.localName,
       rdmaServerName: "",
-      devices: [],
-      priorities: new Map(),
+      devices,
+      priorities: rdma === undefined ? new Map() : new Map([
+        [ANY_LOCATION, { preferred: devices.map(({ name }) => name), others: [] }],
+      ]),
       timestamp: documentTimestamp(this.#options.clock.wallTime()),
     };
   }

@@ -137,6 +137,7 @@ class MovingMetadata implements MetadataStore {
     return Promise.resolve({ document, dataHost: this.target.host });
   }
 
+  handshakeAddress = () => Promise.reject(new Error("gone"));
   publish = () => Promise.resolve();
   restore = () => Promise.resolve(false);
   withdraw = () => Promise.resolve();

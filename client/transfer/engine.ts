@@ -6,6 +6,10 @@
  * engine (`ts_engine.ts`, also for Node); `tests/contract/` holds the suite both must pass.
  */
 
+import type { HandshakeType } from "../../proto/handshake.ts";
+import type { JsonValue } from "../../proto/json_exact.ts";
+import type { SegmentBuffer, SegmentDevice } from "../../proto/metadata/segment_document.ts";
+
 /** Direction of an operation, seen from the local side. Wire values. */
 export const Opcode = { READ: 0, WRITE: 1 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
@@ -78,6 +82,30 @@ export interface PeerAddress {
   protocolVersion: 1 | 2;
   /** The peer's {@linkcode TransferEngine.localName}; its memory is used directly on the same host. */
   localName?: string;
+  /** Set: over RDMA, by an engine that has it; `port` may be 0 then. */
+  rdma?: RdmaPeerAddress;
+}
+
+/** How a peer with RDMA devices is reached, from its segment document. */
+export interface RdmaPeerAddress {
+  /** In front of the `@` of its device paths. */
+  server: string;
+  devices: readonly SegmentDevice[];
+  buffers: readonly SegmentBuffer[];
+  /** Sends it a handshake and resolves with its reply. */
+  exchange: (type: HandshakeType, body: JsonValue) => Promise<JsonValue>;
+}
+
+/** The RDMA side of an engine. */
+export interface RdmaSide {
+  /** As they stand in a segment document. */
+  readonly devices: readonly SegmentDevice[];
+  /** In front of the `@` of our device paths; changed before memory is published, not after. */
+  serverName: string;
+  /** Keys of a region, one for each device. */
+  keysOf(region: Region): { lkeys: number[]; rkeys: number[] };
+  /** Answers a handshake of type CONNECTION. */
+  accept(body: JsonValue): Promise<JsonValue>;
 }
 
 export interface ListenOptions {
@@ -113,7 +141,10 @@ export interface TransferStats {
 
 export interface TransferEngine extends AsyncDisposable {
   /** Which implementation this is, for logs and results. */
-  readonly name: "tcp-native" | "tcp-typescript";
+  readonly name: "tcp-native" | "tcp-typescript" | "rdma-native";
+
+  /** Set when the engine has RDMA devices. */
+  readonly rdma?: RdmaSide;
 
   /**
    * Allocates zeroed memory; `publish` makes it readable and writable by peers. `RangeError` for a

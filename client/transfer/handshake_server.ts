@@ -30,6 +30,8 @@ export interface HandshakeServerOptions {
   document: () => JsonValue;
   /** Called with each message that a peer leaves; throwing refuses the message. */
   onNotify?: (notification: Notification) => void;
+  /** Answers requests to connect queue pairs; absent = there are none here. */
+  onConnection?: (body: JsonValue) => Promise<JsonValue>;
 }
 
 const DEFAULT_MAX_CONNECTIONS = 1024;
@@ -91,18 +93,26 @@ function serve(socket: Socket, options: HandshakeServerOptions): void {
       if (request === null) return;
       answered = true;
       const { type, untyped } = request;
-      socket.end(encodeHandshake({ type, untyped, body: answer(request, options) }));
+      const send = (body: JsonValue) => {
+        if (!socket.destroyed) socket.end(encodeHandshake({ type, untyped, body }));
+      };
+      const body = answer(request, options);
+      if (body instanceof Promise) body.then(send).catch(() => socket.destroy());
+      else send(body);
     } catch {
       socket.destroy();
     }
   });
 }
 
-function answer({ type, body }: HandshakeFrame, options: HandshakeServerOptions): JsonValue {
+function answer(
+  { type, body }: HandshakeFrame,
+  options: HandshakeServerOptions,
+): JsonValue | Promise<JsonValue> {
   switch (type) {
     case HandshakeType.CONNECTION:
       asObject(body, "a connection handshake");
-      return EMPTY_CONNECTION;
+      return options.onConnection?.(body) ?? EMPTY_CONNECTION;
     case HandshakeType.METADATA:
       return options.document();
     case HandshakeType.NOTIFY:

@@ -86,9 +86,13 @@ export class HttpMetadata implements MetadataStore {
     }
     const document = parseSegmentDocument(text);
     if (document.tcpDataHost !== "") return { document, dataHost: document.tcpDataHost };
+    return { document, dataHost: (await this.handshakeAddress(name)).host };
+  }
+
+  async handshakeAddress(name: string): Promise<RpcMeta> {
     const meta = await this.#get(rpcMetaKey(name, this.#options));
     if (meta === null) throw new Error(`The metadata server has no host for segment ${name}`);
-    return { document, dataHost: parseRpcMeta(meta).host };
+    return parseRpcMeta(meta);
   }
 
   handshakeAnswer(): JsonValue {

@@ -34,6 +34,9 @@ export interface MetadataStore {
   /** Finds the document of a peer. Rejects with `Error` when there is none. */
   lookup(name: string): Promise<PeerDocument>;
 
+  /** Finds where a peer answers handshakes. Rejects with `Error` when that is not known. */
+  handshakeAddress(name: string): Promise<RpcMeta>;
+
   /** What we answer when a peer asks us for our document; `null` when it is to look elsewhere. */
   handshakeAnswer(): JsonValue;
 }
@@ -61,11 +64,17 @@ export class P2pMetadata implements MetadataStore {
     return Promise.resolve();
   }
 
-  async lookup(name: string): Promise<PeerDocument> {
+  // deno-lint-ignore require-await -- other stores have to ask
+  async handshakeAddress(name: string): Promise<RpcMeta> {
     const address = parseHostPort(name);
     if (address === null || address.port === null) {
       throw new Error(`${JSON.stringify(name)} is no handshake address of the form host:port`);
     }
+    return { host: address.host, port: address.port };
+  }
+
+  async lookup(name: string): Promise<PeerDocument> {
+    const address = await this.handshakeAddress(name);
     const document = await requestDocument(address.host, address.port, this.#handshake);
     if (document === null) {
       throw new Error(`${name} answers no document: it publishes its memory elsewhere`);

@@ -17,6 +17,7 @@ import {
   type ListenOptions,
   type PeerAddress,
   type PeerId,
+  type RdmaSide,
   type Region,
   TransferCode,
   type TransferEngine,
@@ -24,8 +25,9 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "./engine.ts";
-import { NativePeers } from "./native_peers.ts";
+import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
+import { openRdma, type RdmaOptions } from "./rdma_side.ts";
 
 /** Tunables of {@linkcode NativeTransferEngine}. */
 export interface NativeTransferOptions extends EngineTunables {
@@ -35,6 +37,8 @@ export interface NativeTransferOptions extends EngineTunables {
   serverThreads?: number;
   /** Microseconds that a submitted transfer may sleep in the kernel before it is polled for; 50. */
   inlineWaitUs?: number;
+  /** Present: peers with RDMA devices are reached over ours. */
+  rdma?: RdmaOptions;
 }
 
 const INLINE_WAIT_US = 50;
@@ -83,10 +87,12 @@ interface Waiting {
 
 /** The transfer engine on the C shim. */
 export class NativeTransferEngine implements TransferEngine {
-  readonly name = "tcp-native";
+  readonly name: "tcp-native" | "rdma-native";
+  readonly rdma?: RdmaSide;
   readonly #library: Library;
   readonly #engine: NativeEngine;
-  readonly #peers: NativePeers;
+  readonly #peers: EnginePeers;
+  #nextPeer: PeerId = 1;
   readonly #regions = new Map<number, NativeRegion>();
   readonly #inlineWaitUs: number;
 
@@ -112,11 +118,30 @@ export class NativeTransferEngine implements TransferEngine {
 
   /** Takes the library over: it is closed with the engine. */
   constructor(library: Library, options: NativeTransferOptions = {}) {
-    checkTunables(options);
+    const { rdma, ...tunables } = options;
+    checkTunables(tunables);
     this.#library = library;
-    this.#engine = new NativeEngine(library.symbols, options);
-    this.#peers = new NativePeers(this.#engine);
+    this.#engine = new NativeEngine(library.symbols, tunables);
+    const sockets = new NativePeers(this.#engine);
+    if (rdma === undefined) {
+      this.name = "tcp-native";
+      this.#peers = sockets;
+    } else {
+      const side = this.#openRdma(rdma);
+      this.name = "rdma-native";
+      this.rdma = side;
+      this.#peers = side.peers(sockets);
+    }
     this.#inlineWaitUs = options.inlineWaitUs ?? INLINE_WAIT_US;
+  }
+
+  #openRdma(options: RdmaOptions): ReturnType<typeof openRdma> {
+    try {
+      return openRdma(this.#library, this.#engine, options);
+    } catch (error) {
+      this.#engine[Symbol.asyncDispose]().then(() => this.#library.close());
+      throw error;
+    }
   }
 
   allocate(length: number, options: { publish?: boolean } = {}): Region {
@@ -144,9 +169,12 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   openPeer(address: PeerAddress): PeerId {
-    checkPeerAddress(address);
+    if (address.rdma === undefined) checkPeerAddress(address);
+    else if (this.rdma === undefined) throw new TypeError("This engine has no RDMA");
     this.#checkOpen();
-    return this.#peers.open(address);
+    const id = this.#nextPeer++;
+    this.#peers.open(address, id);
+    return id;
   }
 
   closePeer(peer: PeerId): void {
@@ -244,7 +272,9 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   #unresolved(peer: PeerId): TransferCode {
-    return this.#peers.has(peer) && !this.#closed ? TransferCode.DNS : TransferCode.SOCKET;
+    return this.#peers.has(peer) && !this.#closed
+      ? this.#peers.unresolved(peer)
+      : TransferCode.SOCKET;
   }
 
   #slot(
@@ -384,12 +414,11 @@ export class NativeTransferEngine implements TransferEngine {
   #complete(slot: number, index: number, code: TransferCode): void {
     const transfer = this.#transfers[slot]!;
     const { ops, results } = transfer;
-    if (code === TransferCode.ENDPOINT) {
-      this.#peers.failed(
-        results === null
-          ? (ops as TransferOperation).peer
-          : (ops as readonly TransferOperation[])[index].peer,
-      );
+    if (code !== TransferCode.OK) {
+      const op = results === null
+        ? ops as TransferOperation
+        : (ops as readonly TransferOperation[])[index];
+      this.#peers.failed(op.peer, code);
     }
     if (results === null) transfer.code = code;
     else results[index] = code;

@@ -1,7 +1,25 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { NativeEngine } from "../../ffi/native_engine.ts";
-import type { PeerAddress, PeerId } from "./engine.ts";
+import { type PeerAddress, type PeerId, TransferCode } from "./engine.ts";
+
+/** The peers of an engine and what the shim calls them. */
+export interface EnginePeers {
+  /** Takes a peer in under an id that was not used before. */
+  open(address: PeerAddress, id: PeerId): void;
+  close(id: PeerId): void;
+  /** Forgets all of them; the engine is closing. */
+  clear(): void;
+  has(id: PeerId): boolean;
+  /** Id in the shim, or 0 when {@linkcode resolve} has to come first. */
+  native(id: PeerId): number;
+  /** Finds out how a peer is reached; false when that fails. */
+  resolve(id: PeerId): Promise<boolean>;
+  /** The result of operations with a peer that could not be resolved. */
+  unresolved(id: PeerId): TransferCode;
+  /** An operation with the peer failed. */
+  failed(id: PeerId, code: TransferCode): void;
+}
 
 interface Peer {
   readonly address: PeerAddress;
@@ -17,16 +35,15 @@ interface Peer {
 }
 
 /** The peers of a native engine. The shim knows numeric addresses only; names are resolved here. */
-export class NativePeers {
+export class NativePeers implements EnginePeers {
   readonly #engine: NativeEngine;
   readonly #peers = new Map<PeerId, Peer>();
-  #next = 1;
 
   constructor(engine: NativeEngine) {
     this.#engine = engine;
   }
 
-  open(address: PeerAddress): PeerId {
+  open(address: PeerAddress, id: PeerId): void {
     const named = isIP(address.host.split("%")[0]) === 0;
     const peer: Peer = {
       address: { ...address },
@@ -37,9 +54,7 @@ export class NativePeers {
       resolving: null,
     };
     if (!named) this.#assign(peer, address.host);
-    const id = this.#next++;
     this.#peers.set(id, peer);
-    return id;
   }
 
   close(id: PeerId): void {
@@ -49,7 +64,6 @@ export class NativePeers {
     if (peer.native !== 0) this.#engine.closePeer(peer.native);
   }
 
-  /** Forgets all of them; the engine is closing. */
   clear(): void {
     this.#peers.clear();
   }
@@ -58,7 +72,6 @@ export class NativePeers {
     return this.#peers.has(id);
   }
 
-  /** Id in the shim, or 0 when {@linkcode resolve} has to come first. */
   native(id: PeerId): number {
     const peer = this.#peers.get(id);
     return peer === undefined || peer.stale ? 0 : peer.native;
@@ -73,8 +86,13 @@ export class NativePeers {
     return peer.resolving;
   }
 
+  unresolved(_id: PeerId): TransferCode {
+    return TransferCode.DNS;
+  }
+
   /** A connection could not be made: a name is looked up again before the next transfer. */
-  failed(id: PeerId): void {
+  failed(id: PeerId, code: TransferCode): void {
+    if (code !== TransferCode.ENDPOINT) return;
     const peer = this.#peers.get(id);
     if (peer !== undefined) peer.stale = peer.named;
   }

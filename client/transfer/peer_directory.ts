@@ -1,5 +1,9 @@
+import type { HandshakeType } from "../../proto/handshake.ts";
+import { type JsonValue, stringifyJsonExact } from "../../proto/json_exact.ts";
+import type { RpcMeta } from "../../proto/metadata/rpc_meta.ts";
+import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import type { Clock } from "./clock.ts";
-import type { PeerId, TransferEngine } from "./engine.ts";
+import type { PeerAddress, PeerId, RdmaPeerAddress, TransferEngine } from "./engine.ts";
 import { errorText } from "./error_text.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 
@@ -13,7 +17,17 @@ interface Peer {
   readonly port: number;
   readonly protocolVersion: 1 | 2;
   readonly localName: string;
+  /** What RDMA needs to know of the peer, as text; empty = it is reached over TCP. */
+  readonly rdma: string;
 }
+
+/** Sends one handshake to a peer and resolves with its reply. */
+export type SendHandshake = (
+  host: string,
+  port: number,
+  type: HandshakeType,
+  body: JsonValue,
+) => Promise<JsonValue>;
 
 /**
  * Peers of an engine by the name under which they publish their memory. Documents are looked up once
@@ -25,6 +39,7 @@ export class PeerDirectory {
   readonly #clock: Clock;
   readonly #maxProtocolVersion: 1 | 2;
   readonly #forceTcp: boolean;
+  readonly #handshake: SendHandshake;
   readonly #peers = new Map<string, Peer>();
   readonly #lookups = new Map<string, Promise<Peer>>();
   readonly #failures = new Map<string, { error: Error; untilMs: number }>();
@@ -32,13 +47,19 @@ export class PeerDirectory {
   constructor(
     engine: TransferEngine,
     metadata: MetadataStore,
-    options: { clock: Clock; maxProtocolVersion: 1 | 2; forceTcp: boolean },
+    options: {
+      clock: Clock;
+      maxProtocolVersion: 1 | 2;
+      forceTcp: boolean;
+      handshake: SendHandshake;
+    },
   ) {
     this.#engine = engine;
     this.#metadata = metadata;
     this.#clock = options.clock;
     this.#maxProtocolVersion = options.maxProtocolVersion;
     this.#forceTcp = options.forceTcp;
+    this.#handshake = options.handshake;
   }
 
   /** The peer of a name that was looked up before, or `undefined`. */
@@ -46,7 +67,7 @@ export class PeerDirectory {
     return this.#peers.get(name)?.id;
   }
 
-  /** Looks a name up. Rejects with `Error` when it has no document or no TCP data port. */
+  /** Looks a name up. Rejects with `Error` when it has no document or no way to reach it. */
   async open(name: string): Promise<PeerId> {
     const peer = this.#peers.get(name);
     if (peer !== undefined) return peer.id;
@@ -59,7 +80,7 @@ export class PeerDirectory {
   }
 
   /**
-   * Looks a known name up again. Resolves with whether its data port is now another one; a name that
+   * Looks a known name up again. Resolves with whether it is now reached otherwise; a name that
    * cannot be found any more is forgotten and rejects as {@linkcode open} does.
    */
   async refresh(name: string): Promise<boolean> {
@@ -93,12 +114,25 @@ export class PeerDirectory {
   async #find(name: string): Promise<Peer> {
     try {
       const { document, dataHost } = await this.#metadata.lookup(name);
+      if (this.#engine.rdma !== undefined && !this.#forceTcp && document.devices.length > 0) {
+        return this.#keepRdma(
+          name,
+          dataHost,
+          document,
+          await this.#metadata.handshakeAddress(name),
+        );
+      }
       if (document.tcpDataPort === 0) {
         throw new Error(`${name} is reached over ${document.protocols.join(", ")} only, not tcp`);
       }
       const version = document.tcpProtoVersion >= 2 ? this.#maxProtocolVersion : 1;
       const localName = this.#forceTcp ? "" : document.localName;
-      return this.#keep(name, dataHost, document.tcpDataPort, version, localName);
+      return this.#keep(name, {
+        host: dataHost,
+        port: document.tcpDataPort,
+        protocolVersion: version,
+        localName,
+      });
     } catch (cause) {
       const error = new Error(`Cannot find the peer ${name}: ${errorText(cause)}`, { cause });
       this.#failures.set(name, { error, untilMs: this.#clock.now() + NOT_FOUND_MS });
@@ -106,22 +140,41 @@ export class PeerDirectory {
     }
   }
 
-  #keep(
+  #keepRdma(
     name: string,
     host: string,
-    port: number,
-    protocolVersion: 1 | 2,
-    localName: string,
+    document: SegmentDocument,
+    handshake: RpcMeta,
   ): Peer {
+    const { devices, buffers, rdmaServerName } = document;
+    const keyed = buffers.filter(({ rkeys }) => rkeys.length === devices.length);
+    const rdma: RdmaPeerAddress = {
+      server: rdmaServerName || name,
+      devices,
+      buffers: keyed,
+      exchange: (type, body) => this.#handshake(handshake.host, handshake.port, type, body),
+    };
+    const { server } = rdma;
+    const known = stringifyJsonExact({
+      server,
+      handshake: [handshake.host, handshake.port],
+      devices: devices.map(({ name, lid, gid }) => [name, lid, gid]),
+      buffers: keyed.map(({ addr, length, rkeys }) => [addr, length, rkeys]),
+    });
+    return this.#keep(name, { host, port: 0, protocolVersion: 2, rdma }, known);
+  }
+
+  #keep(name: string, address: PeerAddress, rdma = ""): Peer {
     this.#failures.delete(name);
+    const { host, port, protocolVersion, localName = "" } = address;
     const old = this.#peers.get(name);
     const same = old !== undefined && old.host === host && old.port === port &&
-      old.protocolVersion === protocolVersion && old.localName === localName;
+      old.protocolVersion === protocolVersion && old.localName === localName && old.rdma === rdma;
     if (same) return old;
     this.#forget(name);
     const peer = {
-      id: this.#engine.openPeer({ host, port, protocolVersion, localName }),
-      ...{ host, port, protocolVersion, localName },
+      id: this.#engine.openPeer(address),
+      ...{ host, port, protocolVersion, localName, rdma },
     };
     this.#peers.set(name, peer);
     return peer;

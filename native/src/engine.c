@@ -94,13 +94,13 @@ static void release(struct mc_engine *engine)
 	while ((peer = mc_slots_next(&engine->peers, &cursor)))
 		mc_peer_free(peer);
 	pthread_mutex_unlock(&engine->progress_lock);
+	while (mc_work_harvest(engine, lost, MC_ARRAY_SIZE(lost)) > 0)
+		;
 	while (engine->transport_count) {
 		struct mc_transport *transport = engine->transports[--engine->transport_count];
 
 		transport->ops->close(transport);
 	}
-	while (mc_work_harvest(engine, lost, MC_ARRAY_SIZE(lost)) > 0)
-		;
 	cursor = 0;
 	while ((region = mc_slots_next(&engine->regions, &cursor)))
 		mc_region_free(region);

@@ -8,6 +8,7 @@
 #include "mc/engine.h"
 #include "mc/op.h"
 #include "mc/peer.h"
+#include "mc/rdma.h"
 #include "mc/region.h"
 
 #define SIZE(type) { "sizeof " #type, sizeof(struct type), 0 }
@@ -62,6 +63,39 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_peer_options, port),
 	FIELD(mc_peer_options, host),
 	FIELD(mc_peer_options, local_name),
+	SIZE(mc_rdma_options),
+	FIELD(mc_rdma_options, size),
+	FIELD(mc_rdma_options, port),
+	FIELD(mc_rdma_options, gid_index),
+	FIELD(mc_rdma_options, mtu),
+	FIELD(mc_rdma_options, service_level),
+	FIELD(mc_rdma_options, traffic_class),
+	FIELD(mc_rdma_options, pkey_index),
+	FIELD(mc_rdma_options, max_wr),
+	FIELD(mc_rdma_options, max_sge),
+	FIELD(mc_rdma_options, max_inline),
+	FIELD(mc_rdma_options, cq_entries),
+	FIELD(mc_rdma_options, slice_bytes),
+	FIELD(mc_rdma_options, bounce_bytes),
+	FIELD(mc_rdma_options, retry_count),
+	FIELD(mc_rdma_options, timeout),
+	FIELD(mc_rdma_options, spin_us),
+	FIELD(mc_rdma_options, devices),
+	SIZE(mc_rdma_device),
+	FIELD(mc_rdma_device, name),
+	FIELD(mc_rdma_device, gid),
+	FIELD(mc_rdma_device, lid),
+	FIELD(mc_rdma_device, gid_index),
+	FIELD(mc_rdma_device, mtu),
+	SIZE(mc_rdma_remote),
+	FIELD(mc_rdma_remote, gid),
+	FIELD(mc_rdma_remote, lid),
+	FIELD(mc_rdma_remote, qp_count),
+	FIELD(mc_rdma_remote, qp_numbers),
+	SIZE(mc_rdma_buffer),
+	FIELD(mc_rdma_buffer, address),
+	FIELD(mc_rdma_buffer, length),
+	FIELD(mc_rdma_buffer, rkeys),
 };
 
 int mc_abi_version(void)

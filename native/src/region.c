@@ -24,7 +24,8 @@
  * Regions start in the middle of a page. A socket puts a body 8 or 24 bytes into a page, and
  * some processors copy at a third of their speed when the destination lies up to 31 bytes
  * behind the source in its page. With these starts no offset that is a multiple of 64 meets
- * that, neither where regions are served from nor where they are read into.
+ * that, neither where regions are served from nor where they are read into. With RDMA they
+ * start where a page does, as a registration and its remote address have to.
  */
 #define PUBLISHED_SHIFT (2048u + 16u)
 #define PRIVATE_SHIFT (2048u + 48u)
@@ -101,16 +102,27 @@ static void set_entry(struct mc_published_region *to, struct mc_published_region
 	atomic_init(&to->length, atomic_load(&from->length));
 }
 
+static int draw_base(struct mc_publisher *publisher, struct mc_region *region)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&publisher->lock);
+	if (region->length > BASE_LIMIT - 2 * BASE_GAP - publisher->next_base) {
+		err = -ENOSPC;
+	} else {
+		region->remote_base = publisher->next_base;
+		publisher->next_base += (region->length + 2 * BASE_GAP - 1) & ~(BASE_GAP - 1);
+	}
+	pthread_mutex_unlock(&publisher->lock);
+	return err;
+}
+
 static int publish(struct mc_publisher *publisher, struct mc_region *region)
 {
 	struct mc_published *old, *list;
 	int err = 0;
 
 	pthread_mutex_lock(&publisher->lock);
-	if (region->length > BASE_LIMIT - 2 * BASE_GAP - publisher->next_base) {
-		err = -ENOSPC;
-		goto out;
-	}
 	old = atomic_load(&publisher->published);
 	list = malloc(sizeof(*list) + (old->count + 1) * sizeof(list->regions[0]));
 	if (!list) {
@@ -122,8 +134,6 @@ static int publish(struct mc_publisher *publisher, struct mc_region *region)
 		if (atomic_load(&old->regions[i].length))
 			set_entry(&list->regions[list->count++], &old->regions[i]);
 	}
-	region->remote_base = publisher->next_base;
-	publisher->next_base += (region->length + 2 * BASE_GAP - 1) & ~(BASE_GAP - 1);
 	list->regions[list->count].base = region->remote_base;
 	list->regions[list->count].memory = region->memory;
 	atomic_init(&list->regions[list->count].length, region->length);
@@ -245,7 +255,7 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 {
 	struct mc_region *region;
 	uint8_t *memory;
-	int id, err;
+	int id, err = 0;
 
 	if (!options || !info || options->size < sizeof(*options) || options->length == 0 ||
 	    options->length > BASE_LIMIT || (options->flags & ~(uint32_t)MC_REGION_PUBLISHED))
@@ -256,6 +266,10 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 	region->users = 1;
 	region->length = options->length;
 	region->shift = options->flags & MC_REGION_PUBLISHED ? PUBLISHED_SHIFT : PRIVATE_SHIFT;
+	if (mc_engine_transport(engine, MC_TRANSPORT_RDMA))
+		region->shift = options->flags & MC_REGION_PUBLISHED ?
+					(uint32_t)sysconf(_SC_PAGESIZE) :
+					0;
 	region->fd = options->flags & MC_REGION_PUBLISHED ? make_file(map_length(region)) : -1;
 	memory = map_memory(map_length(region), region->fd);
 	if (!memory) {
@@ -265,7 +279,10 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 		return -ENOMEM;
 	}
 	region->memory = memory + region->shift;
-	err = mc_engine_region_added(engine, region);
+	if (options->flags & MC_REGION_PUBLISHED)
+		err = draw_base(&engine->publisher, region);
+	if (!err)
+		err = mc_engine_region_added(engine, region);
 	if (err)
 		goto err_unmap;
 	if (options->flags & MC_REGION_PUBLISHED) {
@@ -362,6 +379,8 @@ bool mc_region_put_locked(struct mc_region *region)
 
 void mc_region_free(struct mc_region *region)
 {
+	if (region->keys)
+		mc_region_keys_free(region->keys);
 	munmap(region->memory - region->shift, map_length(region));
 	if (region->fd >= 0)
 		close(region->fd);

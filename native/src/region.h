@@ -19,6 +19,7 @@ struct mc_region_header {
 	struct mc_shared_counts served;
 	atomic_bool withdrawn;
 };
+struct mc_region_keys;
 
 struct mc_region {
 	uint8_t *memory;
@@ -26,6 +27,7 @@ struct mc_region {
 	uint64_t length;
 	uint64_t remote_base; /* 0: not published */
 	uint32_t shift;       /* bytes mapped in front of memory */
+	struct mc_region_keys *keys; /* what RDMA devices call it, or NULL */
 	uint32_t users;       /* the registration, operations, populate; under state_lock */
 	atomic_bool withdrawn;
 };
@@ -95,5 +97,8 @@ bool mc_region_put_locked(struct mc_region *region);
 /* Adds how often others on this host have read and written published regions. */
 void mc_region_add_served(struct mc_engine *engine, struct mc_engine_stats *stats);
 void mc_region_free(struct mc_region *region);
+
+/* Takes the memory back from RDMA devices. */
+void mc_region_keys_free(struct mc_region_keys *keys);
 
 #endif

@@ -32,5 +32,6 @@ void test_fuzz(void);
 void test_crc32c(void);
 void test_disk(void);
 void test_shm(void);
+void test_verbs(void);
 
 #endif

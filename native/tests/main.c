@@ -18,6 +18,7 @@ static const struct {
 	{ "crc32c", test_crc32c },
 	{ "disk", test_disk },
 	{ "shm", test_shm },
+	{ "verbs", test_verbs },
 };
 
 int main(int argc, char **argv)

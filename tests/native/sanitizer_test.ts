@@ -48,7 +48,7 @@ async function runTests(sanitizer: string, groups: string[]): Promise<void> {
 }
 
 const runs = {
-  "address,undefined": ["slots", "engine", "stress", "fuzz", "crc32c", "disk", "shm"],
+  "address,undefined": ["slots", "engine", "stress", "fuzz", "crc32c", "disk", "shm", "verbs"],
   "thread": ["slots", "engine", "stress", "disk", "shm"],
 };
 for (const [sanitizer, groups] of Object.entries(runs)) {

@@ -100,6 +100,7 @@ const namesAreAddresses: MetadataStore = {
     };
     return Promise.resolve({ document, dataHost: host });
   },
+  handshakeAddress: () => Promise.reject(new Error("nobody shakes hands here")),
   publish: () => Promise.resolve(),
   restore: () => Promise.resolve(false),
   withdraw: () => Promise.resolve(),

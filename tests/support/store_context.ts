@@ -119,6 +119,7 @@ function addressesAsNames(): MetadataStore {
       };
       return Promise.resolve({ document, dataHost: host });
     },
+    handshakeAddress: () => Promise.reject(new Error("nobody shakes hands here")),
     publish: () => Promise.resolve(),
     restore: () => Promise.resolve(false),
     withdraw: () => Promise.resolve(),

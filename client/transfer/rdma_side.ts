@@ -1,0 +1,49 @@
+import type { Library } from "../../ffi/library.ts";
+import type { NativeEngine } from "../../ffi/native_engine.ts";
+import { NativeRdma, type NativeRdmaOptions } from "../../ffi/native_rdma.ts";
+import { formatGid } from "../../proto/rdma_handshake.ts";
+import type { RdmaSide } from "./engine.ts";
+import type { EnginePeers } from "./native_peers.ts";
+import { RdmaLinks } from "./rdma_links.ts";
+import { RdmaPeers } from "./rdma_peers.ts";
+
+/** How an engine uses RDMA. */
+export interface RdmaOptions extends NativeRdmaOptions {
+  /** Until memory is published: a name that no other engine has. */
+  serverName: string;
+  /** Queue pairs of a link, 1 to 16; 2. */
+  qpsPerLink?: number;
+  /** Links kept; 4096. */
+  maxLinks?: number;
+  /** Receives lines about links that cannot be made. */
+  log: (line: string) => void;
+}
+
+/** {@linkcode RdmaSide} with what the engine itself needs. */
+interface OpenedRdma extends RdmaSide {
+  /** Peers of the engine; those without RDMA are left to `sockets`. */
+  peers(sockets: EnginePeers): EnginePeers;
+}
+
+/** Opens the devices. `Error` with one line when the library or a device is missing. */
+export function openRdma(
+  library: Library,
+  engine: NativeEngine,
+  options: RdmaOptions,
+): OpenedRdma {
+  const { serverName, qpsPerLink = 2, maxLinks = 4096, log, ...tunables } = options;
+  const rdma = new NativeRdma(library.symbols, engine, tunables);
+  const links = new RdmaLinks(rdma, serverName, { qpsPerLink, maxLinks });
+  return {
+    devices: rdma.devices.map(({ name, lid, gid }) => ({ name, lid, gid: formatGid(gid) })),
+    get serverName() {
+      return links.serverName;
+    },
+    set serverName(name) {
+      links.serverName = name;
+    },
+    keysOf: (region) => rdma.keysOf(region.id),
+    accept: (body) => links.accept(body),
+    peers: (sockets) => new RdmaPeers(engine, rdma, links, sockets, log),
+  };
+}

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rdma.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "../common.h"
+
+/* Slices of one post, and completions of one call. */
+#define RUN 16
+#define TAKE 32
+
+/* What the transport notes in a work. */
+enum { POSTED_BYTES, SLICES, RESULT, QUEUED };
+
+static int result_of(const struct mc_work *work)
+{
+	return -(int)work->transport[RESULT];
+}
+
+static void fail(struct mc_work *work, int result)
+{
+	if (!work->transport[RESULT])
+		work->transport[RESULT] = (uint64_t)-result;
+}
+
+static void settle(struct rdma *rdma, struct mc_work *work)
+{
+	if (work->transport[SLICES] || work->transport[QUEUED])
+		return;
+	mc_work_finish(rdma->base.engine, work, result_of(work), 0);
+}
+
+static void unqueue(struct rdma *rdma, struct rdma_peer *peer)
+{
+	struct mc_work *work = mc_queue_pop(&peer->waiting);
+
+	work->transport[QUEUED] = 0;
+	settle(rdma, work);
+}
+
+void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
+{
+	struct rdma_link *link = slice->link;
+	struct mc_work *work = slice->work;
+
+	if (result)
+		fail(work, result);
+	else if (slice->bounce && work->opcode == MC_OP_READ)
+		memcpy(slice->local, slice->bounce, slice->length);
+	if (slice->bounce)
+		rdma->free_bounce[rdma->free_bounce_count++] = slice->bounce;
+	link->posted[slice->qp]--;
+	link->bytes -= slice->length;
+	rdma->posted--;
+	slice->work = NULL;
+	slice->turn++;
+	mc_list_remove(&slice->link_node);
+	mc_list_append(&rdma->free_slices, &slice->link_node);
+	work->transport[SLICES]--;
+	settle(rdma, work);
+}
+
+/* Returns the connected link with the least to do, or NULL; *alive tells whether there is any. */
+static struct rdma_link *choose_link(struct rdma *rdma, struct rdma_peer *peer, uint32_t *path,
+				     bool *alive)
+{
+	struct rdma_link *best = NULL;
+
+	*alive = false;
+	for (uint32_t i = 0; i < peer->link_count; i++) {
+		struct rdma_link *link = mc_slots_get(&rdma->links, peer->links[i]);
+
+		if (!link || !link->connected)
+			continue;
+		*alive = true;
+		if (link->posted[link->next_qp] >= link->device->max_wr)
+			link->next_qp = (link->next_qp + 1) % link->qp_count;
+		if (link->posted[link->next_qp] >= link->device->max_wr)
+			continue;
+		if (!best || link->bytes < best->bytes) {
+			best = link;
+			*path = i;
+		}
+	}
+	return best;
+}
+
+static const struct mc_rdma_buffer *find_buffer(const struct rdma_peer *peer,
+						const struct mc_work *work)
+{
+	for (uint32_t i = 0; i < peer->buffer_count; i++) {
+		const struct mc_rdma_buffer *buffer = &peer->buffers[i];
+
+		if (work->remote >= buffer->address &&
+		    mc_range_ok(work->remote - buffer->address, work->length, buffer->length))
+			return buffer;
+	}
+	return NULL;
+}
+
+/* Makes the next slice of the first work that waits; 0, -EAGAIN (no room) or the work's error. */
+static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_link *link,
+		      uint32_t path, struct mcv_send_wr *wr, struct mcv_sge *sge)
+{
+	struct mc_work *work = peer->waiting.first;
+	const struct mc_rdma_buffer *buffer = find_buffer(peer, work);
+	uint64_t at = work->transport[POSTED_BYTES];
+	uint64_t length = mc_min(work->length - at, rdma->options.slice_bytes);
+	bool write = work->opcode == MC_OP_WRITE;
+	bool in_line = write && length <= link->max_inline;
+	uint32_t device = (uint32_t)(link->device - rdma->devices);
+	uint8_t *local = work->local + at;
+	struct rdma_slice *slice;
+
+	if (!buffer)
+		return -EFAULT;
+	if (work->region && !work->region->keys)
+		return -ECONNRESET;
+	if (mc_list_empty(&rdma->free_slices) ||
+	    (!work->region && !in_line && !rdma->free_bounce_count))
+		return -EAGAIN;
+	slice = mc_list_entry(rdma->free_slices.next, struct rdma_slice, link_node);
+	mc_list_remove(&slice->link_node);
+	mc_list_append(&link->slices, &slice->link_node);
+	*slice = (struct rdma_slice){
+		.link_node = slice->link_node,
+		.work = work,
+		.link = link,
+		.local = local,
+		.length = (uint32_t)length,
+		.qp = link->next_qp,
+		.turn = slice->turn,
+	};
+	sge->addr = (uintptr_t)local;
+	sge->length = (uint32_t)length;
+	sge->lkey = work->region ? work->region->keys->mrs[device]->lkey : 0;
+	if (!work->region && !in_line) {
+		slice->bounce = rdma->free_bounce[--rdma->free_bounce_count];
+		if (write)
+			memcpy(slice->bounce, local, length);
+		sge->addr = (uintptr_t)slice->bounce;
+		sge->lkey = link->device->bounce->lkey;
+	}
+	*wr = (struct mcv_send_wr){
+		.wr_id = (uint64_t)slice->turn << 32 | (uint64_t)(slice - rdma->slices),
+		.sg_list = sge,
+		.num_sge = 1,
+		.opcode = write ? MCV_WR_RDMA_WRITE : MCV_WR_RDMA_READ,
+		.send_flags = MCV_SEND_SIGNALED | (in_line ? MCV_SEND_INLINE : 0),
+		.remote_addr = work->remote + at,
+		.rkey = buffer->rkeys[path],
+	};
+	link->posted[slice->qp]++;
+	link->bytes += length;
+	rdma->posted++;
+	work->transport[SLICES]++;
+	work->transport[POSTED_BYTES] += length;
+	return 0;
+}
+
+/* Posts a run of slices with one call; false when there is no room for even one. */
+static bool post_run(struct rdma *rdma, struct rdma_peer *peer, struct rdma_link *link,
+		     uint32_t path)
+{
+	struct mcv_send_wr wrs[RUN], *bad = NULL;
+	struct mcv_qp *qp = link->qps[link->next_qp];
+	struct mcv_sge sges[RUN];
+	uint32_t count = 0;
+	bool room = true;
+
+	while (count < RUN && peer->waiting.first && room &&
+	       link->posted[link->next_qp] < link->device->max_wr) {
+		struct mc_work *work = peer->waiting.first;
+		int err = next_slice(rdma, peer, link, path, &wrs[count], &sges[count]);
+
+		if (err == -EAGAIN) {
+			room = false;
+			break;
+		}
+		if (err) {
+			fail(work, err);
+			unqueue(rdma, peer);
+			continue;
+		}
+		if (count)
+			wrs[count - 1].next = &wrs[count];
+		count++;
+		if (work->transport[POSTED_BYTES] == work->length)
+			unqueue(rdma, peer);
+	}
+	link->next_qp = (link->next_qp + 1) % link->qp_count;
+	if (count && qp->context->ops.post_send(qp, wrs, &bad))
+		rdma_link_break(rdma, link, -ECONNRESET);
+	else if (count && rdma->options.spin_us)
+		rdma->spin_until = rdma->base.engine->now + (int64_t)rdma->options.spin_us * 1000;
+	return room;
+}
+
+void rdma_pump(struct rdma *rdma, struct rdma_peer *peer)
+{
+	while (peer->waiting.first) {
+		struct mc_work *work = peer->waiting.first;
+		struct rdma_link *link;
+		uint32_t path = 0;
+		bool alive;
+
+		link = choose_link(rdma, peer, &path, &alive);
+		if (!alive)
+			fail(work, -ECONNRESET);
+		if (work->transport[RESULT]) {
+			unqueue(rdma, peer);
+			continue;
+		}
+		if (!link || !post_run(rdma, peer, link, path))
+			return;
+	}
+}
+
+void rdma_pump_all(struct rdma *rdma)
+{
+	struct mc_list *node, *following;
+
+	mc_list_each (node, following, &rdma->peers)
+		rdma_pump(rdma, mc_list_entry(node, struct rdma_peer, node));
+}
+
+static void complete(struct rdma *rdma, const struct mcv_wc *wc)
+{
+	uint32_t at = (uint32_t)wc->wr_id;
+	struct rdma_slice *slice = &rdma->slices[at];
+	struct rdma_link *link;
+
+	if (at >= rdma->slice_count || !slice->work || slice->turn != (uint32_t)(wc->wr_id >> 32))
+		return;
+	if (wc->status == MCV_WC_SUCCESS) {
+		rdma_slice_end(rdma, slice, 0);
+		return;
+	}
+	link = slice->link;
+	if (wc->status == MCV_WC_REM_ACCESS_ERR)
+		fail(slice->work, -EFAULT);
+	rdma_link_break(rdma, link, -ECONNRESET);
+}
+
+void rdma_completions_take(struct rdma_device *device)
+{
+	struct rdma *rdma = device->rdma;
+	struct mcv_wc wcs[TAKE];
+	bool any = false;
+	int count;
+
+	while ((count = device->context->ops.poll_cq(device->cq, TAKE, wcs)) > 0) {
+		any = true;
+		for (int i = 0; i < count; i++)
+			complete(rdma, &wcs[i]);
+	}
+	if (any)
+		rdma_pump_all(rdma);
+}
+
+void rdma_completions_ready(struct mc_watch *watch, uint32_t events)
+{
+	struct rdma_device *device = mc_container_of(watch, struct rdma_device, watch);
+	const struct mcv_calls *verbs = device->rdma->verbs;
+	unsigned int count = 0;
+	struct mcv_cq *cq;
+	void *context;
+
+	(void)events;
+	while (verbs->get_cq_event(device->channel, &cq, &context) == 0)
+		count++;
+	if (!count)
+		return;
+	verbs->ack_cq_events(device->cq, count);
+	device->context->ops.req_notify_cq(device->cq, 0);
+	rdma_completions_take(device);
+}
+
+/* Ends what is overdue. A slice that is posted takes its link with it. */
+static int64_t expire_posted(struct rdma *rdma, int64_t now)
+{
+	int64_t earliest = MC_NEVER;
+
+	for (uint32_t i = 0; i < rdma->slice_count; i++) {
+		struct mc_work *work = rdma->slices[i].work;
+
+		if (!work)
+			continue;
+		if (work->deadline <= now) {
+			fail(work, -ETIMEDOUT);
+			rdma_link_break(rdma, rdma->slices[i].link, -ECONNRESET);
+		} else {
+			earliest = mc_earlier(earliest, work->deadline);
+		}
+	}
+	return earliest;
+}
+
+static int64_t expire_waiting(struct rdma *rdma, struct rdma_peer *peer, int64_t now)
+{
+	struct mc_work *before = NULL, *work = peer->waiting.first;
+	int64_t earliest = MC_NEVER;
+
+	while (work) {
+		struct mc_work *next = work->next;
+
+		if (work->deadline <= now) {
+			fail(work, -ETIMEDOUT);
+			mc_queue_remove_after(&peer->waiting, before);
+			work->transport[QUEUED] = 0;
+			settle(rdma, work);
+		} else {
+			earliest = mc_earlier(earliest, work->deadline);
+			before = work;
+		}
+		work = next;
+	}
+	return earliest;
+}
+
+int64_t rdma_expire(struct mc_transport *transport, int64_t now)
+{
+	struct rdma *rdma = mc_container_of(transport, struct rdma, base);
+	struct mc_list *node, *following;
+	int64_t earliest = expire_posted(rdma, now);
+
+	mc_list_each (node, following, &rdma->peers) {
+		struct rdma_peer *peer = mc_list_entry(node, struct rdma_peer, node);
+
+		earliest = mc_earlier(earliest, expire_waiting(rdma, peer, now));
+		rdma_pump(rdma, peer);
+	}
+	return earliest;
+}
+
+void rdma_submit(struct mc_transport *transport, struct mc_work *work)
+{
+	struct rdma *rdma = mc_container_of(transport, struct rdma, base);
+	struct rdma_peer *peer = work->peer->link;
+
+	memset(work->transport, 0, sizeof(work->transport));
+	if (rdma->stopped) {
+		mc_work_finish(transport->engine, work, -ECANCELED, 0);
+		return;
+	}
+	work->transport[QUEUED] = 1;
+	mc_queue_push(&peer->waiting, work);
+	rdma->wants_pump = true;
+}
+
+bool rdma_progress(struct mc_transport *transport, uint64_t *budget)
+{
+	struct rdma *rdma = mc_container_of(transport, struct rdma, base);
+
+	(void)budget;
+	if (rdma->wants_pump) {
+		rdma->wants_pump = false;
+		rdma_pump_all(rdma);
+	}
+	if (!rdma->spin_until)
+		return false;
+	for (uint32_t i = 0; i < rdma->device_count; i++)
+		rdma_completions_take(&rdma->devices[i]);
+	if (!rdma->posted || transport->engine->now >= rdma->spin_until)
+		rdma->spin_until = 0;
+	return rdma->spin_until != 0;
+}
+
+void rdma_peer_cancel(struct rdma *rdma, struct rdma_peer *peer)
+{
+	for (uint32_t i = 0; i < rdma->slice_count; i++) {
+		struct mc_work *work = rdma->slices[i].work;
+
+		if (!work || work->peer->link != peer)
+			continue;
+		fail(work, -ECANCELED);
+		rdma_link_break(rdma, rdma->slices[i].link, -ECONNRESET);
+	}
+	while (peer->waiting.first) {
+		fail(peer->waiting.first, -ECANCELED);
+		unqueue(rdma, peer);
+	}
+}
