@@ -1,0 +1,48 @@
+/**
+ * `deno task test:rdma`: runs `guest_test.ts` in a virtual machine with two Soft-RoCE devices; see
+ * `docs/transports.md`. `measure` runs `measure.ts` instead; other
+ * arguments are handed to `deno test`.
+ */
+const KERNEL = "linux-image-6.12-amd64";
+const folder = new URL("./", import.meta.url).pathname;
+const runner = `${folder}vm/run`;
+
+/** Why the machine cannot be started here, or `null`. */
+function missing(): string | null {
+  if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
+    return `the machine is for Linux on x86-64, not ${Deno.build.target}`;
+  }
+  const has = (program: string) =>
+    new Deno.Command("sh", { args: ["-c", `command -v ${program}`], stdout: "null" })
+      .outputSync().success;
+  if (has("qemu-system-x86_64")) return null;
+  if (!has("apt-get")) return "there is no qemu-system-x86_64, and no apt-get to install it with";
+  if (Deno.uid() !== 0 && !has("sudo")) {
+    return "there is no qemu-system-x86_64, and only root could install it";
+  }
+  return null;
+}
+
+async function run(args: string[]): Promise<number> {
+  return (await new Deno.Command(runner, { args, stdin: "null" }).spawn().status).code;
+}
+
+const reason = missing();
+if (reason !== null) {
+  console.log(`test:rdma is skipped: ${reason}`);
+  Deno.exit(0);
+}
+const prepared = await run(["--kernel", KERNEL, "--prepare"]);
+if (prepared !== 0) {
+  console.log(`test:rdma is skipped: the machine could not be prepared (${prepared})`);
+  Deno.exit(0);
+}
+const work = Deno.args[0] === "measure"
+  ? ["deno", "run", "--no-check", "-A", `${folder}measure.ts`]
+  : ["deno", "test", "--no-check", "-A", ...Deno.args, `${folder}guest_test.ts`];
+Deno.exit(
+  await run([
+    ...["--kernel", KERNEL, "--timeout", "580", "--", "env", "SNOWSKIN_RDMA_GUEST=1"],
+    ...work,
+  ]),
+);
