@@ -198,7 +198,9 @@ const apiKey: Read<string> = (name, value) => {
 
 function wholeNumber(low: number, high: number): Read<number> {
   return (name, value) => {
-    const number = typeof value === "string" && /^\d+$/.test(value.trim()) ? Number(value) : value;
+    const number = typeof value === "string" && /^-?\d+$/.test(value.trim())
+      ? Number(value)
+      : value;
     if (typeof number !== "number" || !Number.isInteger(number) || number < low || number > high) {
       return refuse(name, value, `an integer from ${low} to ${high}`);
     }
@@ -255,7 +257,7 @@ export const settingTable: {
     read: (name, value) => wholeNumber(1, 2)(name, value) as 1 | 2,
   },
   rdmaPort: { fallback: 1, read: wholeNumber(1, 255) },
-  rdmaGidIndex: { fallback: -1, read: wholeNumber(0, 255) },
+  rdmaGidIndex: { fallback: -1, read: wholeNumber(-1, 255) },
   rdmaMtu: { fallback: 4096, read: mtu },
   rdmaServiceLevel: { fallback: 0, read: wholeNumber(0, 15) },
   rdmaTrafficClass: { fallback: 0, read: wholeNumber(0, 255) },

@@ -22,7 +22,7 @@ export interface SegmentBuffer {
   length: number;
   /** Set when the segment has several protocols; empty = the segment's. */
   protocol: string;
-  /** RDMA keys, one for each device and in the same order. */
+  /** RDMA keys, one for each device and in the same order; no `rkeys` = not for peers. */
   rkeys: number[];
   lkeys: number[];
 }
@@ -198,7 +198,8 @@ function readBuffers(
 
 function readKeys(buffer: JsonObject, name: string, where: string, devices: number): number[] {
   const keys = asArray(buffer[name], `${name} of ${where}`);
-  if (keys.length === 0 || keys.length !== devices) {
+  const own = name === "rkey" && keys.length === 0;
+  if (!own && (keys.length === 0 || keys.length !== devices)) {
     throw new ProtocolError(`${name} of ${where} has ${keys.length} keys for ${devices} devices`);
   }
   return keys.map((key) => integerField({ [name]: key }, name, where, U32));
