@@ -89,11 +89,12 @@ static void release(struct mc_engine *engine)
 	struct mc_peer *peer;
 	uint32_t cursor = 0;
 
-	/* A transport's own thread may still be about. */
-	pthread_mutex_lock(&engine->progress_lock);
+	for (uint32_t i = 0; i < engine->transport_count; i++) {
+		if (engine->transports[i]->ops->join)
+			engine->transports[i]->ops->join(engine->transports[i]);
+	}
 	while ((peer = mc_slots_next(&engine->peers, &cursor)))
 		mc_peer_free(peer);
-	pthread_mutex_unlock(&engine->progress_lock);
 	while (mc_work_harvest(engine, lost, MC_ARRAY_SIZE(lost)) > 0)
 		;
 	while (engine->transport_count) {

@@ -32,6 +32,9 @@ struct mc_transport_ops {
 	/* Stops serving and fails all work with -ECANCELED, as well as what comes later. */
 	void (*stop)(struct mc_transport *transport);
 
+	/* Optional: waits for threads that drive the engine to end, after stop(). */
+	void (*join)(struct mc_transport *transport);
+
 	/* Frees the transport, after stop() and when every link is disconnected. */
 	void (*close)(struct mc_transport *transport);
 

@@ -55,6 +55,11 @@ static void stop_shm(struct mc_transport *transport)
 	shm_server_stop(to_shm(transport)->server);
 }
 
+static void join_shm(struct mc_transport *transport)
+{
+	shm_client_join(to_shm(transport)->client);
+}
+
 static int connect_shm(struct mc_transport *transport, const struct mc_peer_options *options,
 		       void **link)
 {
@@ -102,6 +107,7 @@ const struct mc_transport_ops mc_shm_ops = {
 	.capabilities = MC_CAN_BORROW,
 	.open = open_shm,
 	.stop = stop_shm,
+	.join = join_shm,
 	.close = close_shm,
 	.connect = connect_shm,
 	.disconnect = disconnect_shm,

@@ -85,6 +85,7 @@ void shm_server_free(struct shm_server *server);
 
 int shm_client_open(struct mc_engine *engine, struct shm_client **client);
 void shm_client_stop(struct shm_client *client);
+void shm_client_join(struct shm_client *client);
 void shm_client_free(struct shm_client *client);
 int shm_client_connect(struct shm_client *client, const char *name, void **link);
 void shm_client_disconnect(struct shm_client *client, void *link);

@@ -466,10 +466,15 @@ void shm_client_stop(struct shm_client *client)
 	wake(client);
 }
 
-void shm_client_free(struct shm_client *client)
+void shm_client_join(struct shm_client *client)
 {
 	if (client->running)
 		pthread_join(client->thread, NULL);
+	client->running = false;
+}
+
+void shm_client_free(struct shm_client *client)
+{
 	free_closed(client);
 	close(client->wake_fd);
 	free(client);
