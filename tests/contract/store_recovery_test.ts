@@ -201,7 +201,7 @@ for (const kind of [referenceMaster, ourMaster]) {
 for (
   const [flags, code, line] of [
     [["--bogus"], 2, /^snowskin store: unknown flag --bogus; allowed: --master, /],
-    [["--protocol=rdma"], 2, /^snowskin store: --protocol="rdma" is refused; allowed: tcp/],
+    [["--protocol=efa"], 2, /^snowskin store: --protocol="efa" is refused; allowed: tcp, rdma/],
     [["--segment_size=0"], 1, /^snowskin store: A client with neither a segment nor a local/],
     [["--master=127.0.0.1:1", "--max-wait-time=0"], 1, /^snowskin store: Cannot call ServiceRea/],
   ] as const
