@@ -5,7 +5,7 @@ import { Durability, type Journal, JournalError } from "./journal.ts";
 /** Between two attempts to write what could not be written. */
 const RETRY_MS = 200;
 /** Between the beginnings of two syncs, at least. */
-const SYNC_EVERY_MS = 4;
+const SYNC_EVERY_MS = 10;
 
 export interface DurableCoreOptions {
   core: MasterCore;

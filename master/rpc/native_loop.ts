@@ -12,7 +12,7 @@ const TURN_EVERY_MS = 100;
 /** The same while something waits for that. */
 const WANTED_TURN_EVERY_MS = 4;
 /** Longest sleep while changes are on their way to the disk. */
-const SYNC_POLL_MS = 4;
+const SYNC_POLL_MS = 5;
 const TICK_EVERY_MS = 20;
 /** Unfinished periodic work pauses for so many times its own duration while requests come. */
 const TICK_PAUSE = 2;
