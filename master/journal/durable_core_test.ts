@@ -53,7 +53,7 @@ Deno.test("with fsync a commit is on the disk, with batch some milliseconds late
   driver.put("a", 100);
   durable.commit();
   assert.equal(durable.isSyncing, true);
-  driver.nowMs += 4;
+  driver.nowMs += 10;
   durable.commit();
   assert.equal(journal.syncedSequence, journal.sequence);
   assert.equal(durable.isSyncing, false);
