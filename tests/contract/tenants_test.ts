@@ -57,7 +57,7 @@ const kinds: Kind[] = [{
         async (answer) => (await answer.json()).service_ready === true,
         () => false,
       );
-    await until(isReady, 20_000);
+    await until(isReady);
     return { process, rpcPort, adminUrl };
   },
 }];

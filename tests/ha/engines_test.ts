@@ -131,7 +131,7 @@ async function replacesSilent(a: Connection, b: Connection): Promise<void> {
   await a.log.take(first.epoch, { id: "log", base: 0 }, 0);
   await a.log.append(first.epoch, groupOf(1));
   let next = await b.elector.campaign("b:1");
-  await until(async () => (next = await b.elector.campaign("b:1")).won, 10_000);
+  await until(async () => (next = await b.elector.campaign("b:1")).won);
   assert(performance.now() >= first.validUntilMs, "never before the first one's time is over");
   assert(next.won);
   await b.log.take(next.epoch, { id: "other", base: 0 }, 0);
@@ -223,7 +223,7 @@ for (const kind of kinds) {
               const connection = await engine.connect(who);
               connections.push(connection);
               // The first call may come before there is a connection.
-              await until(() => connection.log.head().then(() => true, () => false), 20_000);
+              await until(() => connection.log.head().then(() => true, () => false));
             }
             await run(connections[0], connections[1]);
           } finally {

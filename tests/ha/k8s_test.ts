@@ -33,7 +33,7 @@ testWith(
       await client.put("a", valueOf("a"));
       const leader = await masters.leader();
       await leader.process.stop("SIGKILL");
-      await until(() => client.put("b", valueOf("b")).then(() => true, () => false), 20_000);
+      await until(() => client.put("b", valueOf("b")).then(() => true, () => false));
       assert.deepEqual(await client.get("a"), valueOf("a"));
       assert.equal(api.leases.get("prod/mooncake-cluster")?.spec.leaseTransitions, 1);
     } finally {

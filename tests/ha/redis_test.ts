@@ -26,7 +26,7 @@ testWith(
     const leader = await masters.leader();
     const before = load.stored.size;
     await leader.process.stop("SIGKILL");
-    await until(() => load.stored.size > before + 300, 20_000);
+    await until(() => load.stored.size > before + 300);
     load.stop();
     await Promise.all(writers);
     console.log(
@@ -52,7 +52,7 @@ testWith(
     frozen.process.kill("SIGCONT");
     await frozen.process.line(/this master begins anew: its lease has ended|another master leads/);
     const putUntilTaken = (key: string) =>
-      until(() => client.put(key, valueOf(key)).then(() => true, () => false), 20_000);
+      until(() => client.put(key, valueOf(key)).then(() => true, () => false));
     await putUntilTaken("b");
     await redis.stop();
     await redis.start();

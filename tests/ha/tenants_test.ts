@@ -49,7 +49,7 @@ testWith(redisAbsent, "tenants and their objects outlive the leader of a cluster
     await leader.process.stop("SIGKILL");
     await masters.leader(leader);
     const taken = () => a.put("later", valueOf("later")).then(() => true, () => false);
-    await until(taken, 20_000);
+    await until(taken);
     assert.deepEqual(await a.get("same"), valueOf("a"));
     assert.deepEqual(await b.get("same"), valueOf("b"));
     assert.equal(await b.get("later"), null);

@@ -111,7 +111,7 @@ async function putAll(client: StoreClient, prefix: string): Promise<void> {
 /** Every key of a prefix is there with its bytes, once the owners are back. */
 async function checkAll(client: StoreClient, prefix: string): Promise<void> {
   const keys = Array.from({ length: KEYS }, (_, i) => `${prefix}/${i}`);
-  await until(() => client.connected, 20_000);
+  await until(() => client.connected);
   await until(async () => (await client.batchIsExist(keys)).every(({ value }) => value === true));
   for (const key of keys) assert.deepEqual(await client.get(key), valueOf(key), key);
 }
@@ -190,7 +190,7 @@ Deno.test({
     assert(told(`restored snapshot ${whole.id}`));
     const get = (i: number) =>
       client.ask<{ size: number; sum: number }>({ do: "get", key: `k${i}` });
-    await until(async () => (await get(0)).size === 5000, 30_000);
+    await until(async () => (await get(0)).size === 5000);
     for (let i = 0; i < 20; i++) {
       const sum = Array.from({ length: 5000 }, (_, at) => (at * 31 + i * 17 + (at >> 8)) & 255)
         .reduce((total, byte) => total + byte, 0);
@@ -222,7 +222,7 @@ Deno.test("a kill in the middle of a snapshot leaves the ones before it, and the
     const asked = fetch(`${master.adminUrl}/api/v1/snapshots`, { method: "POST" });
     asked.then((answer) => answer.body?.cancel(), () => {}); // the master is killed meanwhile
     const folders = Array.from(Deno.readDirSync(master.snapshotPath)).length;
-    await until(() => Array.from(Deno.readDirSync(master.snapshotPath)).length > folders, 30_000);
+    await until(() => Array.from(Deno.readDirSync(master.snapshotPath)).length > folders);
     await master.kill();
     await asked.catch(() => {});
     if (unfinished().length === 0) await master.start();

@@ -122,7 +122,7 @@ for (const killed of [false, true]) {
     });
     const job = (): Promise<Job> => call(master, "GET", `/api/v1/jobs/query?job_id=${job_id}`);
     if (killed) {
-      await until(async () => (await job()).succeeded_units > 5, 20_000);
+      await until(async () => (await job()).succeeded_units > 5);
       away = true;
       await master.kill();
       await master.revive();
@@ -141,7 +141,7 @@ for (const killed of [false, true]) {
 
     assert.equal((await leaving.stop()).code, 0);
     const left = readCount();
-    await until(() => readCount() > left + 2 * OBJECTS, 30_000);
+    await until(() => readCount() > left + 2 * OBJECTS);
     await Promise.all(readers.map((reader) => reader.stop()));
     for (const { failures } of readers) assert.deepEqual(failures, []);
     for (const [i, value] of values.entries()) {

@@ -109,7 +109,7 @@ export class HaMasters implements AsyncDisposable {
       const answers = await Promise.all(candidates.map((master) => master.leads()));
       found = candidates[answers.indexOf(true)];
       return found !== undefined;
-    }, 20_000);
+    });
     return found!;
   }
 
@@ -118,7 +118,7 @@ export class HaMasters implements AsyncDisposable {
     const leader = await this.leader();
     const others = this.all.filter((master) => master !== leader);
     for (const master of others) {
-      await until(() => master.canLead(), 20_000);
+      await until(() => master.canLead());
     }
     return others;
   }

@@ -1,7 +1,7 @@
 /** Resolves once `done` answers true; rejects when it has not after `timeoutMs`. */
 export async function until(
   done: () => boolean | Promise<boolean>,
-  timeoutMs = 10_000,
+  timeoutMs = 60_000,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!await done()) {
