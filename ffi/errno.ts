@@ -16,6 +16,7 @@ export const Errno = {
   EPIPE: 32,
   ERANGE: 34,
   EPROTO: 71,
+  EOPNOTSUPP: 95,
   EADDRINUSE: 98,
   EADDRNOTAVAIL: 99,
   ENETUNREACH: 101,

@@ -47,6 +47,13 @@ export interface NativeMemory {
   remoteBase: bigint | null;
 }
 
+/** Why a writer cannot be kept out. */
+const NOT_FENCED: readonly number[] = [
+  Errno.EFAULT,
+  Errno.EBUSY,
+  Errno.ENOSPC,
+  Errno.EOPNOTSUPP,
+];
 const PUBLISHED = 1;
 const TRANSPORT_RDMA = 2;
 const POLL_FOREVER = 0xffff_ffff;
@@ -143,6 +150,31 @@ export class NativeEngine implements AsyncDisposable {
     const result = this.#library.mc_engine_local_name(this.#open, name, name.length);
     checked("mc_engine_local_name", result);
     return new TextDecoder().decode(name.subarray(0, name.indexOf(0)));
+  }
+
+  /** Names the owner of the engine, 16 bytes, to engines of this host whose memory it maps. */
+  setIdentity(identity: Uint8Array): void {
+    const bytes = Uint8Array.from(identity);
+    checked("mc_engine_set_identity", this.#library.mc_engine_set_identity(this.#open, bytes));
+  }
+
+  /**
+   * Refuses requests for a range of published memory in its window, for `keepMs`. Resolves with
+   * `false` when `writer`, 16 bytes, cannot be kept out.
+   */
+  async fence(
+    address: bigint,
+    length: number,
+    keepMs: number,
+    writer: Uint8Array,
+  ): Promise<boolean> {
+    const bytes = Uint8Array.from(writer);
+    const result = await this.during(
+      this.#library.mc_engine_fence(this.#open, address, BigInt(length), keepMs, bytes),
+    );
+    if (NOT_FENCED.includes(-result)) return false;
+    checked("mc_engine_fence", result);
+    return true;
   }
 
   /** Maps zeroed memory. Release it with {@linkcode unregister}. */

@@ -61,9 +61,12 @@ export class TransferRequest {
     return (this.addressHigh - base.high) * TWO_32 + (this.addressLow - base.low);
   }
 
-  /** Whether the whole request lies in the `length` bytes from `base` on. Never true for size 0. */
-  within(base: SplitAddress, length: number): boolean {
-    const start = this.distanceFrom(base);
+  /**
+   * Whether the whole request lies in the `length` bytes from `base` + `window` on. Never true for
+   * size 0.
+   */
+  within(base: SplitAddress, length: number, window = 0): boolean {
+    const start = this.distanceFrom(base) - window;
     return this.size > 0 && start >= 0 && start <= length && this.size <= length - start;
   }
 }

@@ -2,6 +2,7 @@ import type { Notification } from "../../proto/handshake.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
 import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import { documentTimestamp } from "../../proto/metadata/segment_document.ts";
+import { withoutWindow } from "../../proto/address_window.ts";
 import type { BufferDescriptor } from "../../proto/types.ts";
 import { formatHostPort, isLoopback, parseHostPort } from "./address.ts";
 import { type Clock, within } from "./clock.ts";
@@ -14,6 +15,7 @@ import {
   type TransferOperation,
 } from "./engine.ts";
 import { errorText } from "./error_text.ts";
+import { Fences } from "./fences.ts";
 import { exchangeHandshake } from "./handshake_client.ts";
 import { HandshakeServer } from "./handshake_server.ts";
 import type { MetadataStore } from "./metadata_store.ts";
@@ -89,6 +91,8 @@ export class TransferEndpoint {
   readonly #options: EndpointOptions;
   readonly #directory: PeerDirectory;
   readonly #lent: Region[] = [];
+  /** For writers of this process, whose bytes do not pass the engine. */
+  readonly #fences: Fences;
   #starting: Promise<void> | null = null;
   #server: HandshakeServer | null = null;
   #name = "";
@@ -100,6 +104,7 @@ export class TransferEndpoint {
   constructor(options: EndpointOptions) {
     this.engine = options.engine;
     this.#options = options;
+    this.#fences = new Fences(() => options.clock.now());
     const handshake = {
       clock: options.clock,
       timeoutMs: options.handshakeTimeoutMs,
@@ -190,6 +195,13 @@ export class TransferEndpoint {
   ownMemory(buffer: BufferDescriptor): OwnMemory | null {
     if (this.#name === "" || buffer.transportEndpoint !== this.#name) return null;
     return this.#find(buffer.bufferAddress, buffer.size);
+  }
+
+  /** Keeps a writer out of lent memory, as {@linkcode TransferEngine.fence}. */
+  fence(address: bigint, length: number, keepMs: number, writer: Uint8Array): Promise<boolean> {
+    if (this.#find(address, length) === null) return Promise.resolve(false);
+    this.#fences.add(Number(address), length, keepMs);
+    return this.engine.fence(address, length, keepMs, writer);
   }
 
   /** Why operations with an endpoint fail, for a message. */
@@ -398,7 +410,9 @@ export class TransferEndpoint {
 
   #copy(op: EndpointOperation): number {
     const own = this.#find(op.remoteAddress, op.length);
-    if (own === null) return TransferCode.ADDRESS_NOT_REGISTERED;
+    if (own === null || this.#fences.meet(Number(op.remoteAddress), op.length)) {
+      return TransferCode.ADDRESS_NOT_REGISTERED;
+    }
     const local = op.local instanceof Uint8Array ? op.local : op.local.bytes;
     const mine = local.subarray(op.localOffset, op.localOffset + op.length);
     const lent = own.local.bytes.subarray(own.localOffset, own.localOffset + op.length);
@@ -408,8 +422,9 @@ export class TransferEndpoint {
   }
 
   #find(address: bigint, length: number): OwnMemory | null {
+    const base = withoutWindow(address);
     for (const region of this.#lent) {
-      const offset = address - (region.remoteBase ?? 0n);
+      const offset = base - (region.remoteBase ?? 0n);
       if (offset >= 0n && offset + BigInt(length) <= BigInt(region.length)) {
         return { local: region, localOffset: Number(offset), length };
       }

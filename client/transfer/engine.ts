@@ -178,5 +178,19 @@ export interface TransferEngine extends AsyncDisposable {
   /** {@linkcode transfer} of one operation, cheaper: resolves with its code. */
   transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode>;
 
+  /**
+   * Names the owner of the engine, 16 bytes, to engines of this host whose memory it maps; before the
+   * first transfer.
+   */
+  setIdentity(identity: Uint8Array): void;
+
+  /**
+   * Refuses every request for a byte of `[address, address + length)`, in the address's window, for
+   * `keepMs`. Resolves with `true` once no byte of an earlier request can arrive any more; with
+   * `false` when that cannot be had: the memory is not published, RDMA devices reach it, or `writer`
+   * (16 bytes, see {@linkcode setIdentity}) has it mapped.
+   */
+  fence(address: bigint, length: number, keepMs: number, writer: Uint8Array): Promise<boolean>;
+
   stats(): TransferStats;
 }

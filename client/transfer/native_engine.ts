@@ -230,6 +230,19 @@ export class NativeTransferEngine implements TransferEngine {
     });
   }
 
+  setIdentity(identity: Uint8Array): void {
+    this.#engine.setIdentity(identity);
+  }
+
+  async fence(
+    address: bigint,
+    length: number,
+    keepMs: number,
+    writer: Uint8Array,
+  ): Promise<boolean> {
+    return !this.#closed && await this.#engine.fence(address, length, keepMs, writer);
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#close();
   }

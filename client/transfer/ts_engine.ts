@@ -46,7 +46,7 @@ export class TsTransferEngine implements TransferEngine {
   readonly #lanesPerPeer: number;
   readonly #laneSpillBytes: number;
   readonly #connectTimeoutMs: number;
-  readonly #regions = new TsRegions();
+  readonly #regions: TsRegions;
   readonly #server: TsServer;
   readonly #peers = new Map<PeerId, Peer>();
   #nextPeer = 1;
@@ -58,6 +58,7 @@ export class TsTransferEngine implements TransferEngine {
   constructor(options: TsTransferOptions = {}) {
     checkTunables(options);
     this.#clock = options.clock ?? systemClock;
+    this.#regions = new TsRegions(() => this.#clock.now());
     this.#lanesPerPeer = options.lanesPerPeer ?? 4;
     this.#laneSpillBytes = options.laneSpillBytes ?? 256 << 10;
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5000;
@@ -138,6 +139,13 @@ export class TsTransferEngine implements TransferEngine {
       for (const lane of corked) lane.uncork();
       this.#cancelSweep ??= this.#clock.after(SWEEP_MS, this.#sweep);
     });
+  }
+
+  /** A process has no name to give: no other can map its memory. */
+  setIdentity(): void {}
+
+  fence(address: bigint, length: number, keepMs: number): Promise<boolean> {
+    return Promise.resolve(!this.#closed && this.#regions.fence(address, length, keepMs));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,12 +1,14 @@
+import { WINDOW_BYTES, WINDOW_SHIFT, WINDOWS, withoutWindow } from "../../proto/address_window.ts";
 import { type SplitAddress, splitAddress, type TransferRequest } from "../../proto/transfer_tcp.ts";
 import type { Region } from "./engine.ts";
+import { Fences } from "./fences.ts";
 
 /**
- * Bases lie in [2^46, 2^52): exact in a double and never an address. They start at a random place
- * and only grow, so that a descriptor of an earlier registration or process is refused.
+ * Bases lie in [2^46, 2^49): in every window exact in a double, and never an address. They start at a
+ * random place and only grow, so that a descriptor of an earlier registration or process is refused.
  */
 const BASE_FIRST = 1n << 46n;
-const BASE_SPREAD = (1n << 51n) - BASE_FIRST;
+const BASE_SPREAD = 1n << 48n;
 const BASE_GAP = 1n << 21n;
 
 function randomBase(): bigint {
@@ -69,12 +71,27 @@ export class TsRegion implements Region {
   }
 }
 
+/** Bytes of a published region that a request is about. */
+export interface Place {
+  readonly region: TsRegion;
+  /** Of the addresses that the request uses. */
+  readonly windowStart: number;
+  offset: number;
+  left: number;
+}
+
 /** The regions of one engine, and which of them peers may reach. */
 export class TsRegions {
   readonly #all = new Map<number, TsRegion>();
   readonly #published = new Set<TsRegion>();
   #nextId = 1;
   #nextBase = randomBase();
+  readonly #fences: Fences;
+
+  /** `now` tells milliseconds. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#fences = new Fences(now);
+  }
 
   /** Zeroed memory. */
   add(length: number, publish: boolean): TsRegion {
@@ -98,16 +115,35 @@ export class TsRegions {
     return this.#all.get(region.id) === region;
   }
 
-  /** The published region that holds the whole range of a request, or `null`. */
-  find(request: TransferRequest): TsRegion | null {
+  /** Where the whole range of a request lies; `null` = not in one region that peers may use. */
+  find(request: TransferRequest): Place | null {
+    const upper = request.addressHigh >>> (WINDOW_SHIFT - 32);
+    const windowStart = upper < WINDOWS ? upper * WINDOW_BYTES : 0;
     for (const region of this.#published) {
-      if (request.within(region.splitBase, region.length)) return region;
+      if (!request.within(region.splitBase, region.length, windowStart)) continue;
+      const offset = request.distanceFrom(region.splitBase) - windowStart;
+      const place = { region, windowStart, offset, left: request.size };
+      return this.allows(place) ? place : null;
     }
     return null;
   }
 
-  isPublished(region: TsRegion): boolean {
-    return this.#published.has(region);
+  /** Whether peers may still use what is left of a place. */
+  allows({ region, windowStart, offset, left }: Place): boolean {
+    if (!this.#published.has(region)) return false;
+    return !this.#fences.meet(Number(region.remoteBase) + windowStart + offset, left);
+  }
+
+  /** Keeps peers out of a range of addresses in its window; `false` when it is not published. */
+  fence(address: bigint, length: number, keepMs: number): boolean {
+    const base = withoutWindow(address);
+    for (const { remoteBase, length: size } of this.#published) {
+      const offset = Number(base - remoteBase!);
+      if (offset < 0 || offset + length > size) continue;
+      this.#fences.add(Number(address), length, keepMs);
+      return true;
+    }
+    return false;
   }
 
   disposeAll(): void {

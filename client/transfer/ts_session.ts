@@ -7,7 +7,7 @@ import {
   writeTransferStatus,
 } from "../../proto/transfer_tcp.ts";
 import { Opcode } from "./engine.ts";
-import type { TsRegion, TsRegions } from "./ts_regions.ts";
+import type { Place, TsRegions } from "./ts_regions.ts";
 
 /** Bytes handed to the socket at a time; the region is checked again before each part. */
 const PART_BYTES = 256 << 10;
@@ -31,10 +31,7 @@ const OK_FRAME = statusFrame(TransferStatus.OK);
 const REFUSED_FRAME = statusFrame(TransferStatus.ADDRESS_REFUSED);
 
 /** A range of a region that is being sent or received. */
-interface Cursor {
-  region: TsRegion;
-  offset: number;
-  left: number;
+interface Cursor extends Place {
   acknowledged: boolean;
 }
 
@@ -147,15 +144,10 @@ export class TsSession {
     } catch {
       return this.#refuse((this.#header[16] & 0x80) !== 0);
     }
-    const region = this.#regions.find(request);
+    const place = this.#regions.find(request);
     const acknowledged = request.version === 2;
-    if (region === null) return this.#refuse(acknowledged);
-    const cursor = {
-      region,
-      offset: request.distanceFrom(region.splitBase),
-      left: request.size,
-      acknowledged,
-    };
+    if (place === null) return this.#refuse(acknowledged);
+    const cursor = { ...place, acknowledged };
     if (request.opcode === Opcode.WRITE) {
       this.#body = cursor;
       return;
@@ -166,7 +158,7 @@ export class TsSession {
   }
 
   #store(body: Cursor, chunk: Uint8Array): number {
-    if (!this.#regions.isPublished(body.region)) {
+    if (!this.#regions.allows(body)) {
       this.#refuse(body.acknowledged);
       return chunk.length;
     }
@@ -186,7 +178,7 @@ export class TsSession {
   #send(answer: Cursor): void {
     const { region } = answer;
     // A status has promised bytes that are gone: only closing tells the peer.
-    if (!this.#regions.isPublished(region)) return this.destroy();
+    if (!this.#regions.allows(answer)) return this.destroy();
     const length = Math.min(answer.left, PART_BYTES);
     const part = region.bytes.subarray(answer.offset, answer.offset + length);
     answer.offset += length;

@@ -9,6 +9,7 @@
 
 #include "mc/engine.h"
 #include "mc/op.h"
+#include "fence.h"
 #include "region.h"
 #include "slots.h"
 #include "transport.h"
@@ -70,6 +71,7 @@ struct mc_engine {
 	atomic_bool stopping;
 
 	struct mc_publisher publisher;
+	uint8_t identity[MC_IDENTITY_SIZE]; /* of the owner; under state_lock */
 	struct mc_shared_counts shared; /* of withdrawn regions; under state_lock */
 };
 

@@ -30,10 +30,13 @@
 #define PUBLISHED_SHIFT (2048u + 16u)
 #define PRIVATE_SHIFT (2048u + 48u)
 
-/* Remote addresses are drawn from [2^46, 2^52): exact in a double, and never an address. */
+/*
+ * Remote addresses are drawn from [2^46, 2^49). In every window they are below 2^52, so exact
+ * in a double, and none is an address.
+ */
 #define BASE_FIRST (1ull << 46)
-#define BASE_SPREAD (1ull << 51)
-#define BASE_LIMIT (1ull << 52)
+#define BASE_SPREAD (1ull << 48)
+#define BASE_LIMIT (1ull << MC_WINDOW_SHIFT)
 #define BASE_GAP HUGE_PAGE
 
 int mc_publisher_init(struct mc_publisher *publisher)
@@ -56,7 +59,10 @@ int mc_publisher_init(struct mc_publisher *publisher)
 
 void mc_publisher_free(struct mc_publisher *publisher)
 {
-	free(atomic_load(&publisher->published));
+	struct mc_published *published = atomic_load(&publisher->published);
+
+	free((void *)published->fences);
+	free(published);
 	pthread_mutex_destroy(&publisher->lock);
 }
 
@@ -129,6 +135,7 @@ static int publish(struct mc_publisher *publisher, struct mc_region *region)
 		err = -ENOMEM;
 		goto out;
 	}
+	list->fences = old->fences;
 	list->count = 0;
 	for (uint32_t i = 0; i < old->count; i++) {
 		if (atomic_load(&old->regions[i].length))
@@ -160,15 +167,52 @@ static void unpublish(struct mc_publisher *publisher, const struct mc_region *re
 	pthread_mutex_unlock(&publisher->lock);
 }
 
+int mc_publisher_fence(struct mc_publisher *publisher, struct mc_fence fence)
+{
+	uint64_t length = fence.end - fence.start;
+	const struct mc_fences *before;
+	struct mc_published *old, *list;
+	int err = 0;
+
+	pthread_mutex_lock(&publisher->lock);
+	old = atomic_load(&publisher->published);
+	before = old->fences;
+	list = malloc(sizeof(*list) + old->count * sizeof(list->regions[0]));
+	if (!list) {
+		err = -ENOMEM;
+		goto out;
+	}
+	list->fences = NULL;
+	list->count = old->count;
+	for (uint32_t i = 0; i < old->count; i++)
+		set_entry(&list->regions[i], &old->regions[i]);
+	if (!mc_published_find(list, fence.start, length))
+		err = -EFAULT;
+	else if (!(list->fences = mc_fences_with(before, fence)))
+		err = -ENOSPC;
+	if (err) {
+		free(list);
+		goto out;
+	}
+	atomic_store(&publisher->published, list);
+	wait_for_readers(publisher);
+	free((void *)before);
+	free(old);
+out:
+	pthread_mutex_unlock(&publisher->lock);
+	return err;
+}
+
 uint8_t *mc_published_find(struct mc_published *published, uint64_t address, uint64_t length)
 {
+	uint64_t base = address >> MC_WINDOW_SHIFT < MC_WINDOWS ? address & MC_WINDOW_MASK : 0;
 	struct mc_published_region *region;
 	uint32_t low = 0, high = published->count;
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (published->regions[middle].base <= address)
+		if (published->regions[middle].base <= base)
 			low = middle + 1;
 		else
 			high = middle;
@@ -176,9 +220,11 @@ uint8_t *mc_published_find(struct mc_published *published, uint64_t address, uin
 	if (low == 0 || length == 0)
 		return NULL;
 	region = &published->regions[low - 1];
-	if (!mc_range_ok(address - region->base, length, atomic_load(&region->length)))
+	if (!mc_range_ok(base - region->base, length, atomic_load(&region->length)))
 		return NULL;
-	return region->memory + (address - region->base);
+	if (published->fences && mc_fences_meet(published->fences, address, length))
+		return NULL;
+	return region->memory + (base - region->base);
 }
 
 static uint64_t map_length(const struct mc_region *region)

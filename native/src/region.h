@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fence.h"
 #include "mc/region.h"
 
 /* How often others have used a region without this process. */
@@ -42,6 +43,7 @@ struct mc_published_region {
 
 /* The published regions sorted by base; replaced, not edited, when one is added. */
 struct mc_published {
+	const struct mc_fences *fences; /* or NULL */
 	uint32_t count;
 	struct mc_published_region regions[];
 };
@@ -82,8 +84,14 @@ static inline void mc_reader_leave(struct mc_reader *reader)
 	atomic_fetch_add(&reader->turn, 1);
 }
 
-/* Returns the memory behind a range that lies inside one region, or NULL. */
+/*
+ * Returns the memory behind a range that lies inside one region, in any window; NULL when there
+ * is none or a part of the range is fenced off.
+ */
 uint8_t *mc_published_find(struct mc_published *published, uint64_t address, uint64_t length);
+
+/* Fences a range off: 0, -EFAULT, -ENOSPC or -ENOMEM. No reader uses it afterwards. */
+int mc_publisher_fence(struct mc_publisher *publisher, struct mc_fence fence);
 
 /*
  * Takes a use of the region if [offset, offset + length) lies inside it: 0, -ESTALE or

@@ -77,4 +77,7 @@ extern const struct mc_transport_ops mc_shm_ops;
 int mc_shm_serve(struct mc_transport *transport);
 const char *mc_shm_name(struct mc_transport *transport);
 
+/* Lets a writer map nothing until then: 0, -EBUSY when it may have something mapped, -ENOSPC. */
+int mc_shm_fence(struct mc_transport *transport, const uint8_t *writer, int64_t until);
+
 #endif

@@ -17,6 +17,7 @@ static const struct {
 	{ "fuzz", test_fuzz },
 	{ "crc32c", test_crc32c },
 	{ "disk", test_disk },
+	{ "fence", test_fence },
 	{ "shm", test_shm },
 	{ "verbs", test_verbs },
 };

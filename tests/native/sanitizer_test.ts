@@ -48,8 +48,18 @@ async function runTests(sanitizer: string, groups: string[]): Promise<void> {
 }
 
 const runs = {
-  "address,undefined": ["slots", "engine", "stress", "fuzz", "crc32c", "disk", "shm", "verbs"],
-  "thread": ["slots", "engine", "stress", "disk", "shm"],
+  "address,undefined": [
+    "slots",
+    "engine",
+    "stress",
+    "fuzz",
+    "crc32c",
+    "disk",
+    "fence",
+    "shm",
+    "verbs",
+  ],
+  "thread": ["slots", "engine", "stress", "disk", "fence", "shm"],
 };
 for (const [sanitizer, groups] of Object.entries(runs)) {
   const reason = missing(sanitizer);

@@ -10,6 +10,8 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "../../client/transfer/engine.ts";
+import { Fences } from "../../client/transfer/fences.ts";
+import { withoutWindow } from "../../proto/address_window.ts";
 import type { Random } from "../support/random.ts";
 import type { Host, Scheduler, SimEvent } from "./scheduler.ts";
 
@@ -85,9 +87,12 @@ export class SimEngine implements TransferEngine {
   readonly localName = "";
   readonly regions: SimRegion[] = [];
   readonly #peers = new Map<PeerId, string>();
+  readonly #fences: Fences;
   #nextPeer = 1;
 
-  constructor(readonly fabric: Fabric, readonly host: Host) {}
+  constructor(readonly fabric: Fabric, readonly host: Host) {
+    this.#fences = new Fences(() => fabric.options.scheduler.nowMs);
+  }
 
   allocate(length: number, options: { publish?: boolean } = {}): SimRegion {
     const base = options.publish ? this.fabric.takeBase(length) : null;
@@ -123,6 +128,14 @@ export class SimEngine implements TransferEngine {
     });
   }
 
+  setIdentity(): void {}
+
+  fence(address: bigint, length: number, keepMs: number): Promise<boolean> {
+    if (this.find(address, length) === null) return Promise.resolve(false);
+    this.#fences.add(Number(address), length, keepMs);
+    return Promise.resolve(true);
+  }
+
   stats(): TransferStats {
     return {
       ...{ servedReads: 0, servedWrites: 0, servedReadBytes: 0, servedWriteBytes: 0 },
@@ -134,11 +147,13 @@ export class SimEngine implements TransferEngine {
     return Promise.resolve();
   }
 
-  /** The lent memory at an address, or `null`. */
+  /** The lent memory at an address; `null` = there is none, or peers are kept out of it. */
   find(address: bigint, length: number): { region: SimRegion; offset: number } | null {
+    if (this.#fences.meet(Number(address), length)) return null;
+    const base = withoutWindow(address);
     for (const region of this.regions) {
       if (region.remoteBase === null) continue;
-      const offset = Number(address - region.remoteBase);
+      const offset = Number(base - region.remoteBase);
       if (offset >= 0 && offset + length <= region.bytes.length) return { region, offset };
     }
     return null;

@@ -10,6 +10,8 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "../../client/transfer/engine.ts";
+import { Fences } from "../../client/transfer/fences.ts";
+import { withoutWindow } from "../../proto/address_window.ts";
 
 /** What engines of one test share instead of a network: who listens where, and what fails. */
 export class MemoryNetwork {
@@ -46,6 +48,7 @@ export class MemoryEngine implements TransferEngine {
   readonly regions: MemoryRegion[] = [];
   readonly batches: TransferOperation[][] = [];
   readonly #peers = new Map<PeerId, string>();
+  readonly #fences = new Fences(() => performance.now());
   #address = "";
   #nextPeer = 1;
   disposed = false;
@@ -96,6 +99,13 @@ export class MemoryEngine implements TransferEngine {
     return code as TransferCode;
   }
 
+  setIdentity(): void {}
+
+  fence(address: bigint, length: number, keepMs: number): Promise<boolean> {
+    this.#fences.add(Number(address), length, keepMs);
+    return Promise.resolve(true);
+  }
+
   stats(): TransferStats {
     return {
       servedReads: 0,
@@ -119,8 +129,12 @@ export class MemoryEngine implements TransferEngine {
     if (fault !== TransferCode.OK) return fault;
     const target = this.network.engines.get(address);
     if (target === undefined) return TransferCode.SOCKET;
+    if (target.#fences.meet(Number(op.remoteAddress), op.length)) {
+      return TransferCode.ADDRESS_NOT_REGISTERED;
+    }
+    const base = withoutWindow(op.remoteAddress);
     for (const region of target.regions) {
-      const offset = Number(op.remoteAddress - (region.remoteBase ?? 0n));
+      const offset = Number(base - (region.remoteBase ?? 0n));
       if (offset < 0 || offset + op.length > region.bytes.length) continue;
       const remote = region.bytes.subarray(offset, offset + op.length);
       const local = op.local instanceof Uint8Array ? op.local : op.local.bytes;

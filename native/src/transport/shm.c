@@ -102,6 +102,11 @@ const char *mc_shm_name(struct mc_transport *transport)
 	return shm_server_name(to_shm(transport)->server);
 }
 
+int mc_shm_fence(struct mc_transport *transport, const uint8_t *writer, int64_t until)
+{
+	return shm_server_fence(to_shm(transport)->server, writer, until);
+}
+
 const struct mc_transport_ops mc_shm_ops = {
 	.kind = MC_TRANSPORT_SHM,
 	.capabilities = MC_CAN_BORROW,

@@ -18,14 +18,18 @@
  * A withdrawn region stays valid memory for who has it mapped, and is nobody else's: a copy that
  * was under way hurts nothing, and whoever looks at the region's state afterwards sees that it
  * failed.
+ *
+ * Only the first window is reached this way. A writer that is to be kept out must have ended its
+ * connection, and is answered nothing as long as it is kept out.
  */
 
-#define SHM_MAGIC 0x314d4853u /* "SHM1" */
+#define SHM_MAGIC 0x324d4853u /* "SHM2" */
 #define SHM_BATCH 64u         /* regions in one answer */
 
 /* Both ends of a message lie in memory of one machine: native byte order. */
 struct shm_question {
 	uint32_t magic;
+	uint8_t asker[MC_IDENTITY_SIZE]; /* zeros: it does not say */
 };
 
 struct shm_offer {
@@ -63,7 +67,8 @@ int shm_owner_connect(const char *name);
  * Asks the owner what it publishes: 0 and *maps, which share with old what was mapped before, or
  * -errno; -EAGAIN: it does not answer.
  */
-int shm_maps_ask(int fd, const struct shm_maps *old, struct shm_maps **maps);
+int shm_maps_ask(int fd, const uint8_t *asker, const struct shm_maps *old,
+		 struct shm_maps **maps);
 
 /* Frees old, or NULL, but for what next, or NULL, has taken over. */
 void shm_maps_free(struct shm_maps *old, const struct shm_maps *next);
@@ -80,6 +85,7 @@ socklen_t shm_address(const char *name, struct sockaddr_un *address);
 int shm_server_open(struct mc_engine *engine, struct shm_server **server);
 int shm_server_start(struct shm_server *server);
 const char *shm_server_name(const struct shm_server *server);
+int shm_server_fence(struct shm_server *server, const uint8_t *writer, int64_t until);
 void shm_server_stop(struct shm_server *server);
 void shm_server_free(struct shm_server *server);
 

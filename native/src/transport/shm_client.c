@@ -136,17 +136,21 @@ static void ask_next(struct shm_client *client)
 	struct shm_link *link =
 		mc_list_entry(client->asking.next, struct shm_link, asking);
 	struct mc_engine *engine = client->engine;
+	uint8_t identity[MC_IDENTITY_SIZE];
 	struct shm_maps *maps = NULL;
 	int fd = link->fd, err = 0;
 
 	mc_list_remove(&link->asking);
+	pthread_mutex_lock(&engine->state_lock);
+	memcpy(identity, engine->identity, sizeof(identity));
+	pthread_mutex_unlock(&engine->state_lock);
 	mc_engine_unlock(engine);
 	if (fd < 0) {
 		fd = shm_owner_connect(link->name);
 		err = fd < 0 ? fd : 0;
 	}
 	if (!err)
-		err = shm_maps_ask(fd, link->maps, &maps);
+		err = shm_maps_ask(fd, identity, link->maps, &maps);
 	pthread_mutex_lock(&engine->progress_lock);
 	engine->now = mc_now();
 	if (fd >= 0)
@@ -324,7 +328,7 @@ void shm_client_submit(struct shm_client *client, struct mc_work *work)
 
 	if (client->stopped)
 		mc_work_finish(client->engine, work, -ECANCELED, 0);
-	else if (is_absent(client, link))
+	else if (is_absent(client, link) || work->remote > MC_WINDOW_MASK)
 		send_by_tcp(work);
 	else if (find_map(link, work->remote, work->length))
 		activate(client, link, work);

@@ -183,14 +183,16 @@ static int take_answer(const struct shm_answer *answer, const int *descriptors,
 	return err;
 }
 
-int shm_maps_ask(int fd, const struct shm_maps *old, struct shm_maps **asked)
+int shm_maps_ask(int fd, const uint8_t *asker, const struct shm_maps *old,
+		 struct shm_maps **asked)
 {
-	const struct shm_question question = { .magic = SHM_MAGIC };
+	struct shm_question question = { .magic = SHM_MAGIC };
 	struct shm_maps *maps = calloc(1, sizeof(*maps));
 	int descriptors[SHM_BATCH];
 	struct shm_answer answer;
 	int err = maps ? 0 : -ENOMEM;
 
+	memcpy(question.asker, asker, sizeof(question.asker));
 	if (!err && send(fd, &question, sizeof(question), MSG_NOSIGNAL) < 0)
 		err = -errno;
 	do {

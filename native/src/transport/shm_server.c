@@ -17,7 +17,14 @@
 #include "../engine.h"
 
 #define CONNECTIONS_MAX 1024u
+#define KEPT_OUT_MAX 1024u
 #define NAME_PREFIX "snowskin-"
+
+/* Who is answered nothing until a time of mc_now(). */
+struct kept_out {
+	uint8_t identity[MC_IDENTITY_SIZE];
+	int64_t until;
+};
 
 struct shm_server {
 	struct mc_engine *engine;
@@ -29,6 +36,12 @@ struct shm_server {
 	char name[MC_LOCAL_NAME_SIZE];
 	/* The stop event, the listening socket, then connections. */
 	struct pollfd polled[2 + CONNECTIONS_MAX];
+
+	pthread_mutex_t lock; /* changes of count, and what follows */
+	bool has_asked[2 + CONNECTIONS_MAX]; /* and so may have mapped something */
+	uint8_t askers[2 + CONNECTIONS_MAX][MC_IDENTITY_SIZE];
+	uint32_t kept_out_count;
+	struct kept_out kept_out[KEPT_OUT_MAX];
 };
 
 socklen_t shm_address(const char *name, struct sockaddr_un *address)
@@ -50,6 +63,7 @@ int shm_server_open(struct mc_engine *engine, struct shm_server **opened)
 	server->engine = engine;
 	server->listen_fd = -1;
 	server->stop_fd = -1;
+	pthread_mutex_init(&server->lock, NULL);
 	*opened = server;
 	return 0;
 }
@@ -161,21 +175,99 @@ static void take_connections(struct shm_server *server)
 			continue;
 		}
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+		pthread_mutex_lock(&server->lock);
+		server->has_asked[server->count] = false;
 		server->polled[server->count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+		pthread_mutex_unlock(&server->lock);
 	}
 }
 
+static void end_connection(struct shm_server *server, uint32_t index)
+{
+	close(server->polled[index].fd);
+	pthread_mutex_lock(&server->lock);
+	server->count--;
+	server->polled[index] = server->polled[server->count];
+	server->has_asked[index] = server->has_asked[server->count];
+	memcpy(server->askers[index], server->askers[server->count], MC_IDENTITY_SIZE);
+	pthread_mutex_unlock(&server->lock);
+}
+
+/* lock is held. */
+static void drop_due(struct shm_server *server)
+{
+	int64_t now = mc_now();
+
+	for (uint32_t i = server->kept_out_count; i-- > 0;) {
+		if (server->kept_out[i].until <= now)
+			server->kept_out[i] = server->kept_out[--server->kept_out_count];
+	}
+}
+
+static bool is_nobody(const uint8_t *identity)
+{
+	static const uint8_t nobody[MC_IDENTITY_SIZE];
+
+	return memcmp(identity, nobody, sizeof(nobody)) == 0;
+}
+
+/* Could a be b? Whoever does not say who he is could be anybody. */
+static bool may_be(const uint8_t *a, const uint8_t *b)
+{
+	return is_nobody(a) || is_nobody(b) || memcmp(a, b, MC_IDENTITY_SIZE) == 0;
+}
+
+/* Notes who asks; false when he is kept out. */
+static bool let_in(struct shm_server *server, uint32_t index, const uint8_t *asker)
+{
+	bool allowed = true;
+
+	pthread_mutex_lock(&server->lock);
+	drop_due(server);
+	for (uint32_t i = 0; i < server->kept_out_count; i++)
+		allowed = allowed && !may_be(server->kept_out[i].identity, asker);
+	if (allowed) {
+		server->has_asked[index] = true;
+		memcpy(server->askers[index], asker, MC_IDENTITY_SIZE);
+	}
+	pthread_mutex_unlock(&server->lock);
+	return allowed;
+}
+
+int shm_server_fence(struct shm_server *server, const uint8_t *writer, int64_t until)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&server->lock);
+	drop_due(server);
+	for (uint32_t i = 2; i < server->count; i++) {
+		if (server->has_asked[i] && may_be(server->askers[i], writer))
+			err = -EBUSY;
+	}
+	if (!err && server->kept_out_count == KEPT_OUT_MAX)
+		err = -ENOSPC;
+	if (!err) {
+		struct kept_out *kept = &server->kept_out[server->kept_out_count++];
+
+		memcpy(kept->identity, writer, MC_IDENTITY_SIZE);
+		kept->until = until;
+	}
+	pthread_mutex_unlock(&server->lock);
+	return err;
+}
+
 /* Returns false when the connection is over. */
-static bool take_question(struct shm_server *server, int fd)
+static bool take_question(struct shm_server *server, uint32_t index)
 {
 	struct shm_question question;
+	int fd = server->polled[index].fd;
 	ssize_t got = recv(fd, &question, sizeof(question), MSG_DONTWAIT);
 
 	if (got < 0)
 		return errno == EAGAIN || errno == EINTR;
 	if (got != sizeof(question) || question.magic != SHM_MAGIC)
 		return false;
-	return answer_all(server, fd) == 0;
+	return let_in(server, index, question.asker) && answer_all(server, fd) == 0;
 }
 
 static void *serve(void *argument)
@@ -188,12 +280,8 @@ static void *serve(void *argument)
 		if (server->polled[0].revents)
 			return NULL;
 		for (uint32_t i = server->count; i-- > 2;) {
-			struct pollfd *one = &server->polled[i];
-
-			if (one->revents && !take_question(server, one->fd)) {
-				close(one->fd);
-				*one = server->polled[--server->count];
-			}
+			if (server->polled[i].revents && !take_question(server, i))
+				end_connection(server, i);
 		}
 		if (server->polled[1].revents)
 			take_connections(server);
@@ -259,5 +347,6 @@ void shm_server_free(struct shm_server *server)
 		close(server->listen_fd);
 	if (server->stop_fd >= 0)
 		close(server->stop_fd);
+	pthread_mutex_destroy(&server->lock);
 	free(server);
 }
