@@ -1,3 +1,4 @@
+import { FENCES_WRITERS } from "../proto/address_window.ts";
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import * as messages from "../proto/messages.ts";
@@ -421,9 +422,12 @@ export class MasterClient {
     return this.#rpc.call(messages.QueryTask, request);
   }
 
-  /** Takes tasks for this client over. */
-  fetchTasks(request: messages.FetchTasksRequest): Promise<Expected<TaskAssignment[]>> {
-    return this.#rpc.call(messages.FetchTasks, request);
+  /** Takes tasks for this client over; `fencesWriters`: also those of type WRITER_FENCE. */
+  fetchTasks(
+    request: messages.FetchTasksRequest,
+    fencesWriters = false,
+  ): Promise<Expected<TaskAssignment[]>> {
+    return this.#rpc.call(messages.FetchTasks, request, fencesWriters ? FENCES_WRITERS : 0);
   }
 
   /** Reports the end of a task, good or bad. */

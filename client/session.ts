@@ -102,8 +102,9 @@ export class MasterSession {
   /** The owner of the source does a copy or a move, so a client that lends nothing has no tasks. */
   async #fetchTasks(): Promise<void> {
     if (this.#stopped || this.#segments.segments.length === 0) return;
-    const { master, clientId } = this.#store;
-    const answer = await master.fetchTasks({ clientId, batchSize: TASKS_PER_FETCH });
+    const { master, clientId, endpoint } = this.#store;
+    const request = { clientId, batchSize: TASKS_PER_FETCH };
+    const answer = await master.fetchTasks(request, endpoint.engine.rdma === undefined);
     this.#tasks.submit(valueOf(answer, "The master refused to hand out tasks"));
   }
 

@@ -1,6 +1,7 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { Notification } from "../proto/handshake.ts";
+import { uuidBytes } from "../proto/struct_pack/uuid.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { type StoreContext, writeNumbers } from "./context.ts";
 import { type MasterAddress, parseMasterAddress } from "./leader/address.ts";
@@ -249,6 +250,7 @@ function assemble(
 ): ClientParts {
   const log = options.log ?? (() => {});
   const clientId = newId();
+  engine.setIdentity(uuidBytes(clientId));
   const endpoint = new TransferEndpoint({
     ...settings,
     engine,

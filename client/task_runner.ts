@@ -1,3 +1,4 @@
+import { readFencePayload } from "../proto/fence_payload.ts";
 import { ErrorCode, errorName } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import { type JsonObject, type JsonValue, parseJsonExact } from "../proto/json_exact.ts";
@@ -9,6 +10,7 @@ import {
   TaskType,
   type Uuid,
 } from "../proto/types.ts";
+import { uuidBytes } from "../proto/struct_pack/uuid.ts";
 import type { StoreContext } from "./context.ts";
 import { isLost } from "./departure.ts";
 import { keyBytes } from "./key.ts";
@@ -96,6 +98,7 @@ export class TaskRunner {
 
   async #once(task: TaskAssignment): Promise<number> {
     try {
+      if (task.type === TaskType.WRITER_FENCE) return await this.#fence(task);
       const replication = this.#replicationOf(task);
       return replication === null ? ErrorCode.INVALID_PARAMS : await this.#replicate(replication);
     } catch (error) {
@@ -136,6 +139,16 @@ export class TaskRunner {
         await pause(clock, REPORT_PAUSE_MS, signal);
       }
     }
+  }
+
+  /** Keeps a writer that has vanished out of memory that it was to fill. */
+  async #fence({ payload }: TaskAssignment): Promise<number> {
+    const order = readFencePayload(payload);
+    if (order === null) return ErrorCode.INVALID_PARAMS;
+    const { address, length, keepMs, writer } = order;
+    const { endpoint } = this.#store;
+    const done = await endpoint.fence(address, length, keepMs, uuidBytes(writer));
+    return done ? ErrorCode.OK : ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
   }
 
   /** Writes the source replica, which must be in this process, to every target. */

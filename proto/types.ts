@@ -106,7 +106,12 @@ export type ObjectDataType = (typeof ObjectDataType)[keyof typeof ObjectDataType
  * const copies = (await client.queryTask(id)).type === TaskType.REPLICA_COPY;
  * ```
  */
-export const TaskType = { REPLICA_COPY: 0, REPLICA_MOVE: 1 } as const;
+export const TaskType = {
+  REPLICA_COPY: 0,
+  REPLICA_MOVE: 1,
+  /** Ours: keep a writer out of memory; only for clients that have said that they can. */
+  WRITER_FENCE: 1700,
+} as const;
 /** One of the values of {@linkcode TaskType}. */
 export type TaskType = (typeof TaskType)[keyof typeof TaskType];
 

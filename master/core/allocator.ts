@@ -1,3 +1,4 @@
+import type { FencedRanges } from "./fenced_ranges.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
 import { RecordPool } from "./records.ts";
 
@@ -12,6 +13,10 @@ const LINK_AFTER = 5;
 const STATE = 6;
 const SEGMENT = 7;
 const WORDS = 8;
+
+/** The word of the segment has the window of the extent's addresses above it. */
+const HOME_SHIFT = 28;
+const SEGMENT_MASK = 2 ** HOME_SHIFT - 1;
 
 export const ExtentState = {
   FREE: 1,
@@ -47,6 +52,16 @@ export class ExtentPool {
   }
 
   segment(extent: number): number {
+    return this.records.word(extent, SEGMENT) & SEGMENT_MASK;
+  }
+
+  /** The window in which its addresses are handed out, see `proto/address_window.ts`. */
+  window(extent: number): number {
+    return this.records.word(extent, SEGMENT) >>> HOME_SHIFT;
+  }
+
+  /** {@linkcode ExtentPool.segment} and {@linkcode ExtentPool.window} in one word, as facts have them. */
+  home(extent: number): number {
     return this.records.word(extent, SEGMENT);
   }
 
@@ -80,6 +95,16 @@ export class ExtentPool {
   }
 }
 
+/** The segment in a word of {@linkcode ExtentPool.home}. */
+export function segmentOfHome(home: number): number {
+  return home & SEGMENT_MASK;
+}
+
+/** The window in such a word. */
+export function windowOfHome(home: number): number {
+  return home >>> HOME_SHIFT;
+}
+
 /** The size class of a block: 16 per power of two, exact below 16 units. */
 function binOf(units: number): number {
   if (units < GROUP_BINS) return units;
@@ -102,6 +127,8 @@ export class SegmentAllocator {
   #held = 0;
   #lastFreed = 0;
   #closed = false;
+  /** Where writers of the past are kept out; `null` = nowhere. */
+  fences: FencedRanges | null = null;
   #starts: Map<number, number> | null = null;
   #heldStarts: Map<number, number> | null = null;
 
@@ -182,6 +209,11 @@ export class SegmentAllocator {
     this.#records.setWord(extent, STATE, state);
     this.#records.setWord(extent, LINK_AFTER, ticket);
     this.#heldStarts?.set(this.#pool.offset(extent), extent);
+  }
+
+  /** Hands an extent's addresses out in a window. */
+  setWindow(extent: number, window: number): void {
+    this.#records.setWord(extent, SEGMENT, this.segment | window << HOME_SHIFT);
   }
 
   /** Length of the free block that the extent freed last became part of. */
@@ -295,6 +327,8 @@ export class SegmentAllocator {
   /** Takes the front of a block that is in no bin; the rest goes back into one. */
   #use(block: number, units: number): number {
     if (this.#pool.units(block) > units) this.#insert(this.#split(block, units));
+    const offset = this.#pool.offset(block);
+    this.setWindow(block, this.fences === null ? 0 : this.fences.windowFor(offset, offset + units));
     this.#records.setWord(block, STATE, ExtentState.USED);
     this.#records.setWord(block, LINK_BEFORE, 0);
     this.#records.setWord(block, LINK_AFTER, 0);

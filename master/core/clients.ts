@@ -18,6 +18,10 @@ export interface Client {
   remounted: boolean;
   /** Host that its segments named, "" = unknown. */
   hostId: string;
+  /** It pings, so its silence means something. */
+  pings: boolean;
+  /** It keeps writers out of its memory when it is told so. */
+  fencesWriters: boolean;
   older: Client | null;
   newer: Client | null;
 }
@@ -133,6 +137,8 @@ export class ClientTable {
       watched: false,
       remounted: false,
       hostId: "",
+      pings: false,
+      fencesWriters: false,
       older: null,
       newer: null,
     };

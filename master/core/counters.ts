@@ -94,6 +94,14 @@ export const Counter = {
   HOT_COPIES: 45,
   /** `snowskin_dynamic_replica_bytes` */
   HOT_BYTES: 46,
+  /** `snowskin_fences_ordered_total` */
+  FENCES_ORDERED: 47,
+  /** `snowskin_fences_confirmed_total` */
+  FENCES_CONFIRMED: 48,
+  /** `snowskin_fences_refused_total` */
+  FENCES_REFUSED: 49,
+  /** `snowskin_fenced_bytes_total` */
+  FENCED_BYTES: 50,
 } as const;
 export type Counter = (typeof Counter)[keyof typeof Counter];
 

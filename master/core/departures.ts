@@ -24,7 +24,11 @@ type Found = Map<number, RangeMap>;
 export function takeOut(state: CoreState, entries: readonly SegmentEntry[], nowMs: number): void {
   const found: Found = new Map();
   for (const { index, allocator } of entries) {
-    if (allocator.usedUnits + allocator.heldUnits > 0) found.set(index, new RangeMap());
+    const ranges = new RangeMap();
+    for (const { start, end, untilMs } of allocator.fences?.all ?? []) {
+      ranges.add(BigInt(start), BigInt(end), untilMs);
+    }
+    if (allocator.usedUnits + allocator.heldUnits + ranges.size > 0) found.set(index, ranges);
   }
   if (found.size > 0) {
     for (const index of found.keys()) findLeased(state, index, found, nowMs);

@@ -1,3 +1,4 @@
+import { WINDOW_BYTES } from "../../proto/address_window.ts";
 import { ReplicaType } from "../../proto/types.ts";
 import type { ReplicaSink } from "./api.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
@@ -20,6 +21,13 @@ export function describeReadable(state: CoreState, slot: number, sink: ReplicaSi
   }
 }
 
+/** Where peers find an extent: bytes from the base of its segment, its window included. */
+export function remoteOffset({ extents, segments }: CoreState, extent: number): number {
+  const offset = extents.offset(extent) * 2 ** segments.at(extents.segment(extent)).unitShift;
+  const window = extents.window(extent);
+  return window === 0 ? offset : offset + window * WINDOW_BYTES;
+}
+
 /** Describes one replica. */
 export function describe(
   state: CoreState,
@@ -35,8 +43,7 @@ export function describe(
   const kind = replicas.kind(replica);
   if (kind === ReplicaType.MEMORY) {
     const segment = replicas.segment(replica);
-    const unit = 2 ** state.segments.at(segment).unitShift;
-    sink.memory(id, status, size, segment, state.extents.offset(place) * unit);
+    sink.memory(id, status, size, segment, remoteOffset(state, place));
   } else if (kind === ReplicaType.LOCAL_DISK) {
     const client = state.clients.get(state.disks.disk(place).client);
     sink.localDisk(id, status, size, client.uuid, state.disks.endpoint(place));

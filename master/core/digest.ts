@@ -43,6 +43,7 @@ export function* durableState(state: CoreState): Iterable<string> {
       if (extents.state(extent) === ExtentState.FREE) continue;
       yield JSON.stringify([
         ...["extent", index, extents.offset(extent), extents.units(extent), extents.state(extent)],
+        extents.window(extent),
       ]);
     }
   }

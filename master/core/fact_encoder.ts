@@ -21,11 +21,11 @@ export abstract class FactEncoder {
     this.#sink.append(this.#bytes, 0, this.#length);
   }
 
-  /** Segment, extent and id of a memory replica. */
+  /** Segment with window, extent and id of a memory replica. */
   protected extent(replica: number): void {
     const { replicas, extents } = this.state;
     this.f64(replicas.id(replica));
-    this.u32(replicas.segment(replica));
+    this.u32(extents.home(replicas.place(replica)));
     this.u32(extents.offset(replicas.place(replica)));
     this.u32(extents.units(replicas.place(replica)));
   }

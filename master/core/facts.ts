@@ -1,5 +1,6 @@
 import { ReplicaType, type Uuid } from "../../proto/types.ts";
 import { FactEncoder } from "./fact_encoder.ts";
+import type { FencedRange } from "./fenced_ranges.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import type { OwedEnd } from "./owed_ends.ts";
 import type { SegmentEntry } from "./segments.ts";
@@ -43,6 +44,7 @@ export const FactKind = {
   SEGMENT_UNMOUNTED: 35,
   JOB_CHANGED: 36,
   JOB_DROPPED: 37,
+  EXTENT_FENCED: 38,
 } as const;
 export type FactKind = (typeof FactKind)[keyof typeof FactKind];
 
@@ -263,10 +265,21 @@ export class FactWriter extends FactEncoder {
   extentHeld(extent: number, untilMs: number): void {
     const { extents } = this.state;
     this.begin(FactKind.EXTENT_HELD);
-    this.u32(extents.segment(extent));
+    this.u32(extents.home(extent));
     this.u32(extents.offset(extent));
     this.u32(extents.units(extent));
     this.u8(extents.state(extent));
+    this.time(untilMs);
+    this.end();
+  }
+
+  /** Writers are kept out of units of a segment. */
+  extentFenced(segment: number, { start, end, window, untilMs }: FencedRange): void {
+    this.begin(FactKind.EXTENT_FENCED);
+    this.u32(segment);
+    this.u32(start);
+    this.u32(end - start);
+    this.u8(window);
     this.time(untilMs);
     this.end();
   }

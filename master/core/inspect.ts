@@ -6,6 +6,7 @@ import {
   type SegmentStatus,
   type Uuid,
 } from "../../proto/types.ts";
+import { remoteOffset } from "./describe.ts";
 import { lastUsedMs } from "./leases.ts";
 import { RecencyList } from "./lru.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
@@ -209,14 +210,13 @@ export function describeAll(
 }
 
 function locationOf(state: CoreState, slot: number, replica: number): ReplicaLocation {
-  const { objects, replicas, extents, disks } = state;
+  const { objects, replicas, disks } = state;
   const size = replicas.size(replica);
   const place = replicas.place(replica);
   if (replicas.kind(replica) === ReplicaType.MEMORY) {
     const entry = state.segments.at(replicas.segment(replica));
     const { base, protocol, teEndpoint } = entry.view.segment;
-    const offset = extents.offset(place) * 2 ** entry.unitShift;
-    const bufferAddress = base + BigInt(offset);
+    const bufferAddress = base + BigInt(remoteOffset(state, place));
     return {
       kind: "memory",
       buffer: { size, bufferAddress, protocol, transportEndpoint: teEndpoint },

@@ -3,6 +3,7 @@ import type { Segment, SegmentStatus, Uuid } from "../../proto/types.ts";
 import { ExtentState } from "./allocator.ts";
 import { Counter } from "./counters.ts";
 import type { Disk } from "./disks.ts";
+import { type FencedRange, FencedRanges } from "./fenced_ranges.ts";
 import type { SegmentEntry } from "./segments.ts";
 import type { CoreState } from "./state.ts";
 
@@ -85,6 +86,13 @@ export function freeExtent(state: CoreState, extent: number): void {
   }
   if (state.segments.isAlive(entry.index)) counters.add(Counter.HELD_BYTES, -bytes);
   entry.allocator.free(extent);
+}
+
+/** Notes that writers are kept out of units of a segment. */
+export function fenceUnits(state: CoreState, entry: SegmentEntry, range: FencedRange): void {
+  entry.allocator.fences ??= new FencedRanges();
+  entry.allocator.fences.add(range);
+  state.facts?.extentFenced(entry.index, range);
 }
 
 /** Makes a reserved extent one that was given back and is not free until its time. */

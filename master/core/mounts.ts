@@ -158,7 +158,9 @@ export function gracefulUnmountSegment(
 /** Notes a ping and answers whether the client has to bring its segments back. */
 export function ping(state: CoreState, client: number): PingResponse {
   state.clients.see(client);
-  const { remounted } = state.clients.get(client);
+  const known = state.clients.get(client);
+  known.pings = true;
+  const { remounted } = known;
   return {
     viewVersionId: 0,
     clientStatus: remounted ? ClientStatus.OK : ClientStatus.NEED_REMOUNT,
@@ -174,6 +176,7 @@ export function expireClient(state: CoreState, client: Client): readonly Segment
   const disk = state.disks.of(client.index);
   if (disk !== null) killDisk(state, disk);
   state.clients.expire(client);
+  client.pings = client.fencesWriters = false;
   return segments;
 }
 

@@ -10,6 +10,7 @@ import type {
   TaskCompleteRequest,
   Uuid,
 } from "../../proto/types.ts";
+import { completeFence, fetchFences } from "./fencing.ts";
 import { replicaDescriptor } from "./inspect.ts";
 import { stepJobOf } from "./job_steps.ts";
 import { isOrdered } from "./order_check.ts";
@@ -194,15 +195,21 @@ export class MovementApi {
     return orders.queryTask(this.#state, id);
   }
 
-  fetchTasks(client: Uuid, limit: number, nowMs: number): TaskAssignment[] {
+  /** `fencesWriters`: the client can keep writers out of the memory that it lends. */
+  fetchTasks(client: Uuid, limit: number, nowMs: number, fencesWriters = false): TaskAssignment[] {
     if (this.#state.readOnly) return [];
-    return orders.fetchTasks(this.#state, this.#state.clients.find(client), limit, nowMs);
+    const index = this.#state.clients.find(client);
+    if (index !== 0) this.#state.clients.get(index).fencesWriters = fencesWriters;
+    const fences = fetchFences(this.#state, index, limit, nowMs);
+    return [...fences, ...orders.fetchTasks(this.#state, index, limit - fences.length, nowMs)];
   }
 
   /** INVALID_PARAMS, TASK_NOT_FOUND, ILLEGAL_CLIENT. */
   markTaskToComplete(client: Uuid, request: TaskCompleteRequest, nowMs: number): ErrorCode {
     if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const index = this.#state.clients.find(client);
+    const fenced = completeFence(this.#state, index, request, nowMs);
+    if (fenced !== null) return fenced;
     const code = orders.completeTask(this.#state, index, request, nowMs);
     if (code === ErrorCode.OK) stepJobOf(this.#state, request.id, nowMs);
     return code;

@@ -11,6 +11,7 @@ import { noteLife } from "./lives.ts";
 import { refreshKinds } from "./object_kinds.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { abandonOffload, cancelPromotion } from "./offload_queue.ts";
+import { orderFence } from "./order_fence.ts";
 import type { OwedEnd } from "./owed_ends.ts";
 import type { CoreState } from "./state.ts";
 import { type Transfer, TransferKind } from "./transfers.ts";
@@ -474,9 +475,18 @@ function releaseStorage(
   entry.allocator.hold(place, discarded ? ExtentState.DISCARDED : ExtentState.HELD, ticket);
   counters.add(Counter.HELD_BYTES, bytes);
   if (discarded) {
+    orderFence(state, place, ticket, writerOf(state, replica));
     counters.add(Counter.WRITES_DISCARDED, 1);
     counters.add(Counter.DISCARDED_BYTES, bytes);
   }
+}
+
+/** The client that may still be writing a replica, 0 = it is not known. */
+function writerOf({ replicas, objects, writes, transfers }: CoreState, replica: number): number {
+  const slot = replicas.slot(replica);
+  if (replicas.isTarget(replica)) return transfers.transfers.get(slot)?.client ?? 0;
+  const write = objects.link(slot, ObjectLink.WRITE);
+  return write === 0 ? 0 : writes.client(write);
 }
 
 function raiseReplicaId(state: CoreState, next: number): void {

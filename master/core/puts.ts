@@ -272,7 +272,11 @@ export function owesEnd(
   if (owedEnds.size === 0) return false;
   const { uuid } = clients.get(writer.client);
   const owed = owedEnds.find(uuid, tenant, bytes, start, end);
-  return owed !== undefined && owed.untilMs > nowMs;
+  if (owed === undefined) return false;
+  if (owed.untilMs > nowMs) return true;
+  // It must not be taken for the end of the write that begins now.
+  settleOwedEnd(state, owed);
+  return false;
 }
 
 /** Unix time in seconds. */

@@ -7,6 +7,7 @@ import { relist } from "./leases.ts";
 import { RecencyList } from "./lru.ts";
 import {
   addTenant,
+  fenceUnits,
   forgetDisk,
   forgetSegment,
   freeExtent,
@@ -199,6 +200,8 @@ function applyOne(state: CoreState, reader: FactReader): void {
       return applyFreed(state, reader.u32(), reader.u32());
     case FactKind.EXTENT_HELD:
       return restoreHeld(state, reader);
+    case FactKind.EXTENT_FENCED:
+      return applyFenced(state, reader);
     case FactKind.END_OWED: {
       const named = readOwed(reader);
       return state.owedEnds.add({ ...named, untilMs: reader.time() });
@@ -252,6 +255,18 @@ function applyMount(state: CoreState, reader: FactReader): void {
 function applyFreed(state: CoreState, segment: number, offset: number): void {
   const extent = state.segments.find(segment)?.allocator.heldAt(offset) ?? 0;
   if (extent !== 0) freeExtent(state, extent);
+}
+
+function applyFenced(state: CoreState, reader: FactReader): void {
+  const segment = reader.u32();
+  const start = reader.u32();
+  const end = start + reader.u32();
+  const window = reader.u8();
+  const untilMs = reader.time();
+  const entry = state.segments.find(segment);
+  if (entry !== null && state.segments.isAlive(segment)) {
+    fenceUnits(state, entry, { start, end, window, untilMs });
+  }
 }
 
 function readOwed(reader: FactReader): Omit<OwedEnd, "untilMs"> {
@@ -389,13 +404,13 @@ function applyWrite(
   let conflict: string | null = null;
   for (let i = 0; i < count; i++) {
     const id = reader.f64();
-    const segment = reader.u32();
+    const home = reader.u32();
     const offset = reader.u32();
     const units = reader.u32();
     if (i === 0) firstId = id;
     if (known || conflict !== null) continue;
-    const extent = reserve(state, segment, offset, units);
-    if (extent === 0) conflict = taken(segment, offset, units);
+    const extent = reserve(state, home, offset, units);
+    if (extent === 0) conflict = taken(home, offset, units);
     else request.extents[request.count++] = extent;
   }
   if (request.onSharedDisk) {
@@ -416,12 +431,12 @@ function applyReplica(state: CoreState, slot: number, reader: FactReader): void 
   const id = reader.f64();
   let place = 0;
   if (kind === ReplicaType.MEMORY) {
-    const segment = reader.u32();
+    const home = reader.u32();
     const offset = reader.u32();
     const units = reader.u32();
     if (slot === 0 || replicaById(state, slot, id) !== 0) return;
-    place = reserve(state, segment, offset, units);
-    if (place === 0) throw reader.malformed(taken(segment, offset, units));
+    place = reserve(state, home, offset, units);
+    if (place === 0) throw reader.malformed(taken(home, offset, units));
   } else {
     const client = reader.u32();
     const endpoint = reader.text();

@@ -1,6 +1,6 @@
 /** Applying the facts of a snapshot, see `snapshot.ts`, and what that shares with `replay.ts`. */
 import { type ReplicaStatus, ReplicaType } from "../../proto/types.ts";
-import type { ExtentState } from "./allocator.ts";
+import { type ExtentState, segmentOfHome, windowOfHome } from "./allocator.ts";
 import type { FactReader } from "./fact_reader.ts";
 import { relist } from "./leases.ts";
 import { holdExtent } from "./mount_mutations.ts";
@@ -13,18 +13,20 @@ import type { CoreState } from "./state.ts";
 /** The extent of a fact, 0 when its segment is not mounted or other facts have given it away. */
 export function reserve(
   state: CoreState,
-  segment: number,
+  home: number,
   offset: number,
   units: number,
 ): number {
-  const entry = state.segments.find(segment);
-  if (entry === null || !state.segments.isAlive(segment)) return 0;
-  return entry.allocator.reserve(offset, units);
+  const entry = state.segments.find(segmentOfHome(home));
+  if (entry === null || !state.segments.isAlive(entry.index)) return 0;
+  const extent = entry.allocator.reserve(offset, units);
+  if (extent !== 0) entry.allocator.setWindow(extent, windowOfHome(home));
+  return extent;
 }
 
 /** Why {@linkcode reserve} found nothing. */
-export function taken(segment: number, offset: number, units: number): string {
-  return `units ${offset} to ${offset + units} of segment ${segment} are not free`;
+export function taken(home: number, offset: number, units: number): string {
+  return `units ${offset} to ${offset + units} of segment ${segmentOfHome(home)} are not free`;
 }
 
 /** The index of a client that facts before this one have named. */
@@ -85,11 +87,11 @@ function restoreReplica(state: CoreState, slot: number, reader: FactReader): str
   const id = reader.f64();
   let place = 0;
   if (kind === ReplicaType.MEMORY) {
-    const segment = reader.u32();
+    const home = reader.u32();
     const offset = reader.u32();
     const units = reader.u32();
-    place = reserve(state, segment, offset, units);
-    if (place === 0) return taken(segment, offset, units);
+    place = reserve(state, home, offset, units);
+    if (place === 0) return taken(home, offset, units);
   } else {
     const client = reader.u32();
     const endpoint = reader.text();
@@ -128,14 +130,14 @@ export function restoreWrite(state: CoreState, slot: number, reader: FactReader)
 
 /** An extent that was given back but may still be used. */
 export function restoreHeld(state: CoreState, reader: FactReader): void {
-  const segment = reader.u32();
+  const home = reader.u32();
   const offset = reader.u32();
   const units = reader.u32();
   const kind = reader.u8() as ExtentState;
   const untilMs = reader.time();
-  if (isHeldAlready(state, segment, offset, units)) return;
-  const extent = reserve(state, segment, offset, units);
-  if (extent === 0) throw reader.malformed(taken(segment, offset, units));
+  if (isHeldAlready(state, segmentOfHome(home), offset, units)) return;
+  const extent = reserve(state, home, offset, units);
+  if (extent === 0) throw reader.malformed(taken(home, offset, units));
   holdExtent(state, extent, kind, untilMs);
 }
 

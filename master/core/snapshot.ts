@@ -80,6 +80,7 @@ class SnapshotWriter extends FactEncoder {
     for (const transfer of transfers.transfers.values()) {
       if (this.#isKept(transfer.slot)) this.#facts.transferStarted(transfer);
     }
+    this.#fences();
     quarantine.each(extents, (extent, untilMs) => {
       if (this.state.segments.isAlive(extents.segment(extent))) {
         this.#facts.extentHeld(extent, untilMs);
@@ -95,6 +96,12 @@ class SnapshotWriter extends FactEncoder {
     this.f64(this.state.nextReplicaId);
     this.end();
     return this.#told;
+  }
+
+  #fences(): void {
+    for (const { index, allocator } of this.state.segments.mounted()) {
+      for (const range of allocator.fences?.all ?? []) this.#facts.extentFenced(index, range);
+    }
   }
 
   /** What is remembered of segments that have left. */

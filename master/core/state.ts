@@ -5,6 +5,7 @@ import { Counters } from "./counters.ts";
 import { DeadlineQueue } from "./deadline_queue.ts";
 import { DiskTable } from "./disks.ts";
 import type { FactWriter } from "./facts.ts";
+import { FenceOrders } from "./fence_orders.ts";
 import { FrequencySketch } from "./frequency_sketch.ts";
 import { GroupTable } from "./groups.ts";
 import { HotCopies } from "./hot_copies.ts";
@@ -74,6 +75,7 @@ export class CoreState {
   readonly promised = new PromisedMemory();
   readonly unmounted = new UnmountedIds();
   readonly softPins = new DeadlineQueue();
+  readonly fenceOrders = new FenceOrders();
   readonly owedEnds = new OwedEnds();
   readonly disks = new DiskTable();
   readonly transfers = new TransferTable();

@@ -5,6 +5,7 @@ import { takeOut } from "./departures.ts";
 import type { Disk } from "./disks.ts";
 import { stepReplication } from "./dynamic_replication.ts";
 import { evictSlice } from "./eviction.ts";
+import { tickFences } from "./fencing.ts";
 import { relist } from "./leases.ts";
 import { LifeEvent } from "./life_log.ts";
 import { RecencyList } from "./lru.ts";
@@ -49,6 +50,7 @@ export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener)
   more = discardTransfers(state, nowMs) || more;
   more = freeHeld(state, nowMs) || more;
   tickTasks(state, nowMs);
+  tickFences(state, nowMs);
   more = stepJobs(state, nowMs) || more;
   stepReplication(state, nowMs);
   more = sweepSegments(state) || more;
@@ -92,6 +94,7 @@ function expireClients(state: CoreState, nowMs: number, onExpired: ExpiryListene
   for (; left > 0; left--) {
     const client = state.clients.expired(state.config.clientTtlMs);
     if (client === null) break;
+    if (client.pings) endWritesOf(state, client.index, nowMs);
     const segments = expireClient(state, client);
     if (segments.length === 0) continue;
     lost.push(...segments);
@@ -100,6 +103,19 @@ function expireClients(state: CoreState, nowMs: number, onExpired: ExpiryListene
   }
   if (lost.length > 0) takeOut(state, lost, nowMs);
   return left === 0;
+}
+
+/**
+ * Gives up what a client that has fallen silent was writing. Its memory is kept until nobody can
+ * write it any more: that is soon where its owner can keep the writer out.
+ */
+function endWritesOf(state: CoreState, client: number, nowMs: number): void {
+  const { writes } = state;
+  for (let write = writes.oldest; write !== 0;) {
+    const next = writes.next(write);
+    if (writes.client(write) === client) preempt(state, writes.slot(write), nowMs);
+    write = next;
+  }
 }
 
 function freeHeld(state: CoreState, nowMs: number): boolean {

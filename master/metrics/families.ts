@@ -347,6 +347,30 @@ const ownFamilies: Family[] = [
     "Bytes of further replicas.",
   ),
   core(
+    "snowskin_fences_ordered_total",
+    "counter",
+    CoreCounter.FENCES_ORDERED,
+    "Orders to nodes to keep a vanished writer out.",
+  ),
+  core(
+    "snowskin_fences_confirmed_total",
+    "counter",
+    CoreCounter.FENCES_CONFIRMED,
+    "Of these, done: the memory was free before the release time-out.",
+  ),
+  core(
+    "snowskin_fences_refused_total",
+    "counter",
+    CoreCounter.FENCES_REFUSED,
+    "Of these, not possible: the memory waits for the release time-out.",
+  ),
+  core(
+    "snowskin_fenced_bytes_total",
+    "counter",
+    CoreCounter.FENCED_BYTES,
+    "Memory that came back early.",
+  ),
+  core(
     "snowskin_dynamic_replicas_added_total",
     "counter",
     CoreCounter.HOT_ADDED,

@@ -1,4 +1,5 @@
 /** The calls that clear replicas, and those that copy, move and promote objects. */
+import { FENCES_WRITERS } from "../../proto/address_window.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
 import * as m from "../../proto/messages.ts";
 import type { Expected } from "../../proto/struct_pack/schema.ts";
@@ -169,7 +170,8 @@ export class MovementCalls {
       plainCall(m.QueryTask, ({ taskId }) => movement.queryTask(taskId)),
       plainCall(
         m.FetchTasks,
-        ({ clientId, batchSize }, nowMs) => ok(movement.fetchTasks(clientId, batchSize, nowMs)),
+        ({ clientId, batchSize }, nowMs, attached) =>
+          ok(movement.fetchTasks(clientId, batchSize, nowMs, attached === FENCES_WRITERS)),
       ),
       plainCall(
         m.MarkTaskToComplete,

@@ -16,12 +16,12 @@ export function handWritten<Q, R>({ name, functionId }: Rpc<Q, R>, handler: Hand
 
 /**
  * Pairs a call with a function from its decoded request to its response, for calls that are not made
- * once per block. `outcome` says how many things the call was about and how many of them failed;
+ * once per block. `attached` is the number that the caller attached to the frame, 0 = none. `outcome` says how many things the call was about and how many of them failed;
  * without it the call is about one thing that fails when its answer is an error.
  */
 export function plainCall<Q, R>(
   rpc: Rpc<Q, R>,
-  serve: (request: Q, nowMs: number) => R,
+  serve: (request: Q, nowMs: number, attached: number) => R,
   outcome: (response: R) => readonly [items: number, failed: number] = singleOutcome,
 ): HandlerEntry {
   const { request: codec, response } = rpc;
@@ -29,7 +29,7 @@ export function plainCall<Q, R>(
     let request = null as Q;
     if (codec === null) call.reader.expectEnd();
     else request = codec.decode(call.reader);
-    const answer = serve(request, call.nowMs);
+    const answer = serve(request, call.nowMs, call.writeId);
     response.encode(call.replies.writer, answer, { literal: false });
     [call.items, call.failedItems] = outcome(answer);
     return Outcome.DONE;

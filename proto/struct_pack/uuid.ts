@@ -1,7 +1,7 @@
 /** The 16 bytes of a {@linkcode Uuid}: two little-endian unsigned 64-bit halves. */
 import type { Uuid } from "../types.ts";
 import type { Reader } from "./reader.ts";
-import type { Writer } from "./writer.ts";
+import { Writer } from "./writer.ts";
 
 const TWO_32 = 0x1_0000_0000;
 const ZERO = 0x30;
@@ -20,6 +20,13 @@ export function writeUuid(writer: Writer, id: Uuid): void {
     writer.truncate(start);
     throw new RangeError(`${JSON.stringify(id)} is not an id of the form "<u64>-<u64>"`);
   }
+}
+
+/** The 16 bytes of an id. `RangeError` as {@linkcode writeUuid}. */
+export function uuidBytes(id: Uuid): Uint8Array {
+  const writer = new Writer();
+  writeUuid(writer, id);
+  return writer.bytes.slice();
 }
 
 /** Reads the text form of an id. */

@@ -122,7 +122,7 @@ export class Chaos {
         }
         break;
       case 23:
-        for (const task of core.movement.fetchTasks(id, 2, nowMs)) {
+        for (const task of core.movement.fetchTasks(id, 2, nowMs, client % 2 === 0)) {
           this.#fetched.push({ client, task });
         }
         break;
