@@ -15,6 +15,7 @@ const keyOf = (i: number) => `model/layer-0/${String(i).padStart(KEY_BYTES - 14,
 /** Takes descriptions and drops them. */
 class NullSink implements ReplicaSink {
   begin(): void {}
+  checksum(): void {}
   memory(): void {}
   disk(): void {}
   localDisk(): void {}

@@ -24,6 +24,7 @@ const SEGMENTS = 8;
 
 class NullSink implements ReplicaSink {
   begin(): void {}
+  checksum(): void {}
   memory(): void {}
   disk(): void {}
   localDisk(): void {}

@@ -52,7 +52,7 @@ const REMOVAL_WORK = 200_000;
 /** Look-ups of one question that names no tenant. */
 const MAX_LOOKUPS = 200_000;
 
-const nothing = { begin() {}, memory() {}, disk() {}, localDisk() {} };
+const nothing = { begin() {}, checksum() {}, memory() {}, disk() {}, localDisk() {} };
 
 /** Answers the HTTP side, in the thread that owns the core. */
 export class AdminCalls extends AnswerCalls implements AdminCore {

@@ -15,7 +15,7 @@ export interface AnswerCallsOptions {
   live: LiveConfig;
 }
 
-const nothing = { begin() {}, memory() {}, disk() {}, localDisk() {} };
+const nothing = { begin() {}, checksum() {}, memory() {}, disk() {}, localDisk() {} };
 
 /** Answers routers and operators, in the thread that owns the core. */
 export class AnswerCalls implements AnswersCore {

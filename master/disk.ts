@@ -2,7 +2,7 @@ import { nativeCrc32c } from "../ffi/crc32c.ts";
 import { DiskSyncer } from "../ffi/disk_syncer.ts";
 import type { Library } from "../ffi/library.ts";
 import { type BackgroundSync, RuntimeSync } from "./journal/background_sync.ts";
-import { type Checksum, crc32c } from "./journal/crc32c.ts";
+import { type Checksum, crc32c } from "../proto/crc32c.ts";
 
 /** Below so many bytes a call into the shim costs more than it spares. */
 const NATIVE_CHECKSUM_BYTES = 512;

@@ -10,7 +10,7 @@
  * The last `crc32c` is that of the document without it, written without blanks.
  */
 import { Buffer } from "node:buffer";
-import { crc32c } from "../journal/crc32c.ts";
+import { crc32c } from "../../proto/crc32c.ts";
 
 const FORMAT = "snowskin snapshot";
 const VERSION = 1;

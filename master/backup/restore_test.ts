@@ -6,7 +6,7 @@ import { MasterCore } from "../core/core.ts";
 import { SeededRng } from "../core/rng.ts";
 import { DocumentTable } from "../http/document_table.ts";
 import { writeCheckpoint } from "../journal/checkpoint.ts";
-import { crc32c } from "../journal/crc32c.ts";
+import { crc32c } from "../../proto/crc32c.ts";
 import { DataDirectory } from "../journal/data_directory.ts";
 import { FactBuffer } from "../journal/fact_buffer.ts";
 import { FileJournal } from "../journal/file_journal.ts";

@@ -14,7 +14,9 @@ import type { ReplicateConfig, Segment, Uuid } from "../../proto/types.ts";
  * operation succeeded.
  */
 export interface ReplicaSink {
-  begin(count: number, leaseTtlMs: number, checksum: bigint | null): void;
+  begin(count: number, leaseTtlMs: number): void;
+  /** The checksum of the object, if it has one; comes right after `begin`. */
+  checksum(low: number, high: number): void;
   /** `segment` is an index for {@linkcode SegmentTable.view}; the address is its base + `offset`. */
   memory(id: number, status: number, size: number, segment: number, offset: number): void;
   disk(id: number, status: number, size: number, filePath: string): void;
@@ -51,6 +53,12 @@ export interface Writer {
   client: number;
   /** The client's number of this write, or 0. At most 2^53 - 1. */
   writeId: number;
+}
+
+/** The checksum that a client gave an object, 64 bits that mean nothing to the core; in halves. */
+export interface Checksum {
+  readonly low: number;
+  readonly high: number;
 }
 
 /** Tunables of the core, named after the reference's flags. Times in milliseconds, sizes in bytes. */

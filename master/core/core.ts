@@ -1,7 +1,7 @@
 /** The master's core: one method for each call, each of them a thin door to the file that decides. */
 import { ErrorCode } from "../../proto/error_code.ts";
 import type { ReplicateConfig, Uuid } from "../../proto/types.ts";
-import type { CoreConfig, FactSink, Keys, ReplicaSink, Rng, Writer } from "./api.ts";
+import type { Checksum, CoreConfig, FactSink, Keys, ReplicaSink, Rng, Writer } from "./api.ts";
 import { ClusterApi } from "./cluster_api.ts";
 import { checkCoreConfig } from "./config.ts";
 import type { Counters } from "./counters.ts";
@@ -281,7 +281,7 @@ export class MasterCore {
     bytes: Uint8Array,
     start: number,
     end: number,
-    checksum: bigint | null,
+    checksum: Checksum | null,
     replicaType: number,
     nowMs: number,
   ): ErrorCode {
@@ -344,7 +344,7 @@ export class MasterCore {
     bytes: Uint8Array,
     start: number,
     end: number,
-    checksum: bigint | null,
+    checksum: Checksum | null,
     replicaType: number,
     nowMs: number,
   ): ErrorCode {

@@ -14,8 +14,10 @@ export function describeReadable(state: CoreState, slot: number, sink: ReplicaSi
   for (let replica = first; replica !== 0; replica = replicas.next(replica)) {
     if (isReadable(state, replica)) count++;
   }
-  const checksum = objects.is(slot, ObjectFlag.CHECKSUM) ? objects.checksum(slot) : null;
-  sink.begin(count, state.config.defaultKvLeaseTtlMs, checksum);
+  sink.begin(count, state.config.defaultKvLeaseTtlMs);
+  if (objects.is(slot, ObjectFlag.CHECKSUM)) {
+    sink.checksum(objects.checksumLow(slot), objects.checksumHigh(slot));
+  }
   for (let replica = first; replica !== 0; replica = replicas.next(replica)) {
     if (isReadable(state, replica)) describe(state, slot, replica, sink);
   }

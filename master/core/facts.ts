@@ -1,4 +1,5 @@
 import { ReplicaType, type Uuid } from "../../proto/types.ts";
+import type { Checksum } from "./api.ts";
 import { FactEncoder } from "./fact_encoder.ts";
 import type { FencedRange } from "./fenced_ranges.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
@@ -45,6 +46,7 @@ export const FactKind = {
   JOB_CHANGED: 36,
   JOB_DROPPED: 37,
   EXTENT_FENCED: 38,
+  WRITE_ENDED_CHECKED: 39,
 } as const;
 export type FactKind = (typeof FactKind)[keyof typeof FactKind];
 
@@ -181,12 +183,22 @@ export class FactWriter extends FactEncoder {
     this.end();
   }
 
-  writeEnded(slot: number, replicaType: number, softPinUntilMs: number): void {
-    this.begin(FactKind.WRITE_ENDED);
+  /** With a checksum it is a kind of its own, which ends in the checksum. */
+  writeEnded(
+    slot: number,
+    replicaType: number,
+    softPinUntilMs: number,
+    checksum: Checksum | null,
+  ): void {
+    this.begin(checksum === null ? FactKind.WRITE_ENDED : FactKind.WRITE_ENDED_CHECKED);
     this.object(slot);
     this.u8(replicaType);
     this.time(softPinUntilMs);
     this.u32(this.state.objects.since(slot));
+    if (checksum !== null) {
+      this.u32(checksum.low);
+      this.u32(checksum.high);
+    }
     this.end();
   }
 

@@ -317,7 +317,7 @@ function run(seed: number, operations: number): void {
           driver.sink.replicas.map(({ size }) => size).filter((size) => size !== version.size),
           [],
         );
-        assert.equal(driver.sink.checksum, version.checksum);
+        assert.equal(driver.sink.sum, version.checksum);
         claims.read(driver.sink.replicas, nowMs);
         break;
       }

@@ -5,6 +5,7 @@
  */
 import { ReplicaStatus, ReplicaType } from "../../proto/types.ts";
 import { ExtentState } from "./allocator.ts";
+import type { Checksum } from "./api.ts";
 import { Counter } from "./counters.ts";
 import { LifeEvent } from "./life_log.ts";
 import { noteLife } from "./lives.ts";
@@ -114,6 +115,7 @@ export function startWrite(
  * Completes the write's unfinished replicas of a type (`ALL` = memory). The first time that memory
  * completes, or the shared disk if there is no memory, the version becomes the object's; replicas of
  * an older version must have been removed before. The write is over once nothing is unfinished.
+ * A `checksum` becomes the object's; `null` leaves it as it is.
  */
 export function endWrite(
   state: CoreState,
@@ -121,6 +123,7 @@ export function endWrite(
   replicaType: number,
   softPinUntilMs: number,
   sinceSeconds: number,
+  checksum: Checksum | null,
 ): void {
   const { objects, replicas, writes } = state;
   const write = objects.link(slot, ObjectLink.WRITE);
@@ -146,7 +149,8 @@ export function endWrite(
     objects.setSince(slot, sinceSeconds);
     setSoftPin(state, slot, softPinUntilMs);
   }
-  state.facts?.writeEnded(slot, replicaType, softPinUntilMs);
+  if (checksum !== null) objects.setChecksum(slot, checksum.low, checksum.high);
+  state.facts?.writeEnded(slot, replicaType, softPinUntilMs, checksum);
   if (unfinished === 0) dropWrite(state, slot);
   refreshKinds(state, slot);
 }
@@ -274,19 +278,17 @@ export function eraseObject(
   state.clients.release(client);
 }
 
-/** Sets or clears (`null`) the object's checksum. */
-export function setChecksum(state: CoreState, slot: number, checksum: bigint | null): void {
+/** Sets the object's checksum outside of the end of a write. */
+export function setChecksum(state: CoreState, slot: number, { low, high }: Checksum): void {
+  state.objects.setChecksum(slot, low, high);
+  state.facts?.checksumSet(slot);
+}
+
+/** Takes the object's checksum away, if it has one. */
+export function clearChecksum(state: CoreState, slot: number): void {
   const { objects } = state;
-  if (checksum === null) {
-    if (!objects.is(slot, ObjectFlag.CHECKSUM)) return;
-    objects.clearChecksum(slot);
-  } else {
-    objects.setChecksum(
-      slot,
-      Number(checksum & 0xffffffffn),
-      Number(checksum >> 32n & 0xffffffffn),
-    );
-  }
+  if (!objects.is(slot, ObjectFlag.CHECKSUM)) return;
+  objects.clearChecksum(slot);
   state.facts?.checksumSet(slot);
 }
 

@@ -2,7 +2,7 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType, SoftPinAction } from "../../proto/types.ts";
 import { admit } from "./admission.ts";
-import type { ReplicaSink, Writer } from "./api.ts";
+import type { Checksum, ReplicaSink, Writer } from "./api.ts";
 import { Counter } from "./counters.ts";
 import { describe } from "./describe.ts";
 import { makeRoom } from "./eviction.ts";
@@ -11,12 +11,12 @@ import { LifeEvent } from "./life_log.ts";
 import {
   abandonWrite,
   belongsToWrite,
+  clearChecksum,
   endWrite,
   eraseObject,
   isOfType,
   owedFor,
   removeReplica,
-  setChecksum,
   settleOwedEnd,
   startWrite,
 } from "./mutations.ts";
@@ -148,7 +148,7 @@ export function beginNew(
 /** Describes the replicas that belong to the object's write. */
 export function describeWrite(state: CoreState, slot: number, sink: ReplicaSink): void {
   const { objects, replicas, request } = state;
-  sink.begin(request.count + (request.onSharedDisk ? 1 : 0), 0, null);
+  sink.begin(request.count + (request.onSharedDisk ? 1 : 0), 0);
   for (
     let replica = objects.link(slot, ObjectLink.REPLICA);
     replica !== 0;
@@ -166,7 +166,7 @@ export function putEnd(
   bytes: Uint8Array,
   start: number,
   end: number,
-  checksum: bigint | null,
+  checksum: Checksum | null,
   replicaType: number,
   nowMs: number,
 ): ErrorCode {
@@ -184,8 +184,8 @@ export function putEnd(
   const commits = !writes.isCommitted(write) && willCommit(state, slot, replicaType);
   if (commits) removeOldVersion(state, slot, nowMs);
   const softPin = commits ? softPinAfter(state, slot, nowMs) : 0;
-  endWrite(state, slot, replicaType, softPin, secondsOf(state, nowMs));
-  if (checksum !== null || replicaType !== ReplicaType.DISK) setChecksum(state, slot, checksum);
+  if (checksum === null && replicaType !== ReplicaType.DISK) clearChecksum(state, slot);
+  endWrite(state, slot, replicaType, softPin, secondsOf(state, nowMs), checksum);
   if (state.config.enableOffload && !state.config.offloadOnEvict) {
     offloadAfterPut(state, slot, nowMs);
   }
@@ -456,7 +456,7 @@ function settleWrite(
     const write = objects.link(slot, ObjectLink.WRITE);
     if (complete && !writes.isCommitted(write)) {
       const softPin = softPinAfter(state, slot, nowMs);
-      endWrite(state, slot, ReplicaType.DISK, softPin, secondsOf(state, nowMs));
+      endWrite(state, slot, ReplicaType.DISK, softPin, secondsOf(state, nowMs), null);
     } else {
       abandonWrite(state, slot, !answered);
     }

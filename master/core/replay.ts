@@ -1,6 +1,7 @@
 /** Applying facts that another core, or an earlier life of this one, has told. */
 import { ProtocolError } from "../../proto/error.ts";
 import { ReplicaStatus, ReplicaType, type SegmentStatus } from "../../proto/types.ts";
+import type { Checksum } from "./api.ts";
 import { FactKind, WriteOption } from "./facts.ts";
 import { FactReader } from "./fact_reader.ts";
 import { relist } from "./leases.ts";
@@ -23,6 +24,7 @@ import {
   abandonWrite,
   addObject,
   addReplica,
+  clearChecksum,
   completeReplica,
   endSoftPin,
   endTransfer,
@@ -269,6 +271,10 @@ function applyFenced(state: CoreState, reader: FactReader): void {
   }
 }
 
+function readChecksum(reader: FactReader): Checksum {
+  return { low: reader.u32(), high: reader.u32() };
+}
+
 function readOwed(reader: FactReader): Omit<OwedEnd, "untilMs"> {
   return { client: reader.text(), tenant: reader.u16(), key: reader.blob() };
 }
@@ -313,12 +319,14 @@ function applyToObject(state: CoreState, kind: number, reader: FactReader): void
     }
     case FactKind.WRITE_STARTED:
       return applyWrite(state, tenant, key, slot, reader);
-    case FactKind.WRITE_ENDED: {
+    case FactKind.WRITE_ENDED:
+    case FactKind.WRITE_ENDED_CHECKED: {
       const replicaType = reader.u8();
       const softPinUntilMs = reader.time();
       const since = reader.u32();
+      const checksum = kind === FactKind.WRITE_ENDED ? null : readChecksum(reader);
       if (write === 0) return;
-      endWrite(state, slot, replicaType, softPinUntilMs, since);
+      endWrite(state, slot, replicaType, softPinUntilMs, since, checksum);
       return relist(state, slot, 0);
     }
     case FactKind.WRITE_ABANDONED: {
@@ -352,9 +360,10 @@ function applyToObject(state: CoreState, kind: number, reader: FactReader): void
     }
     case FactKind.CHECKSUM_SET: {
       const present = reader.u8() !== 0;
-      const low = BigInt(reader.u32());
-      const high = BigInt(reader.u32());
-      if (slot !== 0) setChecksum(state, slot, present ? high << 32n | low : null);
+      const checksum = readChecksum(reader);
+      if (slot === 0) return;
+      if (present) setChecksum(state, slot, checksum);
+      else clearChecksum(state, slot);
       return;
     }
     case FactKind.SOFT_PIN_SET:

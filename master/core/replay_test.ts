@@ -173,3 +173,36 @@ Deno.test("facts that are cut off are refused", () => {
   const follower = new CoreDriver().core;
   assert.throws(() => follower.replay(told.subarray(0, told.length - 1)), /Malformed fact/);
 });
+
+Deno.test("a checksum is part of the fact that ends a write, and is read from a fact of its own", () => {
+  const { core, facts } = ended(0xfedc_ba98_7654_3210n);
+  assert.equal(facts.length, ended(null).facts.length);
+  const follower = new CoreDriver(core.state.config).core;
+  for (const fact of facts) follower.replay(fact);
+  assert.equal(follower.digest(), core.digest());
+
+  // As format 2 of the journal has it: the end, then kind 21 with tenant, key, flag and halves.
+  const earlier = new CoreDriver(core.state.config).core;
+  for (const fact of ended(null).facts) earlier.replay(fact);
+  const key = new TextEncoder().encode("k");
+  const fact = new Uint8Array(1 + 2 + 4 + 1 + 1 + 8);
+  const view = new DataView(fact.buffer);
+  fact[0] = 21;
+  view.setUint32(3, key.length, true);
+  fact.set(key, 7);
+  fact[8] = 1;
+  view.setBigUint64(9, 0xfedc_ba98_7654_3210n, true);
+  earlier.replay(fact);
+  assert.equal(earlier.digest(), core.digest());
+});
+
+/** A core with one put, and the facts that it told. */
+function ended(checksum: bigint | null): { core: MasterCore; facts: Uint8Array[] } {
+  const driver = new CoreDriver();
+  const facts = new FactBuffer();
+  driver.core.attachFacts(facts);
+  driver.mount(1, MIB);
+  driver.ok(driver.start("k", 100));
+  driver.ok(driver.end("k", 1, undefined, checksum));
+  return { core: driver.core, facts: facts.each() };
+}

@@ -64,7 +64,7 @@ export function restoreObject(
   if (flags & KeptObject.COMMITTED) objects.set(slot, ObjectFlag.COMMITTED);
   if (flags & KeptObject.HARD_PIN) objects.set(slot, ObjectFlag.HARD_PIN);
   if (flags & KeptObject.CHECKSUM) {
-    setChecksum(state, slot, BigInt(high) << 32n | BigInt(low));
+    setChecksum(state, slot, { low, high });
   }
   if (flags & KeptObject.SOFT_PIN) setSoftPin(state, slot, softPinUntilMs);
   if (group !== null) state.groups.join(slot, tenant, group);

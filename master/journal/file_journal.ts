@@ -1,5 +1,5 @@
 import { type BackgroundSync, RuntimeSync, type SyncedFile } from "./background_sync.ts";
-import { type Checksum, crc32c } from "./crc32c.ts";
+import { type Checksum, crc32c } from "../../proto/crc32c.ts";
 import { syncDirectory, tailPath } from "./files.ts";
 import { FILE_HEADER_BYTES, fileHeader, FileKind, sealGroup } from "./group_format.ts";
 import { type Journal, JournalError } from "./journal.ts";

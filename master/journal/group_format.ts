@@ -11,7 +11,7 @@
  * a file that ends anywhere is as good as one that ends with its last whole group. A payload that is
  * damaged does not hide the group after it.
  */
-import { type Checksum, crc32c } from "./crc32c.ts";
+import { type Checksum, crc32c } from "../../proto/crc32c.ts";
 import { JournalError } from "./journal.ts";
 
 export const FILE_HEADER_BYTES = 32;
@@ -21,7 +21,9 @@ export const GROUP_HEADER_BYTES = 20;
 export const FACT_HEADER_BYTES = 4;
 
 const MAGIC = new TextEncoder().encode("snowjrnl");
-const VERSION = 2;
+const VERSION = 3;
+/** Format 2 has no ends of writes with checksums in them. */
+const OLDEST_VERSION = 2;
 
 export const FileKind = { TAIL: 1, CHECKPOINT: 2 } as const;
 export type FileKind = (typeof FileKind)[keyof typeof FileKind];
@@ -48,8 +50,10 @@ export function readFileHeader(bytes: Uint8Array, kind: FileKind): number | stri
   if (MAGIC.some((byte, i) => bytes[i] !== byte)) return "it does not begin as a journal file";
   if (view.getUint32(24, true) !== crc32c(bytes, 0, 24)) return "its header is damaged";
   const version = view.getUint32(8, true);
-  if (version !== VERSION) {
-    throw new JournalError(`was written in format ${version}; this master reads ${VERSION}`);
+  if (version < OLDEST_VERSION || version > VERSION) {
+    throw new JournalError(
+      `was written in format ${version}; this master reads ${OLDEST_VERSION} to ${VERSION}`,
+    );
   }
   return view.getUint32(12, true) === kind ? view.getFloat64(16, true) : "it is of another kind";
 }

@@ -1,4 +1,4 @@
-import { crc32c } from "./crc32c.ts";
+import { crc32c } from "../../proto/crc32c.ts";
 import {
   FILE_HEADER_BYTES,
   type FileKind,

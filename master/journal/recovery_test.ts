@@ -9,7 +9,7 @@ import { MasterCore } from "../core/core.ts";
 import { durableState } from "../core/digest.ts";
 import { SeededRng } from "../core/rng.ts";
 import { foldCheckpoint } from "./checkpoint.ts";
-import { crc32c } from "./crc32c.ts";
+import { crc32c } from "../../proto/crc32c.ts";
 import { FactBuffer } from "./fact_buffer.ts";
 import { FileJournal } from "./file_journal.ts";
 import { listFiles } from "./files.ts";
@@ -171,12 +171,12 @@ Deno.test(
     const [{ path }] = listFiles(directory).tails;
     const file = Deno.readFileSync(path);
     const view = new DataView(file.buffer);
-    view.setUint32(8, 3, true);
+    view.setUint32(8, 4, true);
     view.setUint32(24, crc32c(file, 0, 24), true);
     Deno.writeFileSync(path, file);
     assert.throws(
       () => recovered(directory, driver.core.state.config),
-      /was written in format 3; this master reads 2/,
+      /was written in format 4; this master reads 2 to 3/,
     );
     assert.deepEqual(Deno.readFileSync(path), file);
   }),

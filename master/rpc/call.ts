@@ -13,7 +13,7 @@ export class Call {
   nowMs = 0;
   /** Until when this request may wait for space; `nowMs` = not at all. */
   waitUntilMs = 0;
-  /** The number that the client gave the write which this is about, 0 = none. */
+  /** The number that came with the request, 0 = none; see `write_id.ts`. */
   writeId = 0;
   /** Index of the first item that is still to be served; above 0 only after a wait. */
   resumeAt = 0;

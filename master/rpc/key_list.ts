@@ -12,8 +12,10 @@ export class KeyList {
   count = 0;
   starts = new Uint32Array(FIRST_CAPACITY);
   ends = new Uint32Array(FIRST_CAPACITY);
-  /** Set by {@linkcode KeyList.readMetas}, one for each key. */
-  checksums: (bigint | null)[] = [];
+  /** Whether a key has a checksum, and its halves. Set by {@linkcode KeyList.readMetas}. */
+  summed = new Uint8Array(FIRST_CAPACITY);
+  sumLows = new Uint32Array(FIRST_CAPACITY);
+  sumHighs = new Uint32Array(FIRST_CAPACITY);
   /** Set by {@linkcode KeyList.readSizes}, `sizeCount` of them. */
   sizes = new Float64Array(FIRST_CAPACITY);
   sizeCount = 0;
@@ -74,7 +76,9 @@ export class KeyList {
     if (capacity !== this.starts.length) {
       this.starts = new Uint32Array(capacity);
       this.ends = new Uint32Array(capacity);
-      this.checksums = [];
+      this.summed = new Uint8Array(capacity);
+      this.sumLows = new Uint32Array(capacity);
+      this.sumHighs = new Uint32Array(capacity);
     }
     this.count = count;
     return count;
@@ -82,7 +86,10 @@ export class KeyList {
 
   #readMeta(reader: Reader, i: number): void {
     this.#readBlob(reader, i);
-    this.checksums[i] = reader.bool() ? reader.u64() : null;
+    if (!reader.bool()) return void (this.summed[i] = 0);
+    this.summed[i] = 1;
+    this.sumLows[i] = reader.u32();
+    this.sumHighs[i] = reader.u32();
   }
 
   #readBlob(reader: Reader, i: number): void {

@@ -2,6 +2,7 @@
  * The calls that engines make for every block: exist, get, put, upsert, remove. Arguments are read
  * and answers are written in place, without objects in between.
  */
+import { KNOWS_CHECKSUMS } from "../../proto/coro_rpc/write_id.ts";
 import * as m from "../../proto/messages.ts";
 import type { Rpc } from "../../proto/messages.ts";
 import { openBody } from "../../proto/struct_pack/codec.ts";
@@ -104,6 +105,7 @@ export class ObjectCalls {
     const keys = this.#keys;
     const encoder = this.#encoder;
     const slots = this.#core.locate(tenant, bytes, keys);
+    encoder.showsOurs = call.writeId === KNOWS_CHECKSUMS;
     beginList(call, rpc, batch, keys.count, width);
     for (let i = 0; i < keys.count; i++) {
       if (writer.length > this.#maxAnswerBytes) throw new AnswerTooLarge(this.#maxAnswerBytes);

@@ -65,7 +65,7 @@ for (const shape of shapes) {
     );
     assert.deepEqual(exist("a"), { code: 0, value: twin.exist("a") === 1 });
     assert.deepEqual(get("a"), both.expectedGet(twin.get("a")));
-    assert.equal(twin.sink.checksum, 2n ** 63n);
+    assert.equal(twin.sink.sum, 2n ** 63n);
 
     assert.deepEqual(
       rpc.ask(m.UpsertStart, startOf("a", 2000), shape),
@@ -82,7 +82,7 @@ for (const shape of shapes) {
     );
     assert.deepEqual(rpc.ask(m.UpsertEnd, endOf("a"), shape), { code: twin.end("a"), value: null });
     assert.deepEqual(get("a"), both.expectedGet(twin.get("a")));
-    assert.equal(twin.sink.checksum, null);
+    assert.equal(twin.sink.sum, null);
 
     assert.deepEqual(
       rpc.ask(m.PutStart, startOf("b", 10), shape),

@@ -1,4 +1,5 @@
 import { ReplicaKindIndex } from "../../proto/messages/values.ts";
+import { CHECKSUM_TAG } from "../../proto/object_checksum.ts";
 import { writeUuid } from "../../proto/struct_pack/uuid.ts";
 import type { Writer } from "../../proto/struct_pack/writer.ts";
 import type { Uuid } from "../../proto/types.ts";
@@ -18,18 +19,31 @@ export class ReplicaEncoder implements ReplicaSink {
   readonly #segments: SegmentViews;
   readonly #writer: Writer;
   #leaseTtlMs = 0;
-  #checksum: bigint | null = null;
+  #summed = false;
+  #sumLow = 0;
+  #sumHigh = 0;
+  /**
+   * Whether who asks knows checksums of clients of ours; others would take them for checksums of their
+   * own kind.
+   */
+  showsOurs = true;
 
   constructor(segments: SegmentViews, writer: Writer) {
     this.#segments = segments;
     this.#writer = writer;
   }
 
-  begin(count: number, leaseTtlMs: number, checksum: bigint | null): void {
+  begin(count: number, leaseTtlMs: number): void {
     this.#writer.u8(1);
     this.#writer.size(count);
     this.#leaseTtlMs = leaseTtlMs;
-    this.#checksum = checksum;
+    this.#summed = false;
+  }
+
+  checksum(low: number, high: number): void {
+    this.#summed = this.showsOurs || high >>> 0 !== CHECKSUM_TAG;
+    this.#sumLow = low;
+    this.#sumHigh = high;
   }
 
   memory(id: number, status: number, size: number, segment: number, offset: number): void {
@@ -67,12 +81,10 @@ export class ReplicaEncoder implements ReplicaSink {
   endList(): void {
     const writer = this.#writer;
     writer.u64Number(this.#leaseTtlMs);
-    if (this.#checksum === null) {
-      writer.u8(0);
-    } else {
-      writer.u8(1);
-      writer.u64(this.#checksum);
-    }
+    if (!this.#summed) return writer.u8(0);
+    writer.u8(1);
+    writer.u32(this.#sumLow);
+    writer.u32(this.#sumHigh);
   }
 }
 
@@ -99,6 +111,9 @@ export class MatchEncoder implements MatchSink {
   begin(count: number): void {
     this.#writer.size(count);
   }
+
+  /** A listing has no place for them. */
+  checksum(): void {}
 
   memory(id: number, status: number, size: number, segment: number, offset: number): void {
     this.#replicas.memory(id, status, size, segment, offset);

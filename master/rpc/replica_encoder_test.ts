@@ -5,7 +5,7 @@ import { beginBody } from "../../proto/struct_pack/codec.ts";
 import { Reader } from "../../proto/struct_pack/reader.ts";
 import { type SizeWidth, Writer } from "../../proto/struct_pack/writer.ts";
 import type { ReplicaDescriptor, ReplicaList } from "../../proto/types.ts";
-import { segmentOf } from "../../tests/support/core_driver.ts";
+import { halves, segmentOf } from "../../tests/support/core_driver.ts";
 import { ReplicaEncoder } from "./replica_encoder.ts";
 
 const encoder = new TextEncoder();
@@ -30,7 +30,11 @@ function written(
   const writer = new Writer();
   beginBody(writer, m.GetReplicaList.response, width, false);
   const sink = new ReplicaEncoder(segments, writer);
-  sink.begin(replicas.length, 12_345, checksum);
+  sink.begin(replicas.length, 12_345);
+  if (checksum !== null) {
+    const { low, high } = halves(checksum);
+    sink.checksum(low, high);
+  }
   for (const { id, status, location } of replicas) {
     if (location.kind === "memory") {
       const { bufferAddress, transportEndpoint, size } = location.buffer;

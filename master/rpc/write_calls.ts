@@ -53,6 +53,7 @@ export class WriteCalls {
   readonly #options: WriteCallOptions;
   readonly #configs = new ConfigReader();
   readonly #writer: KeyWriter = { client: 0, writeId: 0 };
+  readonly #sum = { low: 0, high: 0 };
 
   constructor(
     core: MasterCore,
@@ -191,13 +192,16 @@ export class WriteCalls {
     if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
     const { bytes } = reader;
     const by = this.#writer;
+    const sum = this.#sum;
     by.client = core.findClient(bytes, clientAt);
     by.writeId = call.writeId;
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     for (let i = 0; i < keys.count; i++) {
       const start = keys.starts[i];
       const end = keys.ends[i];
-      const checksum = keys.checksums[i];
+      sum.low = keys.sumLows[i];
+      sum.high = keys.sumHighs[i];
+      const checksum = keys.summed[i] === 0 ? null : sum;
       const code = upsert
         ? core.upsertEnd(by, tenant, bytes, start, end, checksum, type, nowMs)
         : core.putEnd(by, tenant, bytes, start, end, checksum, type, nowMs);

@@ -3,13 +3,21 @@
  * messages themselves do not say which of several writes of a key they are about. It is the
  * attachment of the request frame, 8 bytes, little endian, from 1 to 2^53 - 1; a batch has one for
  * all of its keys. Masters that do not know it step over it.
+ *
+ * Look-ups have {@linkcode KNOWS_CHECKSUMS} in its place.
  */
 import type { Writer } from "../struct_pack/writer.ts";
 
 export const WRITE_ID_BYTES = 8;
 
+/**
+ * The number of look-ups whose sender tells checksums of clients of ours from others. Who sends none
+ * is not shown them: the reference's clients would check them by their own rule.
+ */
+export const KNOWS_CHECKSUMS = 1;
+
 export function appendWriteId(writer: Writer, writeId: number): void {
-  writer.u64(BigInt(writeId));
+  writer.u64Number(writeId);
 }
 
 /** The number in `bytes[start, end)`, -1 when there is none. */

@@ -1,6 +1,6 @@
 /** A core with a clock that tests move by hand, and its calls with texts for keys and clients. */
 import assert from "node:assert/strict";
-import type { CoreConfig, MatchSink, Writer } from "../../master/core/api.ts";
+import type { Checksum, CoreConfig, MatchSink, Writer } from "../../master/core/api.ts";
 import { defaultCoreConfig } from "../../master/core/config.ts";
 import { MasterCore } from "../../master/core/core.ts";
 import type { KeyPage } from "../../master/core/inspect.ts";
@@ -27,6 +27,11 @@ export interface SeenReplica {
   path: string;
 }
 
+/** A checksum as the core takes it. */
+export function halves(checksum: bigint): Checksum {
+  return { low: Number(checksum & 0xffff_ffffn), high: Number(checksum >> 32n) };
+}
+
 /** Keeps what the core describes. */
 export class RecordingSink implements MatchSink {
   /** Of the object described last. */
@@ -34,7 +39,8 @@ export class RecordingSink implements MatchSink {
   /** What walks over many keys described. */
   readonly matches: { key: string; replicas: SeenReplica[] }[] = [];
   leaseTtlMs = -1;
-  checksum: bigint | null = null;
+  /** The checksum. */
+  sum: bigint | null = null;
   announced = 0;
   #walking = false;
 
@@ -44,12 +50,16 @@ export class RecordingSink implements MatchSink {
     this.#walking = true;
   }
 
-  begin(count: number, leaseTtlMs: number, checksum: bigint | null): void {
+  begin(count: number, leaseTtlMs: number): void {
     this.replicas = this.#walking ? this.matches.at(-1)!.replicas : [];
     this.#walking = false;
     this.announced = count;
     this.leaseTtlMs = leaseTtlMs;
-    this.checksum = checksum;
+    this.sum = null;
+  }
+
+  checksum(low: number, high: number): void {
+    this.sum = BigInt(high >>> 0) << 32n | BigInt(low >>> 0);
   }
 
   memory(id: number, status: number, size: number, segment: number, offset: number): void {
@@ -180,7 +190,7 @@ export class CoreDriver {
       bytes,
       0,
       bytes.length,
-      checksum,
+      checksum === null ? null : halves(checksum),
       type,
       this.nowMs,
     );

@@ -94,7 +94,7 @@ export class ServedCore {
   /** The answer to a get that had this code on the twin. */
   expectedGet(code: number): Expected<ReplicaList> {
     if (code !== ErrorCode.OK) return { code, value: null };
-    const { replicas, leaseTtlMs, checksum: objectChecksum } = this.twin.sink;
+    const { replicas, leaseTtlMs, sum: objectChecksum } = this.twin.sink;
     return {
       code: 0,
       value: { replicas: this.#descriptors(replicas), leaseTtlMs, objectChecksum },
