@@ -2,7 +2,14 @@ import { ErrorCode } from "../proto/error_code.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
 import { answers, cutBatch, MAX_VALUE_BYTES } from "./batch.ts";
 import type { StoreContext } from "./context.ts";
-import { MAX_LEASES, pushReads, readableBuffers, type ReadPiece, readTimeoutMs } from "./read.ts";
+import {
+  MAX_LEASES,
+  MAX_WRONG,
+  pushReads,
+  readableBuffers,
+  type ReadPiece,
+  readTimeoutMs,
+} from "./read.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
 
@@ -18,6 +25,10 @@ interface OpenItem {
   readonly buffers: readonly BufferDescriptor[];
   readonly leaseEndsAt: number;
   readonly size: number;
+  /** See `ValueChecks.expected`. */
+  readonly expected: number;
+  /** A replica had other bytes than were written. */
+  wrong: boolean;
   /** Which of `buffers` is read next. */
   replica: number;
 }
@@ -44,6 +55,8 @@ class BatchReader {
   readonly #plan: BatchReadPlan;
   /** Leases that ended while an item was being read. */
   readonly #expired: Uint8Array;
+  /** Look-ups whose replicas had other bytes than were written. */
+  readonly #wrong: Uint8Array;
 
   constructor(store: StoreContext, keys: readonly Uint8Array[], plan: BatchReadPlan) {
     this.#store = store;
@@ -51,6 +64,7 @@ class BatchReader {
     this.#plan = plan;
     this.codes = new Int32Array(keys.length);
     this.#expired = new Uint8Array(keys.length);
+    this.#wrong = new Uint8Array(keys.length);
   }
 
   async run(): Promise<void> {
@@ -98,7 +112,11 @@ class BatchReader {
       return null;
     }
     const leaseEndsAt = askedAt + list.leaseTtlMs;
-    return { index, buffers, leaseEndsAt, size: buffers[0].size, replica: 0 };
+    const expected = this.#store.checks.expected(list);
+    return {
+      ...{ index, buffers, leaseEndsAt, size: buffers[0].size },
+      ...{ expected, replica: 0, wrong: false },
+    };
   }
 
   /**
@@ -110,10 +128,10 @@ class BatchReader {
     again: number[],
     first: boolean,
   ): Promise<OpenItem[]> {
-    const { endpoint, choice, clock } = this.#store;
+    const { endpoint, choice, checks, clock } = this.#store;
     const ops: EndpointOperation[] = [];
     const owners: OpenItem[] = [];
-    const reading: OpenItem[] = [];
+    const reading: { item: OpenItem; pieces: readonly ReadPiece[] }[] = [];
     let timeoutMs = this.#store.transferTimeoutMs;
     for (const item of group) {
       const itemMs = readTimeoutMs(this.#store, item.leaseEndsAt);
@@ -129,7 +147,7 @@ class BatchReader {
       }
       pushReads(ops, buffer, pieces);
       while (owners.length < ops.length) owners.push(item);
-      reading.push(item);
+      reading.push({ item, pieces });
       timeoutMs = Math.min(timeoutMs, itemMs);
     }
     const codes = await endpoint.transfer(ops, timeoutMs);
@@ -141,15 +159,27 @@ class BatchReader {
       if (!succeeded) failed.add(owners[i]);
     }
     const retries: OpenItem[] = [];
-    for (const item of reading) {
-      if (failed.has(item)) {
-        if (++item.replica < item.buffers.length) retries.push(item);
-        else this.codes[item.index] = ErrorCode.TRANSFER_FAIL;
-      } else if (endedAt >= item.leaseEndsAt) {
-        this.#needLease(item, again, true);
+    for (const { item, pieces } of reading) {
+      if (!failed.has(item)) {
+        if (endedAt >= item.leaseEndsAt) {
+          this.#needLease(item, again, true);
+          continue;
+        }
+        const buffer = item.buffers[item.replica];
+        if (checks.isRight(this.#keys[item.index], buffer, pieces, item.expected)) continue;
+        item.wrong = true;
       }
+      if (++item.replica < item.buffers.length) retries.push(item);
+      else if (item.wrong) this.#needOther(item, again);
+      else this.codes[item.index] = ErrorCode.TRANSFER_FAIL;
     }
     return retries;
+  }
+
+  /** Has an item looked up again whose replicas had other bytes than were written. */
+  #needOther({ index }: OpenItem, again: number[]): void {
+    if (++this.#wrong[index] < MAX_WRONG) again.push(index);
+    else this.codes[index] = ErrorCode.OBJECT_NOT_FOUND;
   }
 
   #needLease({ index }: OpenItem, again: number[], counts: boolean): void {

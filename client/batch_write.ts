@@ -14,6 +14,8 @@ export interface WriteItem {
 }
 
 interface PlacedItem extends WriteItem {
+  /** Of its value, once it has been written. */
+  objectChecksum: bigint | null;
   /** Position in the caller's batch. */
   readonly index: number;
   readonly length: number;
@@ -33,8 +35,9 @@ export async function writeBatch(
   const placed: PlacedItem[] = [];
   for (const [index, { key, slices }] of items.entries()) {
     const length = totalLength(slices);
-    if (key.length > 0 && length > 0) placed.push({ key, slices, index, length });
-    else results[index] = { code: ErrorCode.INVALID_PARAMS, value: null };
+    if (key.length > 0 && length > 0) {
+      placed.push({ key, slices, index, length, objectChecksum: null });
+    } else results[index] = { code: ErrorCode.INVALID_PARAMS, value: null };
   }
   const distinct = kind === "upsert";
   const runs = cutBatch(placed.map(({ key }) => key), (i) => placed[i].length, distinct);
@@ -91,6 +94,7 @@ async function writeRun(
   const codes = await transferAll(store, ops);
   for (let i = 0; i < codes.length; i++) if (codes[i] !== TransferCode.OK) broken.add(owners[i]);
   const whole = ready.filter((_, i) => !broken.has(i));
+  for (const item of whole) item.objectChecksum = store.checks.checksumOf(item.slices);
   failed.push(...ready.filter((_, i) => broken.has(i)));
   for (const { index } of failed) results[index] = { code: ErrorCode.TRANSFER_FAIL, value: null };
   await Promise.all([
@@ -125,7 +129,7 @@ async function end(
 ): Promise<void> {
   if (items.length === 0) return;
   const { master, clientId, tenantId } = store;
-  const objectMetas = items.map(({ key }) => ({ key, objectChecksum: null }));
+  const objectMetas = items.map(({ key, objectChecksum }) => ({ key, objectChecksum }));
   const ended = await answers(
     items.length,
     kind === "put"

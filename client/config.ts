@@ -88,6 +88,7 @@ const sources: readonly Source[] = [
   { field: "maxPort", env: ["MC_MAX_RPC_PORT", "MC_MAX_PRC_PORT"] },
   { field: "advertisedHost", env: ["MC_TCP_BIND_ADDRESS"] },
   { field: "metadataClusterId", env: ["MC_METADATA_CLUSTER_ID"] },
+  { field: "storeChecksum", env: ["MOONCAKE_STORE_CHECKSUM"] },
   { field: "memcpy", env: ["MC_STORE_MEMCPY"] },
   { field: "forceTcp", env: ["MC_FORCE_TCP"] },
   { field: "tcpProtocolVersion", env: ["MC_TCP_PROTO"] },
@@ -116,7 +117,6 @@ const switchedOff: readonly { key?: string; env: string; feature: string; off: s
     off: "false",
   },
   { env: "MOONCAKE_ENABLE_DFS", feature: "the distributed file system tier", off: "false" },
-  { env: "MOONCAKE_STORE_CHECKSUM", feature: "object checksums", off: "0" },
   { env: "MC_RPC_PROTOCOL", feature: "another RPC transport", off: "tcp" },
 ];
 

@@ -3,6 +3,7 @@ import type { MasterClient } from "./master_client.ts";
 import type { ReplicaChoice } from "./replica_choice.ts";
 import type { Clock } from "./transfer/clock.ts";
 import type { TransferEndpoint } from "./transfer/endpoint.ts";
+import type { ValueChecks } from "./value_checks.ts";
 
 /** A source of numbers for the writes of one client, from 1. */
 export function writeNumbers(): () => number {
@@ -15,6 +16,7 @@ export interface StoreContext {
   readonly master: MasterClient;
   readonly endpoint: TransferEndpoint;
   readonly choice: ReplicaChoice;
+  readonly checks: ValueChecks;
   readonly clock: Clock;
   readonly clientId: Uuid;
   readonly tenantId: Uint8Array;

@@ -1,4 +1,5 @@
 import { FENCES_WRITERS } from "../proto/address_window.ts";
+import { KNOWS_CHECKSUMS } from "../proto/coro_rpc/write_id.ts";
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import * as messages from "../proto/messages.ts";
@@ -84,12 +85,12 @@ export class MasterClient {
 
   /** The complete replicas of an object, and for how long they may be read. */
   getReplicaList(request: messages.KeyRequest): Promise<Expected<ReplicaList>> {
-    return this.#rpc.call(messages.GetReplicaList, request);
+    return this.#rpc.call(messages.GetReplicaList, request, KNOWS_CHECKSUMS);
   }
 
   /** `getReplicaList` for many keys. */
   batchGetReplicaList(request: messages.KeysRequest): Promise<Expected<ReplicaList>[]> {
-    return this.#rpc.call(messages.BatchGetReplicaList, request);
+    return this.#rpc.call(messages.BatchGetReplicaList, request, KNOWS_CHECKSUMS);
   }
 
   /** The complete replicas of every object whose key matches. `INVALID_PARAMS` for a bad pattern. */

@@ -17,6 +17,21 @@ export type ReadPlan = (size: number) => readonly ReadPiece[];
 
 /** How often an object is looked up when its lease runs out during the transfer. */
 export const MAX_LEASES = 2;
+/**
+ * How often an object is looked up when its replicas have other bytes than were written: it may have
+ * been replaced while it was read.
+ */
+export const MAX_WRONG = 2;
+
+/** What became of reading the replicas that one look-up has named. */
+const ReadOutcome = {
+  DONE: 0,
+  /** The lease ended before one was read. */
+  EXPIRED: 1,
+  /** No replica that could be read has the bytes that were written. */
+  WRONG: 2,
+} as const;
+type ReadOutcome = (typeof ReadOutcome)[keyof typeof ReadOutcome];
 
 /**
  * Share of a lease that a transfer may take. The rest is left to accept what did arrive when one of
@@ -25,7 +40,8 @@ export const MAX_LEASES = 2;
 const USABLE_LEASE = 0.9;
 
 /**
- * Reads parts of an object. Resolves with false when there is no such object. `StoreError`:
+ * Reads parts of an object. Resolves with false when there is no such object, and for one that is
+ * read as a whole also when its bytes are not those that were written. `StoreError`:
  * `LEASE_EXPIRED` when the bytes came too late to be trusted, twice; `TRANSFER_FAIL` when no replica
  * could be read; `NOT_SUPPORTED` when none is in memory. Memory may hold anything after a failure.
  */
@@ -36,14 +52,19 @@ export async function readObject(
 ): Promise<boolean> {
   checkKey(key, "read");
   const { master, clock, tenantId } = store;
-  for (let lease = 1; lease <= MAX_LEASES; lease++) {
+  for (let expired = 0, wrong = 0; expired < MAX_LEASES;) {
     const askedAt = clock.now();
     const answer = await master.getReplicaList({ key, tenantId });
     if (isMissing(answer.code)) return false;
     const list = answerValue(answer, "read", key);
     const buffers = readableBuffers(store, list);
     if (buffers === null) throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, ON_DISK);
-    if (await readBuffers(store, buffers, askedAt + list.leaseTtlMs, key, plan)) return true;
+    const expected = store.checks.expected(list);
+    const leaseEndsAt = askedAt + list.leaseTtlMs;
+    const outcome = await readBuffers(store, buffers, leaseEndsAt, key, plan, expected);
+    if (outcome === ReadOutcome.DONE) return true;
+    if (outcome === ReadOutcome.EXPIRED) expired++;
+    else if (++wrong === MAX_WRONG) return false;
   }
   const why = `its lease ran out before the bytes were there, ${MAX_LEASES} times`;
   throw objectError(ErrorCode.LEASE_EXPIRED, "read", key, why);
@@ -92,25 +113,34 @@ export function pushReads(
   }
 }
 
-/** Reads from one replica after the other; false = the lease ended before one was done. */
+/** Reads from one replica after the other, until one has the bytes that are `expected`. */
 async function readBuffers(
   store: StoreContext,
   buffers: readonly BufferDescriptor[],
   leaseEndsAt: number,
   key: Uint8Array,
   plan: ReadPlan,
-): Promise<boolean> {
+  expected: number,
+): Promise<ReadOutcome> {
   let why = "";
+  let wrong = false;
   for (const buffer of buffers) {
     const ops: EndpointOperation[] = [];
-    pushReads(ops, buffer, plan(buffer.size));
+    const pieces = plan(buffer.size);
+    pushReads(ops, buffer, pieces);
     const timeoutMs = readTimeoutMs(store, leaseEndsAt);
-    if (timeoutMs === 0) return false;
+    if (timeoutMs === 0) return ReadOutcome.EXPIRED;
     const codes = await store.endpoint.transfer(ops, timeoutMs);
     const code = codes.find((code) => code !== TransferCode.OK);
     store.choice.note(buffer.transportEndpoint, code === undefined);
-    if (code === undefined) return store.clock.now() < leaseEndsAt;
-    why = store.endpoint.explain(buffer.transportEndpoint, code);
+    if (code !== undefined) {
+      why = store.endpoint.explain(buffer.transportEndpoint, code);
+      continue;
+    }
+    if (store.clock.now() >= leaseEndsAt) return ReadOutcome.EXPIRED;
+    if (store.checks.isRight(key, buffer, pieces, expected)) return ReadOutcome.DONE;
+    wrong = true;
   }
+  if (wrong) return ReadOutcome.WRONG;
   throw objectError(ErrorCode.TRANSFER_FAIL, "read", key, why);
 }

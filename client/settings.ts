@@ -72,6 +72,8 @@ export interface StoreSettings {
   advertisedHost: string;
   /** Inserted into metadata keys; empty = none. */
   metadataClusterId: string;
+  /** Whether objects get a checksum when they are written and are checked when they are read. */
+  storeChecksum: boolean;
   /** Whether replicas in this process are copied instead of sent over the network. */
   memcpy: boolean;
   /** Use TCP also for peers on this host, whose memory is mapped and copied otherwise. */
@@ -250,6 +252,7 @@ export const settingTable: {
   maxPort: { fallback: 17_000, read: port },
   advertisedHost: { fallback: "", read: optionalHost },
   metadataClusterId: { fallback: "", read: text },
+  storeChecksum: { fallback: true, read: truth },
   memcpy: { fallback: true, read: truth },
   forceTcp: { fallback: false, read: truth },
   tcpProtocolVersion: {

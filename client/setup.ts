@@ -26,6 +26,7 @@ import { errorText } from "./transfer/error_text.ts";
 import { openEngine } from "./transfer/open_engine.ts";
 import type { RdmaOptions } from "./transfer/rdma_side.ts";
 import { randomUuid } from "./uuid.ts";
+import { ValueChecks } from "./value_checks.ts";
 
 /**
  * Which implementation moves the bytes: the C shim, the one in TypeScript, or whichever is best here.
@@ -276,6 +277,7 @@ function assemble(
     master: master.client,
     endpoint,
     choice: new ReplicaChoice(clock, Math.random() * 0x1_0000_0000),
+    checks: new ValueChecks({ enabled: settings.storeChecksum, crc32c: engine.crc32c, log }),
     clock,
     clientId,
     tenantId: tenantBytes(settings),

@@ -139,6 +139,14 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /**
+   * How many replicas this client has read whose bytes were not those that were written. They are not
+   * returned: another replica is, or the object counts as missing.
+   */
+  get checksumMismatches(): number {
+    return this.#store.checks.mismatches;
+  }
+
+  /**
    * Stores an object. Resolves with `exists`, and leaves the old value, when the key has a value or
    * is being written by somebody else. `StoreError`: `INVALID_PARAMS` for an empty key or value,
    * `NO_AVAILABLE_HANDLE` without room, `TRANSFER_FAIL` when a replica could not be written.

@@ -59,7 +59,7 @@ export async function writeObject(
   }
   const end = {
     clientId,
-    objectMeta: { key, objectChecksum: null },
+    objectMeta: { key, objectChecksum: store.checks.checksumOf(slices) },
     replicaType: ReplicaType.ALL,
     tenantId,
   };

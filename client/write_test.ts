@@ -44,7 +44,7 @@ Deno.test("a put writes all parts to all replicas in one batch, then ends", asyn
   assert.equal(start.sliceLength, 3);
   const [end] = t.requests<EndRequest>("PutEnd");
   assert.equal(end.replicaType, ReplicaType.ALL);
-  assert.deepEqual(end.objectMeta, { key, objectChecksum: null });
+  assert.deepEqual(end.objectMeta, { key, objectChecksum: t.store.checks.checksumOf(value) });
 });
 
 Deno.test("a put of an existing key moves nothing", async () => {

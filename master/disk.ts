@@ -2,7 +2,7 @@ import { nativeCrc32c } from "../ffi/crc32c.ts";
 import { DiskSyncer } from "../ffi/disk_syncer.ts";
 import type { Library } from "../ffi/library.ts";
 import { type BackgroundSync, RuntimeSync } from "./journal/background_sync.ts";
-import { type Checksum, crc32c } from "../proto/crc32c.ts";
+import { type Crc32c, crc32c } from "../proto/crc32c.ts";
 
 /** Below so many bytes a call into the shim costs more than it spares. */
 const NATIVE_CHECKSUM_BYTES = 512;
@@ -10,7 +10,7 @@ const NATIVE_CHECKSUM_BYTES = 512;
 /** What a journal takes from the machine it runs on. */
 export interface DiskParts extends Disposable {
   readonly sync: BackgroundSync;
-  readonly checksum: Checksum;
+  readonly checksum: Crc32c;
 }
 
 /** By the shim, or by the runtime where there is none. Throws a `NativeError` without a thread. */

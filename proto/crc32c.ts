@@ -3,7 +3,7 @@ const tables = makeTables();
 const [t0, t1, t2, t3, t4, t5, t6, t7] = tables;
 
 /** CRC-32C of `bytes[start, end)`, unsigned; `seed` is that of the bytes before them. */
-export type Checksum = (bytes: Uint8Array, start: number, end: number, seed?: number) => number;
+export type Crc32c = (bytes: Uint8Array, start: number, end: number, seed?: number) => number;
 
 /** The checksum of `bytes[start, end)`, unsigned; `seed` is that of the bytes before them. */
 export function crc32c(bytes: Uint8Array, start: number, end: number, seed = 0): number {

@@ -7,6 +7,7 @@
  */
 
 import type { HandshakeType } from "../../proto/handshake.ts";
+import type { Crc32c } from "../../proto/crc32c.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
 import type { SegmentBuffer, SegmentDevice } from "../../proto/metadata/segment_document.ts";
 
@@ -193,4 +194,7 @@ export interface TransferEngine extends AsyncDisposable {
   fence(address: bigint, length: number, keepMs: number, writer: Uint8Array): Promise<boolean>;
 
   stats(): TransferStats;
+
+  /** CRC-32C with the processor's instruction, where the engine has it. */
+  readonly crc32c?: Crc32c;
 }

@@ -1,8 +1,10 @@
 import type { Completions } from "../../ffi/completions.ts";
+import { nativeCrc32c } from "../../ffi/crc32c.ts";
 import { Errno } from "../../ffi/errno.ts";
 import type { Library } from "../../ffi/library.ts";
 import { NativeEngine } from "../../ffi/native_engine.ts";
 import { BORROWED, OperationBatch } from "../../ffi/operation_batch.ts";
+import { type Crc32c, crc32c } from "../../proto/crc32c.ts";
 import {
   checkBorrowed,
   checkLength,
@@ -42,6 +44,8 @@ export interface NativeTransferOptions extends EngineTunables {
 }
 
 const INLINE_WAIT_US = 50;
+/** Bytes from which a checksum by the shim is worth the call. */
+const NATIVE_CHECKSUM_BYTES = 512;
 /** Microseconds of moving bytes on the calling thread before the poll takes over. */
 const INLINE_WORK_US = 1000;
 /** Milliseconds spent inline after which a transfer has to go through the event loop. */
@@ -89,6 +93,7 @@ interface Waiting {
 export class NativeTransferEngine implements TransferEngine {
   readonly name: "tcp-native" | "rdma-native";
   readonly rdma?: RdmaSide;
+  readonly crc32c: Crc32c;
   readonly #library: Library;
   readonly #engine: NativeEngine;
   readonly #peers: EnginePeers;
@@ -121,6 +126,11 @@ export class NativeTransferEngine implements TransferEngine {
     const { rdma, ...tunables } = options;
     checkTunables(tunables);
     this.#library = library;
+    const native = nativeCrc32c(library);
+    this.crc32c = (bytes, start, end, seed) => {
+      const inShim = end - start >= NATIVE_CHECKSUM_BYTES && !this.#closed;
+      return (inShim ? native : crc32c)(bytes, start, end, seed);
+    };
     this.#engine = new NativeEngine(library.symbols, tunables);
     const sockets = new NativePeers(this.#engine);
     if (rdma === undefined) {

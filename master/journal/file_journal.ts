@@ -1,5 +1,5 @@
 import { type BackgroundSync, RuntimeSync, type SyncedFile } from "./background_sync.ts";
-import { type Checksum, crc32c } from "../../proto/crc32c.ts";
+import { type Crc32c, crc32c } from "../../proto/crc32c.ts";
 import { syncDirectory, tailPath } from "./files.ts";
 import { FILE_HEADER_BYTES, fileHeader, FileKind, sealGroup } from "./group_format.ts";
 import { type Journal, JournalError } from "./journal.ts";
@@ -51,7 +51,7 @@ export interface FileJournalOptions {
   /** Default: the runtime's own. It outlives the journal. */
   sync?: BackgroundSync;
   /** CRC-32C; default: the one in TypeScript. */
-  checksum?: Checksum;
+  checksum?: Crc32c;
 }
 
 /** The journal as files: append-only segments, each begun by the sequence number of its first group. */
@@ -61,7 +61,7 @@ export class FileJournal implements Journal {
   readonly #unsyncedLimit: number;
   readonly #tailLimit: number;
   readonly #sync: BackgroundSync;
-  readonly #checksum: Checksum;
+  readonly #checksum: Crc32c;
   readonly #sealed: SealedSegment[] = [];
   /** Sealed segments that may not be on the disk yet. */
   readonly #retired: Segment[] = [];

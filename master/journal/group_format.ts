@@ -11,7 +11,7 @@
  * a file that ends anywhere is as good as one that ends with its last whole group. A payload that is
  * damaged does not hide the group after it.
  */
-import { type Checksum, crc32c } from "../../proto/crc32c.ts";
+import { type Crc32c, crc32c } from "../../proto/crc32c.ts";
 import { JournalError } from "./journal.ts";
 
 export const FILE_HEADER_BYTES = 32;
@@ -62,7 +62,7 @@ export function readFileHeader(bytes: Uint8Array, kind: FileKind): number | stri
 export function sealGroup(
   group: Uint8Array,
   sequence: number,
-  checksum: Checksum = crc32c,
+  checksum: Crc32c = crc32c,
 ): void {
   const view = new DataView(group.buffer, group.byteOffset, group.length);
   view.setUint32(0, group.length - GROUP_HEADER_BYTES, true);

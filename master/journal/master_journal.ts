@@ -2,7 +2,7 @@ import type { CoreConfig } from "../core/api.ts";
 import type { MasterCore } from "../core/core.ts";
 import type { BackgroundSync } from "./background_sync.ts";
 import { Checkpointer } from "./checkpointer.ts";
-import type { Checksum } from "../../proto/crc32c.ts";
+import type { Crc32c } from "../../proto/crc32c.ts";
 import { DurableCore } from "./durable_core.ts";
 import { FileJournal } from "./file_journal.ts";
 import type { Durability } from "./journal.ts";
@@ -19,7 +19,7 @@ export interface MasterJournalOptions {
   clock: () => number;
   /** As of a `FileJournal`. */
   sync: BackgroundSync;
-  checksum: Checksum;
+  checksum: Crc32c;
   info: (line: string) => void;
   warn: (line: string) => void;
 }

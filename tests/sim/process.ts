@@ -13,6 +13,7 @@ import {
   TransferEndpoint,
 } from "../../client/transfer/endpoint.ts";
 import type { Region } from "../../client/transfer/engine.ts";
+import { ValueChecks } from "../../client/value_checks.ts";
 import type { MetadataStore } from "../../client/transfer/metadata_store.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
@@ -154,6 +155,7 @@ export class StoreProcess {
     });
     this.store = {
       ...{ master, endpoint, clock, clientId, choice: new ReplicaChoice(clock, random.u32()) },
+      checks: new ValueChecks({ enabled: profile.checksValues, log }),
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),
       transferTimeoutMs: profile.transferTimeoutMs,

@@ -38,6 +38,8 @@ export const Fault = {
   TORN_BATCH: "torn batch",
   /** An operator drains a node, levels the segments, or cancels what goes on. */
   JOB: "job",
+  /** Bytes of lent memory change, in worlds whose clients check what they read. */
+  BIT_FLIPS: "bit flips",
 } as const;
 export type Fault = (typeof Fault)[keyof typeof Fault];
 
@@ -52,6 +54,8 @@ export interface Profile {
   keys: number;
   /** Clients number their writes, as ours do and those of the reference do not. */
   numbersWrites: boolean;
+  /** Clients give values checksums and check what they read. */
+  checksValues: boolean;
   leastValue: number;
   mostValue: number;
   segmentBytes: number;
@@ -104,7 +108,9 @@ export function drawProfile(random: Random): Profile {
     3 * longestFreezeMs;
   const releaseMs = discardMs + writingMs;
   const leastValue = 64;
-  const faults = some(Object.values(Fault), 3);
+  const checksValues = random.oneIn(2);
+  const faults = some(Object.values(Fault), 3)
+    .filter((fault) => checksValues || fault !== Fault.BIT_FLIPS);
   return {
     clients: between(1, 3),
     nodes: between(1, 3),
@@ -112,6 +118,7 @@ export function drawProfile(random: Random): Profile {
     nodeUsers: random.below(2),
     keys: random.pick([3, 10, 40]),
     numbersWrites: random.oneIn(2),
+    checksValues,
     leastValue,
     mostValue: random.pick([leastValue, 400, 2000, 8000]),
     segmentBytes: between(1, 4) * 16 * 1024,

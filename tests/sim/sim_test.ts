@@ -79,6 +79,7 @@ async function broken(count: number, options: WorldOptions): Promise<string> {
 const crowded: Partial<Profile> = {
   ...{ clients: 3, nodes: 1, users: 3, keys: 10, mostReplicas: 1, thinkMs: 5, delayMs: 20 },
   ...{ segmentBytes: 16 * 1024, segmentsPerNode: 1, mostValue: 2000, busyMs: 3000, putWaitMs: 30 },
+  checksValues: false,
   ...{
     withPins: false,
     withGroups: false,
@@ -100,6 +101,8 @@ Deno.test("a client that ignores its leases is caught", async () => {
     core: { defaultKvLeaseTtlMs: 60, evictionRatio: 0.3 },
   };
   assert.match(await broken(20, { profile, read: careless }), /a read of key-/);
+  const checked = { ...profile, checksValues: true };
+  assert.equal(await broken(20, { profile: checked, read: careless }), "no world noticed anything");
   assert.equal(await broken(20, { profile }), "no world noticed anything");
 });
 
@@ -111,6 +114,20 @@ Deno.test("a master that does not wait for slow writers is caught", async () => 
     core: { putStartDiscardTimeoutMs: 100, putStartReleaseTimeoutMs: 100 },
   };
   assert.match(await broken(20, { profile }), /a read of key-.* returned/);
+});
+
+Deno.test("memory that changes by itself is caught, unless clients check what they read", async () => {
+  const commands = [Command.PUT, Command.UPSERT, Command.GET, Command.GET_BATCH, Command.COPY];
+  const profile: Partial<Profile> = {
+    ...{ nodes: 2, mostReplicas: 2, keys: 10, users: 2, thinkMs: 5, busyMs: 3000, commands },
+    ...{ faults: [Fault.BIT_FLIPS], faultEveryMs: 300, checksValues: false },
+  };
+  assert.match(await broken(5, { profile }), /a read of key-.* returned/);
+  let hits = 0;
+  for (let seed = 1; seed <= 20; seed++) {
+    hits += (await new World(seed, { profile: { ...profile, checksValues: true } }).run()).hits;
+  }
+  assert(hits > 1000, `only ${hits} reads found something`);
 });
 
 Deno.test("memory that is given out twice is caught before anybody reads it", async () => {

@@ -25,6 +25,9 @@ const LONGEST_ABSENCE_MS = 3000;
 /** Rounds of promises that are ready after a step; more than any chain in the client is long. */
 const SETTLE_ROUNDS = 30;
 
+/** Of so many bytes one changes when memory does. */
+const FLIP_EVERY = 512;
+
 const LONGEST_SUMMARY = 1000;
 
 /** Something went wrong in a world; the message begins with the seed. */
@@ -370,6 +373,20 @@ export class World {
         return this.#bringMasterBack();
       case Fault.JOB:
         return this.#operate(node.name);
+      case Fault.BIT_FLIPS:
+        return this.#flip();
+    }
+  }
+
+  /** Changes a byte in each stretch of the memory of a node. */
+  #flip(): void {
+    const random = this.#random;
+    const { name } = random.pick(this.#nodes());
+    for (const { bytes, remoteBase } of this.#fabric.engines.get(name)?.regions ?? []) {
+      if (remoteBase === null) continue;
+      for (let at = random.below(FLIP_EVERY); at < bytes.length; at += FLIP_EVERY) {
+        bytes[at] ^= 1 << random.below(8);
+      }
     }
   }
 

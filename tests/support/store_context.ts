@@ -2,6 +2,7 @@ import { type StoreContext, writeNumbers } from "../../client/context.ts";
 import { MasterClient } from "../../client/master_client.ts";
 import { defaultConfig } from "../../client/put_options.ts";
 import { ReplicaChoice } from "../../client/replica_choice.ts";
+import { ValueChecks } from "../../client/value_checks.ts";
 import { TransferEndpoint } from "../../client/transfer/endpoint.ts";
 import type { Region } from "../../client/transfer/engine.ts";
 import type { MetadataStore } from "../../client/transfer/metadata_store.ts";
@@ -22,6 +23,8 @@ export class StoreFixture {
   readonly store: StoreContext;
   /** Every call with its request, in order. */
   readonly calls: { name: string; request: unknown; writeId: number }[] = [];
+  /** What was logged. */
+  readonly lines: string[] = [];
   answers: Answers;
 
   constructor(answers: Answers = {}) {
@@ -49,6 +52,7 @@ export class StoreFixture {
       }),
       endpoint: this.endpoint,
       choice: new ReplicaChoice(this.clock, 0),
+      checks: new ValueChecks({ enabled: true, log: (line) => this.lines.push(line) }),
       clock: this.clock,
       clientId: "1-2",
       tenantId: new TextEncoder().encode("default"),
