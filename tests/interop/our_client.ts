@@ -41,11 +41,12 @@ export function startWheelPeer(
   master: string,
   metadata: string,
   segmentBytes: number,
+  env: Record<string, string> = {},
 ): Promise<{ peer: JsonPeer; hello: { code: number; name: string } }> {
   return JsonPeer.start(
     wheel.python,
     ["-B", script, master, metadata, String(segmentBytes)],
-    { MC_TCP_BIND_ADDRESS: "127.0.0.1" },
+    { MC_TCP_BIND_ADDRESS: "127.0.0.1", ...env },
   );
 }
 
