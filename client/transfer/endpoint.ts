@@ -221,6 +221,7 @@ export class TransferEndpoint {
     this.#closed = true;
     this.#stopGuard();
     await within(this.#options.clock, WITHDRAW_LIMIT_MS, this.#withdraw());
+    await this.#options.metadata.close();
     await this.#server?.close();
     this.#directory.clear();
     for (const region of this.#lent.splice(0)) region[Symbol.dispose]();

@@ -6,7 +6,8 @@ import { FakeClock } from "../../tests/support/fake_clock.ts";
 import { until } from "../../tests/support/until.ts";
 import { systemClock } from "./clock.ts";
 import { HandshakeServer } from "./handshake_server.ts";
-import { HttpMetadata, type HttpMetadataOptions } from "./http_metadata.ts";
+import { HttpKv } from "./http_kv.ts";
+import { KvMetadata, type KvMetadataOptions } from "./kv_metadata.ts";
 import { P2pMetadata } from "./metadata_store.ts";
 
 const HOST = "127.0.0.1";
@@ -66,11 +67,10 @@ class ReferenceStore {
     return store;
   }
 
-  client(changes: Partial<HttpMetadataOptions> = {}): HttpMetadata {
-    return new HttpMetadata({
-      url: this.url,
+  client(changes: Partial<KvMetadataOptions> = {}): KvMetadata {
+    return new KvMetadata({
+      kv: new HttpKv({ url: this.url, clock: systemClock }),
       clusterId: "",
-      clock: systemClock,
       probe: () => Promise.resolve(false),
       ...changes,
     });
@@ -168,10 +168,9 @@ Deno.test("a silent metadata server costs 3 seconds, an absent one an error", as
   const { port } = silent.address() as { port: number };
   const clock = new FakeClock();
   const make = (clock: FakeClock) =>
-    new HttpMetadata({
-      url: `http://${HOST}:${port}/metadata`,
+    new KvMetadata({
+      kv: new HttpKv({ url: `http://${HOST}:${port}/metadata`, clock }),
       clusterId: "",
-      clock,
       probe: () => Promise.resolve(false),
     });
   const asked = make(clock).lookup("a:1");
