@@ -45,6 +45,8 @@ export interface NativeMemory {
   bytes: Uint8Array<ArrayBuffer>;
   /** Address at which peers find it, or `null` when it is not published. */
   remoteBase: bigint | null;
+  /** The caller's array, which is not detached when it is unregistered. */
+  lent: boolean;
 }
 
 /** Why a writer cannot be kept out. */
@@ -76,7 +78,7 @@ export class Struct<Name extends string> {
     return this;
   }
 
-  u64(field: string, value: number): this {
+  u64(field: string, value: number | bigint): this {
     this.view.setBigUint64(this.#at(field), BigInt(value), true);
     return this;
   }
@@ -179,10 +181,28 @@ export class NativeEngine implements AsyncDisposable {
 
   /** Maps zeroed memory. Release it with {@linkcode unregister}. */
   register(length: number, publish: boolean): NativeMemory {
+    return this.#register(length, 0n, publish);
+  }
+
+  /**
+   * Takes memory of the caller, which stays where it is, and alive, until it is unregistered: an
+   * array that is not detached meanwhile, or the address of memory outside of JavaScript.
+   */
+  adopt(memory: Uint8Array | { address: bigint; length: number }, publish: boolean): NativeMemory {
+    if (!(memory instanceof Uint8Array)) {
+      return this.#register(memory.length, memory.address, publish);
+    }
+    const bytes = memory as Uint8Array<ArrayBuffer>;
+    const address = Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
+    return { ...this.#register(bytes.length, address, publish), bytes, lent: true };
+  }
+
+  #register(length: number, ownAddress: bigint, publish: boolean): NativeMemory {
     const options = new Struct("mc_region_options")
       .u32("size", LAYOUT["sizeof mc_region_options"])
       .u32("flags", publish ? PUBLISHED : 0)
-      .u64("length", length);
+      .u64("length", length)
+      .u64("address", ownAddress);
     const info = new Struct("mc_region_info");
     const result = this.#library.mc_region_register(this.#open, options.bytes, info.bytes);
     const id = checked("mc_region_register", result);
@@ -190,7 +210,8 @@ export class NativeEngine implements AsyncDisposable {
     if (address === null) throw new TypeError("A region has no address");
     const buffer = Deno.UnsafePointerView.getArrayBuffer(address, length);
     const base = info.read("remote_base");
-    return { id, bytes: new Uint8Array(buffer), remoteBase: base === 0n ? null : base };
+    const remoteBase = base === 0n ? null : base;
+    return { id, bytes: new Uint8Array(buffer), remoteBase, lent: false };
   }
 
   /** Has the system provide every page now; takes about 0.4 s per GiB, off this thread. */
@@ -213,7 +234,7 @@ export class NativeEngine implements AsyncDisposable {
 
   /** Withdraws memory from peers and detaches `bytes`; it is unmapped when nothing uses it. */
   unregister(memory: NativeMemory): void {
-    memory.bytes.buffer.transfer();
+    if (!memory.lent) memory.bytes.buffer.transfer();
     checked("mc_region_unregister", this.#library.mc_region_unregister(this.#open, memory.id));
   }
 

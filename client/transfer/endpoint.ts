@@ -7,6 +7,7 @@ import type { BufferDescriptor } from "../../proto/types.ts";
 import { formatHostPort, isLoopback, parseHostPort } from "./address.ts";
 import { type Clock, within } from "./clock.ts";
 import {
+  type LentMemory,
   Opcode,
   type PeerId,
   type Region,
@@ -128,38 +129,59 @@ export class TransferEndpoint {
     return host === "localhost" ? "127.0.0.1" : host;
   }
 
+  /** Serves peers without memory, too. Rejects as {@linkcode lend}. */
+  async start(): Promise<void> {
+    await this.#ensureStarted();
+    await this.#publish();
+  }
+
   /**
    * Allocates memory of `length` bytes and publishes it to peers. Rejects with `Error` when there is
    * no memory, no port, or the metadata cannot be stored; nothing is left behind then.
    */
   async lend(length: number): Promise<Region> {
+    return (await this.lendAll([length]))[0];
+  }
+
+  /** {@linkcode lend} of several, allocated here or the caller's own, published as one change. */
+  async lendAll(memories: readonly (number | LentMemory)[]): Promise<Region[]> {
     await this.#ensureStarted();
-    const region = this.engine.allocate(length, { publish: true });
-    this.#lent.push(region);
+    const publish = { publish: true };
+    const regions: Region[] = [];
     try {
+      for (const memory of memories) {
+        const own = typeof memory === "number";
+        regions.push(
+          own ? this.engine.allocate(memory, publish) : this.engine.adopt(memory, publish),
+        );
+      }
+      this.#lent.push(...regions);
       await this.#publish();
     } catch (error) {
-      this.#lent.splice(this.#lent.indexOf(region), 1);
-      region[Symbol.dispose]();
+      this.#drop(regions);
       throw error;
     }
-    return region;
+    return regions;
   }
 
   /**
-   * Takes published memory back and frees it; peers that still use it are refused. Never rejects: a
-   * document that cannot be stored now is stored later.
+   * Takes published memory back and frees what was allocated; peers that still use it are refused.
+   * Never rejects: a document that cannot be stored now is stored later.
    */
-  async reclaim(region: Region): Promise<void> {
-    const at = this.#lent.indexOf(region);
-    if (at < 0) return;
-    this.#lent.splice(at, 1);
-    region[Symbol.dispose]();
+  async reclaim(...regions: readonly Region[]): Promise<void> {
+    const lent = regions.filter((region) => this.#lent.includes(region));
+    if (lent.length === 0) return;
+    this.#drop(lent);
     try {
       await this.#publish();
     } catch (error) {
       this.#options.log(`cannot publish the documents of ${this.#name}: ${errorText(error)}`);
     }
+  }
+
+  /** Closes the connections to a peer; operations in flight with it complete with `SOCKET`. */
+  release(name: string): void {
+    this.#directory.close(name);
   }
 
   /** Puts documents back that somebody replaced or deleted. Never rejects. */
@@ -327,6 +349,14 @@ export class TransferEndpoint {
       ]),
       timestamp: documentTimestamp(this.#options.clock.wallTime()),
     };
+  }
+
+  #drop(regions: readonly Region[]): void {
+    for (const region of regions) {
+      const at = this.#lent.indexOf(region);
+      if (at >= 0) this.#lent.splice(at, 1);
+      region[Symbol.dispose]();
+    }
   }
 
   #isOwn(op: EndpointOperation): boolean {

@@ -2,12 +2,13 @@ import type { Completions } from "../../ffi/completions.ts";
 import { nativeCrc32c } from "../../ffi/crc32c.ts";
 import { Errno } from "../../ffi/errno.ts";
 import type { Library } from "../../ffi/library.ts";
-import { NativeEngine } from "../../ffi/native_engine.ts";
+import { NativeEngine, type NativeMemory } from "../../ffi/native_engine.ts";
 import { BORROWED, OperationBatch } from "../../ffi/operation_batch.ts";
 import { type Crc32c, crc32c } from "../../proto/crc32c.ts";
 import {
   checkBorrowed,
   checkLength,
+  checkLent,
   checkListenPort,
   checkOperation,
   checkPeerAddress,
@@ -16,6 +17,7 @@ import {
   timeoutOf,
 } from "./checks.ts";
 import {
+  type LentMemory,
   type ListenOptions,
   type PeerAddress,
   type PeerId,
@@ -157,7 +159,16 @@ export class NativeTransferEngine implements TransferEngine {
   allocate(length: number, options: { publish?: boolean } = {}): Region {
     checkLength(length);
     this.#checkOpen();
-    const memory = this.#engine.register(length, options.publish ?? false);
+    return this.#regionOf(this.#engine.register(length, options.publish ?? false));
+  }
+
+  adopt(memory: LentMemory, options: { publish?: boolean } = {}): Region {
+    checkLent(memory);
+    this.#checkOpen();
+    return this.#regionOf(this.#engine.adopt(memory, options.publish ?? false));
+  }
+
+  #regionOf(memory: NativeMemory): Region {
     const region = new NativeRegion(this.#engine, memory, () => {
       this.#submitStaged();
       this.#regions.delete(memory.id);

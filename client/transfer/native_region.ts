@@ -22,7 +22,7 @@ export class NativeRegion implements Region {
   }
 
   get bytes(): Uint8Array {
-    return this.#memory.bytes;
+    return this.#disposed ? new Uint8Array(0) : this.#memory.bytes;
   }
 
   async populate(): Promise<void> {

@@ -1,6 +1,7 @@
 import {
   checkBorrowed,
   checkLength,
+  checkLent,
   checkListenPort,
   checkOperation,
   checkPeerAddress,
@@ -10,6 +11,7 @@ import {
 } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import {
+  type LentMemory,
   type ListenOptions,
   type PeerAddress,
   type PeerId,
@@ -72,7 +74,16 @@ export class TsTransferEngine implements TransferEngine {
   allocate(length: number, options: { publish?: boolean } = {}): Region {
     checkLength(length);
     this.#checkOpen();
-    return this.#regions.add(length, options.publish ?? false);
+    return this.#regions.add(new Uint8Array(length), options.publish ?? false);
+  }
+
+  adopt(memory: LentMemory, options: { publish?: boolean } = {}): Region {
+    checkLent(memory);
+    if (!(memory instanceof Uint8Array)) {
+      throw new TypeError("The engine in TypeScript has no access to memory by its address");
+    }
+    this.#checkOpen();
+    return this.#regions.add(memory as Uint8Array<ArrayBuffer>, options.publish ?? false, true);
   }
 
   async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {

@@ -52,6 +52,7 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_region_options, size),
 	FIELD(mc_region_options, flags),
 	FIELD(mc_region_options, length),
+	FIELD(mc_region_options, address),
 	SIZE(mc_region_info),
 	FIELD(mc_region_info, address),
 	FIELD(mc_region_info, length),

@@ -108,6 +108,11 @@ static void set_entry(struct mc_published_region *to, struct mc_published_region
 	atomic_init(&to->length, atomic_load(&from->length));
 }
 
+static uint64_t page_offset(const void *memory)
+{
+	return (uintptr_t)memory & ((uint64_t)sysconf(_SC_PAGESIZE) - 1);
+}
+
 static int draw_base(struct mc_publisher *publisher, struct mc_region *region)
 {
 	int err = 0;
@@ -116,7 +121,10 @@ static int draw_base(struct mc_publisher *publisher, struct mc_region *region)
 	if (region->length > BASE_LIMIT - 2 * BASE_GAP - publisher->next_base) {
 		err = -ENOSPC;
 	} else {
+		/* RDMA asks for the same place in a page on both sides. */
 		region->remote_base = publisher->next_base;
+		if (region->foreign)
+			region->remote_base += page_offset(region->memory);
 		publisher->next_base += (region->length + 2 * BASE_GAP - 1) & ~(BASE_GAP - 1);
 	}
 	pthread_mutex_unlock(&publisher->lock);
@@ -296,35 +304,48 @@ static void add_counts(struct mc_shared_counts *sum, const struct mc_shared_coun
 	sum->write_bytes += part->write_bytes;
 }
 
+static int make_memory(struct mc_engine *engine, struct mc_region *region, bool published)
+{
+	uint8_t *memory;
+
+	region->shift = published ? PUBLISHED_SHIFT : PRIVATE_SHIFT;
+	if (mc_engine_transport(engine, MC_TRANSPORT_RDMA))
+		region->shift = published ? (uint32_t)sysconf(_SC_PAGESIZE) : 0;
+	region->fd = published ? make_file(map_length(region)) : -1;
+	memory = map_memory(map_length(region), region->fd);
+	if (!memory) {
+		if (region->fd >= 0)
+			close(region->fd);
+		return -ENOMEM;
+	}
+	region->memory = memory + region->shift;
+	return 0;
+}
+
 int mc_region_register(struct mc_engine *engine, const struct mc_region_options *options,
 		       struct mc_region_info *info)
 {
 	struct mc_region *region;
-	uint8_t *memory;
 	int id, err = 0;
 
 	if (!options || !info || options->size < sizeof(*options) || options->length == 0 ||
-	    options->length > BASE_LIMIT || (options->flags & ~(uint32_t)MC_REGION_PUBLISHED))
+	    options->length > BASE_LIMIT || (options->flags & ~(uint32_t)MC_REGION_PUBLISHED) ||
+	    options->address + options->length < options->length)
 		return -EINVAL;
 	region = calloc(1, sizeof(*region));
 	if (!region)
 		return -ENOMEM;
 	region->users = 1;
 	region->length = options->length;
-	region->shift = options->flags & MC_REGION_PUBLISHED ? PUBLISHED_SHIFT : PRIVATE_SHIFT;
-	if (mc_engine_transport(engine, MC_TRANSPORT_RDMA))
-		region->shift = options->flags & MC_REGION_PUBLISHED ?
-					(uint32_t)sysconf(_SC_PAGESIZE) :
-					0;
-	region->fd = options->flags & MC_REGION_PUBLISHED ? make_file(map_length(region)) : -1;
-	memory = map_memory(map_length(region), region->fd);
-	if (!memory) {
-		if (region->fd >= 0)
-			close(region->fd);
+	region->foreign = options->address != 0;
+	region->memory = (uint8_t *)(uintptr_t)options->address;
+	region->fd = -1;
+	if (!region->foreign)
+		err = make_memory(engine, region, options->flags & MC_REGION_PUBLISHED);
+	if (err) {
 		free(region);
-		return -ENOMEM;
+		return err;
 	}
-	region->memory = memory + region->shift;
 	if (options->flags & MC_REGION_PUBLISHED)
 		err = draw_base(&engine->publisher, region);
 	if (!err)
@@ -427,7 +448,8 @@ void mc_region_free(struct mc_region *region)
 {
 	if (region->keys)
 		mc_region_keys_free(region->keys);
-	munmap(region->memory - region->shift, map_length(region));
+	if (!region->foreign)
+		munmap(region->memory - region->shift, map_length(region));
 	if (region->fd >= 0)
 		close(region->fd);
 	free(region);
@@ -456,15 +478,15 @@ int mc_region_populate(struct mc_engine *engine, uint32_t id)
 	if (err)
 		return err;
 	memory = region->memory - region->shift;
-	length = map_length(region);
+	length = region->foreign ? region->length : map_length(region);
 	for (uint64_t at = 0; at < length && !err; at += POPULATE_STEP) {
 		uint64_t step = mc_min(POPULATE_STEP, length - at);
 
 		if (atomic_load(&region->withdrawn) || atomic_load(&engine->stopping))
 			err = -ECANCELED;
-		else if (madvise(memory + at, step, MADV_POPULATE_WRITE) == 0)
+		else if (!region->foreign && madvise(memory + at, step, MADV_POPULATE_WRITE) == 0)
 			continue;
-		else if (errno == ENOMEM)
+		else if (!region->foreign && errno == ENOMEM)
 			err = -ENOMEM;
 		else
 			touch(memory + at, step);

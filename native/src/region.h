@@ -28,6 +28,7 @@ struct mc_region {
 	uint64_t length;
 	uint64_t remote_base; /* 0: not published */
 	uint32_t shift;       /* bytes mapped in front of memory */
+	bool foreign;         /* the caller's memory: neither mapped nor unmapped here */
 	struct mc_region_keys *keys; /* what RDMA devices call it, or NULL */
 	uint32_t users;       /* the registration, operations, populate; under state_lock */
 	atomic_bool withdrawn;

@@ -16,6 +16,7 @@ struct mc_region_options {
 	uint32_t size;   /* sizeof(struct mc_region_options) */
 	uint32_t flags;  /* enum mc_region_flags */
 	uint64_t length; /* bytes, > 0 */
+	uint64_t address; /* of memory of the caller's own; 0: it is mapped here */
 };
 
 struct mc_region_info {
@@ -25,7 +26,9 @@ struct mc_region_info {
 };
 
 /*
- * Maps zeroed memory. The remote base of a published region is not its address: it
+ * Maps zeroed memory, or takes that of the caller, which stays readable and writable until
+ * mc_region_unregister() has returned and the last local operation with it has completed;
+ * peers on this host then reach it over the network. The remote base of a published region is not its address: it
  * is drawn per registration and never used again by this engine, so a descriptor that
  * outlived its region is refused. Returns the id (> 0) and *info, or -EINVAL,
  * -ENOMEM, -ENOSPC (too many regions, or no remote addresses left).

@@ -125,8 +125,8 @@ static void route_waiting(struct shm_client *client, struct shm_link *link)
 			send_by_tcp(work);
 		else if (find_map(link, work->remote, work->length))
 			activate(client, link, work);
-		else
-			mc_work_finish(client->engine, work, -EFAULT, 0);
+		else /* not memory that can be mapped, or none at all: the owner knows */
+			send_by_tcp(work);
 	}
 }
 
