@@ -17,6 +17,14 @@ const commands: Record<string, Command> = {
     summary: "run a store node: lend this machine's memory to a pool",
     load: () => import("./client/node/main.ts"),
   },
+  te: {
+    summary: "the transfer engine on its own: te bench",
+    load: () => import("./te/cli/main.ts"),
+  },
+  meta: {
+    summary: "look at and remove what engines keep in a metadata server",
+    load: () => import("./te/cli/meta.ts"),
+  },
   why: {
     summary: "ask a master what became of a key, or why lookups miss",
     load: () => import("./master/why.ts"),

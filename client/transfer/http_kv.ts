@@ -32,45 +32,49 @@ export class HttpKv implements MetadataKv {
   }
 
   async get(key: string): Promise<string | null> {
-    const { status, body } = await this.#request("GET", key);
+    const { status, body } = await this.#request("GET", "key", key);
     if (status === 200) return body;
     if (status === 404) return null;
     throw new Error(`The metadata server answers ${status} to GET ${key}`);
   }
 
   async put(key: string, text: string): Promise<void> {
-    const { status, body } = await this.#request("PUT", key, text);
+    const { status, body } = await this.#request("PUT", "key", key, text);
     if (status === 200) return;
     throw new Error(`The metadata server answers ${status} to PUT ${key}: ${body.slice(0, 200)}`);
   }
 
   async claim(key: string, text: string): Promise<boolean> {
-    const { status, body } = await this.#request("PUT", key, text);
+    const { status, body } = await this.#request("PUT", "key", key, text);
     if (status === 200) return true;
     if (status === 400) return false;
     throw new Error(`The metadata server answers ${status} to PUT ${key}: ${body.slice(0, 200)}`);
   }
 
   async delete(key: string): Promise<void> {
-    const { status } = await this.#request("DELETE", key);
+    const { status } = await this.#request("DELETE", "key", key);
     if (status === 200 || status === 404) return;
     throw new Error(`The metadata server answers ${status} to DELETE ${key}`);
   }
 
-  list(): Promise<string[]> {
-    return Promise.reject(new Error("A metadata server over HTTP cannot list its keys"));
+  /** Our masters can tell; the reference's ask for a key. */
+  async list(prefix: string): Promise<string[]> {
+    const { status, body } = await this.#request("GET", "prefix", prefix);
+    const keys: unknown = status === 200 ? JSON.parse(body) : null;
+    if (Array.isArray(keys)) return keys.map(String);
+    throw new Error(`The metadata server at ${this.#options.url} cannot list its keys`);
   }
 
   close(): Promise<void> {
     return Promise.resolve();
   }
 
-  #request(method: string, key: string, body?: string): Promise<Reply> {
+  #request(method: string, parameter: string, value: string, body?: string): Promise<Reply> {
     const { url, clock, timeoutMs = 3000, connectTimeoutMs = 1500 } = this.#options;
     const send = url.toLowerCase().startsWith("https:") ? httpsRequest : httpRequest;
     const bytes = body === undefined ? null : new TextEncoder().encode(body);
     return new Promise((resolve, reject) => {
-      const request = send(`${url}?key=${escapeKey(key)}`, {
+      const request = send(`${url}?${parameter}=${escapeKey(value)}`, {
         method,
         agent: false,
         headers: bytes === null
