@@ -121,9 +121,11 @@ export class Member {
   /** Begins to follow and to campaign. */
   start(): void {
     this.#options.elector.watch(() => void this.#campaign());
-    this.#every("tick", TICK_MS, () => this.#tick());
     this.#every("campaign", CAMPAIGN_MS, () => this.#campaign());
-    void this.#tick();
+    // One tick at a time: two that join would follow the log twice.
+    void this.#tick().finally(() => {
+      if (!this.#ended) this.#every("tick", TICK_MS, () => this.#tick());
+    });
   }
 
   /** Keeps a group that the core of this leader has told. */
