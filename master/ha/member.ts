@@ -50,7 +50,7 @@ export interface MemberOptions {
   core: CoreSide;
   timers: Timers;
   /** This master, as the others and the clients find it. */
-  self: Pick<MemberRecord, "id" | "rpc" | "admin">;
+  self: Pick<MemberRecord, "id" | "rpc" | "admin" | "checkpointToken">;
   /** The log that the files are a copy of, `null` = not known yet. */
   logId: string | null;
   /** Keeps the id of the log beside the files. */
