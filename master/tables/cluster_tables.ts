@@ -52,6 +52,7 @@ export class ClusterTables {
    */
   async lead(nowMs: number, turn: () => boolean): Promise<void> {
     const { core, own, tablesPath } = this.#options;
+    this.flush();
     this.#first = takeIn(core, own, nowMs);
     const ids = own.local.offlineKeys.map(({ id }) => id);
     const deadlineMs = nowMs + OFFLINE_KEYS_MS;
