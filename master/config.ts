@@ -164,12 +164,6 @@ function requireAuth(values: FlagValues): boolean {
         "--durability=none; allowed: false, or another --durability",
     );
   }
-  if (values.enable_ha) {
-    throw new FlagError(
-      "--require_auth=true: the masters of a cluster do not share keys yet; allowed: false, or " +
-        "--enable_ha=false",
-    );
-  }
   if (values.insecure) {
     throw new FlagError("--insecure=true: contradicts --require_auth=true; allowed: false");
   }

@@ -240,7 +240,8 @@ export const FLAGS = [
   ha.bool(
     "enable_ha",
     false,
-    "Be one of several masters, of which an engine elects the leader and keeps the log.",
+    "Be one of several masters, of which an engine elects the leader and keeps the log. They share " +
+      "keys, quotas, metadata documents and kept settings, too.",
   ),
   ha.choice(
     "ha_backend_type",
@@ -360,14 +361,16 @@ export const FLAGS = [
     "tenant_quota_connector_uri",
     "",
     "YAML file of the quotas, which the admin server changes; empty = tenants.yaml in the data " +
-      "directory, which need not be there at first.",
+      "directory, which need not be there at first. With --enable_ha only the first leader of a " +
+      "cluster takes it in.",
   ),
 
   tenants.bool(
     "require_auth",
     false,
     "* Take calls about objects only with an API key in the tenant (name:mk_...), and admin calls " +
-      "only with one as a bearer token. The first start prints an admin key, once.",
+      "only with one as a bearer token. The first start, or the first leader of a cluster, prints " +
+      "an admin key, once.",
   ),
 
   tasks.int("max_total_finished_tasks", 10_000, COUNT, "Finished tasks that are remembered."),

@@ -131,6 +131,17 @@ export class LiveConfig {
     }
   }
 
+  /**
+   * Follows a change that another master has kept, `null` = the change is taken back; what does not
+   * fit here is told.
+   */
+  follow(name: string, text: string | null): void {
+    const inForce = flagsByName.has(name) ? String(this.#now.values[name as FlagName]) : null;
+    if (text === null ? this.#changed.has(name as FlagName) : text !== inForce) {
+      this.restore({ [name]: text });
+    }
+  }
+
   #checkKept(name: FlagName, text: string): void {
     if (name === CAPPED) {
       throw new FlagError(`--${name}=${text}: cannot be kept; allowed: without persist`);

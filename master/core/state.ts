@@ -24,6 +24,7 @@ import { QuotaTable } from "./quotas.ts";
 import { ReplicaTable } from "./replicas.ts";
 import { SegmentTable } from "./segments.ts";
 import { longestSharedPath } from "./shared_path.ts";
+import { SmallTables } from "./small_tables.ts";
 import { TaskTable } from "./tasks.ts";
 import { TenantTable } from "./tenants.ts";
 import { TransferTable } from "./transfers.ts";
@@ -68,6 +69,7 @@ export class CoreState {
   readonly clients: ClientTable;
   readonly tenants = new TenantTable();
   readonly quotas = new QuotaTable();
+  readonly tables = new SmallTables();
   readonly writes = new WriteTable();
   readonly groups: GroupTable;
   readonly recency: RecencyLists;

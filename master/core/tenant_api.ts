@@ -2,7 +2,9 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { Counter } from "./counters.ts";
 import { addTenant } from "./mount_mutations.ts";
 import { MAX_QUOTA_BYTES } from "./quotas.ts";
+import { SmallTable } from "./small_tables.ts";
 import type { CoreState } from "./state.ts";
+import { quotaValue, setEntry } from "./table_mutations.ts";
 import { quotaOf } from "./tenant_quota.ts";
 import { isTenantName, NO_TENANT } from "./tenants.ts";
 
@@ -23,7 +25,10 @@ export interface TenantUse {
   readonly evictedBytes: number;
 }
 
-/** Tenants and their quotas. Quotas are settings: they have to be given again after a start. */
+/**
+ * Tenants and their quotas. Those of a cluster are among its small tables; those of a lone master are
+ * settings, which have to be given again after a start.
+ */
 export class TenantApi {
   readonly #state: CoreState;
 
@@ -62,18 +67,16 @@ export class TenantApi {
       tenant = addTenant(state, name, 0, name.length);
       if (tenant < 0) return ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
     }
-    state.quotas.set(tenant, bytes);
-    return ErrorCode.OK;
+    return this.#keep(tenant, bytes);
   }
 
-  /** Ends a tenant's registration. OBJECT_NOT_FOUND, TENANT_NOT_EMPTY. */
+  /** Ends a tenant's registration. OBJECT_NOT_FOUND, TENANT_NOT_EMPTY, PERSISTENT_FAIL. */
   removeQuota(name: Uint8Array): ErrorCode {
     const { quotas, objects } = this.#state;
     const tenant = this.find(name);
     if (!quotas.isRegistered(tenant)) return ErrorCode.OBJECT_NOT_FOUND;
     if (objects.countOf(tenant) > 0) return ErrorCode.TENANT_NOT_EMPTY;
-    quotas.set(tenant, null);
-    return ErrorCode.OK;
+    return this.#keep(tenant, null);
   }
 
   /** What is known of a tenant that is registered or has objects, else `null`. */
@@ -105,6 +108,18 @@ export class TenantApi {
     if (size * wanted > quotaOf(this.#state, tenant)) return false;
     quotas.countRejected(tenant, -1);
     return true;
+  }
+
+  #keep(tenant: number, bytes: bigint | null): ErrorCode {
+    const state = this.#state;
+    if (!state.tables.shared) {
+      state.quotas.set(tenant, bytes);
+      return ErrorCode.OK;
+    }
+    if (state.readOnly) return ErrorCode.PERSISTENT_FAIL;
+    const value = bytes === null ? null : quotaValue(bytes);
+    setEntry(state, SmallTable.QUOTA, state.tenants.name(tenant), value);
+    return ErrorCode.OK;
   }
 
   #isThere(tenant: number): boolean {

@@ -9,6 +9,7 @@ import type { KeyRecord } from "../auth/api_key.ts";
 import type { SnapshotOutcome } from "../backup/snapshotter.ts";
 import type { ReplicationView } from "../core/hot_view.ts";
 import type { DrainRequest, JobView, RebalanceRequest } from "../core/jobs.ts";
+import type { TableChange } from "../core/small_tables.ts";
 import type { CopyOutcome } from "../journal/master_journal.ts";
 import type { MemberStatus } from "../ha/member_status.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
@@ -179,6 +180,12 @@ export interface AdminCore extends AnswersCore {
   /** Ends a tenant's registration. OBJECT_NOT_FOUND, TENANT_NOT_EMPTY. */
   removeTenantQuota(name: string): void | Promise<void>;
 
+  /**
+   * Changes the small tables of a cluster; the changes come back once the log holds them.
+   * UNAVAILABLE_IN_CURRENT_MODE, UNAVAILABLE_IN_CURRENT_STATUS, PERSISTENT_FAIL.
+   */
+  changeTables(changes: TableChange[]): void | Promise<void>;
+
   /** From now on these keys are taken in RPCs, and no others. */
   setKeys(records: KeyRecord[]): void;
 
@@ -222,6 +229,7 @@ export const ADMIN_METHODS = [
   "tenantQuota",
   "setTenantQuota",
   "removeTenantQuota",
+  "changeTables",
   "setKeys",
   "shutDown",
   ...ANSWER_METHODS,

@@ -2,7 +2,7 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import { MAX_QUOTA_BYTES } from "../core/quotas.ts";
-import type { PolicyFile } from "../tenants/policy_file.ts";
+import type { PolicyKeeper } from "../tenants/policy_file.ts";
 import { isTenantText } from "../tenants/policy_yaml.ts";
 import type { AdminBackend, TenantQuota } from "./backend.ts";
 import type { Json } from "./json_text.ts";
@@ -13,7 +13,7 @@ import { type AppContext, type Handler, json, refusal, type Register } from "./r
 export interface TenantRouteParts {
   backend: AdminBackend;
   /** Where quotas are kept, `null` = multi-tenancy is off. */
-  policies: PolicyFile | null;
+  policies: PolicyKeeper | null;
 }
 
 const BODY_LIMITS = { maxBytes: 64 * 1024, timeoutMs: 10_000 };
@@ -33,7 +33,7 @@ export function addTenantRoutes(on: Register, { backend, policies }: TenantRoute
   });
 
   const changing = (
-    serve: (c: AppContext, name: string, file: PolicyFile) => Promise<Response>,
+    serve: (c: AppContext, name: string, file: PolicyKeeper) => Promise<Response>,
   ): Handler =>
   async (c) => {
     const name = tenantParameter(c.req.url);

@@ -18,8 +18,25 @@ export function readPolicies(path: string, allowed: { missing: boolean }): Map<s
   }
 }
 
+/** Where the quotas of tenants outlive the process. */
+export interface PolicyKeeper {
+  /** Does `work` when no other change is under way. */
+  inTurn<T>(work: () => Promise<T>): Promise<T>;
+  /** The quota of a tenant as it is kept, `null` = it is not registered. */
+  get(name: string): bigint | null;
+  /** Keeps a tenant's quota, or (`null`) that it has none. */
+  set(name: string, bytes: bigint | null): Promise<void>;
+}
+
+/** Quotas of a cluster are kept by the core, as facts: beside that there is nothing to do. */
+export const sharedPolicies: PolicyKeeper = {
+  inTurn: (work) => work(),
+  get: () => null,
+  set: () => Promise.resolve(),
+};
+
 /** A quota file and what is in it. Changes are made one after the other. */
-export class PolicyFile {
+export class PolicyFile implements PolicyKeeper {
   readonly #path: string;
   #policies: QuotaPolicies;
   #last: Promise<unknown> = Promise.resolve();
@@ -49,9 +66,14 @@ export class PolicyFile {
     const policies = new Map(this.#policies);
     if (bytes === null) policies.delete(name);
     else policies.set(name, bytes);
-    await replaceFile(this.#path, formatPolicies(policies));
+    await replacePolicies(this.#path, policies);
     this.#policies = policies;
   }
+}
+
+/** Writes a quota file anew. It is on the disk, whole, when this resolves. */
+export function replacePolicies(path: string, policies: QuotaPolicies): Promise<void> {
+  return replaceFile(path, formatPolicies(policies));
 }
 
 async function replaceFile(path: string, text: string): Promise<void> {

@@ -42,8 +42,13 @@ export class TenantCalls {
   }
 
   /** See `TenantApi.removeQuota`. */
-  removeQuota(name: string): void {
+  removeQuota(name: string): void | Promise<void> {
     this.#check(this.#enabled().removeQuota(encoder.encode(name)));
+    const answer = (kept: boolean) => {
+      if (!kept) this.#check(ErrorCode.PERSISTENT_FAIL);
+    };
+    const settled = this.#settle();
+    return settled instanceof Promise ? settled.then(answer) : answer(settled);
   }
 
   /** Numbers for metrics, absent without multi-tenancy. */

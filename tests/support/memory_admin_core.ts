@@ -254,6 +254,10 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
     throw tenantsOff();
   }
 
+  changeTables(): void {
+    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "This master is alone");
+  }
+
   setKeys(): void {}
 
   #segment(name: string): SegmentDetail {
