@@ -1,4 +1,5 @@
 /** UpsertStart; its end and revoke are those of a put. */
+import { compactionOf } from "./compaction_units.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType } from "../../proto/types.ts";
 import type { ReplicaSink, Writer } from "./api.ts";
@@ -41,7 +42,10 @@ export function upsertStart(
   }
   if (group !== null && !isSameGroup(state, slot, group)) return ErrorCode.INVALID_PARAMS;
   yieldTransfer(state, slot, nowMs);
-  if (objects.is(slot, ObjectFlag.TRANSFER)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
+  if (objects.is(slot, ObjectFlag.TRANSFER)) {
+    const passes = compactionOf(state, slot) !== null;
+    return passes ? ErrorCode.OBJECT_REPLICA_BUSY : ErrorCode.OBJECT_HAS_REPLICATION_TASK;
+  }
   if (objects.is(slot, ObjectFlag.OFFLOAD)) {
     if (!isOffloadQueued(state, slot)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
     cancelOffload(state, slot);
