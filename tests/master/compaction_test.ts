@@ -4,10 +4,11 @@
 // that never stop and check every byte, a compaction that is asked for, or that the master begins.
 import assert from "node:assert/strict";
 import { StoreClient } from "../../client/store_client.ts";
-import { startNode } from "../../examples/local_cluster.ts";
+import { LocalProcess, startNode } from "../../examples/local_cluster.ts";
 import { MasterLives } from "../support/master_lives.ts";
 import { PoolReader } from "../support/pool_reader.ts";
 import { until } from "../support/until.ts";
+import { findWheel } from "../support/wheel.ts";
 
 const MIB = 1 << 20;
 const NODE_BYTES = 16 * MIB;
@@ -135,4 +136,34 @@ Deno.test("the master compacts by itself after a put that found no piece", async
     if (found !== null) assert.deepEqual(found, value);
   }
   await client.close();
+});
+
+const wheel = await findWheel();
+const absent = "reason" in wheel ? ` (skipped: ${wheel.reason})` : "";
+
+Deno.test({
+  name: `a node of the wheel moves objects within its own segment, too${absent}`,
+  ignore: absent !== "",
+  fn: async () => {
+    if ("reason" in wheel) return;
+    await using master = await MasterLives.start(NO_WATERMARK, "--auto_compaction=false");
+    const count = NODE_BYTES / SMALL - 8;
+    const script = new URL("wheel_node.py", import.meta.url).pathname;
+    const args = [script, master.address, `${count}`, `${SMALL}`];
+    await using node = new LocalProcess("wheel", wheel.python, args);
+    await node.line(/^fragmented/, 60_000);
+    const request = { largest_free_bytes: LARGE, max_concurrency: 64 };
+    const { job_id } = await call(master, "POST", "/api/v1/jobs/compact", request);
+    const job = await finished(master, job_id);
+    assert.equal(job.status_name, "SUCCEEDED", job.message);
+    assert(job.succeeded_units >= 10, `${job.succeeded_units} moves`);
+    const client = await connect(master);
+    assert.equal(await client.put("large", valueOf(1, LARGE)), "stored");
+    assert.deepEqual(await client.get("large"), valueOf(1, LARGE));
+    for (let i = 0; i < count; i += 2) {
+      assert.deepEqual(await client.get(`k/${i}`), new Uint8Array(SMALL).fill(i % 251), `k/${i}`);
+    }
+    assert.equal(await metric(master, "master_evicted_key_count"), 0);
+    await client.close();
+  },
 });
