@@ -26,7 +26,7 @@ import type { SegmentEntry, SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
 
 /** Extents that one step looks at. */
-const LOOKS_PER_STEP = 4096;
+const LOOKS_PER_STEP = 2048;
 /** The goal when the one before could not be reached. */
 const SHRINK = 0.75;
 /** Parts in a row that cannot be emptied before the goal is given up. */

@@ -44,6 +44,8 @@ export class PartScan {
   #left = 0;
   #leftOffset = 0;
   #leastCost = Infinity;
+  /** Weights of the extents in the window. */
+  readonly #weights = new Float64Array(MAX_EXTENTS);
   /** The best part that was seen. */
   best: Part | null = null;
 
@@ -90,9 +92,11 @@ export class PartScan {
     budget: number,
   ): number {
     let first = this.#isUnchanged(extents, entry) ? this.#left : entry.allocator.first;
+    const weights = this.#weights;
     let units = 0;
     let cost = 0;
-    let count = 0;
+    let head = 0;
+    let tail = 0;
     let looked = 0;
     for (let at = first; at !== 0; at = extents.after(at)) {
       if (looked++ >= budget) {
@@ -103,16 +107,16 @@ export class PartScan {
       const weight = weigh(at);
       if (weight === Infinity) {
         first = extents.after(at);
-        units = cost = count = 0;
+        units = cost = 0;
+        tail = head;
         continue;
       }
       units += extents.units(at);
       cost += weight;
-      count++;
-      while (count > MAX_EXTENTS || (units - extents.units(first) >= goal && first !== at)) {
+      weights[head++ % MAX_EXTENTS] = weight;
+      while (head - tail >= MAX_EXTENTS || (units - extents.units(first) >= goal && first !== at)) {
         units -= extents.units(first);
-        cost -= weigh(first);
-        count--;
+        cost -= weights[tail++ % MAX_EXTENTS];
         first = extents.after(first);
       }
       const bytes = cost * 2 ** entry.unitShift;
