@@ -8,7 +8,7 @@ import type { KeyRing } from "./auth/key_ring.ts";
 import type { SnapshotOutcome, Snapshotter } from "./backup/snapshotter.ts";
 import { Tickets } from "./backup/tickets.ts";
 import type { ReplicationView } from "./core/hot_view.ts";
-import type { DrainRequest, JobView, RebalanceRequest } from "./core/jobs.ts";
+import type { CompactionRequest, DrainRequest, JobView, RebalanceRequest } from "./core/jobs.ts";
 import type { RemovalScan } from "./core/removal_scan.ts";
 import type { SmallTable, TableChange } from "./core/small_tables.ts";
 import { NO_TENANT } from "./core/tenants.ts";
@@ -248,6 +248,12 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
     this.#requireLeader();
     const { core, clock } = this.#options;
     return this.#keptJob(core.jobs.createRebalance(request, clock()), "Cannot rebalance");
+  }
+
+  createCompaction(request: CompactionRequest): JobView {
+    this.#requireLeader();
+    const { core, clock } = this.#options;
+    return this.#keptJob(core.jobs.createCompaction(request, clock()), "Cannot compact");
   }
 
   queryJob(id: Uuid): JobView {

@@ -6,6 +6,7 @@
  * this version does not have is listed with `unavailable` and accepted at its default only.
  */
 import { absent, type Flag, FlagGroup, type FlagValue, group } from "./flag_types.ts";
+import { MOVEMENT_FLAGS } from "./movement_flags.ts";
 
 const U32_MAX = 2 ** 32 - 1;
 const I32_MAX = 2 ** 31 - 1;
@@ -380,35 +381,7 @@ export const FLAGS = [
   tasks.int("processing_task_timeout_sec", 300, SECONDS, "Seconds a task may run; 0 = no limit."),
   tasks.int("max_retry_attempts", 10, COUNT, "Times a failed task is tried again."),
 
-  tasks.choice(
-    "dynamic_replication_mode",
-    "off",
-    ["off", "observe", "enforce"],
-    "Give objects that are read a lot a further replica; observe = only count and show them.",
-  ),
-  tasks.int(
-    "dynamic_replication_heat_window_seconds",
-    10,
-    [1, 86_400],
-    "Seconds in which a read counts: 1/e of it is left after them.",
-  ),
-  tasks.real(
-    "dynamic_replication_admission_qps_threshold",
-    0.8,
-    [0.001, 1_000_000],
-    "Reads per second from which an object gets one; below half of it it loses it.",
-  ),
-  tasks.int(
-    "dynamic_replication_max_memory_replicas",
-    2,
-    [1, 64],
-    "Memory replicas of an object, its own included, that this makes at most.",
-  ),
-  tasks.ratio(
-    "dynamic_replication_max_memory_ratio",
-    0.1,
-    "* Share of the pool that further replicas may take together.",
-  ),
+  ...MOVEMENT_FLAGS,
 
   files.text("config_path", "", "JSON or YAML file (.json, .yaml, .yml) with flag names as keys."),
   files.text("flagfile", "", "File with one --flag=value per line; comma-separated for several."),

@@ -25,6 +25,9 @@ export const LIVE_FLAGS = [
   "dynamic_replication_admission_qps_threshold",
   "dynamic_replication_max_memory_replicas",
   "dynamic_replication_max_memory_ratio",
+  "auto_compaction",
+  "auto_compaction_free_ratio",
+  "auto_compaction_bytes_per_second",
   "minloglevel",
 ] as const satisfies readonly FlagName[];
 

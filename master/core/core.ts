@@ -43,7 +43,7 @@ export class MasterCore {
   readonly cluster: ClusterApi;
   /** Copies, moves, promotions and the tasks that order them. */
   readonly movement: MovementApi;
-  /** Drains and rebalances. */
+  /** Drains, rebalances and compactions. */
   readonly jobs: JobsApi;
   /** Views for operators. */
   readonly inspection: InspectionApi;

@@ -1,6 +1,8 @@
 import { ExtentPool } from "./allocator.ts";
 import type { CoreConfig, Rng } from "./api.ts";
+import type { Aside } from "./aside.ts";
 import { ClientTable } from "./clients.ts";
+import { CompactionDemand } from "./compaction_demand.ts";
 import { Counters } from "./counters.ts";
 import { DeadlineQueue } from "./deadline_queue.ts";
 import { DiskTable } from "./disks.ts";
@@ -83,6 +85,9 @@ export class CoreState {
   readonly transfers = new TransferTable();
   readonly tasks = new TaskTable();
   readonly jobs = new JobTable();
+  readonly demand = new CompactionDemand();
+  /** What compaction keeps free of new data at the moment. */
+  aside: Aside | null = null;
   readonly hot = new HotCopies();
   readonly counters = new Counters();
   /** How often objects are read from disks. */

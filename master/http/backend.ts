@@ -8,7 +8,7 @@ import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.t
 import type { KeyRecord } from "../auth/api_key.ts";
 import type { SnapshotOutcome } from "../backup/snapshotter.ts";
 import type { ReplicationView } from "../core/hot_view.ts";
-import type { DrainRequest, JobView, RebalanceRequest } from "../core/jobs.ts";
+import type { CompactionRequest, DrainRequest, JobView, RebalanceRequest } from "../core/jobs.ts";
 import type { TableChange } from "../core/small_tables.ts";
 import type { CopyOutcome } from "../journal/master_journal.ts";
 import type { MemberStatus } from "../ha/member_status.ts";
@@ -142,6 +142,9 @@ export interface AdminCore extends AnswersCore {
   /** Begins to move objects from full to emptier segments. As {@linkcode AdminCore.createDrain}. */
   createRebalance(request: RebalanceRequest): JobView;
 
+  /** Begins to make a long piece of memory free. As {@linkcode AdminCore.createDrain}. */
+  createCompaction(request: CompactionRequest): JobView;
+
   /** JOB_NOT_FOUND. */
   queryJob(id: Uuid): JobView;
 
@@ -217,6 +220,7 @@ export const ADMIN_METHODS = [
   "readiness",
   "createDrain",
   "createRebalance",
+  "createCompaction",
   "queryJob",
   "listJobs",
   "replication",
