@@ -38,7 +38,17 @@ export const TransferCode = {
 } as const;
 export type TransferCode = (typeof TransferCode)[keyof typeof TransferCode];
 
-/** Memory of an accelerator, which this process cannot touch; bytes are copied by its driver. */
+/**
+ * Memory of an accelerator, which this process cannot touch; bytes are copied by its driver.
+ *
+ * @example
+ * ```ts ignore
+ * using buffer = client.allocateBuffer(1 << 20, { location: "cuda:0" });
+ * const memory: DeviceMemory = buffer.device!;
+ * memory.write(0, new Uint8Array(1 << 20));
+ * await client.put("layer/0", buffer);
+ * ```
+ */
 export interface DeviceMemory {
   /** `cuda:0`, `npu:0`. */
   readonly location: string;

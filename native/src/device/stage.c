@@ -23,6 +23,7 @@ struct mc_stage {
 	void *stream;
 	void *copied[CHUNKS]; /* events */
 	uint8_t *memory;      /* CHUNKS of CHUNK_BYTES */
+	bool broken;          /* copies may be under way that could not be waited for */
 };
 
 static void stage_free(struct mc_stage *stage)
@@ -30,12 +31,12 @@ static void stage_free(struct mc_stage *stage)
 	const struct mc_device_ops *ops = stage->device->ops;
 	void *handle = stage->device->handle;
 
+	if (stage->stream)
+		ops->stream_close(handle, stage->stream);
 	for (uint32_t i = 0; i < CHUNKS; i++) {
 		if (stage->copied[i])
 			ops->event_close(handle, stage->copied[i]);
 	}
-	if (stage->stream)
-		ops->stream_close(handle, stage->stream);
 	if (stage->memory)
 		ops->host_release(handle, stage->memory);
 	free(stage);
@@ -58,11 +59,16 @@ static int stage_fill(struct mc_stage *stage)
 
 struct mc_stage *mc_stages_get(struct mc_stages *stages, struct mc_device *device)
 {
-	struct mc_stage *stage;
+	struct mc_stage **at = &stages->first, *stage;
 
-	for (stage = stages->first; stage; stage = stage->next) {
-		if (stage->device == device)
-			return stage;
+	while (*at && (*at)->device != device)
+		at = &(*at)->next;
+	stage = *at;
+	if (stage && !stage->broken)
+		return stage;
+	if (stage) {
+		*at = stage->next;
+		stage_free(stage);
 	}
 	stage = calloc(1, sizeof(*stage));
 	if (!stage)
@@ -127,6 +133,8 @@ static int settle(struct mc_stage *stage, int err)
 {
 	int waited = stage->device->ops->stream_wait(stage->device->handle, stage->stream);
 
+	if (waited)
+		stage->broken = true;
 	return err || waited ? -EREMOTEIO : 0;
 }
 
