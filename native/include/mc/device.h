@@ -41,7 +41,8 @@ struct mc_ipc_handle {
 /*
  * A kind of device, filled in by one file in src/device/. Results are 0 or -errno; -EOPNOTSUPP
  * where driver or device do not have it. handle is what open() gave; every function may be called
- * on any thread and leaves that thread's own state of the driver as it was.
+ * on any thread. With CUDA the thread's own context is as it was afterwards; with Ascend the thread
+ * has our device as its current one.
  */
 struct mc_device_ops {
 	const char *vendor;   /* "cuda" */

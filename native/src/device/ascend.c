@@ -123,7 +123,7 @@ static int load(char *why, uint32_t why_size)
 	return -ENODEV;
 }
 
-/* A device's handle is its number, from 1. A thread that used none before has ours afterwards. */
+/* A device's handle is its number, from 1. */
 #define ON_DEVICE(handle, call)                                                 \
 	__extension__({                                                         \
 		int result_ = acl.set_device((int32_t)(uintptr_t)(handle) - 1); \
