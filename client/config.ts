@@ -68,6 +68,7 @@ const sources: readonly Source[] = [
     keys: ["global_segment_size"],
     env: ["MOONCAKE_GLOBAL_SEGMENT_SIZE"],
   },
+  { field: "deviceMemory", keys: ["device_memory"], env: ["SNOWSKIN_DEVICE_MEMORY"] },
   { field: "localBufferSize", keys: ["local_buffer_size"], env: ["MOONCAKE_LOCAL_BUFFER_SIZE"] },
   { field: "protocol", keys: ["protocol"], env: ["MOONCAKE_PROTOCOL"] },
   { field: "deviceName", keys: ["device_name", "rdma_devices"], env: ["MOONCAKE_DEVICE"] },

@@ -40,6 +40,8 @@ export interface StoreSettings {
   haTlsKey: string;
   /** Memory lent to the pool; 0 = pure client. */
   globalSegmentSize: number;
+  /** Device that the lent memory lies on, as `cuda:0`; empty = memory of the host. */
+  deviceMemory: string;
   /** Staging memory; 0 = pure server, which refuses data calls. */
   localBufferSize: number;
   /** How bytes travel: `tcp`, or `rdma` to peers that have it. */
@@ -183,6 +185,12 @@ const device: Read<string> = (name, value) => {
   return refuse(name, value, "empty, auto-discovery, or names of devices joined by commas");
 };
 
+const deviceMemory: Read<string> = (name, value) => {
+  const wanted = text(name, value).trim().toLowerCase();
+  if (wanted === "" || /^(cuda|npu):\d{1,4}$/.test(wanted)) return wanted;
+  return refuse(name, value, "empty, or one device: cuda:N, npu:N");
+};
+
 const truth: Read<boolean> = (name, value) => {
   const word = String(value).trim().toLowerCase();
   if (["true", "1", "yes", "on", "enable"].includes(word)) return true;
@@ -236,6 +244,7 @@ export const settingTable: {
   haTlsCert: { fallback: "", read: text },
   haTlsKey: { fallback: "", read: text },
   globalSegmentSize: { fallback: 0, read: segmentSize },
+  deviceMemory: { fallback: "", read: deviceMemory },
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
   protocol: { fallback: "tcp", read: protocol },
   deviceName: { fallback: "", read: device },
@@ -291,6 +300,10 @@ export function resolveSettings(
   const resolved = settings as unknown as StoreSettings;
   if ((resolved.haTlsCert === "") !== (resolved.haTlsKey === "")) {
     refuse("haTlsCert", resolved.haTlsCert, "together with haTlsKey");
+  }
+  if (resolved.protocol !== "tcp" && resolved.deviceMemory !== "") {
+    const name = given.get("deviceMemory")?.name ?? "deviceMemory";
+    refuse(name, resolved.deviceMemory, "empty with protocol rdma (devices' memory goes over tcp)");
   }
   if (resolved.protocol === "tcp" && resolved.deviceName !== "") {
     const name = given.get("deviceName")?.name ?? "deviceName";

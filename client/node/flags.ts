@@ -28,6 +28,12 @@ const flags: Readonly<Record<string, Flag>> = {
     help: "memory to lend, such as 16gb (MOONCAKE_GLOBAL_SEGMENT_SIZE; default 3355443200, or " +
       "less when the machine has less)",
   },
+  device_memory: {
+    key: "device_memory",
+    placeholder: "WHERE",
+    help: "the device that the memory lies on, cuda:N or npu:N (not yet run on hardware), which " +
+      "needs --segment_size (SNOWSKIN_DEVICE_MEMORY; default memory of the host)",
+  },
   host: {
     key: "local_hostname",
     placeholder: "HOST[:PORT]",
@@ -108,7 +114,10 @@ export function parseNodeFlags(
     definitions,
     ...(configPath !== undefined && { configPath }),
   });
-  const { enableHttpServer, httpPort: configuredPort } = config.settings;
+  const { enableHttpServer, httpPort: configuredPort, deviceMemory } = config.settings;
+  if (deviceMemory !== "" && !config.given.has("globalSegmentSize")) {
+    throw new RangeError(`memory of ${deviceMemory} is lent only with --segment_size`);
+  }
   return {
     ...config,
     maxWaitMs,

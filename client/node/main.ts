@@ -24,7 +24,9 @@ export async function main(args: string[]): Promise<number> {
     return 0;
   }
   const asked = options.given.has("globalSegmentSize") ? options.settings.globalSegmentSize : null;
-  const available = availableMemory(Deno.systemMemoryInfo().available, readFile);
+  const available = options.settings.deviceMemory === ""
+    ? availableMemory(Deno.systemMemoryInfo().available, readFile)
+    : Infinity;
   const { size, note } = chooseSegmentSize(asked, available);
   for (const line of [note, hostNote(options)]) if (line !== null) console.log(line);
   return await run({ ...options.settings, globalSegmentSize: size }, options);

@@ -129,12 +129,13 @@ export class TransferEndpoint {
   }
 
   /**
-   * Allocates memory of `length` bytes and publishes it to peers. Rejects with `Error` when there is
+   * Allocates memory of `length` bytes and publishes it to peers; `location` is a device, or empty
+   * for memory of the host. Rejects with `Error` when there is
    * no memory, no port, or the metadata cannot be stored; nothing is left behind then.
    */
-  async lend(length: number): Promise<Region> {
+  async lend(length: number, location = ""): Promise<Region> {
     await this.#ensureStarted();
-    const region = this.engine.allocate(length, { publish: true });
+    const region = this.engine.allocate(length, { publish: true, location });
     this.#lent.push(region);
     try {
       await this.#publish();
@@ -328,8 +329,11 @@ export class TransferEndpoint {
     };
   }
 
+  /** Whether both ends are memory that this thread can copy. */
   #isOwn(op: EndpointOperation): boolean {
-    return this.#options.memcpy && op.endpoint === this.#name && this.#name !== "";
+    if (!this.#options.memcpy || op.endpoint !== this.#name || this.#name === "") return false;
+    if (!(op.local instanceof Uint8Array) && op.local.device !== undefined) return false;
+    return this.#find(op.remoteAddress, op.length)?.local.device === undefined;
   }
 
   async #run(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {

@@ -16,6 +16,7 @@ import {
   timeoutOf,
 } from "./checks.ts";
 import {
+  type AllocateOptions,
   type ListenOptions,
   type PeerAddress,
   type PeerId,
@@ -27,6 +28,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "./engine.ts";
+import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
 import { openRdma, type RdmaOptions } from "./rdma_side.ts";
@@ -61,6 +63,7 @@ const codes = new Map<number, TransferCode>([
   [Errno.ETIMEDOUT, TransferCode.TIMEOUT],
   [Errno.EHOSTUNREACH, TransferCode.ENDPOINT],
   [Errno.ENOMEM, TransferCode.MEMORY],
+  [Errno.EREMOTEIO, TransferCode.MEMORY],
   [Errno.EINVAL, TransferCode.INVALID_ARGUMENT],
   [Errno.ERANGE, TransferCode.INVALID_ARGUMENT],
 ]);
@@ -154,11 +157,13 @@ export class NativeTransferEngine implements TransferEngine {
     }
   }
 
-  allocate(length: number, options: { publish?: boolean } = {}): Region {
+  allocate(length: number, options: AllocateOptions = {}): Region {
     checkLength(length);
     this.#checkOpen();
-    const memory = this.#engine.register(length, options.publish ?? false);
-    const region = new NativeRegion(this.#engine, memory, () => {
+    const { memory, device } = options.location
+      ? registerOnDevice(this.#library.symbols, this.#engine, length, options)
+      : { memory: this.#engine.register(length, options.publish ?? false), device: null };
+    const region = new NativeRegion(this.#engine, memory, device, () => {
       this.#submitStaged();
       this.#regions.delete(memory.id);
     });

@@ -20,6 +20,8 @@ static const struct {
 	{ "fence", test_fence },
 	{ "shm", test_shm },
 	{ "verbs", test_verbs },
+	{ "device", test_device },
+	{ "device_region", test_device_region },
 };
 
 int main(int argc, char **argv)
@@ -33,6 +35,7 @@ int main(int argc, char **argv)
 			continue;
 		groups[i].run();
 		printf("ok %s\n", groups[i].name);
+		fflush(stdout); /* a child of a later group has no copy of it */
 	}
 	return 0;
 }

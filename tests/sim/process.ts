@@ -162,7 +162,16 @@ export class StoreProcess {
       nextWriteId: profile.numbersWrites ? writeNumbers() : () => 0,
     };
     this.segments = new SegmentTable({
-      ...{ master, endpoint, clock, clientId, localHostname: name, populate: false, log },
+      ...{
+        master,
+        endpoint,
+        clock,
+        clientId,
+        localHostname: name,
+        location: "",
+        populate: false,
+        log,
+      },
       newId: () => `${random.u32()}-${random.u32()}`,
     });
     const tasks = new TaskRunner(this.store, log);

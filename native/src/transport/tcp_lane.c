@@ -140,8 +140,9 @@ static struct mc_work_queue take_queue(struct tcp_lane *lane)
 	return queue;
 }
 
-/* Closes the connection; overdue, if any, fails with another result than the rest. */
-static void lane_break(struct tcp_lane *lane, struct mc_work *overdue, int result, int detail)
+/* Closes the connection; one work, if any, fails with another result than the rest. */
+static void lane_break(struct tcp_lane *lane, struct mc_work *cause, int cause_result, int result,
+		       int detail)
 {
 	struct mc_engine *engine = lane->link->client->engine;
 	struct mc_work_queue queue = take_queue(lane);
@@ -152,13 +153,18 @@ static void lane_break(struct tcp_lane *lane, struct mc_work *overdue, int resul
 		if (tcp_request(work)->abandoned)
 			mc_work_free(engine, work);
 		else
-			mc_work_finish(engine, work, work == overdue ? -ETIMEDOUT : result, detail);
+			mc_work_finish(engine, work, work == cause ? cause_result : result, detail);
 	}
 }
 
 void tcp_lane_fail(struct tcp_lane *lane, int result, int detail)
 {
-	lane_break(lane, NULL, result, detail);
+	lane_break(lane, NULL, 0, result, detail);
+}
+
+void tcp_lane_device_failed(struct tcp_lane *lane, struct mc_work *work)
+{
+	lane_break(lane, work, -EREMOTEIO, -ECONNRESET, 0);
 }
 
 void tcp_lane_finish_first(struct tcp_lane *lane, int result)
@@ -306,7 +312,7 @@ int64_t tcp_lane_expire(struct tcp_lane *lane, int64_t now)
 			before = abandon(lane, work, before);
 			if (before)
 				continue;
-			lane_break(lane, work, -ECONNRESET, 0);
+			lane_break(lane, work, -ETIMEDOUT, -ECONNRESET, 0);
 			return MC_NEVER;
 		}
 		mc_queue_remove_after(&lane->queue, before);

@@ -96,6 +96,12 @@ bool tcp_lane_run(struct tcp_lane *lane, uint64_t *budget);
 void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget);
 void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget);
 
+/*
+ * The device of a request's local memory failed in the middle of its bytes: the connection is
+ * closed, that request fails with -EREMOTEIO and the others with -ECONNRESET.
+ */
+void tcp_lane_device_failed(struct tcp_lane *lane, struct mc_work *work);
+
 /* Ends the first request of the queue. */
 void tcp_lane_finish_first(struct tcp_lane *lane, int result);
 

@@ -25,7 +25,7 @@ bool tcp_lane_collides(const struct tcp_lane *lane, const struct mc_work *work)
 {
 	uint64_t memory = (uintptr_t)work->local, distance;
 
-	if (work->length < COLLISION_MIN)
+	if (work->length < COLLISION_MIN || mc_work_device(work))
 		return false;
 	if (work->opcode == MC_OP_WRITE)
 		distance = TCP_HEADER_SIZE - memory;
@@ -67,7 +67,51 @@ static void advance_sending(struct tcp_lane *lane, uint64_t bytes)
 	}
 }
 
-/* One call of sendmsg with as many requests as it takes. */
+/* What a call that sent said: count, or -errno. */
+static void sent(struct tcp_lane *lane, int64_t count, uint64_t total, uint64_t *budget)
+{
+	if (count < 0) {
+		if (count == -EAGAIN) {
+			lane->writable = false;
+		} else if (count != -EINTR) {
+			lane->broken = (int)-count;
+			lane->readable = true;
+		}
+		return;
+	}
+	if ((uint64_t)count < total)
+		lane->writable = false;
+	*budget -= mc_min(*budget, (uint64_t)count);
+	advance_sending(lane, (uint64_t)count);
+	finish_unanswered(lane);
+}
+
+static bool is_staged(const struct mc_work *work, uint32_t opcode)
+{
+	return work->opcode == opcode && mc_work_device(work);
+}
+
+/* Sends a request whose bytes lie on a device. */
+static void send_staged(struct tcp_lane *lane, uint64_t *budget)
+{
+	struct mc_work *work = lane->sending;
+	struct mc_stage *stage =
+		mc_stages_get(&lane->link->client->engine->stages, mc_work_device(work));
+	uint64_t skip = mc_min(lane->sent, TCP_HEADER_SIZE);
+	uint64_t from = lane->sent - skip, part = mc_min(work->length - from, CALL_BYTES);
+	int64_t count = -EREMOTEIO;
+
+	if (stage)
+		count = mc_stage_send(stage, lane->fd,
+				      (const uint8_t *)&tcp_request(work)->header + skip,
+				      TCP_HEADER_SIZE - skip, (uintptr_t)work->local + from, part);
+	if (count == -EREMOTEIO)
+		tcp_lane_device_failed(lane, work);
+	else
+		sent(lane, count, TCP_HEADER_SIZE - skip + part, budget);
+}
+
+/* One call of sendmsg with as many requests as it takes; one alone where it lies on a device. */
 void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
 {
 	struct iovec iov[IOV_COUNT];
@@ -76,7 +120,11 @@ void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
 	struct mc_work *work;
 	ssize_t count;
 
-	for (work = lane->sending; work && message.msg_iovlen + 2 <= IOV_COUNT && total < CALL_BYTES;
+	if (is_staged(lane->sending, MC_OP_WRITE)) {
+		send_staged(lane, budget);
+		return;
+	}
+	for (work = lane->sending; work && !is_staged(work, MC_OP_WRITE) && message.msg_iovlen + 2 <= IOV_COUNT && total < CALL_BYTES;
 	     work = work->next) {
 		if (skip < TCP_HEADER_SIZE) {
 			iov[message.msg_iovlen].iov_base =
@@ -103,20 +151,7 @@ void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
 		skip = 0;
 	}
 	count = sendmsg(lane->fd, &message, MSG_NOSIGNAL);
-	if (count < 0) {
-		if (errno == EAGAIN) {
-			lane->writable = false;
-		} else if (errno != EINTR) {
-			lane->broken = errno;
-			lane->readable = true;
-		}
-		return;
-	}
-	if ((uint64_t)count < total)
-		lane->writable = false;
-	*budget -= mc_min(*budget, (uint64_t)count);
-	advance_sending(lane, (uint64_t)count);
-	finish_unanswered(lane);
+	sent(lane, count < 0 ? -errno : count, total, budget);
 }
 
 /* Is the header of work on its way, so that an answer may come? */
@@ -150,6 +185,8 @@ static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *tota
 			*total += status_size - skip;
 			skip = status_size;
 		}
+		if (is_staged(work, MC_OP_READ))
+			return count;
 		if (work->opcode == MC_OP_READ) {
 			uint64_t from = skip - status_size;
 			uint64_t part = mc_min(work->length - from, CALL_BYTES);
@@ -215,10 +252,10 @@ static bool advance_receiving(struct tcp_lane *lane, uint64_t bytes)
 	return true;
 }
 
-/* recv() said count: 0 or an error, or bytes that nobody asked for. */
-static void fail_receiving(struct tcp_lane *lane, ssize_t count)
+/* A call that received said count: 0 or -errno, or bytes that nobody asked for. */
+static void fail_receiving(struct tcp_lane *lane, int64_t count)
 {
-	int detail = count < 0 ? errno : 0;
+	int detail = count < 0 ? (int)-count : 0;
 
 	if (count > 0)
 		tcp_lane_fail(lane, -EPROTO, 0);
@@ -235,7 +272,60 @@ void tcp_lane_check(struct tcp_lane *lane)
 	lane->readable = false;
 	if (count < 0 && (errno == EAGAIN || errno == EINTR) && !lane->broken)
 		return;
-	fail_receiving(lane, count);
+	fail_receiving(lane, count < 0 ? -errno : count);
+}
+
+/*
+ * What a call that received said: count, or -errno. It asked for total bytes, and with surplus for
+ * one more that nobody may send.
+ */
+static void received(struct tcp_lane *lane, int64_t count, uint64_t total, bool surplus,
+		     uint64_t *budget)
+{
+	if (count == -EINTR)
+		return;
+	if (count == -EAGAIN && !lane->broken) {
+		lane->readable = false;
+		return;
+	}
+	if (count <= 0) {
+		fail_receiving(lane, count);
+		return;
+	}
+	if ((uint64_t)count < total + surplus)
+		lane->readable = lane->hung_up || lane->broken;
+	*budget -= mc_min(*budget, (uint64_t)count);
+	if (advance_receiving(lane, mc_min((uint64_t)count, total)) && (uint64_t)count > total)
+		tcp_lane_fail(lane, -EPROTO, 0);
+}
+
+/* The first answer's bytes are next, and belong on a device. */
+static bool wants_staged(const struct tcp_lane *lane)
+{
+	const struct mc_work *work = lane->queue.first;
+	const uint64_t status_size = lane->link->acknowledged ? TCP_STATUS_SIZE : 0;
+
+	return work && is_asked(lane, work) && is_staged(work, MC_OP_READ) &&
+	       lane->received >= status_size;
+}
+
+static void receive_staged(struct tcp_lane *lane, uint64_t *budget)
+{
+	struct mc_work *work = lane->queue.first;
+	struct mc_stage *stage =
+		mc_stages_get(&lane->link->client->engine->stages, mc_work_device(work));
+	const uint64_t status_size = lane->link->acknowledged ? TCP_STATUS_SIZE : 0;
+	uint64_t from = lane->received - status_size;
+	uint64_t part = mc_min(work->length - from, CALL_BYTES);
+	int64_t count = -EREMOTEIO;
+
+	if (stage)
+		count = mc_stage_receive(stage, lane->fd, (uintptr_t)work->local + from, part);
+	if (count == -EREMOTEIO) {
+		tcp_lane_device_failed(lane, work);
+		return;
+	}
+	received(lane, count, part, false, budget);
 }
 
 /* One call of recvmsg into the memory of as many requests as there are answers. */
@@ -248,6 +338,10 @@ void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget)
 	ssize_t count;
 	bool all;
 
+	if (wants_staged(lane)) {
+		receive_staged(lane, budget);
+		return;
+	}
 	message.msg_iovlen = (size_t)list_answers(lane, iov, &total, &all);
 	if (total == 0) {
 		tcp_lane_check(lane);
@@ -258,19 +352,5 @@ void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget)
 		iov[message.msg_iovlen++].iov_len = 1;
 	}
 	count = recvmsg(lane->fd, &message, 0);
-	if (count < 0 && errno == EINTR)
-		return;
-	if (count < 0 && errno == EAGAIN && !lane->broken) {
-		lane->readable = false;
-		return;
-	}
-	if (count <= 0) {
-		fail_receiving(lane, count);
-		return;
-	}
-	if ((uint64_t)count < total + all)
-		lane->readable = lane->hung_up || lane->broken;
-	*budget -= mc_min(*budget, (uint64_t)count);
-	if (advance_receiving(lane, mc_min((uint64_t)count, total)) && (uint64_t)count > total)
-		tcp_lane_fail(lane, -EPROTO, 0);
+	received(lane, count < 0 ? -errno : count, total, all, budget);
 }

@@ -2,6 +2,7 @@
 #ifndef MC_TCP_SERVER_H
 #define MC_TCP_SERVER_H
 
+#include "../device/stage.h"
 #include "../list.h"
 #include "tcp.h"
 
@@ -67,6 +68,7 @@ struct tcp_thread {
 	struct mc_list sessions;
 	struct mc_list ready;
 	struct mc_reader reader;
+	struct mc_stages stages; /* for memory of devices */
 	int64_t now;
 	int64_t sweep_at; /* look for stalled sessions; MC_NEVER when none can be */
 	atomic_bool crowded; /* no room for more: who never asked for anything has to go */

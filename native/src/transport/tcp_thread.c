@@ -11,7 +11,8 @@
 #include "tcp_server.h"
 
 #define EVENTS_MAX 128
-#define STACK_SIZE (256u << 10)
+/* Drivers of devices run on it. */
+#define STACK_SIZE (1u << 20)
 #define SWEEP_NS 500000000
 #define LINGER_NS 2000000000
 
@@ -172,6 +173,7 @@ void tcp_thread_free(struct tcp_thread *thread)
 	adopt_incoming(thread);
 	mc_list_each(node, following, &thread->sessions)
 		end_session(thread, mc_list_entry(node, struct tcp_session, entry));
+	mc_stages_free(&thread->stages);
 	if (thread->wake_fd >= 0)
 		close(thread->wake_fd);
 	if (thread->epoll_fd >= 0)
