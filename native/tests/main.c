@@ -19,6 +19,7 @@ static const struct {
 	{ "disk", test_disk },
 	{ "fence", test_fence },
 	{ "shm", test_shm },
+	{ "placement", test_placement },
 	{ "verbs", test_verbs },
 	{ "device", test_device },
 	{ "device_region", test_device_region },

@@ -62,11 +62,12 @@ const runs = {
     "disk",
     "fence",
     "shm",
+    "placement",
     "verbs",
     "device",
     "device_region",
   ],
-  "thread": ["slots", "engine", "stress", "disk", "fence", "shm", "device", "device_region"],
+  "thread": ["slots", "engine", "stress", "disk", "fence", "shm", "placement", "device", "device_region"],
 };
 for (const [sanitizer, groups] of Object.entries(runs)) {
   const reason = missing(sanitizer);
