@@ -7,6 +7,8 @@ import type { BufferDescriptor } from "../../proto/types.ts";
 import { formatHostPort, isLoopback, parseHostPort } from "./address.ts";
 import { type Clock, within } from "./clock.ts";
 import {
+  ANY_LOCATION,
+  type MemoryPlacement,
   Opcode,
   type PeerId,
   type Region,
@@ -29,9 +31,6 @@ const STALE_PEER_CODES: readonly number[] = [
   TransferCode.DNS,
   TransferCode.ADDRESS_NOT_REGISTERED,
 ];
-
-/** Location of memory for which all devices are equal. */
-const ANY_LOCATION = "*";
 
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
@@ -130,12 +129,15 @@ export class TransferEndpoint {
 
   /**
    * Allocates memory of `length` bytes and publishes it to peers; `location` is a device, or empty
-   * for memory of the host. Rejects with `Error` when there is
+   * for memory of the host, which lies as `placement` says. Rejects with `Error` when there is
    * no memory, no port, or the metadata cannot be stored; nothing is left behind then.
    */
-  async lend(length: number, location = ""): Promise<Region> {
+  async lend(length: number, location = "", placement?: MemoryPlacement): Promise<Region> {
     await this.#ensureStarted();
-    const region = this.engine.allocate(length, { publish: true, location });
+    const region = this.engine.allocate(length, {
+      ...{ publish: true, location },
+      ...(placement && { placement }),
+    });
     this.#lent.push(region);
     try {
       await this.#publish();
@@ -309,7 +311,7 @@ export class TransferEndpoint {
       buffers: this.#lent.map((region) => {
         const keys = rdma?.keysOf(region) ?? { rkeys: [], lkeys: [] };
         return {
-          name: rdma === undefined ? this.#name : ANY_LOCATION,
+          name: rdma === undefined ? this.#name : locationOf(region),
           addr: region.remoteBase ?? 0n,
           length: region.length,
           protocol: "",
@@ -322,9 +324,11 @@ export class TransferEndpoint {
       localName: this.#options.forceTcp ? "" : this.engine.localName,
       rdmaServerName: "",
       devices,
-      priorities: rdma === undefined ? new Map() : new Map([
-        [ANY_LOCATION, { preferred: devices.map(({ name }) => name), others: [] }],
-      ]),
+      priorities: rdma === undefined ? new Map() : new Map(
+        [ANY_LOCATION, ...this.#lent.flatMap((region) => nodesOf(locationOf(region)))].map(
+          (location) => [location, { preferred: devices.map(({ name }) => name), others: [] }],
+        ),
+      ),
       timestamp: documentTimestamp(this.#options.clock.wallTime()),
     };
   }
@@ -441,4 +445,14 @@ export class TransferEndpoint {
 function bindHost(host: string): string {
   if (isLoopback(host)) return host;
   return host.includes(":") ? "::" : "0.0.0.0";
+}
+
+function locationOf({ host }: Region): string {
+  return host?.location ?? ANY_LOCATION;
+}
+
+/** Locations of the nodes that a location names. */
+function nodesOf(location: string): string[] {
+  const nodes = /^(?:cpu:|segments:\d+:)([\d,]+)$/.exec(location)?.[1].split(",") ?? [];
+  return nodes.map((node) => `cpu:${node}`);
 }

@@ -17,6 +17,7 @@ import {
 } from "./checks.ts";
 import {
   type AllocateOptions,
+  DEFAULT_PLACEMENT,
   type ListenOptions,
   type PeerAddress,
   type PeerId,
@@ -28,6 +29,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "./engine.ts";
+import { registerOnHost } from "./host_memory.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
@@ -160,10 +162,15 @@ export class NativeTransferEngine implements TransferEngine {
   allocate(length: number, options: AllocateOptions = {}): Region {
     checkLength(length);
     this.#checkOpen();
-    const { memory, device } = options.location
+    const { memory, ...place } = options.location
       ? registerOnDevice(this.#library.symbols, this.#engine, length, options)
-      : { memory: this.#engine.register(length, options.publish ?? false), device: null };
-    const region = new NativeRegion(this.#engine, memory, device, () => {
+      : registerOnHost(this.#engine, {
+        length,
+        publish: options.publish ?? false,
+        placement: options.placement ?? DEFAULT_PLACEMENT,
+        rdma: this.rdma !== undefined,
+      });
+    const region = new NativeRegion(this.#engine, memory, place, () => {
       this.#submitStaged();
       this.#regions.delete(memory.id);
     });

@@ -67,7 +67,17 @@ const runs = {
     "device",
     "device_region",
   ],
-  "thread": ["slots", "engine", "stress", "disk", "fence", "shm", "placement", "device", "device_region"],
+  "thread": [
+    "slots",
+    "engine",
+    "stress",
+    "disk",
+    "fence",
+    "shm",
+    "placement",
+    "device",
+    "device_region",
+  ],
 };
 for (const [sanitizer, groups] of Object.entries(runs)) {
   const reason = missing(sanitizer);
