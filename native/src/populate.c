@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -104,13 +105,17 @@ int mc_host_memory_populate(const struct mc_host_memory *memory, const atomic_bo
 	};
 	uint32_t helpers = helpers_for(memory->length), started = 0;
 	pthread_t threads[THREADS_MAX];
+	sigset_t all, before;
 
 	if (memory->length == 0)
 		return 0;
 	work.pieces = (memory->length + memory->piece - 1) / memory->piece;
 	work.steps = (memory->piece + work.step - 1) / work.step;
+	sigfillset(&all); /* signals are for the threads of the caller */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (started < helpers && pthread_create(&threads[started], NULL, run, &work) == 0)
 		started++;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	run(&work);
 	while (started > 0)
 		pthread_join(threads[--started], NULL);

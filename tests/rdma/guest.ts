@@ -81,7 +81,7 @@ export class GuestMaster implements AsyncDisposable {
       } catch {
         return false;
       }
-    }, 120_000);
+    }, 300_000);
     return new GuestMaster(process, `127.0.0.1:${port}`);
   }
 
