@@ -2,6 +2,7 @@
  * What a store client can be told, with the check and the default of each setting. Options of
  * `StoreClient.connect`, environment variables, configuration files and flags all end here.
  */
+import { isIP } from "node:net";
 import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
 import { parseHostPort } from "./transfer/address.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
@@ -64,7 +65,11 @@ export interface StoreSettings {
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
   handshakeMaxLength: number;
-  /** Ports that the handshake and the data server may take. */
+  /** Port for handshakes and data of this process; 0 = a free one of the next two. */
+  dataPort: number;
+  /** Address that it is bound to; empty = all, or that of a loopback `localHostname`. */
+  bindAddress: string;
+  /** Ports that are taken when `dataPort` is 0. */
   minPort: number;
   /** Last of these ports. */
   maxPort: number;
@@ -140,6 +145,11 @@ const optionalHost: Read<string> = (name, value) => {
   const parsed = parseHostPort(String(value));
   if (parsed === null || parsed.port !== null) return refuse(name, value, "a host or an address");
   return parsed.host;
+};
+
+const bindAddress: Read<string> = (name, value) => {
+  if (value === "" || isIP(String(value)) !== 0) return String(value);
+  return refuse(name, value, "an IPv4 or IPv6 address; 0.0.0.0 = all of IPv4, :: = all of both");
 };
 
 const masterAddress: Read<string> = (name, value) => {
@@ -248,6 +258,8 @@ export const settingTable: {
   transferTimeoutMs: { fallback: 30_000, read: duration },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },
+  dataPort: { fallback: 0, read: wholeNumber(0, 65535) },
+  bindAddress: { fallback: "", read: bindAddress },
   minPort: { fallback: 15_000, read: port },
   maxPort: { fallback: 17_000, read: port },
   advertisedHost: { fallback: "", read: optionalHost },

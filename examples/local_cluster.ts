@@ -207,7 +207,8 @@ export async function startNode(
 ): Promise<LocalProcess> {
   const process = new LocalProcess(options.name ?? "node", Deno.execPath(), [
     ...["run", "-A", `${root}client/node/main.ts`],
-    ...[`--master=${master}`, `--segment_size=${bytes}`, "--host=127.0.0.1"],
+    ...[`--master=${master}`, `--segment_size=${bytes}`],
+    ...["--host=127.0.0.1", "--data_port=0"],
     ...(options.flags ?? []),
   ], options);
   await process.ready(/store node ready/);

@@ -4,6 +4,7 @@ import { StoreError } from "../../proto/error.ts";
 import { type StoreSettings } from "../settings.ts";
 import { isLoopback, parseHostPort } from "../transfer/address.ts";
 import { errorText } from "../transfer/error_text.ts";
+import { PortTakenError } from "../transfer/port_choice.ts";
 import { hostNote, type NodeOptions, parseNodeFlags } from "./flags.ts";
 import { HealthServer } from "./health_server.ts";
 import { availableMemory, chooseSegmentSize } from "./memory.ts";
@@ -56,6 +57,10 @@ async function run(settings: StoreSettings, options: NodeOptions): Promise<numbe
     if (stopping.signal.aborted) return 0;
     if (error instanceof Deno.errors.AddrInUse) {
       return fail(new Error(`--http_port=${options.httpPort} is in use; allowed: a free port`), 3);
+    }
+    const taken = error instanceof StoreError ? error.cause : undefined;
+    if (taken instanceof PortTakenError) {
+      return fail(new Error(`--data_port: ${taken.message}`), 3);
     }
     if (error instanceof StoreError || error instanceof RangeError) return fail(error, 1);
     throw error;

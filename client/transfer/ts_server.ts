@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Clock } from "./clock.ts";
+import type { ListenOptions, TakeHandshake } from "./engine.ts";
 import type { TsRegions } from "./ts_regions.ts";
 import { type SessionCounters, TsSession } from "./ts_session.ts";
 
@@ -41,11 +42,11 @@ export class TsServer {
   }
 
   /** Resolves with the port; rejects with the system's error. */
-  async listen(host: string, port: number): Promise<number> {
+  async listen(host: string, { port = 0, onHandshake }: ListenOptions): Promise<number> {
     if (this.#server !== null) throw new Error("The transfer engine listens already");
     const server = createServer(
       { allowHalfOpen: true, noDelay: true },
-      (socket) => this.#accept(socket),
+      (socket) => this.#accept(socket, onHandshake),
     );
     this.#server = server;
     try {
@@ -71,7 +72,7 @@ export class TsServer {
     await closed;
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, onHandshake: TakeHandshake | undefined): void {
     if (this.#sessions.size >= this.#options.maxConnections) {
       socket.destroy();
       return;
@@ -79,7 +80,14 @@ export class TsServer {
     const { clock } = this.#options;
     const session = new TsSession(socket, this.#regions, this.counters, () => clock.now());
     this.#sessions.add(session);
-    socket.on("close", () => this.#sessions.delete(session));
+    const forget = () => this.#sessions.delete(session);
+    socket.on("close", forget);
+    if (onHandshake !== undefined) {
+      session.onHandshake = (first) => {
+        forget();
+        onHandshake(socket, first);
+      };
+    }
     this.#cancelSweep ??= clock.after(SWEEP_MS, () => this.#sweep());
   }
 

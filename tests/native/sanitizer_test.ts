@@ -56,10 +56,11 @@ const runs = {
     "crc32c",
     "disk",
     "fence",
+    "relay",
     "shm",
     "verbs",
   ],
-  "thread": ["slots", "engine", "stress", "disk", "fence", "shm"],
+  "thread": ["slots", "engine", "stress", "disk", "fence", "relay", "shm"],
 };
 for (const [sanitizer, groups] of Object.entries(runs)) {
   const reason = missing(sanitizer);
