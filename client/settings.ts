@@ -4,7 +4,7 @@
  */
 import { isIP } from "node:net";
 import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
-import { parseHostPort } from "./transfer/address.ts";
+import { hasZone, parseHostPort } from "./transfer/address.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { parseSize } from "./size.ts";
 
@@ -18,7 +18,10 @@ import { parseSize } from "./size.ts";
  * ```
  */
 export interface StoreSettings {
-  /** Host that peers reach this process at, with the port that names its segment if one is given. */
+  /**
+   * Host that peers reach this process at, with the port that names its segment if one is given;
+   * 127.0.0.1, or ::1 with a master that is given by an IPv6 address.
+   */
   localHostname: string;
   /** `P2PHANDSHAKE` or an http(s) URL. */
   metadataServer: string;
@@ -121,7 +124,8 @@ const TIB = 1024 ** 4;
 type Read<T> = (name: string, value: unknown) => T;
 
 function refuse(name: string, value: unknown, allowed: string): never {
-  throw new RangeError(`${name}=${JSON.stringify(value)} is refused; allowed: ${allowed}`);
+  const zone = hasZone(String(value)) ? " (a zone such as %eth0 means nothing to others)" : "";
+  throw new RangeError(`${name}=${JSON.stringify(value)} is refused; allowed: ${allowed}${zone}`);
 }
 
 const text: Read<string> = (name, value) => {
@@ -301,6 +305,7 @@ export function resolveSettings(
     settings[field] = entry === undefined ? fallback : read(entry.name, entry.value);
   }
   const resolved = settings as unknown as StoreSettings;
+  if (!given.has("localHostname")) resolved.localHostname = loopbackFor(resolved);
   if ((resolved.haTlsCert === "") !== (resolved.haTlsKey === "")) {
     refuse("haTlsCert", resolved.haTlsCert, "together with haTlsKey");
   }
@@ -313,4 +318,10 @@ export function resolveSettings(
     refuse(name, resolved.minPort, `at most the upper end of the range, ${resolved.maxPort}`);
   }
   return resolved;
+}
+
+/** The loopback address of the family in which the master is reached. */
+function loopbackFor({ masterServerAddress, localHostname }: StoreSettings): string {
+  const master = parseMasterAddress(masterServerAddress);
+  return master?.kind === "one" && master.host.includes(":") ? "::1" : localHostname;
 }

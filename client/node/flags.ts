@@ -32,7 +32,7 @@ const flags: Readonly<Record<string, Flag>> = {
     key: "local_hostname",
     placeholder: "HOST[:PORT]",
     help: "where clients reach this node; with a port it is the segment's name " +
-      "(MOONCAKE_LOCAL_HOSTNAME; default 127.0.0.1)",
+      "(MOONCAKE_LOCAL_HOSTNAME; default 127.0.0.1, or ::1 with a master at an IPv6 address)",
   },
   data_port: {
     key: "data_port",
@@ -43,7 +43,7 @@ const flags: Readonly<Record<string, Flag>> = {
   bind_address: {
     key: "bind_address",
     placeholder: "ADDRESS",
-    help: "address at which that port is opened (SNOWSKIN_BIND_ADDRESS; default all of IPv4 and " +
+    help: "address at which the ports are opened (SNOWSKIN_BIND_ADDRESS; default all of IPv4 and " +
       "IPv6, or that of a loopback --host)",
   },
   metadata_server: {

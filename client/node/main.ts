@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { StoreError } from "../../proto/error.ts";
 import { type StoreSettings } from "../settings.ts";
-import { isLoopback, parseHostPort } from "../transfer/address.ts";
+import { parseHostPort } from "../transfer/address.ts";
 import { errorText } from "../transfer/error_text.ts";
-import { PortTakenError } from "../transfer/port_choice.ts";
+import { addressesToBind, PortTakenError } from "../transfer/port_choice.ts";
 import { hostNote, type NodeOptions, parseNodeFlags } from "./flags.ts";
 import { HealthServer } from "./health_server.ts";
 import { availableMemory, chooseSegmentSize } from "./memory.ts";
@@ -40,7 +40,7 @@ async function run(settings: StoreSettings, options: NodeOptions): Promise<numbe
   let health: HealthServer | null = null;
   try {
     if (options.httpPort !== null) {
-      health = HealthServer.start(httpHost(settings), options.httpPort, () => node);
+      health = HealthServer.start(httpAddresses(settings), options.httpPort, () => node);
     }
     node = await StoreNode.start({
       ...settings,
@@ -71,9 +71,8 @@ async function run(settings: StoreSettings, options: NodeOptions): Promise<numbe
   }
 }
 
-function httpHost({ localHostname }: StoreSettings): string {
-  const host = parseHostPort(localHostname)?.host ?? "";
-  return isLoopback(host) ? host : host.includes(":") ? "::" : "0.0.0.0";
+function httpAddresses({ bindAddress, localHostname }: StoreSettings): string[] {
+  return addressesToBind(bindAddress, parseHostPort(localHostname)?.host ?? "");
 }
 
 function fail(error: Error, code: number): number {

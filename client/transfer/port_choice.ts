@@ -32,7 +32,7 @@ export async function listenAtChoice(
   listen: (at: { host: string; port: number }) => Promise<{ port: number }>,
 ): Promise<number> {
   const { dataPort, minPort, maxPort, random, bindAddress } = choice;
-  const addresses = bindAddress !== "" ? [bindAddress] : defaultAddresses(host);
+  const addresses = addressesToBind(bindAddress, host);
   for (const [i, address] of addresses.entries()) {
     try {
       if (dataPort === 0) {
@@ -51,13 +51,17 @@ export async function listenAtChoice(
   throw new Error("There is no address to bind");
 }
 
-/** A loopback host needs no other interface; every other name is served on all of them. */
-function defaultAddresses(host: string): string[] {
+/**
+ * Where to listen, in the order of trying: as told, else at a loopback host itself, which needs no
+ * other interface, else everywhere.
+ */
+export function addressesToBind(bindAddress: string, host: string): string[] {
+  if (bindAddress !== "") return [bindAddress];
   return isLoopback(host) ? [host] : ["::", "0.0.0.0"];
 }
 
 /** Whether the system has no IPv6: EAFNOSUPPORT, EADDRNOTAVAIL. */
-function lacksFamily(error: unknown): boolean {
+export function lacksFamily(error: unknown): boolean {
   const { code, errno } = error as { code?: unknown; errno?: unknown };
   return code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL" ||
     [97, 99].includes(Math.abs(Number(errno)));
