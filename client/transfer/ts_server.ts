@@ -30,6 +30,8 @@ export class TsServer {
     refused: 0,
   };
   #server: Server | null = null;
+  /** No room for more: who never sent anything has to go. */
+  #crowded = false;
   #cancelSweep: (() => void) | null = null;
 
   constructor(regions: TsRegions, options: TsServerOptions) {
@@ -74,6 +76,7 @@ export class TsServer {
 
   #accept(socket: Socket, onHandshake: TakeHandshake | undefined): void {
     if (this.#sessions.size >= this.#options.maxConnections) {
+      this.#crowded = true;
       socket.destroy();
       return;
     }
@@ -96,8 +99,10 @@ export class TsServer {
     const now = clock.now();
     for (const session of this.#sessions) {
       const limit = session.lingering ? LINGER_MS : stallTimeoutMs;
-      if (session.owes && now - session.active > limit) session.destroy();
+      const mayGo = session.owes || (this.#crowded && !session.heard);
+      if (mayGo && now - session.active > limit) session.destroy();
     }
+    this.#crowded = false;
     this.#cancelSweep = this.#sessions.size > 0 ? clock.after(SWEEP_MS, () => this.#sweep()) : null;
   }
 }

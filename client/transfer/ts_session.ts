@@ -62,6 +62,8 @@ export class TsSession {
     end: () => this.#onEnd(),
     error: () => this.#socket.destroy(),
   };
+  /** Whether a byte has ever come. */
+  heard = false;
   /** A refusal was sent; what still comes is thrown away. */
   lingering = false;
   /** When bytes last moved, milliseconds of `now`. */
@@ -99,6 +101,7 @@ export class TsSession {
 
   #onData(chunk: Uint8Array): void {
     if (this.lingering) return;
+    this.heard = true;
     this.active = this.#now();
     const known = this.#onHandshake === null ? chunk : this.#judge(this.#onHandshake, chunk);
     if (known === null) return;

@@ -108,16 +108,22 @@ static uint64_t count_sessions(struct tcp_server *server)
 	return sum;
 }
 
-static void reject(struct tcp_server *server, int fd)
+/* There is no room for another connection: who was silent for long has to go. */
+static void make_room(struct tcp_server *server)
 {
 	uint32_t count = atomic_load(&server->thread_count);
 
-	close(fd);
-	atomic_fetch_add(&server->rejected, 1);
 	for (uint32_t i = 0; i < count; i++) {
 		atomic_store(&server->threads[i]->crowded, true);
 		tcp_thread_wake(server->threads[i]);
 	}
+}
+
+static void reject(struct tcp_server *server, int fd)
+{
+	close(fd);
+	atomic_fetch_add(&server->rejected, 1);
+	make_room(server);
 }
 
 static void admit(struct tcp_thread *acceptor, int fd)
@@ -170,6 +176,7 @@ void tcp_server_accept(struct tcp_thread *thread)
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 			   errno == ENOMEM) {
 			tcp_server_watch(thread, false);
+			make_room(thread->server);
 			return;
 		} else if (errno == EAGAIN) {
 			return;
