@@ -85,6 +85,8 @@ const sources: readonly Source[] = [
   { field: "transferTimeoutMs", env: ["MC_TRANSFER_TIMEOUT"], convert: seconds },
   { field: "handshakeTimeoutMs", env: ["MC_HANDSHAKE_CONNECT_TIMEOUT"], convert: seconds },
   { field: "handshakeMaxLength", env: ["MC_HANDSHAKE_MAX_LENGTH"] },
+  { field: "dataPort", keys: ["data_port"], env: ["SNOWSKIN_DATA_PORT"] },
+  { field: "bindAddress", keys: ["bind_address"], env: ["SNOWSKIN_BIND_ADDRESS"] },
   { field: "minPort", env: ["MC_MIN_RPC_PORT", "MC_MIN_PRC_PORT"] },
   { field: "maxPort", env: ["MC_MAX_RPC_PORT", "MC_MAX_PRC_PORT"] },
   { field: "advertisedHost", env: ["MC_TCP_BIND_ADDRESS"] },

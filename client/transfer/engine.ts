@@ -6,6 +6,7 @@
  * engine (`ts_engine.ts`, also for Node); `tests/contract/` holds the suite both must pass.
  */
 
+import type { Socket } from "node:net";
 import type { HandshakeType } from "../../proto/handshake.ts";
 import type { Crc32c } from "../../proto/crc32c.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
@@ -152,11 +153,16 @@ export interface RdmaSide {
   accept(body: JsonValue): Promise<JsonValue>;
 }
 
+/** Takes a connection over that begins with a handshake; `first` was read from it already. */
+export type TakeHandshake = (socket: Socket, first: Uint8Array | null) => void;
+
 export interface ListenOptions {
   /** Address to bind; default `0.0.0.0`. */
   host?: string;
   /** 0 or absent = let the system choose. */
   port?: number;
+  /** Absent: handshakes are taken for requests, and refused. */
+  onHandshake?: TakeHandshake;
 }
 
 /**

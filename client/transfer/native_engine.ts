@@ -28,6 +28,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "./engine.ts";
+import { HandshakeDoor } from "./handshake_door.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
@@ -120,6 +121,7 @@ export class NativeTransferEngine implements TransferEngine {
   #sinceTurn = 0;
   #inlineMs = 0;
   #polling: Promise<void> | null = null;
+  #door: HandshakeDoor | null = null;
   #closed = false;
   #closing: Promise<void> | null = null;
   #finalStats: TransferStats | null = null;
@@ -171,11 +173,15 @@ export class NativeTransferEngine implements TransferEngine {
     return region;
   }
 
-  // deno-lint-ignore require-await -- the interface allows an engine to bind asynchronously
   async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
     const host = options.host ?? "0.0.0.0";
     checkListenPort(options.port ?? 0);
     this.#checkOpen();
+    if (options.onHandshake !== undefined && this.#door === null) {
+      this.#door = await HandshakeDoor.open(options.onHandshake);
+      this.#checkOpen();
+      this.#engine.answerAt(this.#door.name);
+    }
     return { host, port: this.#engine.listen(host, options.port ?? 0) };
   }
 
@@ -265,6 +271,7 @@ export class NativeTransferEngine implements TransferEngine {
   async #close(): Promise<void> {
     this.#submitStaged();
     this.#closed = true;
+    this.#door?.close();
     this.#peers.clear();
     this.#engine.shutdown();
     await this.#polling;

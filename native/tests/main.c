@@ -18,6 +18,7 @@ static const struct {
 	{ "crc32c", test_crc32c },
 	{ "disk", test_disk },
 	{ "fence", test_fence },
+	{ "relay", test_relay },
 	{ "shm", test_shm },
 	{ "verbs", test_verbs },
 	{ "device", test_device },

@@ -61,12 +61,15 @@ const runs = {
     "crc32c",
     "disk",
     "fence",
+    "relay",
     "shm",
     "verbs",
     "device",
     "device_region",
   ],
-  "thread": ["slots", "engine", "stress", "disk", "fence", "shm", "device", "device_region"],
+  "thread": [
+    ...["slots", "engine", "stress", "disk", "fence", "relay", "shm", "device", "device_region"],
+  ],
 };
 for (const [sanitizer, groups] of Object.entries(runs)) {
   const reason = missing(sanitizer);

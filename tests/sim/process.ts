@@ -150,7 +150,8 @@ export class StoreProcess {
     const endpoint = new SimEndpoint({
       ...{ engine, clock, log, metadata: namesAreAddresses, named: false },
       ...{ random: () => random.u32() / 0x1_0000_0000, localHostname: name, advertisedHost: "" },
-      ...{ minPort: 1, maxPort: 1, handshakeTimeoutMs: 1000, handshakeMaxLength: 1 << 20 },
+      ...{ dataPort: 1, bindAddress: "", minPort: 1, maxPort: 1 },
+      ...{ handshakeTimeoutMs: 1000, handshakeMaxLength: 1 << 20 },
       ...{ maxProtocolVersion: 2, memcpy: true, forceTcp: false },
     });
     this.store = {
