@@ -4,12 +4,11 @@ import * as m from "../../proto/messages.ts";
 import type { Expected } from "../../proto/messages.ts";
 import { StoreError } from "../../proto/error.ts";
 import type { ReplicaDescriptor, ReplicaList } from "../../proto/types.ts";
-import { checkCore } from "../support/core_invariants.ts";
 import { Random } from "../support/random.ts";
-import { durableState } from "../../master/core/digest.ts";
 import { Counter } from "../../master/core/counters.ts";
 import { Fabric } from "./fabric.ts";
 import { History } from "./history.ts";
+import type { ControlPlane } from "./control_plane.ts";
 import { MasterHost } from "./master_host.ts";
 import { StoreProcess } from "./process.ts";
 import { type Command, drawProfile, Fault, type Profile } from "./profile.ts";
@@ -74,7 +73,7 @@ export class World {
   readonly scheduler = new Scheduler();
   readonly profile: Profile;
   readonly history = new History();
-  readonly master: MasterHost;
+  readonly master: ControlPlane;
   readonly #random: Random;
   readonly #options: WorldOptions;
   readonly #wire: Wire;
@@ -85,7 +84,6 @@ export class World {
   readonly #done = new Set<string>();
   #failure: unknown = null;
   #calm = false;
-  #evicted = 0;
   #nextClient = 1;
 
   constructor(readonly seed: number, options: WorldOptions = {}) {
@@ -98,8 +96,8 @@ export class World {
     this.#wire = new Wire({ scheduler, delay, onSent: (frame) => this.#noteSent(frame) });
     this.#fabric = new Fabric({ scheduler, random, delay });
     this.master = new MasterHost({
-      ...{ scheduler, random, wire: this.#wire },
-      ...{ config: this.profile.core, putWaitMs: this.profile.putWaitMs },
+      ...{ scheduler, random, delay, wire: this.#wire, config: this.profile.core },
+      ...this.profile,
       onServed: (served) => this.#guard(() => this.#oversee(served)),
       onFault: (error) => {
         throw error;
@@ -128,8 +126,7 @@ export class World {
 
   #summary(): WorldSummary {
     const { stored, hits, misses } = this.history;
-    const { restarts, core } = this.master;
-    const evicted = this.#evicted + core.counters.get(Counter.EVICTED_KEYS);
+    const { restarts, core, evicted } = this.master;
     const { steps } = this.scheduler;
     const moved = core.jobs.list().reduce((sum, { movedObjects }) => sum + movedObjects, 0);
     const copied = core.counters.get(Counter.HOT_ADDED);
@@ -174,8 +171,7 @@ export class World {
     const log = (line: string) => this.log(`${name} ${line}`);
     site.process = new StoreProcess({
       ...{ scheduler, random, profile, host, name, segments, log },
-      ...{ wire: this.#wire, fabric: this.#fabric, master: this.master },
-      ...{ delay: () => this.#delay(), clientId: `${client}-${client}` },
+      ...{ fabric: this.#fabric, master: this.master, clientId: `${client}-${client}` },
     });
     this.#watch(site.process.start());
     const { store } = site.process;
@@ -218,23 +214,10 @@ export class World {
       }
       for (let i = 0; i < SETTLE_ROUNDS; i++) await null;
       this.#options.meddle?.(this);
-      if (scheduler.steps % CHECK_EVERY === 0) this.#inspect();
+      if (scheduler.steps % CHECK_EVERY === 0) this.master.inspect();
       if (this.#failure !== null) throw this.#failure;
     }
     return true;
-  }
-
-  #inspect(): void {
-    if (!this.master.host.alive) return;
-    const { core } = this.master;
-    checkCore(core.state);
-    if (!this.#random.oneIn(8)) return;
-    const follower = this.master.follower();
-    if (follower === null || core.segments.dead.length > 0) return;
-    if (follower.digest() === core.digest()) return;
-    const known = Array.from(durableState(core.state)).sort();
-    assert.deepEqual(Array.from(durableState(follower.state)).sort(), known, "what is kept");
-    assert.fail("the digests differ, the states do not");
   }
 
   /** Compares what the master answers with what it has promised before. */
@@ -360,21 +343,12 @@ export class World {
         if (flights.length > 0) this.#fabric.breakFlight(random.pick(flights));
         return;
       }
-      case Fault.MASTER_STALL:
-        return scheduler.freeze(this.master.host, freezeMs);
-      case Fault.MASTER_RESTART:
-        return this.#crashMaster();
-      case Fault.TORN_BATCH:
-        if (this.master.host.alive) {
-          this.master.dieIn = random.oneIn(2)
-            ? "before its facts are kept"
-            : "before its answers leave";
-        }
-        return this.#bringMasterBack();
       case Fault.JOB:
         return this.#operate(node.name);
       case Fault.BIT_FLIPS:
         return this.#flip();
+      default:
+        return this.master.strike(fault, freezeMs);
     }
   }
 
@@ -392,7 +366,7 @@ export class World {
 
   /** Begins a job, or cancels one. */
   #operate(segment: string): void {
-    if (!this.master.host.alive) return;
+    if (!this.master.isUp) return;
     const random = this.#random;
     const { core, nowMs } = this.master;
     const limits = {
@@ -426,52 +400,38 @@ export class World {
     scheduler.after(this.#random.below(LONGEST_ABSENCE_MS), null, () => this.#revive(site));
   }
 
-  #crashMaster(): void {
-    if (!this.master.host.alive) return;
-    this.#evicted += this.master.core.counters.get(Counter.EVICTED_KEYS);
-    this.master.crash();
-    this.#bringMasterBack();
-  }
-
-  #bringMasterBack(): void {
-    this.scheduler.after(this.#random.below(LONGEST_ABSENCE_MS) + 50, null, () => {
-      if (!this.master.host.alive) this.master.start();
-    });
-  }
-
   /** Ends all trouble, and waits until everybody has got every answer. */
   async #heal(): Promise<void> {
     this.log("** heal");
     this.#calm = true;
-    this.master.dieIn = null;
     for (const site of this.#sites) {
       for (const user of site.users) user.stop();
       this.scheduler.thaw(site.host);
       this.#revive(site);
     }
-    this.scheduler.thaw(this.master.host);
-    if (!this.master.host.alive) this.master.start();
+    this.master.heal();
     const users = () => this.#sites.flatMap((site) => site.users);
     const idle = () => users().every(({ busy }) => busy === null);
     if (!await this.#until(idle, 60_000)) {
       const busy: Command[] = users().flatMap((user) => user.busy ?? []);
       throw new Error(`a minute after everything was well, these still go on: ${busy.join(", ")}`);
     }
-    this.#inspect();
+    this.master.inspect();
   }
 
   /** Removes everything and waits until the pool is as it was in the beginning. */
   async #drain(): Promise<void> {
     const { store } = this.#sites.at(-1)!.process;
-    const { core } = this.master;
-    const { state } = core;
     const { putStartReleaseTimeoutMs, pendingTaskTimeoutMs, processingTaskTimeoutMs } =
-      state.config;
+      this.master.core.state.config;
     const worstMs = putStartReleaseTimeoutMs + pendingTaskTimeoutMs + processingTaskTimeoutMs;
-    const isEmpty = () =>
-      core.keyCount === 0 && core.counters.get(Counter.ALLOCATED_BYTES) === 0 &&
-      core.counters.get(Counter.HELD_BYTES) === 0 && core.segments.awaiting.size === 0 &&
-      core.segments.dead.length === 0 && this.#allLent();
+    const isEmpty = () => {
+      const { core } = this.master;
+      return this.master.isUp && core.keyCount === 0 &&
+        core.counters.get(Counter.ALLOCATED_BYTES) === 0 &&
+        core.counters.get(Counter.HELD_BYTES) === 0 && core.segments.awaiting.size === 0 &&
+        core.segments.dead.length === 0 && this.#allLent();
+    };
     for (let round = 0; round < 4; round++) {
       const removal = store.master.removeAll({ force: true, tenantId: store.tenantId });
       this.#watch(removal.catch((error) => {
@@ -479,7 +439,9 @@ export class World {
       }));
       if (await this.#until(isEmpty, worstMs + 5000)) break;
     }
-    this.#inspect();
+    this.master.inspect();
+    const { core } = this.master;
+    const { state } = core;
     const left = {
       keys: core.keyCount,
       allocated: core.counters.get(Counter.ALLOCATED_BYTES),
