@@ -28,7 +28,7 @@ export interface MasterHostOptions {
   wire: Wire;
   random: Random;
   delay: () => number;
-  config: Partial<CoreConfig>;
+  core: Partial<CoreConfig>;
   putWaitMs: number;
   requestTimeoutMs: number;
   /** Told of each answer at the moment at which the master gives it. */
@@ -129,9 +129,9 @@ export class MasterHost implements Server, ControlPlane {
 
   /** Begins a life with what the last one has left. */
   #start(): void {
-    const { scheduler, wire, random, config, putWaitMs, onServed, onFault } = this.#options;
+    const { scheduler, wire, random, core, putWaitMs, onServed, onFault } = this.#options;
     this.#startedMs = scheduler.nowMs - random.below(5000);
-    const full = defaultCoreConfig({ ...config, epochOffsetMs: EPOCH_MS + this.#startedMs });
+    const full = defaultCoreConfig({ ...core, epochOffsetMs: EPOCH_MS + this.#startedMs });
     this.core = new MasterCore(full, new SeededRng(random.u32(), 1));
     this.host = new Host("master");
     this.#loop = new MasterLoop({

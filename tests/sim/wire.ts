@@ -4,8 +4,9 @@ import { CallError, type CallFate } from "../../client/rpc_client.ts";
 import { appendWriteId } from "../../proto/coro_rpc/write_id.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
 import type { Rpc } from "../../proto/messages.ts";
+import { Reader } from "../../proto/struct_pack/reader.ts";
 import { Writer } from "../../proto/struct_pack/writer.ts";
-import { type Answer, decodeAnswer, errorText } from "../support/dispatcher.ts";
+import { type Answer, errorText } from "../support/dispatcher.ts";
 import type { Host, Scheduler, SimEvent } from "./scheduler.ts";
 
 /** A call whose answer has not come. */
@@ -110,7 +111,7 @@ export class Wire {
     const { scheduler, delay } = this.#options;
     const { connection, seq, rpc } = frame;
     const refused = answer.errorCode !== 0;
-    const response = refused ? null : decodeAnswer(rpc, answer);
+    const response = refused ? null : rpc.response.decode(new Reader(answer.body));
     connection.toClientMs = Math.max(connection.toClientMs, scheduler.nowMs + delay());
     scheduler.at(connection.toClientMs, connection.client, () => {
       const call = connection.pending.get(seq);

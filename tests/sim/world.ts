@@ -5,8 +5,12 @@ import type { Expected } from "../../proto/messages.ts";
 import { StoreError } from "../../proto/error.ts";
 import type { ReplicaDescriptor, ReplicaList } from "../../proto/types.ts";
 import { Random } from "../support/random.ts";
+import type { ReplicatedCore } from "../../master/ha/replicated_core.ts";
+import type { Replies } from "../../master/rpc/replies.ts";
 import { Counter } from "../../master/core/counters.ts";
+import { Cluster } from "./cluster.ts";
 import { Fabric } from "./fabric.ts";
+import { drawHaProfile, type HaProfile } from "./ha_profile.ts";
 import { History } from "./history.ts";
 import type { ControlPlane } from "./control_plane.ts";
 import { MasterHost } from "./master_host.ts";
@@ -37,6 +41,10 @@ export class SimError extends Error {
 export interface WorldOptions {
   /** Overrides what the seed would have. */
   profile?: Partial<Profile>;
+  /** Several masters instead of one; with what the seed would not have. */
+  ha?: Partial<HaProfile>;
+  /** How the masters of a cluster hold replies back, to break it. */
+  gate?: (leading: ReplicatedCore, replies: Replies) => void;
   /** How users read. */
   read?: Reader;
   /** Called with the world after every step, to break things in it. */
@@ -73,6 +81,8 @@ export class World {
   readonly scheduler = new Scheduler();
   readonly profile: Profile;
   readonly history = new History();
+  /** `null` = one master alone. */
+  readonly haProfile: HaProfile | null;
   readonly master: ControlPlane;
   readonly #random: Random;
   readonly #options: WorldOptions;
@@ -95,14 +105,28 @@ export class World {
     const delay = () => this.#delay();
     this.#wire = new Wire({ scheduler, delay, onSent: (frame) => this.#noteSent(frame) });
     this.#fabric = new Fabric({ scheduler, random, delay });
-    this.master = new MasterHost({
-      ...{ scheduler, random, delay, wire: this.#wire, config: this.profile.core },
-      ...this.profile,
-      onServed: (served) => this.#guard(() => this.#oversee(served)),
-      onFault: (error) => {
-        throw error;
-      },
-    });
+    const { core, putWaitMs, requestTimeoutMs } = this.profile;
+    const parts = {
+      ...{ scheduler, random, delay, wire: this.#wire, core, putWaitMs, requestTimeoutMs },
+      onServed: (served: Served) => this.#guard(() => this.#oversee(served)),
+    };
+    this.haProfile = options.ha === undefined
+      ? null
+      : { ...drawHaProfile(new Random(~seed)), ...options.ha };
+    this.master = this.haProfile === null
+      ? new MasterHost({
+        ...parts,
+        onFault: (error) => {
+          throw error;
+        },
+      })
+      : new Cluster({
+        ...parts,
+        profile: this.haProfile,
+        ...(options.gate && { gate: options.gate }),
+        onFault: (error) => this.#failure ??= error,
+        log: (line) => this.log(line),
+      });
   }
 
   /** Runs everything and throws {@linkcode SimError} at the first thing that is wrong. */
@@ -223,15 +247,14 @@ export class World {
   /** Compares what the master answers with what it has promised before. */
   #oversee({ frame, response }: Served): void {
     const { rpc, request } = frame;
-    const nowMs = this.scheduler.nowMs;
     if (this.#options.log !== undefined) {
       this.log(`master ${rpc.name} ${summary(request)} -> ${summary(response)}`);
     }
     switch (rpc.name) {
       case m.GetReplicaList.name:
-        return this.#leased([response as Expected<ReplicaList>], nowMs);
+        return this.#leased([response as Expected<ReplicaList>], frame.readMs!);
       case m.BatchGetReplicaList.name:
-        return this.#leased(response as Expected<ReplicaList>[], nowMs);
+        return this.#leased(response as Expected<ReplicaList>[], frame.readMs!);
       case m.PutStart.name:
       case m.UpsertStart.name: {
         const { clientId, key } = request as m.StartRequest;
@@ -245,9 +268,24 @@ export class World {
     }
   }
 
-  /** A writer that says that it is done, however that ends, writes no more. */
+  /**
+   * A writer that says that it is done, however that ends, writes no more, unless it begins anew:
+   * that is what a client does whose start was not answered before another master led.
+   */
   #noteSent({ rpc, request, writeId }: Frame): void {
     switch (rpc.name) {
+      case m.PutStart.name:
+      case m.UpsertStart.name: {
+        const { clientId, key } = request as m.StartRequest;
+        this.#done.delete(writerName(writeId, clientId, key));
+        return;
+      }
+      case m.BatchPutStart.name:
+      case m.BatchUpsertStart.name: {
+        const { clientId, keys } = request as m.BatchStartRequest;
+        for (const key of keys) this.#done.delete(writerName(writeId, clientId, key));
+        return;
+      }
       case m.PutEnd.name:
       case m.UpsertEnd.name: {
         const { clientId, objectMeta } = request as m.EndRequest;
@@ -271,10 +309,10 @@ export class World {
     }
   }
 
-  #leased(answers: readonly Expected<ReplicaList>[], nowMs: number): void {
+  #leased(answers: readonly Expected<ReplicaList>[], readMs: number): void {
     for (const { value } of answers) {
       if (value === null) continue;
-      this.#promises.promise(value.replicas, nowMs + value.leaseTtlMs, "a reader");
+      this.#promises.promise(value.replicas, readMs + value.leaseTtlMs, "a reader");
     }
   }
 
