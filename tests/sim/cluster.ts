@@ -13,6 +13,8 @@ import type { MasterCore } from "../../master/core/core.ts";
 import { durableState } from "../../master/core/digest.ts";
 import type { ReplicatedCore } from "../../master/ha/replicated_core.ts";
 import type { Replies } from "../../master/rpc/replies.ts";
+import { ErrorCode } from "../../proto/error_code.ts";
+import type { Expected } from "../../proto/messages.ts";
 import { checkCore } from "../support/core_invariants.ts";
 import type { Random } from "../support/random.ts";
 import type { ControlPlane, MasterLink } from "./control_plane.ts";
@@ -239,7 +241,7 @@ export class Cluster implements ControlPlane {
     }
     this.#answered.set(epoch, leader);
     // While the log refuses changes, reads go on; they are judged by what they promise.
-    if (leading.refusal === null || frame.changes) {
+    if (leading.refusal === null || (frame.changes && saysYes(served.response))) {
       const { last } = this.engine;
       const before = sent.findLastIndex(({ told }) => told < frame.told!);
       const needed = frame.told === 0 ? 0 : sent[before + 1]?.sequence ?? Infinity;
@@ -325,6 +327,12 @@ export class Cluster implements ControlPlane {
     cutOff.add(master.host.name);
     this.#options.scheduler.after(ms, null, () => void cutOff.delete(master.host.name));
   }
+}
+
+/** Whether an answer says that something was done. */
+function saysYes(response: unknown): boolean {
+  const items = (Array.isArray(response) ? response : [response]) as Expected<unknown>[];
+  return items.some(({ code }) => code === ErrorCode.OK);
 }
 
 /** Asks the engine who leads, as clients of etcd, Redis and Kubernetes do. */

@@ -53,7 +53,7 @@ export function drawHaProfile(random: Random): HaProfile {
   return {
     masters: 2 + random.below(2),
     manner: random.pick(["etcd", "redis"] as const),
-    leaseMs: random.pick([600, 1500, 3000]),
+    leaseMs: random.pick([600, 1000, 2000]),
     logBytes: random.pick([5000, 20_000, 200_000]),
     source: random.pick(["engine", "list"] as const),
     connectTimeoutMs: random.pick([200, 1000]),
@@ -61,6 +61,6 @@ export function drawHaProfile(random: Random): HaProfile {
     engineLosses: random.pick([0, 0, 30, 200]),
     drift: (random.below(7) - 3) / 100,
     faults: faults.length > 0 ? faults : [HaFault.LEADER_KILL],
-    faultEveryMs: random.pick([500, 1500, 3000]),
+    faultEveryMs: random.pick([700, 2000, 4000]),
   };
 }
