@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { broken } from "./broken.ts";
 import { Cluster } from "./cluster.ts";
 import { HaFault, type HaProfile } from "./ha_profile.ts";
-import { Command, type Profile } from "./profile.ts";
+import { Command, Fault, type Profile } from "./profile.ts";
 import { World, type WorldOptions } from "./world.ts";
 
 const SEEDS = 100;
@@ -83,4 +83,23 @@ Deno.test("answers that do not wait for the log are caught", async () => {
   const world = { profile: busy, ha };
   assert.match(await broken(10, { ...world, gate }), /before what it tells/);
   assert.equal(await broken(10, world), "no world noticed anything");
+});
+
+Deno.test("a batch that revokes a client's last write at a new leader is answered", async () => {
+  const profile: Partial<Profile> = {
+    ...{ clients: 3, nodes: 1, users: 3, keys: 10, mostReplicas: 1, thinkMs: 5, delayMs: 20 },
+    ...{ segmentBytes: 16 * 1024, segmentsPerNode: 1, mostValue: 2000, busyMs: 8000 },
+    ...{ putWaitMs: 30, checksValues: false, withPins: false, withGroups: false },
+    ...{ stragglers: 20, straggleMs: 600, transferTimeoutMs: 1000 },
+    commands: [
+      ...[Command.PUT, Command.UPSERT, Command.GET, Command.GET_BATCH],
+      ...[Command.UPSERT_BATCH, Command.REMOVE_FORCED],
+    ],
+    faults: [
+      ...[Fault.NODE_FREEZE, Fault.CLIENT_FREEZE, Fault.CONNECTION_LOSS],
+      ...[Fault.NODE_REMOUNT, Fault.NODE_CRASH],
+    ],
+  };
+  const faults = [HaFault.LEADER_KILL, HaFault.LEADER_POWER_LOSS, HaFault.LEADER_STOP];
+  await new World(79, { profile, ha: { faults, faultEveryMs: 700, leaseMs: 600 } }).run();
 });
