@@ -220,9 +220,6 @@ export class Cluster implements ControlPlane {
     const address = leader.host.name;
     this.#options.log(`** ${address} leads, epoch ${leader.seat.epoch}, group ${leader.sequence}`);
     this.#compare(leader.core, leader.sequence, `${address}, which begins to lead,`);
-    if (this.#leader !== null && this.#leader.reign !== null) {
-      this.#evicted += this.#leader.core.counters.get(Counter.EVICTED_KEYS);
-    }
     this.#leader = leader;
     this.reigns++;
   }

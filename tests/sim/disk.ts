@@ -132,6 +132,9 @@ export class DiskCopy implements OpenedCopy {
   async fold(sequence: number): Promise<CheckpointMark> {
     const { config } = this.options;
     await this.#work();
+    if (this.checkpointSequence > sequence || this.sequence < sequence) {
+      throw new Error(`the files do not end with group ${sequence}`);
+    }
     const core = new MasterCore({ ...config, epochOffsetMs: 0 }, new SeededRng(1));
     this.disk.recover(core, sequence);
     const parts: Uint8Array[] = [];
