@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { TaskStatus } from "../../proto/types.ts";
-import { assertCode, bytesOf, clientId, CoreDriver, MIB } from "../../tests/support/core_driver.ts";
+import {
+  assertCode,
+  bytesOf,
+  clientId,
+  CoreDriver,
+  MIB,
+  segmentOf,
+} from "../../tests/support/core_driver.ts";
 import { checkCore } from "../../tests/support/core_invariants.ts";
 import type { CoreConfig } from "./api.ts";
 import { Counter } from "./counters.ts";
@@ -201,6 +208,38 @@ Deno.test("what somebody asks for goes before a copy that is under way", () => {
   replaced.nodes.ok(replaced.nodes.start("hot", 2000, { upsert: true }));
   const code = replaced.nodes.finish(replaced.client, replaced.payload);
   assertCode(code, ErrorCode.OBJECT_NO_REPLICATION_TASK);
+  replaced.nodes.ok(replaced.nodes.end("hot"));
+  assert.equal(replaced.nodes.homes("hot").length, 1);
+  checkCore(replaced.nodes.core.state);
+});
+
+Deno.test("an object of which only a copy under way is left goes with that copy", () => {
+  const left = () => {
+    const nodes = new Nodes(3);
+    nodes.put("hot", 1000, { preferredSegment: "segment-1" });
+    for (let i = 0; i < 20; i++) nodes.read("hot");
+    nodes.pass(200, nodes.clients);
+    const [task] = nodes.fetch();
+    nodes.ok(nodes.begin(task.client, task.payload).code);
+    const { id } = segmentOf(1, "segment-1", MIB);
+    nodes.ok(nodes.core.cluster.unmountSegment(id, clientId(1), nodes.nowMs));
+    nodes.pass(20, nodes.clients);
+    return { nodes, ...task };
+  };
+  const removed = left();
+  assertCode(removed.nodes.remove("hot", true), ErrorCode.OBJECT_NOT_FOUND);
+  assert.deepEqual(removed.nodes.keys(), []);
+  checkCore(removed.nodes.core.state);
+
+  const copied = left();
+  const targets = ["segment-2", "segment-3"].filter((name) => name !== copied.payload.source);
+  const explicit = { ...copied.payload, targets, leaseId: "0-0", versionEpoch: 0 };
+  const { code } = copied.nodes.begin(copied.client, explicit);
+  assertCode(code, ErrorCode.OBJECT_NOT_FOUND);
+  checkCore(copied.nodes.core.state);
+
+  const replaced = left();
+  replaced.nodes.ok(replaced.nodes.start("hot", 2000, { upsert: true }));
   replaced.nodes.ok(replaced.nodes.end("hot"));
   assert.equal(replaced.nodes.homes("hot").length, 1);
   checkCore(replaced.nodes.core.state);

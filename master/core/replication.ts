@@ -61,7 +61,7 @@ export function copyStart(
   const slot = findObject(state, tenant, key, 0, key.length);
   if (slot === 0) return refused(ErrorCode.OBJECT_NOT_FOUND);
   if (!dynamic) {
-    yieldTransfer(state, slot, nowMs);
+    if (!yieldTransfer(state, slot, nowMs)) return refused(ErrorCode.OBJECT_NOT_FOUND);
     keepCopies(state, slot, [source, ...targets]);
   }
   if (state.objects.is(slot, ObjectFlag.TRANSFER)) {
@@ -91,7 +91,7 @@ export function moveStart(
   if (code !== ErrorCode.OK) return refused(code);
   const slot = findObject(state, tenant, key, 0, key.length);
   if (slot === 0) return refused(ErrorCode.OBJECT_NOT_FOUND);
-  yieldTransfer(state, slot, nowMs);
+  if (!yieldTransfer(state, slot, nowMs)) return refused(ErrorCode.OBJECT_NOT_FOUND);
   keepCopies(state, slot, [source, target]);
   if (state.objects.is(slot, ObjectFlag.TRANSFER)) {
     return refused(ErrorCode.OBJECT_HAS_REPLICATION_TASK);

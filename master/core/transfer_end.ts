@@ -7,7 +7,7 @@ import { NO_LEASE, type Transfer } from "./transfers.ts";
 
 /**
  * Ends a transfer without its targets. Their memory is held until `holdUntilMs` because the client
- * may still be writing; 0 = it is not.
+ * may still be writing; 0 = it is not. An object of which nothing is left goes with them.
  */
 export function abandonTransfer(
   state: CoreState,
@@ -30,10 +30,12 @@ export function abandonTransfer(
 /**
  * Gives up a copy that only dynamic replication asked for, because somebody wants to do something
  * with the object now. Its client may still be writing: that memory waits as a vanished writer's.
+ * Returns whether the object is still there: nothing but that copy may have been left of it.
  */
-export function yieldTransfer(state: CoreState, slot: number, nowMs: number): void {
+export function yieldTransfer(state: CoreState, slot: number, nowMs: number): boolean {
   const transfer = state.transfers.transfers.get(slot);
-  if (transfer === undefined || transfer.leaseId === NO_LEASE) return;
+  if (transfer === undefined || transfer.leaseId === NO_LEASE) return true;
   const untilMs = transfer.startMs + state.config.putStartReleaseTimeoutMs;
   abandonTransfer(state, transfer, Math.max(untilMs, nowMs), nowMs);
+  return state.objects.has(slot);
 }

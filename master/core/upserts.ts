@@ -40,7 +40,9 @@ export function upsertStart(
     return beginNew(state, tenant, bytes, start, end, nowMs, sink);
   }
   if (group !== null && !isSameGroup(state, slot, group)) return ErrorCode.INVALID_PARAMS;
-  yieldTransfer(state, slot, nowMs);
+  if (!yieldTransfer(state, slot, nowMs)) {
+    return beginNew(state, tenant, bytes, start, end, nowMs, sink);
+  }
   if (objects.is(slot, ObjectFlag.TRANSFER)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
   if (objects.is(slot, ObjectFlag.OFFLOAD)) {
     if (!isOffloadQueued(state, slot)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;

@@ -107,3 +107,7 @@ Deno.test("a batch that revokes a client's last write at a new leader is answere
 Deno.test("a task that was made when a standby began has its time there, too", async () => {
   await new World(1058, { ha: {} }).run();
 });
+
+Deno.test("an object of which only a copy under way is left can be removed by a scan", async () => {
+  await new World(2022, { ha: {} }).run();
+});
