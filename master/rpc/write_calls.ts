@@ -194,6 +194,7 @@ export class WriteCalls {
     const by = this.#writer;
     const sum = this.#sum;
     by.client = core.findClient(bytes, clientAt);
+    core.holdClient(by.client);
     by.writeId = call.writeId;
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     for (let i = 0; i < keys.count; i++) {
@@ -208,6 +209,7 @@ export class WriteCalls {
       writeDone(writer, code);
       count(call, code);
     }
+    core.letGoClient();
     return Outcome.DONE;
   }
 
@@ -224,6 +226,7 @@ export class WriteCalls {
     const { bytes } = reader;
     const by = this.#writer;
     by.client = core.findClient(bytes, clientAt);
+    core.holdClient(by.client);
     by.writeId = call.writeId;
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     for (let i = 0; i < keys.count; i++) {
@@ -235,6 +238,7 @@ export class WriteCalls {
       writeDone(writer, code);
       count(call, code);
     }
+    core.letGoClient();
     return Outcome.DONE;
   }
 }
