@@ -92,6 +92,7 @@ const sources: readonly Source[] = [
   { field: "memcpy", env: ["MC_STORE_MEMCPY"] },
   { field: "forceTcp", env: ["MC_FORCE_TCP"] },
   { field: "tcpProtocolVersion", env: ["MC_TCP_PROTO"] },
+  { field: "topologyFile", env: ["MC_CUSTOM_TOPO_JSON"] },
   { field: "rdmaPort", env: ["MC_IB_PORT"] },
   { field: "rdmaGidIndex", env: ["MC_GID_INDEX", "NCCL_IB_GID_INDEX"] },
   { field: "rdmaMtu", env: ["MC_MTU"] },

@@ -75,6 +75,7 @@ Deno.test("every variable of the environment reaches its setting", () => {
     ["MC_METADATA_CLUSTER_ID", "c7", "metadataClusterId", "c7"],
     ["MC_STORE_MEMCPY", "0", "memcpy", false],
     ["MC_FORCE_TCP", "1", "forceTcp", true],
+    ["MC_CUSTOM_TOPO_JSON", "topo.json", "topologyFile", "topo.json"],
     ["MC_TCP_PROTO", "1", "tcpProtocolVersion", 1],
   ];
   for (const [name, value, field, wanted] of cases) {

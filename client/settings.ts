@@ -80,6 +80,8 @@ export interface StoreSettings {
   forceTcp: boolean;
   /** Framing asked of peers: 2 is acknowledged, 1 the older form. */
   tcpProtocolVersion: 1 | 2;
+  /** File with a priority matrix, instead of what sysfs tells; empty = none. RDMA only. */
+  topologyFile: string;
   /** Port of each RDMA device. */
   rdmaPort: number;
   /** Index of the GID to use; -1 = one is chosen, RoCE v2 and routable first. */
@@ -259,6 +261,7 @@ export const settingTable: {
     fallback: 2,
     read: (name, value) => wholeNumber(1, 2)(name, value) as 1 | 2,
   },
+  topologyFile: { fallback: "", read: text },
   rdmaPort: { fallback: 1, read: wholeNumber(1, 255) },
   rdmaGidIndex: { fallback: -1, read: wholeNumber(-1, 255) },
   rdmaMtu: { fallback: 4096, read: mtu },

@@ -24,6 +24,7 @@ import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { type MetadataStore, P2pMetadata } from "./transfer/metadata_store.ts";
 import { errorText } from "./transfer/error_text.ts";
 import { openEngine } from "./transfer/open_engine.ts";
+import { findDevices } from "./transfer/rdma_devices.ts";
 import type { RdmaOptions } from "./transfer/rdma_side.ts";
 import { randomUuid } from "./uuid.ts";
 import { ValueChecks } from "./value_checks.ts";
@@ -146,7 +147,7 @@ function settingsOf(options: StoreOptions): StoreSettings {
 
 function rdmaOptions(settings: StoreSettings, log: (line: string) => void): RdmaOptions {
   return {
-    devices: settings.deviceName === "" ? [] : settings.deviceName.split(","),
+    ...findDevices(settings),
     serverName: `client-${newId()}`,
     log,
     port: settings.rdmaPort,

@@ -30,9 +30,6 @@ const STALE_PEER_CODES: readonly number[] = [
   TransferCode.ADDRESS_NOT_REGISTERED,
 ];
 
-/** Location of memory for which all devices are equal. */
-const ANY_LOCATION = "*";
-
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
 
@@ -308,7 +305,7 @@ export class TransferEndpoint {
       buffers: this.#lent.map((region) => {
         const keys = rdma?.keysOf(region) ?? { rkeys: [], lkeys: [] };
         return {
-          name: rdma === undefined ? this.#name : ANY_LOCATION,
+          name: rdma === undefined ? this.#name : rdma.location,
           addr: region.remoteBase ?? 0n,
           length: region.length,
           protocol: "",
@@ -321,9 +318,7 @@ export class TransferEndpoint {
       localName: this.#options.forceTcp ? "" : this.engine.localName,
       rdmaServerName: "",
       devices,
-      priorities: rdma === undefined ? new Map() : new Map([
-        [ANY_LOCATION, { preferred: devices.map(({ name }) => name), others: [] }],
-      ]),
+      priorities: rdma?.priorities ?? new Map(),
       timestamp: documentTimestamp(this.#options.clock.wallTime()),
     };
   }
