@@ -82,6 +82,12 @@ const sources: readonly Source[] = [
   { field: "rpcTimeoutMs", env: ["MC_RPC_TIMEOUT_MS"] },
   { field: "rpcConnectTimeoutMs", env: ["MC_RPC_CONNECT_TIMEOUT_MS"] },
   { field: "transferTimeoutMs", env: ["MC_TRANSFER_TIMEOUT"], convert: seconds },
+  { field: "opBudgetMs", keys: ["op_budget_ms"], env: ["SNOWSKIN_OP_BUDGET_MS"] },
+  {
+    field: "replicaPatienceMs",
+    keys: ["replica_patience_ms"],
+    env: ["SNOWSKIN_REPLICA_PATIENCE_MS"],
+  },
   { field: "handshakeTimeoutMs", env: ["MC_HANDSHAKE_CONNECT_TIMEOUT"], convert: seconds },
   { field: "handshakeMaxLength", env: ["MC_HANDSHAKE_MAX_LENGTH"] },
   { field: "minPort", env: ["MC_MIN_RPC_PORT", "MC_MIN_PRC_PORT"] },

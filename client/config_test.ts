@@ -66,6 +66,8 @@ Deno.test("every variable of the environment reaches its setting", () => {
     ["MC_RPC_TIMEOUT_MS", "1500", "rpcTimeoutMs", 1500],
     ["MC_RPC_CONNECT_TIMEOUT_MS", "250", "rpcConnectTimeoutMs", 250],
     ["MC_TRANSFER_TIMEOUT", "7", "transferTimeoutMs", 7000],
+    ["SNOWSKIN_OP_BUDGET_MS", "500", "opBudgetMs", 500],
+    ["SNOWSKIN_REPLICA_PATIENCE_MS", "90", "replicaPatienceMs", 90],
     ["MC_HANDSHAKE_CONNECT_TIMEOUT", "2", "handshakeTimeoutMs", 2000],
     ["MC_HANDSHAKE_MAX_LENGTH", "2097152", "handshakeMaxLength", 2 << 20],
     ["MC_MIN_RPC_PORT", "16000", "minPort", 16000],

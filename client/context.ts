@@ -23,6 +23,12 @@ export interface StoreContext {
   readonly defaultConfig: ReplicateConfig;
   /** Milliseconds for one batch of transfers. */
   readonly transferTimeoutMs: number;
+  /** Milliseconds that one replica is waited for where there is another one; see `attempt.ts`. */
+  readonly replicaPatienceMs: number;
+  /** Milliseconds of one call of the client in all; see `budget.ts`. */
+  readonly opBudgetMs: number;
+  /** Milliseconds after which every call to the master has settled by itself. */
+  readonly answerWithinMs: number;
   /**
    * Numbers the writes of this client, so that the master can tell them apart; see `write_id.ts`. With
    * 0 it cannot, and a write that was not answered is not revoked: it might be another one.

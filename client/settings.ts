@@ -60,6 +60,10 @@ export interface StoreSettings {
   rpcConnectTimeoutMs: number;
   /** For one batch of transfers. */
   transferTimeoutMs: number;
+  /** For one call of the client in all, whatever it takes: calls to the master, transfers, retries. */
+  opBudgetMs: number;
+  /** How long one replica is waited for where there is another one, and 1 ms more for 64 KiB. */
+  replicaPatienceMs: number;
   /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
@@ -248,6 +252,8 @@ export const settingTable: {
   rpcTimeoutMs: { fallback: 5000, read: duration },
   rpcConnectTimeoutMs: { fallback: 1000, read: duration },
   transferTimeoutMs: { fallback: 30_000, read: duration },
+  opBudgetMs: { fallback: 60_000, read: duration },
+  replicaPatienceMs: { fallback: 500, read: duration },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },
   minPort: { fallback: 15_000, read: port },

@@ -284,6 +284,12 @@ function assemble(
     tenantId: tenantBytes(settings),
     defaultConfig: defaultConfig(segments.hostId),
     transferTimeoutMs: settings.transferTimeoutMs,
+    replicaPatienceMs: settings.replicaPatienceMs,
+    opBudgetMs: settings.opBudgetMs,
+    // A call may go on with the next leader for as long again as it takes to find it.
+    answerWithinMs: master.rpc instanceof RpcClient
+      ? settings.rpcConnectTimeoutMs + settings.rpcTimeoutMs
+      : Infinity,
     nextWriteId: writeNumbers(),
   };
   const tasks = new TaskRunner(store, log);

@@ -2,6 +2,7 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { QueryTaskResponse, ReplicaDescriptor, Segment, Uuid } from "../proto/types.ts";
 import { readBatch } from "./batch_read.ts";
+import { beginCall } from "./budget.ts";
 import { writeBatch } from "./batch_write.ts";
 import type { StoreBuffer } from "./buffer_pool.ts";
 import type { Result, StoreContext } from "./context.ts";
@@ -76,7 +77,8 @@ export interface RemoveOptions {
  * back, and may lend memory of its own.
  *
  * A single operation rejects with `StoreError` when it fails; a batch resolves with one
- * {@linkcode Result} per item, in order, and rejects only for a closed client. Wrong arguments
+ * {@linkcode Result} per item, in order, and rejects only for a closed client. A call that takes longer
+ * than `opBudgetMs` ends with `DEADLINE_EXCEEDED`. Wrong arguments
  * reject with `TypeError` or `RangeError` before anything is sent. Values are moved straight from
  * and to the caller's memory: it must not change until the promise has settled.
  *
@@ -172,7 +174,7 @@ export class StoreClient implements AsyncDisposable {
     const bytes = keyBytes(key);
     this.#checkData();
     let value = new Uint8Array(0);
-    const found = await readObject(this.#store, bytes, (size) => {
+    const found = await readObject(this.#begin(), bytes, (size) => {
       value = new Uint8Array(size);
       return [{ offset: 0, length: size, local: value, localOffset: 0 }];
     });
@@ -188,7 +190,7 @@ export class StoreClient implements AsyncDisposable {
     const slice = sliceOf(target, "A target");
     this.#checkData();
     let length = 0;
-    const found = await readObject(this.#store, bytes, (size) => {
+    const found = await readObject(this.#begin(), bytes, (size) => {
       if (size > slice.length) {
         const why = `its ${size} bytes do not fit into ${slice.length}`;
         throw objectError(ErrorCode.INVALID_PARAMS, "read", bytes, why);
@@ -215,7 +217,7 @@ export class StoreClient implements AsyncDisposable {
     const bytes = keyBytes(key);
     const pieces = rangePieces(ranges);
     this.#checkData();
-    const found = await readObject(this.#store, bytes, (size) => {
+    const found = await readObject(this.#begin(), bytes, (size) => {
       checkInside(pieces, size, bytes);
       return pieces;
     });
@@ -232,14 +234,14 @@ export class StoreClient implements AsyncDisposable {
   async isExist(key: Key): Promise<boolean> {
     const bytes = keyBytes(key);
     this.#checkOpen();
-    return await exists(this.#store, bytes);
+    return await exists(this.#begin(), bytes);
   }
 
   /** Where an object is stored; `null` when there is none. */
   async replicas(key: Key): Promise<ReplicaDescriptor[] | null> {
     const bytes = keyBytes(key);
     this.#checkOpen();
-    return (await lookUp(this.#store, bytes))?.replicas ?? null;
+    return (await lookUp(this.#begin(), bytes))?.replicas ?? null;
   }
 
   /**
@@ -249,7 +251,7 @@ export class StoreClient implements AsyncDisposable {
   async remove(key: Key, options: RemoveOptions = {}): Promise<void> {
     const bytes = keyBytes(key);
     this.#checkOpen();
-    await removeObject(this.#store, bytes, options.force ?? false);
+    await removeObject(this.#begin(), bytes, options.force ?? false);
   }
 
   /**
@@ -261,13 +263,13 @@ export class StoreClient implements AsyncDisposable {
       throw new TypeError(`A pattern is a string, not ${describe(pattern)}`);
     }
     this.#checkOpen();
-    return await removeByRegex(this.#store, pattern, options.force ?? false);
+    return await removeByRegex(this.#begin(), pattern, options.force ?? false);
   }
 
   /** Removes every object that is not leased, or every object, and resolves with how many. */
   async removeAll(options: RemoveOptions = {}): Promise<number> {
     this.#checkOpen();
-    const { master, tenantId } = this.#store;
+    const { master, tenantId } = this.#begin();
     return await master.removeAll({ force: options.force ?? false, tenantId });
   }
 
@@ -286,7 +288,7 @@ export class StoreClient implements AsyncDisposable {
     const bytes = keysBytes(keys);
     this.#checkData();
     const values: Uint8Array[] = new Array(bytes.length);
-    const codes = await readBatch(this.#store, bytes, (i, size) => {
+    const codes = await readBatch(this.#begin(), bytes, (i, size) => {
       const value = values[i] = new Uint8Array(size);
       return [{ offset: 0, length: size, local: value, localOffset: 0 }];
     });
@@ -300,7 +302,7 @@ export class StoreClient implements AsyncDisposable {
     const slices = items.map(({ target }) => sliceOf(target, "A target"));
     this.#checkData();
     const sizes = new Float64Array(items.length);
-    const codes = await readBatch(this.#store, bytes, (i, size): ReadPiece[] | number => {
+    const codes = await readBatch(this.#begin(), bytes, (i, size): ReadPiece[] | number => {
       if (size > slices[i].length) return ErrorCode.INVALID_PARAMS;
       sizes[i] = size;
       return [{ ...slices[i], offset: 0, length: size }];
@@ -312,14 +314,14 @@ export class StoreClient implements AsyncDisposable {
   async batchIsExist(keys: readonly Key[]): Promise<Result<boolean>[]> {
     const bytes = keysBytes(keys);
     this.#checkOpen();
-    return await existBatch(this.#store, bytes);
+    return await existBatch(this.#begin(), bytes);
   }
 
   /** `remove` of several objects. */
   async batchRemove(keys: readonly Key[], options: RemoveOptions = {}): Promise<Result<null>[]> {
     const bytes = keysBytes(keys);
     this.#checkOpen();
-    return await removeBatch(this.#store, bytes, options.force ?? false);
+    return await removeBatch(this.#begin(), bytes, options.force ?? false);
   }
 
   /**
@@ -366,7 +368,7 @@ export class StoreClient implements AsyncDisposable {
   async createCopyTask(key: Key, targets: readonly string[]): Promise<Uuid> {
     const bytes = keyBytes(key);
     this.#checkOpen();
-    const { master, tenantId } = this.#store;
+    const { master, tenantId } = this.#begin();
     const answer = await master.createCopyTask({ key: bytes, tenantId, targets: [...targets] });
     return answerValue(answer, "order copies of", bytes);
   }
@@ -375,7 +377,7 @@ export class StoreClient implements AsyncDisposable {
   async createMoveTask(key: Key, source: string, target: string): Promise<Uuid> {
     const bytes = keyBytes(key);
     this.#checkOpen();
-    const { master, tenantId } = this.#store;
+    const { master, tenantId } = this.#begin();
     const answer = await master.createMoveTask({ key: bytes, tenantId, source, target });
     return answerValue(answer, "order the move of", bytes);
   }
@@ -383,7 +385,7 @@ export class StoreClient implements AsyncDisposable {
   /** How a task stands. `StoreError` with `TASK_NOT_FOUND` for an unknown id. */
   async queryTask(id: Uuid): Promise<QueryTaskResponse> {
     this.#checkOpen();
-    return valueOf(await this.#store.master.queryTask({ taskId: id }), `Cannot query task ${id}`);
+    return valueOf(await this.#begin().master.queryTask({ taskId: id }), `Cannot query task ${id}`);
   }
 
   /**
@@ -410,7 +412,7 @@ export class StoreClient implements AsyncDisposable {
     const slices = slicesOf(value);
     const config = replicateConfig(options, this.#store.defaultConfig, 1);
     this.#checkData();
-    return await writeObject(this.#store, kind, bytes, slices, config);
+    return await writeObject(this.#begin(), kind, bytes, slices, config);
   }
 
   async #writeBatch(
@@ -422,7 +424,12 @@ export class StoreClient implements AsyncDisposable {
     const writes = items.map(({ key, value }) => ({ key: keyBytes(key), slices: slicesOf(value) }));
     const config = replicateConfig(options, this.#store.defaultConfig, items.length);
     this.#checkData();
-    return await writeBatch(this.#store, kind, writes, config);
+    return await writeBatch(this.#begin(), kind, writes, config);
+  }
+
+  /** The store for one call, whose time begins now. */
+  #begin(): StoreContext {
+    return beginCall(this.#store);
   }
 
   #checkOpen(): void {

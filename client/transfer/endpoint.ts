@@ -341,38 +341,52 @@ export class TransferEndpoint {
     return codes;
   }
 
-  /** Copies within this process and looks up unknown peers, then runs the rest. */
+  /** Copies within this process, runs what goes to known peers, and looks the others up meanwhile. */
   async #transferMixed(
     ops: readonly EndpointOperation[],
     timeoutMs: number,
   ): Promise<Int32Array> {
     const codes = new Int32Array(ops.length);
-    const unknown = new Set<string>();
-    for (const op of ops) {
-      if (!this.#isOwn(op) && this.#directory.known(op.endpoint) === undefined) {
-        unknown.add(op.endpoint);
-      }
+    const known: number[] = [];
+    const unknown = new Map<string, number[]>();
+    for (const [i, op] of ops.entries()) {
+      if (this.#isOwn(op)) codes[i] = this.#copy(op);
+      else if (this.#directory.known(op.endpoint) !== undefined) known.push(i);
+      else if (!unknown.get(op.endpoint)?.push(i)) unknown.set(op.endpoint, [i]);
     }
-    await Promise.all(Array.from(unknown, (name) => this.#directory.open(name).catch(() => {})));
-    const remote: number[] = [];
-    for (let i = 0; i < ops.length; i++) {
-      const op = ops[i];
-      if (this.#isOwn(op)) {
-        codes[i] = this.#copy(op);
-        continue;
-      }
-      const peer = this.#directory.known(op.endpoint);
+    await Promise.all([
+      this.#runSome(ops, known, codes, timeoutMs),
+      ...Array.from(unknown, async ([name, which]) => {
+        const { clock } = this.#options;
+        const startedAt = clock.now();
+        await within(clock, timeoutMs, this.#directory.open(name));
+        const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
+        if (restMs >= 1) await this.#runSome(ops, which, codes, restMs);
+        else for (const i of which) codes[i] = TransferCode.TIMEOUT;
+      }),
+    ]);
+    return codes;
+  }
+
+  /** Runs some of the operations, with peers that were looked up, and sets their codes. */
+  async #runSome(
+    ops: readonly EndpointOperation[],
+    which: readonly number[],
+    codes: Int32Array,
+    timeoutMs: number,
+  ): Promise<void> {
+    const found: number[] = [];
+    for (const i of which) {
+      const peer = this.#directory.known(ops[i].endpoint);
       if (peer === undefined) codes[i] = TransferCode.METADATA;
       else {
-        op.peer = peer;
-        remote.push(i);
+        ops[i].peer = peer;
+        found.push(i);
       }
     }
-    if (remote.length > 0) {
-      const results = await this.#run(remote.map((i) => ops[i]), timeoutMs);
-      remote.forEach((i, at) => codes[i] = results[at]);
-    }
-    return codes;
+    if (found.length === 0) return;
+    const results = await this.#run(found.map((i) => ops[i]), timeoutMs);
+    found.forEach((i, at) => codes[i] = results[at]);
   }
 
   /** Runs failed operations once more where that can help, and updates their codes. */
@@ -381,14 +395,19 @@ export class TransferEndpoint {
     codes: Int32Array,
     timeoutMs: number,
   ): Promise<void> {
+    const { clock } = this.#options;
+    const startedAt = clock.now();
     const moved = new Map<string, boolean>();
     const suspects = new Set<string>();
     for (let i = 0; i < ops.length; i++) {
       if (STALE_PEER_CODES.includes(codes[i])) suspects.add(ops[i].endpoint);
     }
-    await Promise.all(Array.from(suspects, async (name) => {
+    const lookups = Array.from(suspects, async (name) => {
       moved.set(name, await this.#directory.refresh(name).catch(() => false));
-    }));
+    });
+    if (suspects.size > 0) await within(clock, timeoutMs, Promise.all(lookups));
+    const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
+    if (restMs < 1) return;
     const again: number[] = [];
     for (let i = 0; i < ops.length; i++) {
       const { endpoint } = ops[i];
@@ -399,7 +418,7 @@ export class TransferEndpoint {
       again.push(i);
     }
     if (again.length === 0) return;
-    const results = await this.engine.transfer(again.map((i) => ops[i]), { timeoutMs });
+    const results = await this.engine.transfer(again.map((i) => ops[i]), { timeoutMs: restMs });
     again.forEach((i, at) => codes[i] = results[at]);
   }
 
