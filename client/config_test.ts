@@ -130,7 +130,7 @@ Deno.test("a bad value is refused with its variable, itself and what is allowed"
     ["MOONCAKE_GLOBAL_SEGMENT_SIZE", "2tb", /allowed: 0, or 1kb to 1tb/],
     ["MC_MTU", "1000", /allowed: 256, 512, 1024, 2048, 4096/],
     ["MC_GID_INDEX", "256", /-1 to 255/],
-    ["MOONCAKE_PROTOCOL", "bogus", /allowed: tcp, rdma$/],
+    ["MOONCAKE_PROTOCOL", "bogus", /allowed: tcp, rdma, rpc_only$/],
     ["MOONCAKE_DEVICE", "mlx5_0", /allowed: empty or auto-discovery/],
     ["MOONCAKE_MASTER", "etcd://h", /allowed: host:port, .* etcd:/],
     ["MOONCAKE_MASTER", "a:1,b", /allowed: host:port/],

@@ -42,7 +42,10 @@ export interface StoreSettings {
   globalSegmentSize: number;
   /** Staging memory; 0 = pure server, which refuses data calls. */
   localBufferSize: number;
-  /** How bytes travel: `tcp`, or `rdma` to peers that have it. */
+  /**
+   * How bytes travel: `tcp` with the memory of this host used directly, `rdma` to peers that have it,
+   * or `rpc_only`: plain TCP connections and nothing else.
+   */
   protocol: string;
   /** RDMA devices joined by commas; empty = all that are up. TCP uses none. */
   deviceName: string;
@@ -178,8 +181,8 @@ const bufferSize: Read<number> = (name, value) => {
 
 const protocol: Read<string> = (name, value) => {
   const wanted = String(value).trim().toLowerCase();
-  if (wanted === "tcp" || wanted === "rdma") return wanted;
-  return refuse(name, value, "tcp, rdma");
+  if (["tcp", "rdma", "rpc_only"].includes(wanted)) return wanted;
+  return refuse(name, value, "tcp, rdma, rpc_only");
 };
 
 const device: Read<string> = (name, value) => {
@@ -301,10 +304,12 @@ export function resolveSettings(
   if ((resolved.haTlsCert === "") !== (resolved.haTlsKey === "")) {
     refuse("haTlsCert", resolved.haTlsCert, "together with haTlsKey");
   }
-  if (resolved.protocol === "tcp" && resolved.deviceName !== "") {
+  if (resolved.protocol !== "rdma" && resolved.deviceName !== "") {
     const name = given.get("deviceName")?.name ?? "deviceName";
-    refuse(name, resolved.deviceName, "empty or auto-discovery (tcp uses no device)");
+    const why = `${resolved.protocol} uses no device`;
+    refuse(name, resolved.deviceName, `empty or auto-discovery (${why})`);
   }
+  if (resolved.protocol === "rpc_only") resolved.forceTcp = true;
   if (resolved.minPort > resolved.maxPort) {
     const name = (given.get("minPort") ?? given.get("maxPort"))?.name ?? "minPort";
     refuse(name, resolved.minPort, `at most the upper end of the range, ${resolved.maxPort}`);

@@ -16,7 +16,7 @@ export interface StoreSuiteOptions {
   /** The engine under test. */
   engine: EngineChoice;
   /** Whether memory of the same host is reached over TCP, too; default false. */
-  forceTcp?: boolean;
+  rpcOnly?: boolean;
 }
 
 /** Registers a test; the runner decides what that means. */
@@ -54,7 +54,7 @@ export function storeSuite(register: Register, options: StoreSuiteOptions): void
       masterServerAddress: masterAddress,
       metadataServer,
       engine: options.engine,
-      forceTcp: options.forceTcp ?? false,
+      protocol: options.rpcOnly ? "rpc_only" : "tcp",
       ...extra,
     });
   };
