@@ -27,11 +27,12 @@ export async function attempt(
   }
   const patienceMs = Math.floor(store.replicaPatienceMs + bytes / PATIENT_BYTES_PER_MS);
   const codes = hasty.length === 0 || patienceMs >= timeoutMs
-    ? await store.endpoint.transfer(ops, timeoutMs)
+    ? await store.endpoint.transfer(ops, timeoutMs, store.traffic)
     : await transferBoth(store, ops, hasty, patienceMs, timeoutMs);
   for (let i = 0; i < codes.length; i++) {
     const { endpoint } = ops[i];
     if (codes[i] === TransferCode.OK) choice.note(endpoint, true);
+    else if (codes[i] === TransferCode.CANCELLED) continue;
     // Who had less time than a healthy peer may take is not to blame.
     else if (codes[i] !== TransferCode.TIMEOUT || timeoutMs >= store.replicaPatienceMs) {
       choice.note(endpoint, false);
@@ -41,18 +42,18 @@ export async function attempt(
 }
 
 async function transferBoth(
-  { endpoint }: StoreContext,
+  { endpoint, traffic }: StoreContext,
   ops: readonly EndpointOperation[],
   hasty: readonly number[],
   patienceMs: number,
   timeoutMs: number,
 ): Promise<Int32Array> {
-  if (hasty.length === ops.length) return endpoint.transfer(ops, patienceMs);
+  if (hasty.length === ops.length) return endpoint.transfer(ops, patienceMs, traffic);
   const quick = new Set(hasty);
   const calm = Array.from(ops.keys()).filter((i) => !quick.has(i));
   const codes = new Int32Array(ops.length);
   const run = async (which: readonly number[], ms: number) => {
-    const results = await endpoint.transfer(which.map((i) => ops[i]), ms);
+    const results = await endpoint.transfer(which.map((i) => ops[i]), ms, traffic);
     which.forEach((i, at) => codes[i] = results[at]);
   };
   await Promise.all([run(hasty, patienceMs), run(calm, timeoutMs)]);

@@ -155,3 +155,28 @@ Deno.test("a write whose time is over is revoked, and a suspect gets the patienc
   assert.equal((suspect.error as StoreError).code, ErrorCode.TRANSFER_FAIL);
   assert(suspect.tookMs <= 510, `${suspect.tookMs} ms`);
 });
+
+Deno.test("a call that is cancelled waits for what has begun, begins nothing more and blames nobody", async () => {
+  const pair = await TwoReplicas.open({ delayMs: 300, atCompletion: TransferCode.MEMORY });
+  const { t } = pair;
+  const stop = new AbortController();
+  t.clock.after(100, () => stop.abort());
+  const reading = pair.read(beginCall(t.store, { signal: stop.signal }));
+  await assert.rejects(reading, (error: StoreError & { tookMs: number }) => {
+    assert.equal(error.code, ErrorCode.CANCELLED, error.message);
+    assert(error.tookMs >= 300 && error.tookMs < 320, `${error.tookMs} ms`);
+    return true;
+  });
+  assert(!t.store.choice.isSuspected(B), "the other replica was not asked");
+
+  t.answers.PutStart = () => new Promise(() => {});
+  const later = new AbortController();
+  t.clock.after(50, () => later.abort());
+  const slices = [{ local: new Uint8Array(1), localOffset: 0, length: 1 }];
+  const store = beginCall(t.store, { signal: later.signal });
+  const written = await pair.settled(writeObject(store, "put", key, slices, store.defaultConfig));
+  assert.equal((written.error as StoreError).code, ErrorCode.CANCELLED);
+  assert.match((written.error as StoreError).message, /^PutStart was not answered before the call/);
+  assert(written.tookMs < 60, `${written.tookMs} ms`);
+  assert(t.names.includes("PutRevoke"));
+});

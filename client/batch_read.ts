@@ -2,7 +2,7 @@ import { ErrorCode } from "../proto/error_code.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
 import { attempt } from "./attempt.ts";
 import { answers, cutBatch, MAX_VALUE_BYTES } from "./batch.ts";
-import { isSpent } from "./budget.ts";
+import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import {
   MAX_LEASES,
@@ -14,7 +14,6 @@ import {
 } from "./read.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
-import { failureOf } from "./write.ts";
 
 /**
  * Says what to read of the object at a position of the batch, given its size; an error code when
@@ -77,8 +76,9 @@ class BatchReader {
       else this.codes[i] = ErrorCode.INVALID_PARAMS;
     }
     while (pending.length > 0) {
-      if (isSpent(this.#store)) {
-        for (const i of pending) this.codes[i] = ErrorCode.DEADLINE_EXCEEDED;
+      const over = whyOver(this.#store);
+      if (over !== null) {
+        for (const i of pending) this.codes[i] = over;
         return;
       }
       const again: number[] = [];
@@ -142,7 +142,7 @@ class BatchReader {
     let timeoutMs = this.#store.transferTimeoutMs;
     for (const item of group) {
       const itemMs = readTimeoutMs(this.#store, item.leaseEndsAt);
-      if (itemMs === 0 && !isSpent(this.#store)) {
+      if (itemMs === 0 && whyOver(this.#store) === null) {
         this.#needLease(item, again, first);
         continue;
       }

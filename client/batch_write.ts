@@ -1,12 +1,12 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType } from "../proto/types.ts";
 import { answers, cutBatch } from "./batch.ts";
-import { isSpent } from "./budget.ts";
+import { failureOf, whyOver } from "./budget.ts";
 import type { Result, StoreContext } from "./context.ts";
 import { type Slice, totalLength } from "./memory.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
-import { failureOf, pushWrites, transferAll, type WriteKind, type WriteOutcome } from "./write.ts";
+import { pushWrites, transferAll, type WriteKind, type WriteOutcome } from "./write.ts";
 
 /** One object of a batch. */
 export interface WriteItem {
@@ -43,9 +43,9 @@ export async function writeBatch(
   const distinct = kind === "upsert";
   const runs = cutBatch(placed.map(({ key }) => key), (i) => placed[i].length, distinct);
   for (const [from, to] of runs) {
-    if (isSpent(store)) {
-      const late = { code: ErrorCode.DEADLINE_EXCEEDED, value: null };
-      for (const { index } of placed.slice(from)) results[index] = late;
+    const code = whyOver(store);
+    if (code !== null) {
+      for (const { index } of placed.slice(from)) results[index] = { code, value: null };
       break;
     }
     await writeRun(store, kind, placed.slice(from, to), config, results);
@@ -117,7 +117,7 @@ async function writeRun(
 function isUnanswered(answered: readonly { code: number }[]): boolean {
   const { code } = answered[0];
   return code === ErrorCode.RPC_FAIL || code === ErrorCode.RPC_TIMEOUT ||
-    code === ErrorCode.DEADLINE_EXCEEDED;
+    code === ErrorCode.DEADLINE_EXCEEDED || code === ErrorCode.CANCELLED;
 }
 
 /** The groups of a batch belong to its items one by one, so a run takes its own. */

@@ -1,51 +1,64 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { StoreContext } from "./context.ts";
-import { type Clock, pause } from "./transfer/clock.ts";
+import { pause } from "./transfer/clock.ts";
+import type { Traffic } from "./transfer/door.ts";
 
 /**
- * The store for one call of a client, which has `opBudgetMs` in all from now on. Calls to the master
- * that are not answered by then reject with `DEADLINE_EXCEEDED`, though they may yet be done; transfers
- * get what is left, and {@linkcode isSpent} tells when that is nothing.
+ * The store for one call of a client, which has `opBudgetMs` in all from now on, or until its signal is
+ * aborted. Calls to the master that are not answered by then reject with the code of
+ * {@linkcode whyOver}, though they may yet be done; transfers get what is left.
  */
-export function beginCall(store: StoreContext): StoreContext {
-  const { clock, opBudgetMs } = store;
+export function beginCall(store: StoreContext, traffic: Traffic = {}): StoreContext {
+  const { clock, opBudgetMs, answerWithinMs } = store;
+  const { signal } = traffic;
   const endsAt = clock.now() + opBudgetMs;
-  return {
+  const call: StoreContext = {
     ...store,
+    traffic,
     master: store.master.bounded((answer, name) => {
       const leftMs = endsAt - clock.now();
-      return leftMs >= store.answerWithinMs ? answer : inTime(clock, leftMs, answer, () => {
-        const message = `${name} was not answered within the ${opBudgetMs} ms that the call had`;
-        return new StoreError(ErrorCode.DEADLINE_EXCEEDED, message);
-      });
+      if (leftMs >= answerWithinMs && signal === undefined) return answer;
+      return inTime(call, leftMs, answer, name);
     }),
     get transferTimeoutMs() {
       return Math.max(0, Math.min(store.transferTimeoutMs, Math.floor(endsAt - clock.now())));
     },
   };
+  return call;
 }
 
-/** Whether the call of {@linkcode beginCall} has no time left. */
-export function isSpent(store: StoreContext): boolean {
-  return store.transferTimeoutMs < 1;
+/** Why a call may not go on: `DEADLINE_EXCEEDED` or `CANCELLED`; `null` while it may. */
+export function whyOver(
+  { traffic, transferTimeoutMs }: StoreContext,
+): ErrorCode | null {
+  if (traffic?.signal?.aborted) return ErrorCode.CANCELLED;
+  return transferTimeoutMs < 1 ? ErrorCode.DEADLINE_EXCEEDED : null;
 }
 
-/** Settles as `work` does, or rejects with `late()` after `ms`. */
+/** The code of a call whose transfer failed. */
+export function failureOf(store: StoreContext): ErrorCode {
+  return whyOver(store) ?? ErrorCode.TRANSFER_FAIL;
+}
+
+/** Settles as `answer` does, or rejects when the call is over before. */
 async function inTime<T>(
-  clock: Clock,
+  call: StoreContext,
   ms: number,
-  work: Promise<T>,
-  late: () => Error,
+  answer: Promise<T>,
+  name: string,
 ): Promise<T> {
   const settled = new AbortController();
-  const done = work.finally(() => settled.abort());
+  const done = answer.finally(() => settled.abort());
   done.catch(() => {});
-  const expired = Symbol();
-  const first = await Promise.race([
-    done,
-    pause(clock, ms, settled.signal).then(() => expired),
-  ]);
-  if (first !== expired || settled.signal.aborted) return await done;
-  throw late();
+  const { signal } = call.traffic ?? {};
+  const ends = signal === undefined ? settled.signal : AbortSignal.any([settled.signal, signal]);
+  const over = Symbol();
+  const first = await Promise.race([done, pause(call.clock, ms, ends).then(() => over)]);
+  if (first !== over || settled.signal.aborted) return await done;
+  const code = signal?.aborted ? ErrorCode.CANCELLED : ErrorCode.DEADLINE_EXCEEDED;
+  const why = signal?.aborted
+    ? "before the call was cancelled"
+    : `within the ${call.opBudgetMs} ms that the call had`;
+  throw new StoreError(code, `${name} was not answered ${why}`);
 }

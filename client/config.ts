@@ -88,6 +88,7 @@ const sources: readonly Source[] = [
     keys: ["replica_patience_ms"],
     env: ["SNOWSKIN_REPLICA_PATIENCE_MS"],
   },
+  { field: "bandwidth", keys: ["bandwidth"], env: ["SNOWSKIN_BANDWIDTH"] },
   { field: "handshakeTimeoutMs", env: ["MC_HANDSHAKE_CONNECT_TIMEOUT"], convert: seconds },
   { field: "handshakeMaxLength", env: ["MC_HANDSHAKE_MAX_LENGTH"] },
   { field: "minPort", env: ["MC_MIN_RPC_PORT", "MC_MIN_PRC_PORT"] },

@@ -1,7 +1,7 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
 import { attempt } from "./attempt.ts";
-import { isSpent } from "./budget.ts";
+import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import type { Slice } from "./memory.ts";
 import { answerValue, checkKey, objectError } from "./object_call.ts";
@@ -131,7 +131,7 @@ async function readBuffers(
     const pieces = plan(buffer.size);
     pushReads(ops, buffer, pieces);
     const timeoutMs = readTimeoutMs(store, leaseEndsAt);
-    if (timeoutMs === 0 && !isSpent(store)) return ReadOutcome.EXPIRED;
+    if (timeoutMs === 0 && whyOver(store) === null) return ReadOutcome.EXPIRED;
     const another = i + 1 < buffers.length;
     const codes = await attempt(store, ops, timeoutMs, () => another);
     const code = codes.find((code) => code !== TransferCode.OK);
@@ -143,7 +143,6 @@ async function readBuffers(
     if (store.checks.isRight(key, buffer, pieces, expected)) return ReadOutcome.DONE;
     wrong = true;
   }
-  if (isSpent(store)) throw objectError(ErrorCode.DEADLINE_EXCEEDED, "read", key, why);
-  if (wrong) return ReadOutcome.WRONG;
-  throw objectError(ErrorCode.TRANSFER_FAIL, "read", key, why);
+  if (wrong && whyOver(store) === null) return ReadOutcome.WRONG;
+  throw objectError(failureOf(store), "read", key, why);
 }

@@ -5,6 +5,7 @@
 import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
 import { parseHostPort } from "./transfer/address.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
+import { parseBandwidth } from "./bandwidth.ts";
 import { parseSize } from "./size.ts";
 
 /**
@@ -65,6 +66,8 @@ export interface StoreSettings {
   transferTimeoutMs: number;
   /** For one call of the client in all, whatever it takes: calls to the master, transfers, retries. */
   opBudgetMs: number;
+  /** Bytes a second of each class of transfers, such as `low=200mb,normal=2gb`; empty = no limit. */
+  bandwidth: string;
   /** How long one replica is waited for where there is another one, and 1 ms more for 64 KiB. */
   replicaPatienceMs: number;
   /** For one handshake with a peer. */
@@ -219,6 +222,11 @@ function wholeNumber(low: number, high: number): Read<number> {
   };
 }
 
+const bandwidth: Read<string> = (name, value) => {
+  parseBandwidth(name, value);
+  return value as string;
+};
+
 const mtu: Read<number> = (name, value) => {
   const bytes = wholeNumber(256, 4096)(name, value);
   if ([256, 512, 1024, 2048, 4096].includes(bytes)) return bytes;
@@ -257,6 +265,7 @@ export const settingTable: {
   transferTimeoutMs: { fallback: 30_000, read: duration },
   opBudgetMs: { fallback: 60_000, read: duration },
   replicaPatienceMs: { fallback: 500, read: duration },
+  bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },
   minPort: { fallback: 15_000, read: port },

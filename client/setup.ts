@@ -2,6 +2,7 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { Notification } from "../proto/handshake.ts";
 import { uuidBytes } from "../proto/struct_pack/uuid.ts";
+import { parseBandwidth } from "./bandwidth.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { type StoreContext, writeNumbers } from "./context.ts";
 import { type MasterAddress, parseMasterAddress } from "./leader/address.ts";
@@ -256,6 +257,7 @@ function assemble(
   const endpoint = new TransferEndpoint({
     ...settings,
     engine,
+    limits: parseBandwidth("bandwidth", settings.bandwidth),
     metadata: openMetadata(settings, clock),
     named: parseMetadataServer("metadataServer", settings.metadataServer).kind !== "p2p",
     clock,
@@ -292,7 +294,7 @@ function assemble(
       : Infinity,
     nextWriteId: writeNumbers(),
   };
-  const tasks = new TaskRunner(store, log);
+  const tasks = new TaskRunner({ ...store, traffic: { priority: "low" } }, log);
   const session = new MasterSession(store, segments, tasks, { log, checked: true });
   if (master.rpc instanceof LeaderClient) master.rpc.onChange = () => session.hurry();
   return {

@@ -23,6 +23,8 @@ import { readObject, type ReadPiece } from "./read.ts";
 import { removeBatch, removeByRegex, removeObject } from "./remove.ts";
 import { type ClientParts, closeClient, openClient, type StoreOptions } from "./setup.ts";
 import { parseSize } from "./size.ts";
+import { onlyTraffic, splitTraffic } from "./traffic.ts";
+import type { Traffic } from "./transfer/door.ts";
 import type { TransferStats } from "./transfer/engine.ts";
 import { type WriteKind, writeObject, type WriteOutcome } from "./write.ts";
 
@@ -78,7 +80,8 @@ export interface RemoveOptions {
  *
  * A single operation rejects with `StoreError` when it fails; a batch resolves with one
  * {@linkcode Result} per item, in order, and rejects only for a closed client. A call that takes longer
- * than `opBudgetMs` ends with `DEADLINE_EXCEEDED`. Wrong arguments
+ * than `opBudgetMs` ends with `DEADLINE_EXCEEDED`; one whose signal is aborted rejects with the signal's
+ * reason, or has `CANCELLED` for the items that were not done. Wrong arguments
  * reject with `TypeError` or `RangeError` before anything is sent. Values are moved straight from
  * and to the caller's memory: it must not change until the promise has settled.
  *
@@ -170,14 +173,16 @@ export class StoreClient implements AsyncDisposable {
    * Reads an object; `null` when there is none. `StoreError`: `TRANSFER_FAIL` when no replica could
    * be read, `LEASE_EXPIRED` when it took longer than the master guards the bytes.
    */
-  async get(key: Key): Promise<Uint8Array | null> {
+  async get(key: Key, options?: Traffic): Promise<Uint8Array | null> {
     const bytes = keyBytes(key);
+    const traffic = onlyTraffic(options);
     this.#checkData();
     let value = new Uint8Array(0);
-    const found = await readObject(this.#begin(), bytes, (size) => {
-      value = new Uint8Array(size);
-      return [{ offset: 0, length: size, local: value, localOffset: 0 }];
-    });
+    const found = await this.#move(traffic, (store) =>
+      readObject(store, bytes, (size) => {
+        value = new Uint8Array(size);
+        return [{ offset: 0, length: size, local: value, localOffset: 0 }];
+      }));
     return found ? value : null;
   }
 
@@ -185,19 +190,21 @@ export class StoreClient implements AsyncDisposable {
    * Reads an object into memory and resolves with its size; `null` when there is none. Errors as
    * `get`, and `INVALID_PARAMS` when the memory is too short. After an error it may hold anything.
    */
-  async getInto(key: Key, target: Memory): Promise<number | null> {
+  async getInto(key: Key, target: Memory, options?: Traffic): Promise<number | null> {
     const bytes = keyBytes(key);
+    const traffic = onlyTraffic(options);
     const slice = sliceOf(target, "A target");
     this.#checkData();
     let length = 0;
-    const found = await readObject(this.#begin(), bytes, (size) => {
-      if (size > slice.length) {
-        const why = `its ${size} bytes do not fit into ${slice.length}`;
-        throw objectError(ErrorCode.INVALID_PARAMS, "read", bytes, why);
-      }
-      length = size;
-      return [{ ...slice, offset: 0, length: size }];
-    });
+    const found = await this.#move(traffic, (store) =>
+      readObject(store, bytes, (size) => {
+        if (size > slice.length) {
+          const why = `its ${size} bytes do not fit into ${slice.length}`;
+          throw objectError(ErrorCode.INVALID_PARAMS, "read", bytes, why);
+        }
+        length = size;
+        return [{ ...slice, offset: 0, length: size }];
+      }));
     return found ? length : null;
   }
 
@@ -284,11 +291,12 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /** `get` of several objects; a missing one has the code `OBJECT_NOT_FOUND`. */
-  async batchGet(keys: readonly Key[]): Promise<Result<Uint8Array>[]> {
+  async batchGet(keys: readonly Key[], options?: Traffic): Promise<Result<Uint8Array>[]> {
     const bytes = keysBytes(keys);
+    const traffic = onlyTraffic(options);
     this.#checkData();
     const values: Uint8Array[] = new Array(bytes.length);
-    const codes = await readBatch(this.#begin(), bytes, (i, size) => {
+    const codes = await readBatch(this.#begin(traffic), bytes, (i, size) => {
       const value = values[i] = new Uint8Array(size);
       return [{ offset: 0, length: size, local: value, localOffset: 0 }];
     });
@@ -296,13 +304,17 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /** `getInto` of several objects; results carry bytes, or `INVALID_PARAMS` for short memory. */
-  async batchGetInto(items: readonly GetIntoItem[]): Promise<Result<number>[]> {
+  async batchGetInto(
+    items: readonly GetIntoItem[],
+    options?: Traffic,
+  ): Promise<Result<number>[]> {
     checkItems(items);
+    const traffic = onlyTraffic(options);
     const bytes = items.map(({ key }) => keyBytes(key));
     const slices = items.map(({ target }) => sliceOf(target, "A target"));
     this.#checkData();
     const sizes = new Float64Array(items.length);
-    const codes = await readBatch(this.#begin(), bytes, (i, size): ReadPiece[] | number => {
+    const codes = await readBatch(this.#begin(traffic), bytes, (i, size): ReadPiece[] | number => {
       if (size > slices[i].length) return ErrorCode.INVALID_PARAMS;
       sizes[i] = size;
       return [{ ...slices[i], offset: 0, length: size }];
@@ -410,9 +422,10 @@ export class StoreClient implements AsyncDisposable {
   ): Promise<WriteOutcome> {
     const bytes = keyBytes(key);
     const slices = slicesOf(value);
-    const config = replicateConfig(options, this.#store.defaultConfig, 1);
+    const { traffic, rest } = splitTraffic(options);
+    const config = replicateConfig(rest, this.#store.defaultConfig, 1);
     this.#checkData();
-    return await writeObject(this.#begin(), kind, bytes, slices, config);
+    return await this.#move(traffic, (store) => writeObject(store, kind, bytes, slices, config));
   }
 
   async #writeBatch(
@@ -422,14 +435,27 @@ export class StoreClient implements AsyncDisposable {
   ): Promise<Result<WriteOutcome>[]> {
     checkItems(items);
     const writes = items.map(({ key, value }) => ({ key: keyBytes(key), slices: slicesOf(value) }));
-    const config = replicateConfig(options, this.#store.defaultConfig, items.length);
+    const { traffic, rest } = splitTraffic(options);
+    const config = replicateConfig(rest, this.#store.defaultConfig, items.length);
     this.#checkData();
-    return await writeBatch(this.#begin(), kind, writes, config);
+    return await writeBatch(this.#begin(traffic), kind, writes, config);
   }
 
   /** The store for one call, whose time begins now. */
-  #begin(): StoreContext {
-    return beginCall(this.#store);
+  #begin(traffic?: Traffic): StoreContext {
+    return beginCall(this.#store, traffic);
+  }
+
+  /** Runs one call that moves bytes; the reason of its signal is the error when it is cancelled. */
+  async #move<T>(traffic: Traffic, call: (store: StoreContext) => Promise<T>): Promise<T> {
+    const { signal } = traffic;
+    signal?.throwIfAborted();
+    try {
+      return await call(this.#begin(traffic));
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    }
   }
 
   #checkOpen(): void {

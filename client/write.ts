@@ -2,7 +2,7 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import { type ReplicaDescriptor, type ReplicateConfig, ReplicaType } from "../proto/types.ts";
 import { attempt } from "./attempt.ts";
-import { isSpent } from "./budget.ts";
+import { failureOf } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import { type Slice, totalLength } from "./memory.ts";
 import { answerValue, checkKey, objectError } from "./object_call.ts";
@@ -116,11 +116,6 @@ export function transferAll(
   ops: readonly EndpointOperation[],
 ): Promise<Int32Array> {
   return attempt(store, ops, store.transferTimeoutMs, () => false);
-}
-
-/** The code of a write whose transfer failed. */
-export function failureOf(store: StoreContext): ErrorCode {
-  return isSpent(store) ? ErrorCode.DEADLINE_EXCEEDED : ErrorCode.TRANSFER_FAIL;
 }
 
 /** Writes a value into all of its replicas; resolves with why that failed, or `null`. */

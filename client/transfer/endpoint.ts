@@ -6,6 +6,7 @@ import { withoutWindow } from "../../proto/address_window.ts";
 import type { BufferDescriptor } from "../../proto/types.ts";
 import { formatHostPort, isLoopback, parseHostPort } from "./address.ts";
 import { type Clock, within } from "./clock.ts";
+import { type Traffic, TransferDoor, type TransferLimits } from "./door.ts";
 import {
   Opcode,
   type PeerId,
@@ -37,6 +38,8 @@ const WITHDRAW_LIMIT_MS = 2000;
 
 export interface EndpointOptions {
   engine: TransferEngine;
+  /** Bytes a second of all transfers of a class; absent = no limit. */
+  limits?: TransferLimits;
   metadata: MetadataStore;
   /** Whether the metadata outlive this process, so that the endpoint needs a name of its own. */
   named: boolean;
@@ -86,6 +89,7 @@ export const UNKNOWN_PEER: PeerId = 0;
 export class TransferEndpoint {
   readonly engine: TransferEngine;
   readonly #options: EndpointOptions;
+  readonly #door: TransferDoor;
   readonly #directory: PeerDirectory;
   readonly #lent: Region[] = [];
   /** For writers of this process, whose bytes do not pass the engine. */
@@ -101,6 +105,7 @@ export class TransferEndpoint {
   constructor(options: EndpointOptions) {
     this.engine = options.engine;
     this.#options = options;
+    this.#door = new TransferDoor(options.engine, options.clock, options.limits);
     this.#fences = new Fences(() => options.clock.now());
     const handshake = {
       clock: options.clock,
@@ -176,16 +181,20 @@ export class TransferEndpoint {
    * moved to another port, and a connection that had died, cost one more attempt and no error.
    * Fills in the `peer` of each operation.
    */
-  transfer(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
+  transfer(
+    ops: readonly EndpointOperation[],
+    timeoutMs: number,
+    traffic?: Traffic,
+  ): Promise<Int32Array> {
     if (ops.length === 0) return Promise.resolve(new Int32Array(0));
     if (this.#closed) return Promise.resolve(new Int32Array(ops.length).fill(TransferCode.SOCKET));
     for (let i = 0; i < ops.length; i++) {
       const op = ops[i];
       const peer = this.#isOwn(op) ? undefined : this.#directory.known(op.endpoint);
-      if (peer === undefined) return this.#transferMixed(ops, timeoutMs);
+      if (peer === undefined) return this.#transferMixed(ops, timeoutMs, traffic);
       op.peer = peer;
     }
-    return this.#run(ops, timeoutMs);
+    return this.#run(ops, timeoutMs, traffic);
   }
 
   /** The lent memory that a descriptor names, or `null` when it is that of another process. */
@@ -217,6 +226,7 @@ export class TransferEndpoint {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopGuard();
+    this.#door.close();
     await within(this.#options.clock, WITHDRAW_LIMIT_MS, this.#withdraw());
     await this.#server?.close();
     this.#directory.clear();
@@ -327,15 +337,17 @@ export class TransferEndpoint {
     return this.#options.memcpy && op.endpoint === this.#name && this.#name !== "";
   }
 
-  async #run(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
+  async #run(
+    ops: readonly EndpointOperation[],
+    timeoutMs: number,
+    traffic: Traffic | undefined,
+  ): Promise<Int32Array> {
     const startedAt = this.#options.clock.now();
-    const codes = ops.length === 1
-      ? Int32Array.of(await this.engine.transferOne(ops[0], { timeoutMs }))
-      : await this.engine.transfer(ops, { timeoutMs });
+    const codes = await this.#door.transfer(ops, timeoutMs, traffic);
     for (let i = 0; i < codes.length; i++) {
       if (codes[i] === TransferCode.OK) continue;
       const restMs = Math.floor(timeoutMs - (this.#options.clock.now() - startedAt));
-      if (restMs > 0 && !this.#closed) await this.#retry(ops, codes, restMs);
+      if (restMs > 0 && !this.#closed) await this.#retry(ops, codes, restMs, traffic);
       break;
     }
     return codes;
@@ -345,6 +357,7 @@ export class TransferEndpoint {
   async #transferMixed(
     ops: readonly EndpointOperation[],
     timeoutMs: number,
+    traffic: Traffic | undefined,
   ): Promise<Int32Array> {
     const codes = new Int32Array(ops.length);
     const known: number[] = [];
@@ -355,13 +368,13 @@ export class TransferEndpoint {
       else if (!unknown.get(op.endpoint)?.push(i)) unknown.set(op.endpoint, [i]);
     }
     await Promise.all([
-      this.#runSome(ops, known, codes, timeoutMs),
+      this.#runSome(ops, known, codes, timeoutMs, traffic),
       ...Array.from(unknown, async ([name, which]) => {
         const { clock } = this.#options;
         const startedAt = clock.now();
         await within(clock, timeoutMs, this.#directory.open(name));
         const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
-        if (restMs >= 1) await this.#runSome(ops, which, codes, restMs);
+        if (restMs >= 1) await this.#runSome(ops, which, codes, restMs, traffic);
         else for (const i of which) codes[i] = TransferCode.TIMEOUT;
       }),
     ]);
@@ -374,6 +387,7 @@ export class TransferEndpoint {
     which: readonly number[],
     codes: Int32Array,
     timeoutMs: number,
+    traffic: Traffic | undefined,
   ): Promise<void> {
     const found: number[] = [];
     for (const i of which) {
@@ -385,7 +399,7 @@ export class TransferEndpoint {
       }
     }
     if (found.length === 0) return;
-    const results = await this.#run(found.map((i) => ops[i]), timeoutMs);
+    const results = await this.#run(found.map((i) => ops[i]), timeoutMs, traffic);
     found.forEach((i, at) => codes[i] = results[at]);
   }
 
@@ -394,6 +408,7 @@ export class TransferEndpoint {
     ops: readonly EndpointOperation[],
     codes: Int32Array,
     timeoutMs: number,
+    traffic: Traffic | undefined,
   ): Promise<void> {
     const { clock } = this.#options;
     const startedAt = clock.now();
@@ -418,7 +433,7 @@ export class TransferEndpoint {
       again.push(i);
     }
     if (again.length === 0) return;
-    const results = await this.engine.transfer(again.map((i) => ops[i]), { timeoutMs: restMs });
+    const results = await this.#door.transfer(again.map((i) => ops[i]), restMs, traffic);
     again.forEach((i, at) => codes[i] = results[at]);
   }
 

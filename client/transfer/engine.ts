@@ -39,6 +39,8 @@ export const TransferCode = {
   NOT_IMPLEMENTED: -303,
   /** Ours: the deadline passed before the operation completed. */
   TIMEOUT: -1720,
+  /** Ours: the caller gave it up before it began. */
+  CANCELLED: -1723,
 } as const;
 export type TransferCode = (typeof TransferCode)[keyof typeof TransferCode];
 
