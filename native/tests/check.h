@@ -34,5 +34,6 @@ void test_disk(void);
 void test_fence(void);
 void test_shm(void);
 void test_verbs(void);
+void test_rate(void);
 
 #endif

@@ -20,6 +20,7 @@ static const struct {
 	{ "fence", test_fence },
 	{ "shm", test_shm },
 	{ "verbs", test_verbs },
+	{ "rate", test_rate },
 };
 
 int main(int argc, char **argv)

@@ -58,6 +58,7 @@ const runs = {
     "fence",
     "shm",
     "verbs",
+    "rate",
   ],
   "thread": ["slots", "engine", "stress", "disk", "fence", "shm"],
 };
