@@ -160,7 +160,9 @@ export class TransferDoor {
     priority: Priority,
     signal: AbortSignal | undefined,
   ): Promise<Int32Array> {
-    const { promise, resolve } = Promise.withResolvers<Int32Array>();
+    let resolve: (codes: Int32Array) => void;
+    // Node 20 has no Promise.withResolvers.
+    const promise = new Promise<Int32Array>((settle) => resolve = settle);
     const codes = new Int32Array(ops.length);
     const abort = () => this.#drop(transfer, TransferCode.CANCELLED);
     const cancelTimer = this.#clock.after(
