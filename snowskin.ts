@@ -17,6 +17,10 @@ const commands: Record<string, Command> = {
     summary: "run a store node: lend this machine's memory to a pool",
     load: () => import("./client/node/main.ts"),
   },
+  topology: {
+    summary: "show which RDMA devices lie close to which memory",
+    load: () => import("./client/node/topology.ts"),
+  },
   why: {
     summary: "ask a master what became of a key, or why lookups miss",
     load: () => import("./master/why.ts"),

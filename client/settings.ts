@@ -6,6 +6,7 @@ import { isIP } from "node:net";
 import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
 import { hasZone, parseHostPort } from "./transfer/address.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
+import { parseBandwidth } from "./bandwidth.ts";
 import { parseSize } from "./size.ts";
 
 /**
@@ -48,7 +49,10 @@ export interface StoreSettings {
   deviceMemory: string;
   /** Staging memory; 0 = pure server, which refuses data calls. */
   localBufferSize: number;
-  /** How bytes travel: `tcp`, or `rdma` to peers that have it. */
+  /**
+   * How bytes travel: `tcp` with the memory of this host used directly, `rdma` to peers that have it,
+   * or `rpc_only`: plain TCP connections and nothing else.
+   */
   protocol: string;
   /** RDMA devices joined by commas; empty = all that are up. TCP uses none. */
   deviceName: string;
@@ -66,6 +70,12 @@ export interface StoreSettings {
   rpcConnectTimeoutMs: number;
   /** For one batch of transfers. */
   transferTimeoutMs: number;
+  /** For one call of the client in all, whatever it takes: calls to the master, transfers, retries. */
+  opBudgetMs: number;
+  /** Bytes a second of each class of transfers, such as `low=200mb,normal=2gb`; empty = no limit. */
+  bandwidth: string;
+  /** How long one replica is waited for where there is another one, and 1 ms more for 64 KiB. */
+  replicaPatienceMs: number;
   /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
@@ -90,6 +100,8 @@ export interface StoreSettings {
   forceTcp: boolean;
   /** Framing asked of peers: 2 is acknowledged, 1 the older form. */
   tcpProtocolVersion: 1 | 2;
+  /** File with a priority matrix, instead of what sysfs tells; empty = none. RDMA only. */
+  topologyFile: string;
   /** Port of each RDMA device. */
   rdmaPort: number;
   /** Index of the GID to use; -1 = one is chosen, RoCE v2 and routable first. */
@@ -188,8 +200,8 @@ const bufferSize: Read<number> = (name, value) => {
 
 const protocol: Read<string> = (name, value) => {
   const wanted = String(value).trim().toLowerCase();
-  if (wanted === "tcp" || wanted === "rdma") return wanted;
-  return refuse(name, value, "tcp, rdma");
+  if (["tcp", "rdma", "rpc_only"].includes(wanted)) return wanted;
+  return refuse(name, value, "tcp, rdma, rpc_only");
 };
 
 const device: Read<string> = (name, value) => {
@@ -232,6 +244,11 @@ function wholeNumber(low: number, high: number): Read<number> {
   };
 }
 
+const bandwidth: Read<string> = (name, value) => {
+  parseBandwidth(name, value);
+  return value as string;
+};
+
 const mtu: Read<number> = (name, value) => {
   const bytes = wholeNumber(256, 4096)(name, value);
   if ([256, 512, 1024, 2048, 4096].includes(bytes)) return bytes;
@@ -269,6 +286,9 @@ export const settingTable: {
   rpcTimeoutMs: { fallback: 5000, read: duration },
   rpcConnectTimeoutMs: { fallback: 1000, read: duration },
   transferTimeoutMs: { fallback: 30_000, read: duration },
+  opBudgetMs: { fallback: 60_000, read: duration },
+  replicaPatienceMs: { fallback: 500, read: duration },
+  bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },
   dataPort: { fallback: 0, read: wholeNumber(0, 65535) },
@@ -284,6 +304,7 @@ export const settingTable: {
     fallback: 2,
     read: (name, value) => wholeNumber(1, 2)(name, value) as 1 | 2,
   },
+  topologyFile: { fallback: "", read: text },
   rdmaPort: { fallback: 1, read: wholeNumber(1, 255) },
   rdmaGidIndex: { fallback: -1, read: wholeNumber(-1, 255) },
   rdmaMtu: { fallback: 4096, read: mtu },
@@ -318,14 +339,16 @@ export function resolveSettings(
   if ((resolved.haTlsCert === "") !== (resolved.haTlsKey === "")) {
     refuse("haTlsCert", resolved.haTlsCert, "together with haTlsKey");
   }
-  if (resolved.protocol !== "tcp" && resolved.deviceMemory !== "") {
+  if (resolved.protocol === "rdma" && resolved.deviceMemory !== "") {
     const name = given.get("deviceMemory")?.name ?? "deviceMemory";
     refuse(name, resolved.deviceMemory, "empty with protocol rdma (devices' memory goes over tcp)");
   }
-  if (resolved.protocol === "tcp" && resolved.deviceName !== "") {
+  if (resolved.protocol !== "rdma" && resolved.deviceName !== "") {
     const name = given.get("deviceName")?.name ?? "deviceName";
-    refuse(name, resolved.deviceName, "empty or auto-discovery (tcp uses no device)");
+    const why = `${resolved.protocol} uses no device`;
+    refuse(name, resolved.deviceName, `empty or auto-discovery (${why})`);
   }
+  if (resolved.protocol === "rpc_only") resolved.forceTcp = true;
   if (resolved.minPort > resolved.maxPort) {
     const name = (given.get("minPort") ?? given.get("maxPort"))?.name ?? "minPort";
     refuse(name, resolved.minPort, `at most the upper end of the range, ${resolved.maxPort}`);

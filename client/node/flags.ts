@@ -61,7 +61,9 @@ const flags: Readonly<Record<string, Flag>> = {
   protocol: {
     key: "protocol",
     placeholder: "NAME",
-    help: "transport: tcp, or rdma to peers that have it (MOONCAKE_PROTOCOL; default tcp)",
+    help:
+      "transport: tcp, rdma to peers that have it, or rpc_only, plain connections and nothing " +
+      "else (MOONCAKE_PROTOCOL; default tcp)",
   },
   device_name: {
     key: "device_name",

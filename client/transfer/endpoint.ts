@@ -6,6 +6,7 @@ import { withoutWindow } from "../../proto/address_window.ts";
 import type { BufferDescriptor } from "../../proto/types.ts";
 import { formatHostPort, parseHostPort } from "./address.ts";
 import { type Clock, within } from "./clock.ts";
+import { type Traffic, TransferDoor, type TransferLimits } from "./door.ts";
 import {
   Opcode,
   type PeerId,
@@ -30,9 +31,6 @@ const STALE_PEER_CODES: readonly number[] = [
   TransferCode.ADDRESS_NOT_REGISTERED,
 ];
 
-/** Location of memory for which all devices are equal. */
-const ANY_LOCATION = "*";
-
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
 
@@ -40,6 +38,8 @@ const WITHDRAW_LIMIT_MS = 2000;
 
 export interface EndpointOptions extends PortChoice {
   engine: TransferEngine;
+  /** Bytes a second of all transfers of a class; absent = no limit. */
+  limits?: TransferLimits;
   metadata: MetadataStore;
   /** Whether the metadata outlive this process, so that the endpoint needs a name of its own. */
   named: boolean;
@@ -84,6 +84,7 @@ export const UNKNOWN_PEER: PeerId = 0;
 export class TransferEndpoint {
   readonly engine: TransferEngine;
   readonly #options: EndpointOptions;
+  readonly #door: TransferDoor;
   readonly #directory: PeerDirectory;
   readonly #lent: Region[] = [];
   /** For writers of this process, whose bytes do not pass the engine. */
@@ -100,6 +101,7 @@ export class TransferEndpoint {
   constructor(options: EndpointOptions) {
     this.engine = options.engine;
     this.#options = options;
+    this.#door = new TransferDoor(options.engine, options.clock, options.limits);
     this.#fences = new Fences(() => options.clock.now());
     const handshake = {
       clock: options.clock,
@@ -176,16 +178,20 @@ export class TransferEndpoint {
    * moved to another port, and a connection that had died, cost one more attempt and no error.
    * Fills in the `peer` of each operation.
    */
-  transfer(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
+  transfer(
+    ops: readonly EndpointOperation[],
+    timeoutMs: number,
+    traffic?: Traffic,
+  ): Promise<Int32Array> {
     if (ops.length === 0) return Promise.resolve(new Int32Array(0));
     if (this.#closed) return Promise.resolve(new Int32Array(ops.length).fill(TransferCode.SOCKET));
     for (let i = 0; i < ops.length; i++) {
       const op = ops[i];
       const peer = this.#isOwn(op) ? undefined : this.#directory.known(op.endpoint);
-      if (peer === undefined) return this.#transferMixed(ops, timeoutMs);
+      if (peer === undefined) return this.#transferMixed(ops, timeoutMs, traffic);
       op.peer = peer;
     }
-    return this.#run(ops, timeoutMs);
+    return this.#run(ops, timeoutMs, traffic);
   }
 
   /** The lent memory that a descriptor names, or `null` when it is that of another process. */
@@ -217,6 +223,7 @@ export class TransferEndpoint {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopGuard();
+    this.#door.close();
     await within(this.#options.clock, WITHDRAW_LIMIT_MS, this.#withdraw());
     this.#server?.close();
     this.#directory.clear();
@@ -305,7 +312,7 @@ export class TransferEndpoint {
       buffers: this.#lent.map((region) => {
         const keys = rdma?.keysOf(region) ?? { rkeys: [], lkeys: [] };
         return {
-          name: rdma === undefined ? this.#name : ANY_LOCATION,
+          name: rdma === undefined ? this.#name : rdma.location,
           addr: region.remoteBase ?? 0n,
           length: region.length,
           protocol: "",
@@ -318,9 +325,7 @@ export class TransferEndpoint {
       localName: this.#options.forceTcp ? "" : this.engine.localName,
       rdmaServerName: "",
       devices,
-      priorities: rdma === undefined ? new Map() : new Map([
-        [ANY_LOCATION, { preferred: devices.map(({ name }) => name), others: [] }],
-      ]),
+      priorities: rdma?.priorities ?? new Map(),
       timestamp: documentTimestamp(this.#options.clock.wallTime()),
     };
   }
@@ -332,52 +337,70 @@ export class TransferEndpoint {
     return this.#find(op.remoteAddress, op.length)?.local.device === undefined;
   }
 
-  async #run(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
+  async #run(
+    ops: readonly EndpointOperation[],
+    timeoutMs: number,
+    traffic: Traffic | undefined,
+  ): Promise<Int32Array> {
     const startedAt = this.#options.clock.now();
-    const codes = ops.length === 1
-      ? Int32Array.of(await this.engine.transferOne(ops[0], { timeoutMs }))
-      : await this.engine.transfer(ops, { timeoutMs });
+    const codes = await this.#door.transfer(ops, timeoutMs, traffic);
     for (let i = 0; i < codes.length; i++) {
       if (codes[i] === TransferCode.OK) continue;
       const restMs = Math.floor(timeoutMs - (this.#options.clock.now() - startedAt));
-      if (restMs > 0 && !this.#closed) await this.#retry(ops, codes, restMs);
+      if (restMs > 0 && !this.#closed) await this.#retry(ops, codes, restMs, traffic);
       break;
     }
     return codes;
   }
 
-  /** Copies within this process and looks up unknown peers, then runs the rest. */
+  /** Copies within this process, runs what goes to known peers, and looks the others up meanwhile. */
   async #transferMixed(
     ops: readonly EndpointOperation[],
     timeoutMs: number,
+    traffic: Traffic | undefined,
   ): Promise<Int32Array> {
     const codes = new Int32Array(ops.length);
-    const unknown = new Set<string>();
-    for (const op of ops) {
-      if (!this.#isOwn(op) && this.#directory.known(op.endpoint) === undefined) {
-        unknown.add(op.endpoint);
-      }
+    const known: number[] = [];
+    const unknown = new Map<string, number[]>();
+    for (const [i, op] of ops.entries()) {
+      if (this.#isOwn(op)) codes[i] = this.#copy(op);
+      else if (this.#directory.known(op.endpoint) !== undefined) known.push(i);
+      else if (!unknown.get(op.endpoint)?.push(i)) unknown.set(op.endpoint, [i]);
     }
-    await Promise.all(Array.from(unknown, (name) => this.#directory.open(name).catch(() => {})));
-    const remote: number[] = [];
-    for (let i = 0; i < ops.length; i++) {
-      const op = ops[i];
-      if (this.#isOwn(op)) {
-        codes[i] = this.#copy(op);
-        continue;
-      }
-      const peer = this.#directory.known(op.endpoint);
+    await Promise.all([
+      this.#runSome(ops, known, codes, timeoutMs, traffic),
+      ...Array.from(unknown, async ([name, which]) => {
+        const { clock } = this.#options;
+        const startedAt = clock.now();
+        await within(clock, timeoutMs, this.#directory.open(name));
+        const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
+        if (restMs >= 1) await this.#runSome(ops, which, codes, restMs, traffic);
+        else for (const i of which) codes[i] = TransferCode.TIMEOUT;
+      }),
+    ]);
+    return codes;
+  }
+
+  /** Runs some of the operations, with peers that were looked up, and sets their codes. */
+  async #runSome(
+    ops: readonly EndpointOperation[],
+    which: readonly number[],
+    codes: Int32Array,
+    timeoutMs: number,
+    traffic: Traffic | undefined,
+  ): Promise<void> {
+    const found: number[] = [];
+    for (const i of which) {
+      const peer = this.#directory.known(ops[i].endpoint);
       if (peer === undefined) codes[i] = TransferCode.METADATA;
       else {
-        op.peer = peer;
-        remote.push(i);
+        ops[i].peer = peer;
+        found.push(i);
       }
     }
-    if (remote.length > 0) {
-      const results = await this.#run(remote.map((i) => ops[i]), timeoutMs);
-      remote.forEach((i, at) => codes[i] = results[at]);
-    }
-    return codes;
+    if (found.length === 0) return;
+    const results = await this.#run(found.map((i) => ops[i]), timeoutMs, traffic);
+    found.forEach((i, at) => codes[i] = results[at]);
   }
 
   /** Runs failed operations once more where that can help, and updates their codes. */
@@ -385,15 +408,21 @@ export class TransferEndpoint {
     ops: readonly EndpointOperation[],
     codes: Int32Array,
     timeoutMs: number,
+    traffic: Traffic | undefined,
   ): Promise<void> {
+    const { clock } = this.#options;
+    const startedAt = clock.now();
     const moved = new Map<string, boolean>();
     const suspects = new Set<string>();
     for (let i = 0; i < ops.length; i++) {
       if (STALE_PEER_CODES.includes(codes[i])) suspects.add(ops[i].endpoint);
     }
-    await Promise.all(Array.from(suspects, async (name) => {
+    const lookups = Array.from(suspects, async (name) => {
       moved.set(name, await this.#directory.refresh(name).catch(() => false));
-    }));
+    });
+    if (suspects.size > 0) await within(clock, timeoutMs, Promise.all(lookups));
+    const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
+    if (restMs < 1) return;
     const again: number[] = [];
     for (let i = 0; i < ops.length; i++) {
       const { endpoint } = ops[i];
@@ -404,7 +433,7 @@ export class TransferEndpoint {
       again.push(i);
     }
     if (again.length === 0) return;
-    const results = await this.engine.transfer(again.map((i) => ops[i]), { timeoutMs });
+    const results = await this.#door.transfer(again.map((i) => ops[i]), restMs, traffic);
     again.forEach((i, at) => codes[i] = results[at]);
   }
 

@@ -10,7 +10,11 @@ import type { Socket } from "node:net";
 import type { HandshakeType } from "../../proto/handshake.ts";
 import type { Crc32c } from "../../proto/crc32c.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
-import type { SegmentBuffer, SegmentDevice } from "../../proto/metadata/segment_document.ts";
+import type {
+  DevicePreference,
+  SegmentBuffer,
+  SegmentDevice,
+} from "../../proto/metadata/segment_document.ts";
 
 /** Direction of an operation, seen from the local side. Wire values. */
 export const Opcode = { READ: 0, WRITE: 1 } as const;
@@ -36,6 +40,8 @@ export const TransferCode = {
   NOT_IMPLEMENTED: -303,
   /** Ours: the deadline passed before the operation completed. */
   TIMEOUT: -1720,
+  /** Ours: the caller gave it up before it began. */
+  CANCELLED: -1723,
 } as const;
 export type TransferCode = (typeof TransferCode)[keyof typeof TransferCode];
 
@@ -137,6 +143,8 @@ export interface RdmaPeerAddress {
   server: string;
   devices: readonly SegmentDevice[];
   buffers: readonly SegmentBuffer[];
+  /** Its devices by location of its memory. */
+  priorities: ReadonlyMap<string, DevicePreference>;
   /** Sends it a handshake and resolves with its reply. */
   exchange: (type: HandshakeType, body: JsonValue) => Promise<JsonValue>;
 }
@@ -145,6 +153,10 @@ export interface RdmaPeerAddress {
 export interface RdmaSide {
   /** As they stand in a segment document. */
   readonly devices: readonly SegmentDevice[];
+  /** These devices by location of memory. */
+  readonly priorities: Map<string, DevicePreference>;
+  /** Where memory lies that the engine allocates. */
+  readonly location: string;
   /** In front of the `@` of our device paths; changed before memory is published, not after. */
   serverName: string;
   /** Keys of a region, one for each device. */

@@ -15,6 +15,7 @@ import {
   type EngineTunables,
   timeoutOf,
 } from "./checks.ts";
+import { systemClock, within } from "./clock.ts";
 import {
   type AllocateOptions,
   type ListenOptions,
@@ -230,25 +231,44 @@ export class NativeTransferEngine implements TransferEngine {
     options?: TransferOptions,
   ): Promise<Int32Array> {
     const timeoutMs = timeoutOf(options);
-    const named: PeerId[] = [];
-    for (const op of ops) {
-      this.#check(op);
-      if (this.#peers.native(op.peer) === 0) named.push(op.peer);
-    }
+    for (const op of ops) this.#check(op);
     const results = new Int32Array(ops.length);
     if (ops.length === 0) return results;
-    if (named.length > 0) {
-      await Promise.all(Array.from(new Set(named), (peer) => this.#peers.resolve(peer)));
-    }
-    return new Promise<Int32Array>((resolve) => {
-      const slot = this.#slot([...ops], results, ops.length, resolve);
+    return await new Promise<Int32Array>((resolve) => {
+      const kept = [...ops];
+      const slot = this.#slot(kept, results, ops.length, resolve);
+      let unresolved: Map<PeerId, number[]> | null = null;
       for (let i = 0; i < ops.length; i++) {
-        const native = this.#peers.native(ops[i].peer);
-        if (native === 0 || this.#closed) this.#complete(slot, i, this.#unresolved(ops[i].peer));
-        else this.#stage(ops[i], native, slot, i, timeoutMs);
+        const { peer } = ops[i];
+        const native = this.#peers.native(peer);
+        if (native !== 0) this.#stage(ops[i], native, slot, i, timeoutMs);
+        else if (!(unresolved ??= new Map()).get(peer)?.push(i)) unresolved.set(peer, [i]);
       }
       this.#scheduleTurn();
+      for (const [peer, which] of unresolved ?? []) {
+        void this.#stageResolved(kept, peer, slot, which, timeoutMs);
+      }
     });
+  }
+
+  /** Finds a peer, then packs the operations with it; other peers do not wait for that. */
+  async #stageResolved(
+    ops: readonly TransferOperation[],
+    peer: PeerId,
+    slot: number,
+    which: readonly number[],
+    timeoutMs: number,
+  ): Promise<void> {
+    const startedAt = performance.now();
+    await within(systemClock, timeoutMs, this.#peers.resolve(peer));
+    const restMs = Math.floor(timeoutMs - (performance.now() - startedAt));
+    const native = this.#closed ? 0 : this.#peers.native(peer);
+    for (const i of which) {
+      if (restMs < 1) this.#complete(slot, i, TransferCode.TIMEOUT);
+      else if (native === 0) this.#complete(slot, i, this.#unresolved(peer));
+      else this.#stage(ops[i], native, slot, i, restMs);
+    }
+    if (native !== 0) this.#scheduleTurn();
   }
 
   setIdentity(identity: Uint8Array): void {

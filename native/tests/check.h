@@ -37,5 +37,6 @@ void test_shm(void);
 void test_verbs(void);
 void test_device(void);
 void test_device_region(void);
+void test_rate(void);
 
 #endif

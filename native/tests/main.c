@@ -23,6 +23,7 @@ static const struct {
 	{ "verbs", test_verbs },
 	{ "device", test_device },
 	{ "device_region", test_device_region },
+	{ "rate", test_rate },
 };
 
 int main(int argc, char **argv)

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { openLibrary } from "../../ffi/library.ts";
 import { NativeTransferEngine } from "../../client/transfer/native_engine.ts";
 import { TsTransferEngine } from "../../client/transfer/ts_engine.ts";
+import { FaultEngine } from "../support/fault_engine.ts";
 import type { EngineKind } from "./engine_pair.ts";
 import { onePortSuite } from "./one_port_suite.ts";
 import { transferEngineSuite } from "./transfer_engine_suite.ts";
@@ -48,6 +49,14 @@ for (const version of [2, 1] as const) {
 }
 transferEngineSuite(register("native to native, same host", [native]), {
   ...{ client: native, server: native, version: 2, sameHost: true },
+});
+
+const wrapped: EngineKind = {
+  name: "wrapped by faults that are off",
+  open: (options) => new FaultEngine(typescript.open(options)),
+};
+transferEngineSuite(register("typescript wrapped by faults that are off", [typescript]), {
+  ...{ client: wrapped, server: wrapped, version: 2 },
 });
 
 /** Two-family listeners, where this machine has both. */

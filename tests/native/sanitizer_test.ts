@@ -64,6 +64,7 @@ const runs = {
     "relay",
     "shm",
     "verbs",
+    "rate",
     "device",
     "device_region",
   ],

@@ -155,6 +155,8 @@ export class StoreProcess {
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),
       transferTimeoutMs: profile.transferTimeoutMs,
+      replicaPatienceMs: 50,
+      ...{ opBudgetMs: 60_000, answerWithinMs: Infinity },
       nextWriteId: profile.numbersWrites ? writeNumbers() : () => 0,
     };
     this.segments = new SegmentTable({
