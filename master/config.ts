@@ -1,6 +1,7 @@
 /** The master's settings as plain data, checked against each other, and their parts for the core. */
 import type { StorageConfig } from "../proto/types.ts";
 import type { CoreConfig } from "./core/api.ts";
+import { KeyFormat } from "./core/key_format.ts";
 import { FlagError } from "./flag_layers.ts";
 import type { FlagSource } from "./flag_types.ts";
 import type { FlagName, FlagValues } from "./flags.ts";
@@ -74,6 +75,7 @@ export function buildMasterConfig(
   const notes: string[] = [];
   checkTimes(values);
   checkDiskTier(values);
+  checkKeyFormat(values);
   if (values.durability === "none" && given("data_dir") && values.data_dir !== "") {
     throw new FlagError(`--data_dir=${values.data_dir}: nothing is kept with --durability=none`);
   }
@@ -222,6 +224,16 @@ function checkDiskTier(values: FlagValues): void {
   }
 }
 
+function checkKeyFormat({ key_format: text }: FlagValues): void {
+  if (text === "") return;
+  try {
+    new KeyFormat(text);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new FlagError(`--key_format=${text}: ${error.message}`);
+  }
+}
+
 function checkPorts(config: MasterConfig): void {
   const servers: [flag: string, address: ListenAddress][] = [
     [config.values.rpc_port === 0 ? "port" : "rpc_port", config.rpc],
@@ -308,6 +320,7 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     replicationMaxShare: v.dynamic_replication_max_memory_ratio,
     lifeEvents: v.life_events === 0 ? 0 : Math.max(2, 2 ** Math.ceil(Math.log2(v.life_events))),
     enableMultiTenants: v.enable_multi_tenants,
+    keyFormat: v.key_format,
     fsdir: config.storage.fsdir,
     epochOffsetMs,
   };

@@ -109,6 +109,12 @@ export const FLAGS = [
     "* Ends and changes of keys that `snowskin why` remembers, 33 bytes each, rounded up to a " +
       "power of 2; 0 = none, and misses are not explained.",
   ),
+  admin.text(
+    "key_format",
+    "",
+    "* Where keys tell their model and layer, for hit ratios and lists of models: templates " +
+      "separated by ; such as {model}@{}@{}@{} or {}_layer{layer}_{}; empty = they tell nothing.",
+  ),
   admin.bool("log_prefix", true, "Start each text line with level, time and process id."),
   admin.bool("logtostderr", false, "The log always goes to stderr."),
   admin.bool("alsologtostderr", false, "The log always goes to stderr."),

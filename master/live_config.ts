@@ -25,6 +25,7 @@ export const LIVE_FLAGS = [
   "dynamic_replication_admission_qps_threshold",
   "dynamic_replication_max_memory_replicas",
   "dynamic_replication_max_memory_ratio",
+  "key_format",
   "minloglevel",
 ] as const satisfies readonly FlagName[];
 

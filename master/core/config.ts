@@ -1,4 +1,5 @@
 import type { CoreConfig } from "./api.ts";
+import { KeyFormat } from "./key_format.ts";
 
 /** The reference's defaults. */
 export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig {
@@ -37,6 +38,7 @@ export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig
     replicationMaxShare: 0.1,
     lifeEvents: 1024,
     enableMultiTenants: false,
+    keyFormat: "",
     fsdir: "",
     epochOffsetMs: 0,
     ...changes,
@@ -69,6 +71,7 @@ export function checkCoreConfig(config: CoreConfig): void {
   ) {
     throw new RangeError(`lifeEvents is ${lifeEvents}, it must be 0 or a power of 2`);
   }
+  if (config.keyFormat !== "") new KeyFormat(config.keyFormat);
   for (const [name, least, most] of limits) {
     const value = config[name] as number;
     if (!(value >= least && value <= most)) {

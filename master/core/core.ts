@@ -87,6 +87,7 @@ export class MasterCore {
     checkCoreConfig(config);
     const { epochOffsetMs, lifeEvents, fsdir } = this.#state.config;
     Object.assign(this.#state.config, config, { epochOffsetMs, lifeEvents, fsdir });
+    if (this.#state.labels.setFormat(config.keyFormat)) this.#state.lookups.forgetLabels();
   }
 
   get segments(): SegmentTable {
@@ -218,24 +219,27 @@ export class MasterCore {
   }
 
   /**
-   * Looks many keys up at once, which is faster than one by one when the tables are large. The slots,
-   * 0 = no object, are for {@linkcode MasterCore.existAt} and {@linkcode MasterCore.getReplicaListAt}
-   * and good until the next call of anything else.
+   * Looks many keys up at once, which is faster than one by one when the tables are large.
+   * {@linkcode MasterCore.existAt} and {@linkcode MasterCore.getReplicaListAt} then serve them, until
+   * the next call of anything else.
    */
-  locate(tenant: number, bytes: Uint8Array, keys: Keys): Int32Array {
+  locate(tenant: number, bytes: Uint8Array, keys: Keys): void {
     if (this.#slots.length < keys.count) this.#slots = new Int32Array(keys.count * 2);
     reads.locate(this.#state, tenant, bytes, keys, this.#slots);
-    return this.#slots;
   }
 
-  /** {@linkcode MasterCore.existKey} of a key that was located. */
-  existAt(slot: number, nowMs: number): number {
-    return reads.existAt(this.#state, slot, nowMs);
+  /** {@linkcode MasterCore.existKey} of key `i` of those that were located. */
+  existAt(i: number, nowMs: number): number {
+    const state = this.#state;
+    if (state.labels.isOn) state.labels.turnTo(i);
+    return reads.existAt(state, this.#slots[i], nowMs);
   }
 
-  /** {@linkcode MasterCore.getReplicaList} of a key that was located. */
-  getReplicaListAt(slot: number, nowMs: number, sink: ReplicaSink): ErrorCode {
-    return reads.getReplicaListAt(this.#state, slot, nowMs, sink);
+  /** {@linkcode MasterCore.getReplicaList} of key `i` of those that were located. */
+  getReplicaListAt(i: number, nowMs: number, sink: ReplicaSink): ErrorCode {
+    const state = this.#state;
+    if (state.labels.isOn) state.labels.turnTo(i);
+    return reads.getReplicaListAt(state, this.#slots[i], nowMs, sink);
   }
 
   /**

@@ -11,6 +11,7 @@ import { GroupTable } from "./groups.ts";
 import { HotCopies } from "./hot_copies.ts";
 import { JobTable } from "./job_table.ts";
 import { KeyHasher } from "./key_hash.ts";
+import { KeyLabels } from "./key_labels.ts";
 import { RecencyLists } from "./lru.ts";
 import { LifeLog } from "./life_log.ts";
 import { Lookups } from "./lookups.ts";
@@ -85,7 +86,8 @@ export class CoreState {
   readonly counters = new Counters();
   /** How often objects are read from disks. */
   readonly reads = new FrequencySketch();
-  readonly lookups = new Lookups();
+  readonly labels = new KeyLabels();
+  readonly lookups = new Lookups(this.labels);
   readonly lives: LifeLog;
   readonly misses: Misses;
   readonly request = new WriteRequest();
@@ -112,6 +114,7 @@ export class CoreState {
     this.recency = new RecencyLists(this.objects);
     this.lives = new LifeLog(config.lifeEvents);
     this.misses = new Misses(this.lives, this.lookups);
+    this.labels.setFormat(config.keyFormat);
     if (config.fsdir !== "") this.segments.noteText(longestSharedPath(config.fsdir));
   }
 }

@@ -70,9 +70,9 @@ export class ObjectCalls {
     const keys = this.#keys;
     if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
-    const slots = this.#core.locate(tenant, reader.bytes, keys);
+    this.#core.locate(tenant, reader.bytes, keys);
     for (let i = 0; i < keys.count; i++) {
-      const code = this.#core.existAt(slots[i], nowMs);
+      const code = this.#core.existAt(i, nowMs);
       writeFlag(writer, code);
       count(call, code);
     }
@@ -104,12 +104,12 @@ export class ObjectCalls {
     const { reader: { bytes }, nowMs, replies: { writer } } = call;
     const keys = this.#keys;
     const encoder = this.#encoder;
-    const slots = this.#core.locate(tenant, bytes, keys);
+    this.#core.locate(tenant, bytes, keys);
     encoder.showsOurs = call.writeId === KNOWS_CHECKSUMS;
     beginList(call, rpc, batch, keys.count, width);
     for (let i = 0; i < keys.count; i++) {
       if (writer.length > this.#maxAnswerBytes) throw new AnswerTooLarge(this.#maxAnswerBytes);
-      const code = this.#core.getReplicaListAt(slots[i], nowMs, encoder);
+      const code = this.#core.getReplicaListAt(i, nowMs, encoder);
       if (code < 0) writeError(writer, code);
       else encoder.endList();
       count(call, code);
