@@ -10,6 +10,7 @@ import { Tickets } from "./backup/tickets.ts";
 import type { ReplicationView } from "./core/hot_view.ts";
 import type { DrainRequest, JobView, RebalanceRequest } from "./core/jobs.ts";
 import type { RemovalScan } from "./core/removal_scan.ts";
+import type { TenantRules } from "./core/tenant_rules.ts";
 import { NO_TENANT } from "./core/tenants.ts";
 import type { MemberStatus } from "./ha/member_status.ts";
 import type {
@@ -22,6 +23,7 @@ import type {
   SegmentDetail,
   SegmentUse,
   TenantQuota,
+  TenantRuled,
 } from "./http/backend.ts";
 import type { CopyOutcome, MasterJournal } from "./journal/master_journal.ts";
 import type { MetricsRegistry, MetricsSnapshot, ServerStats } from "./metrics/registry.ts";
@@ -139,6 +141,15 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
   setTenantQuota(name: string, bytes: bigint): TenantQuota | Promise<TenantQuota> {
     this.#requireOwnPolicies();
     return this.#tenants.setQuota(name, bytes);
+  }
+
+  tenantRules(): TenantRuled[] {
+    return this.#tenants.rules();
+  }
+
+  setTenantRules(name: string, rules: TenantRules): TenantRuled {
+    this.#requireOwnPolicies();
+    return this.#tenants.setRules(name, rules);
   }
 
   removeTenantQuota(name: string): void | Promise<void> {

@@ -41,7 +41,7 @@ import { openGate } from "./rpc/reply_gate.ts";
 import { ScanCalls } from "./rpc/scan_calls.ts";
 import { SocketLoop } from "./rpc/socket_loop.ts";
 import { NamedDoor } from "./rpc/tenant_door.ts";
-import { applyPolicies, loadPolicies } from "./tenants/load_policies.ts";
+import { applyPolicies, loadPolicies, warnOfModels } from "./tenants/load_policies.ts";
 import { PolicyError } from "./tenants/policy_yaml.ts";
 import { VERSION } from "./version.ts";
 
@@ -269,6 +269,7 @@ export class Master {
           : { tablesPath: kept.tablesPath, auditPath: `${dataPath}/audit.log` },
       });
       live.restore(settings);
+      warnOfModels(core, (line) => logger.warning(line));
       if (seat === null && library === null) http.answerInEventLoop();
       seat?.start(
         shownAddress("rpc_address", host, port, config.rpc.advertise),

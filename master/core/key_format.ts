@@ -167,9 +167,15 @@ class Needle {
   /** Where the text begins first within `bytes[start, end)`, or -1. */
   find(bytes: Uint8Array, start: number, end: number): number {
     const text = this.#bytes;
+    const shorter = this.#shorter;
+    const first = text[0];
     let matched = 0;
     for (let at = start; at < end; at++) {
-      while (matched > 0 && bytes[at] !== text[matched]) matched = this.#shorter[matched - 1];
+      if (matched === 0) {
+        while (at < end && bytes[at] !== first) at++;
+        if (at === end) return -1;
+      }
+      while (matched > 0 && bytes[at] !== text[matched]) matched = shorter[matched - 1];
       if (bytes[at] === text[matched]) matched++;
       if (matched === text.length) return at + 1 - matched;
     }

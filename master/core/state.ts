@@ -16,6 +16,7 @@ import { RecencyLists } from "./lru.ts";
 import { LifeLog } from "./life_log.ts";
 import { Lookups } from "./lookups.ts";
 import { Misses } from "./misses.ts";
+import { ModelLists } from "./model_lists.ts";
 import { ObjectTable } from "./objects.ts";
 import { OwedEnds } from "./owed_ends.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
@@ -26,6 +27,7 @@ import { ReplicaTable } from "./replicas.ts";
 import { SegmentTable } from "./segments.ts";
 import { longestSharedPath } from "./shared_path.ts";
 import { TaskTable } from "./tasks.ts";
+import { TenantLimits } from "./tenant_limits.ts";
 import { TenantTable } from "./tenants.ts";
 import { TransferTable } from "./transfers.ts";
 import { UnmountedIds } from "./unmounted_ids.ts";
@@ -69,6 +71,7 @@ export class CoreState {
   readonly clients: ClientTable;
   readonly tenants = new TenantTable();
   readonly quotas = new QuotaTable();
+  readonly limits = new TenantLimits();
   readonly writes = new WriteTable();
   readonly groups: GroupTable;
   readonly recency: RecencyLists;
@@ -87,6 +90,7 @@ export class CoreState {
   /** How often objects are read from disks. */
   readonly reads = new FrequencySketch();
   readonly labels = new KeyLabels();
+  readonly models = new ModelLists(this.labels);
   readonly lookups = new Lookups(this.labels);
   readonly lives: LifeLog;
   readonly misses: Misses;

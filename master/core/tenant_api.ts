@@ -4,6 +4,8 @@ import { addTenant } from "./mount_mutations.ts";
 import { MAX_QUOTA_BYTES } from "./quotas.ts";
 import type { CoreState } from "./state.ts";
 import { quotaOf } from "./tenant_quota.ts";
+import type { LimitedCalls } from "./tenant_limits.ts";
+import { NO_RULES, type TenantRules } from "./tenant_rules.ts";
 import { isTenantName, NO_TENANT } from "./tenants.ts";
 
 /** What is known of a tenant; sizes in bytes. */
@@ -21,6 +23,10 @@ export interface TenantUse {
   readonly rejected: number;
   /** Evicted for the tenant's own writes. */
   readonly evictedBytes: number;
+  /** What it is held to besides. */
+  readonly rules: TenantRules;
+  /** Calls that its rates did not allow. */
+  readonly limited: LimitedCalls;
 }
 
 /** Tenants and their quotas. Quotas are settings: they have to be given again after a start. */
@@ -73,7 +79,48 @@ export class TenantApi {
     if (!quotas.isRegistered(tenant)) return ErrorCode.OBJECT_NOT_FOUND;
     if (objects.countOf(tenant) > 0) return ErrorCode.TENANT_NOT_EMPTY;
     quotas.set(tenant, null);
+    this.#setRules(tenant, NO_RULES);
     return ErrorCode.OK;
+  }
+
+  /** Says what a tenant is held to. OBJECT_NOT_FOUND when it is not registered. */
+  setRules(name: Uint8Array, rules: TenantRules): ErrorCode {
+    const tenant = this.find(name);
+    if (!this.#state.quotas.isRegistered(tenant)) return ErrorCode.OBJECT_NOT_FOUND;
+    this.#setRules(tenant, rules);
+    return ErrorCode.OK;
+  }
+
+  /** Whether keys tell their model. */
+  get modelsAreTold(): boolean {
+    return this.#state.labels.namesModel;
+  }
+
+  /** Whether some tenant may write nothing because keys do not tell their model. */
+  get lacksModels(): boolean {
+    return this.#state.models.needFormat && !this.modelsAreTold;
+  }
+
+  /**
+   * Lets a client's call about `keys` keys in: the tenant, or RATE_LIMITED. `movesBytes` says whether it
+   * is about the bytes of objects.
+   */
+  admit(tenant: number, keys: number, movesBytes: boolean, nowMs: number): number {
+    const { limits } = this.#state;
+    if (!limits.isOn) return tenant;
+    const code = limits.admit(tenant, keys, movesBytes, nowMs);
+    return code === ErrorCode.OK ? tenant : code;
+  }
+
+  /** Takes the bytes of an object that a tenant writes from those of this second. */
+  spend(tenant: number, bytes: number): void {
+    const { limits } = this.#state;
+    if (limits.isOn) limits.spend(tenant, bytes);
+  }
+
+  #setRules(tenant: number, rules: TenantRules): void {
+    this.#state.models.set(tenant, rules.models);
+    this.#state.limits.set(tenant, rules);
   }
 
   /** What is known of a tenant that is registered or has objects, else `null`. */
@@ -113,7 +160,7 @@ export class TenantApi {
   }
 
   #useOf(tenant: number): TenantUse {
-    const { quotas, objects, tenants } = this.#state;
+    const { quotas, objects, tenants, models, limits } = this.#state;
     return {
       index: tenant,
       name: tenants.name(tenant),
@@ -123,6 +170,8 @@ export class TenantApi {
       objects: objects.countOf(tenant),
       rejected: quotas.rejected(tenant),
       evictedBytes: quotas.evictedBytes(tenant),
+      rules: { models: models.names(tenant), ...limits.rates(tenant) },
+      limited: limits.limited(tenant),
     };
   }
 }

@@ -43,6 +43,7 @@ import {
 import type { Route } from "./route_types.ts";
 import { ROUTES } from "./routes.ts";
 import { addTenantRoutes, tenantParameter } from "./tenant_routes.ts";
+import { addTenantRuleRoutes } from "./tenant_rule_routes.ts";
 
 export interface AdminAppOptions extends ConfigRoutesOptions {
   /** Take changes from other machines, too. */
@@ -227,6 +228,7 @@ function addChangeRoutes(on: Register, options: AdminAppOptions): void {
   });
   addJobRoutes(on, backend);
   addTenantRoutes(on, { backend, policies });
+  addTenantRuleRoutes(on, { backend, policies });
 }
 
 /** Removes every object of a tenant (`null` = of all) in steps, until the peer hangs up; how many. */

@@ -14,7 +14,7 @@ import { tenantParameter } from "./tenant_routes.ts";
 /** Health checks and the look for a leader come from programs that have no key. */
 const OPEN = /^\/(health(\/.*)?|role|ha_status|leader|ready|openapi\.json)$/;
 /** What a key of one tenant may ask about that tenant, and which parameter names the tenant. */
-const OF_TENANT = /^\/(query_key|batch_query_keys|get_all_keys|api\/v1\/tenant_quotas)$/;
+const OF_TENANT = /^\/(query_key|batch_query_keys|get_all_keys|api\/v1\/tenant(s|_quotas))$/;
 const WHY_OF_TENANT = /^\/v1\/(why|why-miss)$/;
 /** A question that is a POST; its body names the tenant. */
 const LOCATE = "/v1/route";

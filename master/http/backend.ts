@@ -9,6 +9,8 @@ import type { KeyRecord } from "../auth/api_key.ts";
 import type { SnapshotOutcome } from "../backup/snapshotter.ts";
 import type { ReplicationView } from "../core/hot_view.ts";
 import type { DrainRequest, JobView, RebalanceRequest } from "../core/jobs.ts";
+import type { LimitedCalls } from "../core/tenant_limits.ts";
+import type { TenantRules } from "../core/tenant_rules.ts";
 import type { CopyOutcome } from "../journal/master_journal.ts";
 import type { MemberStatus } from "../ha/member_status.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
@@ -43,6 +45,13 @@ export interface TenantQuota {
   admissionClosed: boolean;
   overQuota: boolean;
   isRegistered: boolean;
+}
+
+/** What a tenant is held to besides its quota, and how often that has refused something. */
+export interface TenantRuled extends TenantRules {
+  tenant: string;
+  /** Calls that each of the rates did not allow since the start. */
+  limited: LimitedCalls;
 }
 
 /** A mounted segment with its use, sizes in bytes. */
@@ -176,6 +185,12 @@ export interface AdminCore extends AnswersCore {
   /** Registers a tenant, or changes its quota. PERSISTENT_FAIL. */
   setTenantQuota(name: string, bytes: bigint): TenantQuota | Promise<TenantQuota>;
 
+  /** What registered tenants are held to. */
+  tenantRules(): TenantRuled[];
+
+  /** Says what a tenant is held to. OBJECT_NOT_FOUND; INVALID_PARAMS when no key can be allowed. */
+  setTenantRules(name: string, rules: TenantRules): TenantRuled;
+
   /** Ends a tenant's registration. OBJECT_NOT_FOUND, TENANT_NOT_EMPTY. */
   removeTenantQuota(name: string): void | Promise<void>;
 
@@ -221,6 +236,8 @@ export const ADMIN_METHODS = [
   "tenantQuotas",
   "tenantQuota",
   "setTenantQuota",
+  "tenantRules",
+  "setTenantRules",
   "removeTenantQuota",
   "setKeys",
   "shutDown",

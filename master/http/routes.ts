@@ -52,6 +52,12 @@ const TENANT_QUOTA = record({
   ...{ tenant_id: text, requested_quota_bytes: count, effective_quota_bytes: count },
   ...{ charged_bytes: count, admission_closed: flag, over_quota: flag, has_explicit_policy: flag },
 });
+const RATE: Schema = { type: ["integer", "null"], minimum: 1 };
+const MODELS: Schema = { type: ["array", "null"], items: text };
+const TENANT_RULES = record({
+  ...{ tenant_id: text, models: MODELS, ops_per_second: RATE, bytes_per_second: RATE },
+  limited_calls: record({ ops_per_second: count, bytes_per_second: count }),
+});
 
 const BUFFERS = list(record({
   ...{ size_: count, buffer_address_: count, protocol_: text },
@@ -286,6 +292,27 @@ export const ROUTES = {
       ...refusals(400, 404, 409),
     },
     { parameters: [TENANT] },
+  ),
+  tenants: tenants.get(
+    "/api/v1/tenants",
+    "What registered tenants are held to besides their quotas, and how many calls that has refused.",
+    {
+      200: json("By name.", record({ success: { const: true }, data: list(TENANT_RULES) })),
+      ...refusals(404, 409),
+    },
+    { parameters: [WHOSE] },
+  ),
+  setTenant: tenants.put(
+    "/api/v1/tenants",
+    "Changes what a registered tenant is held to. What is not named stays; `null` = no limit.",
+    {
+      200: json("The tenant.", record({ success: { const: true }, data: TENANT_RULES })),
+      ...refusals(400, 404, 409, 413),
+    },
+    {
+      parameters: [TENANT],
+      body: record({}, { models: MODELS, ops_per_second: RATE, bytes_per_second: RATE }),
+    },
   ),
 
   apiKeys: apiKeys.get("/api/v1/keys", "The API keys that the caller manages.", {

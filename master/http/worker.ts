@@ -167,7 +167,9 @@ class HttpSide {
       backend: this.#backend,
       insecure: admin.insecure,
       auth: this.#auth,
-      policies: policies === null ? null : new PolicyFile(policies.path, policies.quotas),
+      policies: policies === null
+        ? null
+        : new PolicyFile(policies.path, policies.quotas, policies.rules),
       haPath: this.#config.haPath,
       version: VERSION,
       settings: this.#settings,

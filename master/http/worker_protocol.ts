@@ -1,6 +1,7 @@
 /** Messages between the thread that owns the core and the Worker that serves HTTP. */
 import type { KeyRecord } from "../auth/api_key.ts";
 import type { SnapshotPlace } from "../backup/places.ts";
+import type { LoadedPolicies } from "../tenants/load_policies.ts";
 import type { AdminMethod } from "./backend.ts";
 
 /** A place to listen; port 0 = the system chooses. */
@@ -23,7 +24,7 @@ export interface HttpWorkerConfig {
   /** Where keys and the audit log are, `null` = no keys are asked for. */
   auth: { tablesPath: string; auditPath: string } | null;
   /** The file of the quotas and what is in it, `null` = multi-tenancy is off. */
-  policies: { path: string; quotas: ReadonlyMap<string, bigint> } | null;
+  policies: LoadedPolicies | null;
   log: {
     format: "text" | "kep" | "json";
     minLevel: number;

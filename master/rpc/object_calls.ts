@@ -13,6 +13,8 @@ import { KeyList } from "./key_list.ts";
 import {
   beginList,
   count,
+  Metered,
+  metered,
   refuseAll,
   takeKeys,
   takeTenant,
@@ -66,7 +68,7 @@ export class ObjectCalls {
 
   #exist<Q, R>(call: Call, rpc: Rpc<Q, R>, batch: boolean): Outcome {
     const { reader, nowMs, replies: { writer } } = call;
-    const tenant = this.#readKeys(call, rpc, batch);
+    const tenant = this.#readKeys(call, rpc, batch, Metered.KEYS);
     const keys = this.#keys;
     if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
@@ -81,7 +83,7 @@ export class ObjectCalls {
 
   #get<Q, R>(call: Call, rpc: Rpc<Q, R>, batch: boolean): Outcome {
     const { writer } = call.replies;
-    const tenant = this.#readKeys(call, rpc, batch);
+    const tenant = this.#readKeys(call, rpc, batch, Metered.BYTES);
     if (tenant < 0) return refuseAll(call, rpc, batch, this.#keys.count, tenant);
     let width = widthFor(Math.max(this.#keys.count, this.#core.segments.longestText));
     for (;;) {
@@ -122,7 +124,8 @@ export class ObjectCalls {
     const keys = this.#keys;
     takeKeys(keys, reader, batch);
     const force = reader.bool();
-    const tenant = takeTenant(this.#door, reader, TenantAccess.CHANGE);
+    const named = takeTenant(this.#door, reader, TenantAccess.CHANGE);
+    const tenant = metered(this.#core, call, named, keys.count, Metered.KEYS);
     if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     const { bytes } = reader;
@@ -134,10 +137,12 @@ export class ObjectCalls {
     return Outcome.DONE;
   }
 
-  /** Takes a request that consists of keys and a tenant, and returns the tenant. */
-  #readKeys<Q, R>({ reader }: Call, rpc: Rpc<Q, R>, batch: boolean): number {
+  /** Takes a request that consists of keys and a tenant, and returns the tenant if it may go on. */
+  #readKeys<Q, R>(call: Call, rpc: Rpc<Q, R>, batch: boolean, by: boolean): number {
+    const { reader } = call;
     openBody(reader, rpc.request!);
     takeKeys(this.#keys, reader, batch);
-    return takeTenant(this.#door, reader, TenantAccess.READ);
+    const tenant = takeTenant(this.#door, reader, TenantAccess.READ);
+    return metered(this.#core, call, tenant, this.#keys.count, by);
   }
 }

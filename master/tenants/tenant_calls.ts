@@ -3,7 +3,9 @@ import { ErrorCode, errorName } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import type { MasterCore } from "../core/core.ts";
 import type { TenantUse } from "../core/tenant_api.ts";
-import type { TenantQuota } from "../http/backend.ts";
+import { UNKNOWN_MODEL } from "../core/model_lists.ts";
+import type { TenantRules } from "../core/tenant_rules.ts";
+import type { TenantQuota, TenantRuled } from "../http/backend.ts";
 import type { TenantsUsage } from "../metrics/registry.ts";
 
 const encoder = new TextEncoder();
@@ -46,13 +48,32 @@ export class TenantCalls {
     this.#check(this.#enabled().removeQuota(encoder.encode(name)));
   }
 
+  /** What registered tenants are held to. UNAVAILABLE_IN_CURRENT_MODE without multi-tenancy. */
+  rules(): TenantRuled[] {
+    return this.#enabled().list().filter(({ requested }) => requested !== null).map(ruledOf);
+  }
+
+  /** See `TenantApi.setRules`; INVALID_PARAMS for a list of models while keys do not tell theirs. */
+  setRules(name: string, rules: TenantRules): TenantRuled {
+    const tenants = this.#enabled();
+    const id = encoder.encode(name);
+    if (rules.models?.includes(UNKNOWN_MODEL) === false && !tenants.modelsAreTold) {
+      throw new StoreError(
+        ErrorCode.INVALID_PARAMS,
+        `models: --key_format tells no model; allowed: a list with "${UNKNOWN_MODEL}"`,
+      );
+    }
+    this.#check(tenants.setRules(id, rules));
+    return ruledOf(tenants.use(id)!);
+  }
+
   /** Numbers for metrics, absent without multi-tenancy. */
   usage(): { tenants?: TenantsUsage } {
     const { tenants } = this.#core;
     if (!tenants.isEnabled) return {};
     const each = tenants.list().map((use) => ({
       ...this.#quotaOf(use),
-      ...{ rejected: use.rejected, evictedBytes: use.evictedBytes },
+      ...{ rejected: use.rejected, evictedBytes: use.evictedBytes, limited: use.limited },
     }));
     return { tenants: { capacityBytes: tenants.capacity, each } };
   }
@@ -89,4 +110,8 @@ export class TenantCalls {
       isRegistered: requested !== null,
     };
   }
+}
+
+function ruledOf({ name, rules, limited }: TenantUse): TenantRuled {
+  return { tenant: decoder.decode(name), ...rules, limited };
 }

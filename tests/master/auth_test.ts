@@ -323,6 +323,19 @@ Deno.test("tenants and keys are managed from the command line", async () => {
     assert.equal((await run(made.text, ...set)).code, 0);
     const [shown] = (await run(made.text, "tenant", "list")).text.split("\n");
     assert.equal(JSON.parse(shown).requested_quota_bytes, MIB);
+    const limit = ["tenant", "limit", "--tenant=a"];
+    const limits = async () =>
+      JSON.parse((await run(made.text, "tenant", "limits", "--tenant=a")).text);
+    const given = ["--models=m,unknown", "--ops_per_second=100000", "--bytes_per_second=2GB"];
+    assert.equal((await run(made.text, ...limit, ...given)).code, 0);
+    const { models, ops_per_second, bytes_per_second } = await limits();
+    assert.deepEqual([models, ops_per_second, bytes_per_second], [
+      ...[["m", "unknown"], 100_000, 2 ** 31],
+    ]);
+    assert.equal((await run(made.text, ...limit, "--models=none")).code, 0);
+    assert.equal((await limits()).models, null);
+    assert.match((await run(made.text, ...limit, "--ops_per_second=x")).error, /=x: allowed: /);
+    assert.equal((await run(made.text, ...limit)).code, 2);
     const client = await run(made.text, "key", "create", "--role=client", "--tenant=a");
     await mount(master);
     assert.equal(await put(master, `a:${client.text}`, "k"), "OK");
