@@ -1,6 +1,9 @@
 /// <reference lib="deno.unstable" />
 import { createKey, type KeyRecord, type KeyWish } from "./api_key.ts";
 
+/** Records of one commit; Deno KV takes a thousand changes. */
+const MOST_AT_ONCE = 500;
+
 /** Where keys outlive the process: `["api_key", id]` in a Deno KV database. */
 export class KeyTable implements AsyncDisposable {
   readonly #kv: Deno.Kv;
@@ -44,6 +47,17 @@ export class KeyTable implements AsyncDisposable {
   async set(record: KeyRecord): Promise<void> {
     await this.#kv.set(["api_key", record.id], record);
     this.#records.set(record.id, record);
+  }
+
+  /** Keeps records in place of those with their ids, all or none up to some hundred. */
+  async setAll(records: readonly KeyRecord[]): Promise<void> {
+    for (let at = 0; at < records.length; at += MOST_AT_ONCE) {
+      const some = records.slice(at, at + MOST_AT_ONCE);
+      const commit = this.#kv.atomic();
+      for (const record of some) commit.set(["api_key", record.id], record);
+      await commit.commit();
+      for (const record of some) this.#records.set(record.id, record);
+    }
   }
 
   /** Forgets a key. */

@@ -68,7 +68,10 @@ type App = Hono<{ Bindings: Peer }>;
 const TEXT_TYPE = "text/plain; charset=utf-8";
 const MAX_KEYS_PER_QUERY = 10_000;
 const KEYS_PER_LOOK = 256;
-const KEY_ROUTES = ["apiKeys", "createApiKey", "rotateApiKey", "deleteApiKey"] as const;
+const KEY_ROUTES = [
+  ...["apiKeys", "createApiKey", "rotateApiKey", "deleteApiKey"] as const,
+  ...["apiUsers", "changeApiUser"] as const,
+];
 
 /** Builds the app; `fetch(request, peer)` serves one request. */
 export function adminApp(options: AdminAppOptions): App {
@@ -90,8 +93,10 @@ export function adminApp(options: AdminAppOptions): App {
   addAnswerRoutes(on, options);
   addConfigRoutes(on, options);
   addHaRoutes(app, options);
-  if (auth !== null) auth.addRoutes(on);
-  else for (const id of KEY_ROUTES) on(id, () => refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE));
+  if (auth !== null) {
+    auth.addRoutes(on);
+    auth.addUserRoutes(on);
+  } else for (const id of KEY_ROUTES) on(id, () => refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE));
   const { snapshots } = options;
   if (snapshots !== undefined) {
     addSnapshotRoutes(app, options.backend, snapshots, guard(options));
