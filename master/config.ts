@@ -2,6 +2,7 @@
 import type { StorageConfig } from "../proto/types.ts";
 import type { CoreConfig } from "./core/api.ts";
 import { KeyFormat } from "./core/key_format.ts";
+import { ModelAliases } from "./core/model_aliases.ts";
 import { FlagError } from "./flag_layers.ts";
 import type { FlagSource } from "./flag_types.ts";
 import type { FlagName, FlagValues } from "./flags.ts";
@@ -224,14 +225,19 @@ function checkDiskTier(values: FlagValues): void {
   }
 }
 
-function checkKeyFormat({ key_format: text }: FlagValues): void {
-  if (text === "") return;
-  try {
-    new KeyFormat(text);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new FlagError(`--key_format=${text}: ${error.message}`);
-  }
+function checkKeyFormat(values: FlagValues): void {
+  const check = (name: "key_format" | "model_aliases", read: (text: string) => unknown) => {
+    const text = values[name];
+    if (text === "") return;
+    try {
+      read(text);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new FlagError(`--${name}=${text}: ${error.message}`);
+    }
+  };
+  check("key_format", (text) => new KeyFormat(text));
+  check("model_aliases", (text) => new ModelAliases(text));
 }
 
 function checkPorts(config: MasterConfig): void {
@@ -321,6 +327,7 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     lifeEvents: v.life_events === 0 ? 0 : Math.max(2, 2 ** Math.ceil(Math.log2(v.life_events))),
     enableMultiTenants: v.enable_multi_tenants,
     keyFormat: v.key_format,
+    modelAliases: v.model_aliases,
     fsdir: config.storage.fsdir,
     epochOffsetMs,
   };

@@ -26,6 +26,7 @@ export const LIVE_FLAGS = [
   "dynamic_replication_max_memory_replicas",
   "dynamic_replication_max_memory_ratio",
   "key_format",
+  "model_aliases",
   "minloglevel",
 ] as const satisfies readonly FlagName[];
 

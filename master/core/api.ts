@@ -108,6 +108,8 @@ export interface CoreConfig {
   enableMultiTenants: boolean;
   /** How keys tell their model and layer, see `key_format.ts`; "" = they do not. */
   keyFormat: string;
+  /** Other names of models, see `model_aliases.ts`; "" = none. */
+  modelAliases: string;
   /** Directory of the shared file system that also gets a copy of every object, "" = none. */
   fsdir: string;
   /** Offset between `nowMs` and the Unix epoch, added to times that go on the wire. */

@@ -91,7 +91,8 @@ export class MasterCore {
     this.#checkModels(config);
     const { epochOffsetMs, lifeEvents, fsdir } = this.#state.config;
     Object.assign(this.#state.config, config, { epochOffsetMs, lifeEvents, fsdir });
-    if (this.#state.labels.setFormat(config.keyFormat)) this.#state.lookups.forgetLabels();
+    const { labels, lookups } = this.#state;
+    if (labels.setFormat(config.keyFormat, config.modelAliases)) lookups.forgetLabels();
   }
 
   /** A change must not leave tenants with nothing that they may write. */

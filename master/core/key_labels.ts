@@ -1,5 +1,6 @@
 import type { Keys } from "./api.ts";
 import { FoundLabels, KeyFormat } from "./key_format.ts";
+import { ModelAliases } from "./model_aliases.ts";
 import { NameTable } from "./name_table.ts";
 
 /** Models that are told apart; those beyond are counted together. */
@@ -29,6 +30,7 @@ export const OTHERS = OTHER_MODELS << LAYER_BITS | OTHER_LAYERS;
  */
 export class KeyLabels {
   #format: KeyFormat | null = null;
+  #aliases: ModelAliases | null = null;
   #text = "";
   #models = new NameTable();
   readonly #found = new FoundLabels();
@@ -48,13 +50,15 @@ export class KeyLabels {
   }
 
   /**
-   * Puts a format into force, "" = none; what was learned under another one is forgotten. Returns
-   * whether it is another one. `RangeError` as `KeyFormat`.
+   * Puts a format and other names of models into force, "" = none; what was learned under other ones is
+   * forgotten. Returns whether they are other ones. `RangeError` as `KeyFormat` and `ModelAliases`.
    */
-  setFormat(text: string): boolean {
-    if (text === this.#text) return false;
+  setFormat(text: string, aliases: string): boolean {
+    const both = JSON.stringify([text, aliases]);
+    if (both === this.#text) return false;
     this.#format = text === "" ? null : new KeyFormat(text);
-    this.#text = text;
+    this.#aliases = aliases === "" ? null : new ModelAliases(aliases);
+    this.#text = both;
     this.#models = new NameTable();
     return true;
   }
@@ -66,6 +70,11 @@ export class KeyLabels {
     const { layer } = found;
     const shown = layer < 0 ? NO_LAYER : layer < MAX_LAYERS ? layer : OTHER_LAYERS;
     return this.#modelIn(bytes) << LAYER_BITS | shown;
+  }
+
+  /** The model that a name in a key is another name of, or `null`. */
+  aliased(bytes: Uint8Array, start: number, end: number): Uint8Array | null {
+    return this.#aliases?.find(bytes, start, end) ?? null;
   }
 
   /**
@@ -103,11 +112,18 @@ export class KeyLabels {
   #modelIn(bytes: Uint8Array): number {
     const { modelStart, modelEnd } = this.#found;
     if (modelStart < 0) return NO_MODEL;
+    const aliased = this.aliased(bytes, modelStart, modelEnd);
+    return aliased === null
+      ? this.#indexOf(bytes, modelStart, modelEnd)
+      : this.#indexOf(aliased, 0, aliased.length);
+  }
+
+  #indexOf(bytes: Uint8Array, start: number, end: number): number {
     const models = this.#models;
-    let index = models.find(bytes, modelStart, modelEnd);
+    let index = models.find(bytes, start, end);
     if (index < 0) {
       if (models.count === MAX_MODELS) return OTHER_MODELS;
-      index = models.add(bytes, modelStart, modelEnd);
+      index = models.add(bytes, start, end);
     }
     return FIRST_MODEL + index;
   }

@@ -47,13 +47,15 @@ export class ModelLists {
     return this.#lists[tenant]?.names ?? null;
   }
 
-  /** Whether a tenant may write a key. */
+  /** Whether a tenant may write a key: its model is in the list, by the name in the key or its own. */
   mayWrite(tenant: number, bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#count === 0) return true;
     const list = this.#lists[tenant];
     if (list === undefined) return true;
     const { modelStart, modelEnd } = this.#labels.find(bytes, start, end);
     if (modelStart < 0) return list.hasUnknown;
-    return list.table.find(bytes, modelStart, modelEnd) >= 0;
+    if (list.table.find(bytes, modelStart, modelEnd) >= 0) return true;
+    const aliased = this.#labels.aliased(bytes, modelStart, modelEnd);
+    return aliased !== null && list.table.find(aliased, 0, aliased.length) >= 0;
   }
 }

@@ -118,7 +118,7 @@ export class CoreState {
     this.recency = new RecencyLists(this.objects);
     this.lives = new LifeLog(config.lifeEvents);
     this.misses = new Misses(this.lives, this.lookups);
-    this.labels.setFormat(config.keyFormat);
+    this.labels.setFormat(config.keyFormat, config.modelAliases);
     if (config.fsdir !== "") this.segments.noteText(longestSharedPath(config.fsdir));
   }
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { assertCode, bytesOf, CoreDriver, MIB } from "../../tests/support/core_driver.ts";
+import { ModelAliases } from "./model_aliases.ts";
 import { TenantLimits } from "./tenant_limits.ts";
 import { NO_RULES, type TenantRules } from "./tenant_rules.ts";
 
@@ -39,6 +40,36 @@ Deno.test("a tenant with a list of models writes keys of those, and reads and re
   driver.put("plain", 10);
   as("a");
   driver.ok(driver.remove("old@1", true));
+});
+
+Deno.test("a list that names a model names its aliases, one that names an alias that name only", () => {
+  const { driver, as } = tenants({ models: ["llama", "q3"] });
+  const { core } = driver;
+  const aliases = "meta/llama=llama;q3=qwen";
+  core.reconfigure({ ...core.state.config, modelAliases: aliases });
+  as("a");
+  for (const key of ["llama@1", "meta/llama@1", "q3@1"]) driver.ok(driver.start(key, 10));
+  assertCode(driver.start("qwen@1", 10), ErrorCode.PERMISSION_DENIED);
+  core.reconfigure({ ...core.state.config, modelAliases: "" });
+  assertCode(driver.start("meta/llama@2", 10), ErrorCode.PERMISSION_DENIED);
+});
+
+Deno.test("what is wrong with aliases is said, and what is allowed", () => {
+  for (
+    const [text, why] of [
+      ["a", /"a": it is no pair of names of 1 to 256 bytes; allowed: pairs ALIAS=MODEL/],
+      ["=b", /it is no pair/],
+      ["a=", /it is no pair/],
+      ["a=b;", /it is no pair/],
+      [`a=${"b".repeat(257)}`, /it is no pair/],
+      ["a=b;a=c", /"a=c": the alias is there twice/],
+      ["a=b;b=c", /"b": it is an alias itself/],
+      [Array.from({ length: 257 }, (_, i) => `a${i}=b`).join(";"), /257 aliases; allowed: 256/],
+    ] as const
+  ) {
+    assert.throws(() => new ModelAliases(text), { name: "RangeError", message: why });
+  }
+  assert.equal(new ModelAliases("a=b=c").find(bytesOf("xa"), 1, 2)?.length, 3);
 });
 
 Deno.test("keys without a model are written where the list names unknown ones, or there is none", () => {

@@ -143,6 +143,15 @@ Deno.test("another format of keys begins the counts by model anew, and none ends
   assert.deepEqual(await models(), ["unknown 2"]);
 });
 
+Deno.test("a model is counted under one name, whatever keys call it", async () => {
+  const driver = new CoreDriver({ keyFormat: "{model}@{}", modelAliases: "m/1=one;uno=one" });
+  const ask = adminCaller(new MemoryAdminCore(driver));
+  for (const key of ["m/1@x", "one@x", "uno@x", "m@x"]) driver.get(key);
+  const { json } = await ask("GET", `/v1/stats/hits?${ALL}model`);
+  const shown = json.groups.map((group: Record<string, unknown>) => [group.model, group.lookups]);
+  assert.deepEqual(shown, [["one", 3], ["m", 1]]);
+});
+
 Deno.test("models beyond the limit are counted together", async () => {
   const driver = new CoreDriver({ keyFormat: "{model}@{}" });
   const ask = adminCaller(new MemoryAdminCore(driver));

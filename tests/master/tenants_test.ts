@@ -222,3 +222,29 @@ Deno.test({
     await Deno.remove(directory, { recursive: true });
   },
 });
+
+Deno.test({
+  name: `the published wheel is told of keys that its tenant may not write${
+    "python" in wheel ? "" : ` (skipped: ${wheel.reason})`
+  }`,
+  ignore: !("python" in wheel),
+  async fn() {
+    assert("python" in wheel);
+    const directory = await Deno.makeTempDir();
+    const flags = [MULTI, `--data_dir=${directory}`, "--key_format={model}@{}"];
+    await using master = await MasterProcess.start(someLoop, flags);
+    await setQuota(master, "a", 8 * MIB);
+    await ask(master, "/api/v1/tenants?tenant_id=a", "PUT", '{"models":["llama"]}');
+    const script = new URL("../support/wheel_tenant.py", import.meta.url).pathname;
+    const { stdout } = await new Deno.Command(wheel.python, {
+      args: ["-B", script, `127.0.0.1:${master.rpcPort}`, "a", "llama@1"],
+      env: { OTHER_TENANT: "a" },
+      stderr: "null",
+    }).output();
+    assert.deepEqual(new TextDecoder().decode(stdout).trim().split("\n"), [
+      ...["put llama@1 0", "get llama@1 llama@1 of a tenant", "exists 1"],
+      `put stranger ${ErrorCode.PERMISSION_DENIED}`,
+    ]);
+    await Deno.remove(directory, { recursive: true });
+  },
+});
