@@ -167,12 +167,6 @@ function requireAuth(values: FlagValues): boolean {
         "--durability=none; allowed: false, or another --durability",
     );
   }
-  if (values.enable_ha) {
-    throw new FlagError(
-      "--require_auth=true: the masters of a cluster do not share keys yet; allowed: false, or " +
-        "--enable_ha=false",
-    );
-  }
   if (values.insecure) {
     throw new FlagError("--insecure=true: contradicts --require_auth=true; allowed: false");
   }
@@ -324,6 +318,9 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     replicationAdmissionQps: v.dynamic_replication_admission_qps_threshold,
     replicationMaxReplicas: v.dynamic_replication_max_memory_replicas,
     replicationMaxShare: v.dynamic_replication_max_memory_ratio,
+    autoCompaction: v.auto_compaction,
+    autoCompactionFreeRatio: v.auto_compaction_free_ratio,
+    autoCompactionBytesPerSecond: Number(v.auto_compaction_bytes_per_second),
     lifeEvents: v.life_events === 0 ? 0 : Math.max(2, 2 ** Math.ceil(Math.log2(v.life_events))),
     enableMultiTenants: v.enable_multi_tenants,
     keyFormat: v.key_format,

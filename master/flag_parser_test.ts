@@ -386,12 +386,12 @@ Deno.test("the effective configuration is JSON and names the source of each valu
   assert.deepEqual(JSON.parse(JSON.stringify(shown)), shown);
 });
 
-Deno.test("keys are asked for only where they can be kept, shared and mean something", async () => {
+Deno.test("keys are asked for only where they can be kept and mean something", async () => {
   assert.equal((await config(["--require_auth"])).requireAuth, true);
   const etcd = ["--enable_ha=true", "--etcd_endpoints=127.0.0.1:2379"];
+  assert.equal((await config(["--require_auth", ...etcd])).requireAuth, true);
   const cases: [string[], RegExp][] = [
     [["--durability=none"], /^--require_auth=true: keys are kept in the data directory/],
-    [etcd, /^--require_auth=true: the masters of a cluster do not share keys yet; allowed: false/],
     [["--insecure"], /^--insecure=true: contradicts --require_auth=true; allowed: false$/],
   ];
   for (const [flags, why] of cases) assert.match(await refused(["--require_auth", ...flags]), why);

@@ -7,6 +7,7 @@
  */
 import { GFLAGS_FLAGS } from "./gflags_flags.ts";
 import { absent, type Flag, FlagGroup, type FlagValue, group } from "./flag_types.ts";
+import { MOVEMENT_FLAGS } from "./movement_flags.ts";
 
 const U32_MAX = 2 ** 32 - 1;
 const I32_MAX = 2 ** 31 - 1;
@@ -250,7 +251,8 @@ export const FLAGS = [
   ha.bool(
     "enable_ha",
     false,
-    "Be one of several masters, of which an engine elects the leader and keeps the log.",
+    "Be one of several masters, of which an engine elects the leader and keeps the log. They share " +
+      "keys, quotas and rules of tenants, metadata documents and kept settings, too.",
   ),
   ha.choice(
     "ha_backend_type",
@@ -370,14 +372,16 @@ export const FLAGS = [
     "tenant_quota_connector_uri",
     "",
     "YAML file of the quotas, which the admin server changes; empty = tenants.yaml in the data " +
-      "directory, which need not be there at first.",
+      "directory, which need not be there at first. With --enable_ha only the first leader of a " +
+      "cluster takes it in.",
   ),
 
   tenants.bool(
     "require_auth",
     false,
     "* Take calls about objects only with an API key in the tenant (name:mk_...), and admin calls " +
-      "only with one as a bearer token. The first start prints an admin key, once.",
+      "only with one as a bearer token. The first start, or the first leader of a cluster, prints " +
+      "an admin key, once.",
   ),
 
   tasks.int("max_total_finished_tasks", 10_000, COUNT, "Finished tasks that are remembered."),
@@ -387,35 +391,7 @@ export const FLAGS = [
   tasks.int("processing_task_timeout_sec", 300, SECONDS, "Seconds a task may run; 0 = no limit."),
   tasks.int("max_retry_attempts", 10, COUNT, "Times a failed task is tried again."),
 
-  tasks.choice(
-    "dynamic_replication_mode",
-    "off",
-    ["off", "observe", "enforce"],
-    "Give objects that are read a lot a further replica; observe = only count and show them.",
-  ),
-  tasks.int(
-    "dynamic_replication_heat_window_seconds",
-    10,
-    [1, 86_400],
-    "Seconds in which a read counts: 1/e of it is left after them.",
-  ),
-  tasks.real(
-    "dynamic_replication_admission_qps_threshold",
-    0.8,
-    [0.001, 1_000_000],
-    "Reads per second from which an object gets one; below half of it it loses it.",
-  ),
-  tasks.int(
-    "dynamic_replication_max_memory_replicas",
-    2,
-    [1, 64],
-    "Memory replicas of an object, its own included, that this makes at most.",
-  ),
-  tasks.ratio(
-    "dynamic_replication_max_memory_ratio",
-    0.1,
-    "* Share of the pool that further replicas may take together.",
-  ),
+  ...MOVEMENT_FLAGS,
 
   files.text("config_path", "", "JSON or YAML file (.json, .yaml, .yml) with flag names as keys."),
   files.text("flagfile", "", "File with one --flag=value per line; comma-separated for several."),

@@ -27,6 +27,9 @@ export const LIVE_FLAGS = [
   "dynamic_replication_max_memory_ratio",
   "key_format",
   "model_aliases",
+  "auto_compaction",
+  "auto_compaction_free_ratio",
+  "auto_compaction_bytes_per_second",
   "minloglevel",
 ] as const satisfies readonly FlagName[];
 
@@ -135,6 +138,17 @@ export class LiveConfig {
         if (!(error instanceof FlagError)) throw error;
         this.#log(`a kept change is passed over: ${error.message}`);
       }
+    }
+  }
+
+  /**
+   * Follows a change that another master has kept, `null` = the change is taken back; what does not
+   * fit here is told.
+   */
+  follow(name: string, text: string | null): void {
+    const inForce = flagsByName.has(name) ? String(this.#now.values[name as FlagName]) : null;
+    if (text === null ? this.#changed.has(name as FlagName) : text !== inForce) {
+      this.restore({ [name]: text });
     }
   }
 

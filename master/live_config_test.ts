@@ -81,3 +81,19 @@ Deno.test("every flag that can be changed is one of the flags", () => {
   const names = FLAGS.map(({ name }) => name as string);
   assert.deepEqual(LIVE_FLAGS.filter((name) => !names.includes(name)), []);
 });
+
+Deno.test("what another master has kept is followed once, as far as this one's flags allow", () => {
+  const { settings, lines } = live();
+  settings.follow("put_wait_ms", "7");
+  settings.follow("put_wait_ms", "7");
+  assert.deepEqual(settings.shown().put_wait_ms, { value: 7, source: "kept change", live: true });
+  assert.deepEqual(lines, ["--put_wait_ms: 50 -> 7 (kept change)"]);
+  settings.follow("put_wait_ms", null);
+  settings.follow("put_wait_ms", null);
+  assert.deepEqual(settings.shown().put_wait_ms, { value: 50, source: "default", live: true });
+  assert.equal(lines.length, 2);
+  settings.follow("eviction_ratio", "2");
+  settings.follow("no_such_flag", "1");
+  assert.match(lines[2], /^a kept change is passed over: --eviction_ratio=2/);
+  assert.match(lines[3], /^a kept change is passed over: unknown flag "no_such_flag"/);
+});

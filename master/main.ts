@@ -5,7 +5,8 @@ import { parseMasterFlags } from "./flag_parser.ts";
 import { type MasterConfig, resolveRpcHost } from "./config.ts";
 import { defaultDataDirectory } from "./journal/data_directory.ts";
 import { Logger } from "./logger.ts";
-import { Master, StartError } from "./master.ts";
+import { StartError } from "./kept.ts";
+import { Master } from "./master.ts";
 
 /** Before a master of a cluster begins anew. */
 const AGAIN_MS = 300;

@@ -52,6 +52,11 @@ export function createKey(wish: KeyWish, nowMs: number): { text: string; record:
   };
 }
 
+/** How the text of the key that a master makes by itself is told. */
+export function firstKeyLine(text: string): string {
+  return `the first admin key, shown only now: ${text}`;
+}
+
 /** The id in a key's text, or `null` when it is no key. */
 export function keyId(text: string): string | null {
   return FORM.test(text) ? text.slice(ID_START, ID_START + ID_LENGTH) : null;

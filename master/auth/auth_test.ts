@@ -7,7 +7,7 @@ import { createKey, isKeyOf, KEY_LENGTH, keyId, keyStart, type KeyWish } from ".
 import { AuditLog } from "./audit_log.ts";
 import { KeyRing } from "./key_ring.ts";
 import { KeyTable } from "./key_table.ts";
-import { isUserName, userOf, usersOf } from "./users.ts";
+import { isDisabled, isUserName, userOf, usersOf } from "./users.ts";
 
 const wish = (changes: Partial<KeyWish> = {}): KeyWish => ({
   ...{ role: "client", tenant: "a", label: "", expiresMs: null },
@@ -129,6 +129,25 @@ Deno.test("keys outlive the process, changed and without their secrets", async (
   for await (const { name } of Deno.readDir(directory)) {
     const bytes = await Deno.readFile(`${directory}/${name}`);
     assert(!new TextDecoder("latin1").decode(bytes).includes(text.slice(-43)), name);
+  }
+  await Deno.remove(directory, { recursive: true });
+});
+
+Deno.test("keys that change together are kept together, hundreds of them", async () => {
+  const directory = await Deno.makeTempDir();
+  const path = `${directory}/tables.kv`;
+  const longest = wish({ user: "ü".repeat(256), label: "ü".repeat(256), tenant: "ü".repeat(512) });
+  const records = Array.from({ length: 450 }, () => createKey(longest, 7).record);
+  {
+    await using table = await KeyTable.open(path);
+    await table.setAll(records);
+    await table.setAll(records.map((record) => ({ ...record, isDisabled: true })));
+    assert(table.records.every(isDisabled));
+  }
+  {
+    await using table = await KeyTable.open(path);
+    assert.equal(table.records.length, 450);
+    assert(table.records.every(isDisabled));
   }
   await Deno.remove(directory, { recursive: true });
 });

@@ -37,6 +37,9 @@ export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig
     replicationAdmissionQps: 0.8,
     replicationMaxReplicas: 2,
     replicationMaxShare: 0.1,
+    autoCompaction: true,
+    autoCompactionFreeRatio: 0,
+    autoCompactionBytesPerSecond: 64 * 2 ** 20,
     lifeEvents: 1024,
     enableMultiTenants: false,
     keyFormat: "",
@@ -65,6 +68,8 @@ export function checkCoreConfig(config: CoreConfig): void {
     ["replicationAdmissionQps", 0, Infinity],
     ["replicationMaxReplicas", 1, 64],
     ["replicationMaxShare", 0, 1],
+    ["autoCompactionFreeRatio", 0, 1],
+    ["autoCompactionBytesPerSecond", 0, Number.MAX_SAFE_INTEGER],
     ["promotionAdmissionThreshold", 1, 255],
   ];
   const { lifeEvents } = config;

@@ -21,6 +21,7 @@ import { ScanApi } from "./scan_api.ts";
 import type { SegmentTable } from "./segments.ts";
 import { tellHomes, tellSnapshot } from "./snapshot.ts";
 import { CoreState } from "./state.ts";
+import { TableApi } from "./table_api.ts";
 import { TenantApi } from "./tenant_api.ts";
 import { isTenantName, NO_TENANT } from "./tenants.ts";
 import { tick } from "./tick.ts";
@@ -43,7 +44,7 @@ export class MasterCore {
   readonly cluster: ClusterApi;
   /** Copies, moves, promotions and the tasks that order them. */
   readonly movement: MovementApi;
-  /** Drains and rebalances. */
+  /** Drains, rebalances and compactions. */
   readonly jobs: JobsApi;
   /** Views for operators. */
   readonly inspection: InspectionApi;
@@ -51,6 +52,8 @@ export class MasterCore {
   readonly scans: ScanApi;
   /** Who may use how much. */
   readonly tenants: TenantApi;
+  /** What a cluster shares beside its objects. */
+  readonly tables: TableApi;
   readonly #state: CoreState;
   /** Keys that were located, and whose they are. */
   #slots = new Int32Array(1024);
@@ -71,6 +74,7 @@ export class MasterCore {
     this.inspection = new InspectionApi(this.#state);
     this.scans = new ScanApi(this.#state);
     this.tenants = new TenantApi(this.#state);
+    this.tables = new TableApi(this.#state);
   }
 
   /** Whether changes are refused, because what is told about them could not be kept. */
@@ -138,7 +142,10 @@ export class MasterCore {
     replay(this.#state, bytes, start, end);
   }
 
-  /** Tells what objects refer to: tenants, clients, segments and disks. Twice is the same as once. */
+  /**
+   * Tells what objects refer to, tenants, clients, segments and disks, and the small tables but for
+   * documents. Twice is the same as once.
+   */
   tellHomes(sink: FactSink): void {
     tellHomes(this.#state, sink);
   }

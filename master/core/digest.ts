@@ -1,6 +1,7 @@
 import { ExtentState } from "./allocator.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { isHoused, slotText } from "./queries.ts";
+import { textOf } from "./small_tables.ts";
 import type { CoreState } from "./state.ts";
 
 /** Sums of two digests are exact, so that their order does not matter. */
@@ -63,6 +64,9 @@ export function* durableState(state: CoreState): Iterable<string> {
   }
   for (const { client, tenant, key, untilMs } of state.owedEnds.all()) {
     yield JSON.stringify(["owed end", client, tenant, Array.from(key), epoch(state, untilMs)]);
+  }
+  for (const { table, key, value } of state.tables.each()) {
+    yield JSON.stringify(["entry", table, textOf(key), textOf(value)]);
   }
   yield JSON.stringify(["next replica", state.nextReplicaId]);
 }

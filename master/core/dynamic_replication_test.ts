@@ -206,6 +206,39 @@ Deno.test("what somebody asks for goes before a copy that is under way", () => {
   checkCore(replaced.nodes.core.state);
 });
 
+Deno.test("an object whose source is gone goes with the copy that gives way", () => {
+  const started = () => {
+    const nodes = new Nodes(3);
+    const [{ segment }] = nodes.put("hot", 1000, { preferredSegment: "segment-1" });
+    for (let i = 0; i < 20; i++) nodes.read("hot");
+    nodes.pass(200, nodes.clients);
+    const [{ client, payload }] = nodes.fetch();
+    nodes.ok(nodes.begin(client, payload).code);
+    const { id } = nodes.core.segments.view(segment).segment;
+    nodes.ok(nodes.core.cluster.unmountSegment(id, clientId(1), nodes.nowMs));
+    nodes.pass(200, nodes.clients);
+    assert.equal(nodes.core.keyCount, 1, "the unfinished copy is all that is left");
+    return { nodes, explicit: { ...payload, leaseId: "0-0", versionEpoch: 0 } };
+  };
+  const upsert = started();
+  upsert.nodes.ok(upsert.nodes.start("hot", 2000, { upsert: true }));
+  assert.equal(upsert.nodes.sink.replicas.length, 1);
+  upsert.nodes.ok(upsert.nodes.end("hot"));
+  upsert.nodes.put("another", 100);
+  assert.equal(upsert.nodes.core.keyCount, 2);
+  checkCore(upsert.nodes.core.state);
+
+  const remove = started();
+  remove.nodes.ok(remove.nodes.remove("hot", true));
+  assert.equal(remove.nodes.core.keyCount, 0);
+  checkCore(remove.nodes.core.state);
+
+  const copy = started();
+  assertCode(copy.nodes.begin(2, copy.explicit).code, ErrorCode.OBJECT_NOT_FOUND);
+  assert.equal(copy.nodes.core.keyCount, 0);
+  checkCore(copy.nodes.core.state);
+});
+
 Deno.test("a further replica that somebody asks for stays", () => {
   const nodes = new Nodes(2);
   nodes.put("hot", 1000, { preferredSegment: "segment-1" });

@@ -3,6 +3,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType, SoftPinAction } from "../../proto/types.ts";
 import { admit } from "./admission.ts";
 import type { Checksum, ReplicaSink, Writer } from "./api.ts";
+import { noteNoPiece } from "./compaction_demand.ts";
 import { Counter } from "./counters.ts";
 import { describe } from "./describe.ts";
 import { makeRoom } from "./eviction.ts";
@@ -93,9 +94,12 @@ export function findRoom(state: CoreState, besides: number, nowMs: number): Erro
   const { request, counters } = state;
   const over = admit(state, besides, nowMs);
   if (over !== ErrorCode.OK) return over;
-  if (placeReplicas(state) === 0 && !makeRoom(state, nowMs)) {
-    counters.add(Counter.ALLOCATION_FAILURES, 1);
-    return ErrorCode.NO_AVAILABLE_HANDLE;
+  if (placeReplicas(state) === 0) {
+    noteNoPiece(state, nowMs);
+    if (!makeRoom(state, nowMs)) {
+      counters.add(Counter.ALLOCATION_FAILURES, 1);
+      return ErrorCode.NO_AVAILABLE_HANDLE;
+    }
   }
   if (request.count < request.wanted) counters.add(Counter.PARTIAL_ALLOCATIONS, 1);
   return ErrorCode.OK;

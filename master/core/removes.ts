@@ -36,7 +36,7 @@ export function removeSlot(
   const { objects } = state;
   const leased = objects.leaseUntil(slot) > nowMs && isAnyReachable(state, slot);
   if (leased && !force) return ErrorCode.OBJECT_HAS_LEASE;
-  yieldTransfer(state, slot, nowMs);
+  if (yieldTransfer(state, slot, nowMs) === 0) return ErrorCode.OK;
   if (objects.link(slot, ObjectLink.WRITE) !== 0 || !isSettled(state, slot)) {
     return ErrorCode.REPLICA_IS_NOT_READY;
   }

@@ -1,6 +1,8 @@
 import { ExtentPool } from "./allocator.ts";
 import type { CoreConfig, Rng } from "./api.ts";
+import type { Aside } from "./aside.ts";
 import { ClientTable } from "./clients.ts";
+import { CompactionDemand } from "./compaction_demand.ts";
 import { Counters } from "./counters.ts";
 import { DeadlineQueue } from "./deadline_queue.ts";
 import { DiskTable } from "./disks.ts";
@@ -26,6 +28,7 @@ import { QuotaTable } from "./quotas.ts";
 import { ReplicaTable } from "./replicas.ts";
 import { SegmentTable } from "./segments.ts";
 import { longestSharedPath } from "./shared_path.ts";
+import { SmallTables } from "./small_tables.ts";
 import { TaskTable } from "./tasks.ts";
 import { TenantLimits } from "./tenant_limits.ts";
 import { TenantTable } from "./tenants.ts";
@@ -72,6 +75,7 @@ export class CoreState {
   readonly tenants = new TenantTable();
   readonly quotas = new QuotaTable();
   readonly limits = new TenantLimits();
+  readonly tables = new SmallTables();
   readonly writes = new WriteTable();
   readonly groups: GroupTable;
   readonly recency: RecencyLists;
@@ -85,6 +89,9 @@ export class CoreState {
   readonly transfers = new TransferTable();
   readonly tasks = new TaskTable();
   readonly jobs = new JobTable();
+  readonly demand = new CompactionDemand();
+  /** What compaction keeps free of new data at the moment. */
+  aside: Aside | null = null;
   readonly hot = new HotCopies();
   readonly counters = new Counters();
   /** How often objects are read from disks. */

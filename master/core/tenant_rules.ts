@@ -16,6 +16,35 @@ export function isRuled({ models, opsPerSecond, bytesPerSecond }: TenantRules): 
   return models !== null || opsPerSecond !== null || bytesPerSecond !== null;
 }
 
+/** Whether two tenants are held to the same, in the same words. */
+export function isSameRules(a: TenantRules = NO_RULES, b: TenantRules = NO_RULES): boolean {
+  return rulesText(a) === rulesText(b);
+}
+
+/** Rules as the value of an entry of the small tables. */
+export function rulesValue(rules: TenantRules): Uint8Array {
+  return new TextEncoder().encode(rulesText(rules));
+}
+
+function rulesText({ models, opsPerSecond, bytesPerSecond }: TenantRules): string {
+  return JSON.stringify({ models, opsPerSecond, bytesPerSecond });
+}
+
+/** The rules in the value of an entry, `null` = it holds none. */
+export function readRules(value: Uint8Array): TenantRules | null {
+  let document: unknown;
+  try {
+    document = JSON.parse(new TextDecoder().decode(value));
+  } catch {
+    return null;
+  }
+  const { models, opsPerSecond, bytesPerSecond } = Object(document) as Record<string, unknown>;
+  if (models !== null && !isModelList(models)) return null;
+  if (opsPerSecond !== null && !isRate(opsPerSecond)) return null;
+  if (bytesPerSecond !== null && !isRate(bytesPerSecond)) return null;
+  return { models, opsPerSecond, bytesPerSecond };
+}
+
 /** Whether something is a rate. */
 export function isRate(value: unknown): value is number {
   return Number.isSafeInteger(value) && value as number >= 1 && value as number <= MAX_RATE;

@@ -7,14 +7,15 @@ import { NO_LEASE, type Transfer } from "./transfers.ts";
 
 /**
  * Ends a transfer without its targets. Their memory is held until `holdUntilMs` because the client
- * may still be writing; 0 = it is not.
+ * may still be writing; 0 = it is not. An object of which nothing is left is erased; returns whether
+ * it is still there.
  */
 export function abandonTransfer(
   state: CoreState,
   transfer: Transfer,
   holdUntilMs: number,
   nowMs: number,
-): void {
+): boolean {
   const { slot } = transfer;
   for (const id of transfer.targets) {
     const replica = replicaById(state, slot, id);
@@ -23,17 +24,22 @@ export function abandonTransfer(
     }
   }
   endTransfer(state, transfer);
-  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) eraseObject(state, slot, 0);
-  else relist(state, slot, nowMs);
+  if (state.objects.link(slot, ObjectLink.REPLICA) === 0) {
+    eraseObject(state, slot, 0);
+    return false;
+  }
+  relist(state, slot, nowMs);
+  return true;
 }
 
 /**
  * Gives up a copy that only dynamic replication asked for, because somebody wants to do something
  * with the object now. Its client may still be writing: that memory waits as a vanished writer's.
+ * Returns the slot, or 0 when the object went with it because nothing else was left of it.
  */
-export function yieldTransfer(state: CoreState, slot: number, nowMs: number): void {
+export function yieldTransfer(state: CoreState, slot: number, nowMs: number): number {
   const transfer = state.transfers.transfers.get(slot);
-  if (transfer === undefined || transfer.leaseId === NO_LEASE) return;
+  if (transfer === undefined || transfer.leaseId === NO_LEASE) return slot;
   const untilMs = transfer.startMs + state.config.putStartReleaseTimeoutMs;
-  abandonTransfer(state, transfer, Math.max(untilMs, nowMs), nowMs);
+  return abandonTransfer(state, transfer, Math.max(untilMs, nowMs), nowMs) ? slot : 0;
 }

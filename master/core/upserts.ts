@@ -1,4 +1,5 @@
 /** UpsertStart; its end and revoke are those of a put. */
+import { compactionOf } from "./compaction_units.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType } from "../../proto/types.ts";
 import type { ReplicaSink, Writer } from "./api.ts";
@@ -32,16 +33,21 @@ export function upsertStart(
   const { objects } = state;
   const bad = prepareRequest(state, writer, tenant, bytes, start, end, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
-  const slot = objects.find(tenant, bytes, start, end);
+  let slot = objects.find(tenant, bytes, start, end);
   if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) return ErrorCode.OBJECT_REPLICA_BUSY;
-  if (slot === 0) return beginNew(state, tenant, bytes, start, end, nowMs, sink);
-  if (!isAnyHoused(state, slot)) {
-    eraseObject(state, slot, 0);
-    return beginNew(state, tenant, bytes, start, end, nowMs, sink);
+  if (slot !== 0 && isAnyHoused(state, slot)) {
+    if (group !== null && !isSameGroup(state, slot, group)) return ErrorCode.INVALID_PARAMS;
+    slot = yieldTransfer(state, slot, nowMs);
   }
-  if (group !== null && !isSameGroup(state, slot, group)) return ErrorCode.INVALID_PARAMS;
-  yieldTransfer(state, slot, nowMs);
-  if (objects.is(slot, ObjectFlag.TRANSFER)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
+  if (slot !== 0 && !isAnyHoused(state, slot)) {
+    eraseObject(state, slot, 0);
+    slot = 0;
+  }
+  if (slot === 0) return beginNew(state, tenant, bytes, start, end, nowMs, sink);
+  if (objects.is(slot, ObjectFlag.TRANSFER)) {
+    const passes = compactionOf(state, slot) !== null;
+    return passes ? ErrorCode.OBJECT_REPLICA_BUSY : ErrorCode.OBJECT_HAS_REPLICATION_TASK;
+  }
   if (objects.is(slot, ObjectFlag.OFFLOAD)) {
     if (!isOffloadQueued(state, slot)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
     cancelOffload(state, slot);

@@ -50,7 +50,7 @@ export interface MemberOptions {
   core: CoreSide;
   timers: Timers;
   /** This master, as the others and the clients find it. */
-  self: Pick<MemberRecord, "id" | "rpc" | "admin">;
+  self: Pick<MemberRecord, "id" | "rpc" | "admin" | "checkpointToken">;
   /** The log that the files are a copy of, `null` = not known yet. */
   logId: string | null;
   /** Keeps the id of the log beside the files. */
@@ -121,9 +121,11 @@ export class Member {
   /** Begins to follow and to campaign. */
   start(): void {
     this.#options.elector.watch(() => void this.#campaign());
-    this.#every("tick", TICK_MS, () => this.#tick());
     this.#every("campaign", CAMPAIGN_MS, () => this.#campaign());
-    void this.#tick();
+    // One tick at a time: two that join would follow the log twice.
+    void this.#tick().finally(() => {
+      if (!this.#ended) this.#every("tick", TICK_MS, () => this.#tick());
+    });
   }
 
   /** Keeps a group that the core of this leader has told. */

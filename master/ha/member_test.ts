@@ -180,6 +180,20 @@ Deno.test("the first master creates the log and leads; another one follows it", 
   assert.equal(b.status.leaderAddress, "a:1");
 });
 
+Deno.test("a master that joins while the engine is slow follows the log once", async () => {
+  const { world, a } = await twoMasters();
+  const slow = Promise.withResolvers<void>();
+  const c = world.add("c");
+  world.cluster.slow = slow.promise;
+  await world.run(1500);
+  world.cluster.slow = Promise.resolve();
+  slow.resolve();
+  await world.run(1500);
+  a.tell("x");
+  await world.run(100);
+  assert.deepEqual([c.over, c.copy.groups, world.cluster.followers.size], [null, ["x"], 2]);
+});
+
 Deno.test("a leader that cannot reach the engine ends before another one begins", async () => {
   const { world, a, b } = await twoMasters();
   a.tell("x");

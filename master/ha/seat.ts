@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { receiveMessageOnPort } from "node:worker_threads";
 import { FramedReplay } from "../core/replay.ts";
 import type { CoreConfig } from "../core/api.ts";
@@ -49,6 +50,8 @@ export class HaSeat {
   readonly #port: MessagePort;
   readonly #groups: MessagePort;
   readonly #workerPorts: MessagePort[];
+  /** What opens this master's checkpoint to whoever can read the engine. */
+  readonly checkpointToken: string = randomBytes(32).toString("base64url");
   #leading: ReplicatedCore | null = null;
   #promotion: { epoch: number; sequence: number; validUntilMs: number } | null = null;
   #validUntilMs = -Infinity;
@@ -101,7 +104,11 @@ export class HaSeat {
   /** Joins the cluster under the addresses at which others reach this master's servers. */
   start(rpc: string, admin: string): void {
     const { ha, clusterId, directory, log } = this.#options;
-    const order = { ha, clusterId, dataPath: directory.path, copy: this.#copy, rpc, admin, log };
+    const { checkpointToken } = this;
+    const order: MemberOrder = {
+      ...{ ha, clusterId, dataPath: directory.path, copy: this.#copy, rpc, admin, log },
+      checkpointToken,
+    };
     this.#send({ type: "start", order }, this.#workerPorts);
   }
 
@@ -128,7 +135,10 @@ export class HaSeat {
   /** This master's part in the cluster, as it knows it. */
   get status(): MemberStatus {
     const logSequence = Math.max(this.#status.logSequence, this.#applied);
-    return { ...this.#status, sequence: this.#applied, logSequence };
+    const status = { ...this.#status, sequence: this.#applied, logSequence };
+    // Elected, but not there yet: what the core changed now would be told to nobody.
+    const notYet = this.#leading === null && status.role === "leader";
+    return notYet ? { ...status, role: "standby", state: "standby" } : status;
   }
 
   get directory(): DataDirectory {

@@ -81,7 +81,8 @@ async function start(order: MemberOrder): Promise<void> {
     status: (status) => post({ type: "status", status }),
   };
   member = new Member({
-    ...{ elector, log, copy, core, info, warn, timers: threadTimers, self: { id, rpc, admin } },
+    ...{ elector, log, copy, core, info, warn, timers: threadTimers },
+    self: { id, rpc, admin, checkpointToken: order.checkpointToken },
     ...{ leaseMs: ha.leaseMs, logBytes: ha.logBytes, logId: readLogId(dataPath) },
     keepLogId: (logId) => writeLogId(dataPath, logId),
     newId: () => crypto.randomUUID(),

@@ -1,10 +1,11 @@
 /** Keys on the admin port: who may call what, the keys themselves, and who has changed what. */
+import { timingSafeEqual } from "node:crypto";
 import type { MiddlewareHandler } from "hono";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { type KeyRecord, type KeyWish, type Role, ROLES } from "../auth/api_key.ts";
 import { AuditLog } from "../auth/audit_log.ts";
 import { KeyRing } from "../auth/key_ring.ts";
-import { KeyTable } from "../auth/key_table.ts";
+import type { KeyTable } from "../auth/key_table.ts";
 import {
   isDisabled,
   isUserName,
@@ -13,6 +14,7 @@ import {
   userOf,
   usersOf,
 } from "../auth/users.ts";
+import { CHECKPOINT_PATH } from "../ha/checkpoint_fetch.ts";
 import { isTenantText } from "../tenants/policy_yaml.ts";
 import { textParameter } from "./query.ts";
 import { type Peer, readBody } from "./request_guard.ts";
@@ -36,12 +38,15 @@ const MAX_SECONDS = 100 * 365 * 24 * 3600;
 const DEFAULT_GRACE_SECONDS = 3600;
 
 export interface AdminAuthOptions {
-  tablesPath: string;
+  /** Owned from now on. */
+  keys: KeyTable;
   auditPath: string;
+  /** What opens the checkpoint to the other masters of a cluster, `null` = nothing does. */
+  checkpointToken: string | null;
   /** Unix milliseconds. */
   now: () => number;
-  /** Hands the keys to the thread that serves RPCs. */
-  publish: (records: KeyRecord[]) => Promise<void>;
+  /** Hands the keys to the thread that serves RPCs, unless it has them already. */
+  publish?: (records: KeyRecord[]) => Promise<void>;
 }
 
 export class AdminAuth implements AsyncDisposable {
@@ -52,22 +57,12 @@ export class AdminAuth implements AsyncDisposable {
   readonly #callers = new WeakMap<Request, KeyRecord>();
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(table: KeyTable, audit: AuditLog, options: AdminAuthOptions) {
-    this.#table = table;
-    this.#audit = audit;
+  constructor(options: AdminAuthOptions) {
+    this.#table = options.keys;
+    this.#audit = new AuditLog(options.auditPath);
     this.#options = options;
     this.#ring = new KeyRing(options.now());
-    this.#ring.replace(table.records);
-  }
-
-  static async open(options: AdminAuthOptions): Promise<AdminAuth> {
-    const table = await KeyTable.open(options.tablesPath);
-    try {
-      return new AdminAuth(table, new AuditLog(options.auditPath), options);
-    } catch (error) {
-      await table[Symbol.asyncDispose]();
-      throw error;
-    }
+    this.keysChanged();
   }
 
   get records(): KeyRecord[] {
@@ -83,8 +78,13 @@ export class AdminAuth implements AsyncDisposable {
     if (this.records.some(isLive)) return null;
     const wish: KeyWish = { role: "admin", tenant: null, label: "first key", expiresMs: null };
     const { text } = await this.#table.create(wish, nowMs);
-    this.#ring.replace(this.records);
+    this.keysChanged();
     return text;
+  }
+
+  /** The table holds other keys: from now on those are taken. */
+  keysChanged(): void {
+    this.#ring.replace(this.records);
   }
 
   /** Lets calls through whose key is for them, and notes the outcome of those that are no reads. */
@@ -92,9 +92,10 @@ export class AdminAuth implements AsyncDisposable {
     return async (c, next) => {
       const { method, path } = c.req;
       if (method === "GET" && OPEN.test(path)) return await next();
+      const token = /^Bearer (\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+      if (path === CHECKPOINT_PATH && this.#isOfCluster(token)) return await next();
       const nowMs = this.#options.now();
       this.#ring.tick(nowMs);
-      const token = /^Bearer (\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
       const caller = token === undefined ? null : this.#ring.find(token);
       let refused: Response | null = null;
       if (caller === null) {
@@ -224,6 +225,14 @@ export class AdminAuth implements AsyncDisposable {
     return turn;
   }
 
+  /** Whether a token is the one that only the masters of this cluster can read. */
+  #isOfCluster(token: string | undefined): boolean {
+    const own = this.#options.checkpointToken;
+    if (own === null || token === undefined || token.length !== own.length) return false;
+    const encoder = new TextEncoder();
+    return timingSafeEqual(encoder.encode(own), encoder.encode(token));
+  }
+
   #caller(c: AppContext): KeyRecord {
     return this.#callers.get(c.req.raw)!;
   }
@@ -235,8 +244,8 @@ export class AdminAuth implements AsyncDisposable {
   }
 
   async #publish(): Promise<void> {
-    this.#ring.replace(this.records);
-    await this.#options.publish(this.records);
+    this.keysChanged();
+    await this.#options.publish?.(this.records);
   }
 
   /** What a key is to be like, or what is wrong with that. */
@@ -292,6 +301,7 @@ function mayCall(
   if (role === "admin") return true;
   if (path === KEYS || path === ROTATE || path === USERS) return role === "tenant-admin";
   if (role === "operator") return true;
+  if (path === CHECKPOINT_PATH) return false;
   const isRead = method === "GET" || method === "POST" && path === LOCATE;
   if (own === null) return isRead;
   if (isRead && path === LOCATE) return true;

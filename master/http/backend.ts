@@ -8,7 +8,8 @@ import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.t
 import type { KeyRecord } from "../auth/api_key.ts";
 import type { SnapshotOutcome } from "../backup/snapshotter.ts";
 import type { ReplicationView } from "../core/hot_view.ts";
-import type { DrainRequest, JobView, RebalanceRequest } from "../core/jobs.ts";
+import type { CompactionRequest, DrainRequest, JobView, RebalanceRequest } from "../core/jobs.ts";
+import type { TableChange } from "../core/small_tables.ts";
 import type { LimitedCalls } from "../core/tenant_limits.ts";
 import type { TenantRules } from "../core/tenant_rules.ts";
 import type { CopyOutcome } from "../journal/master_journal.ts";
@@ -150,6 +151,9 @@ export interface AdminCore extends AnswersCore {
   /** Begins to move objects from full to emptier segments. As {@linkcode AdminCore.createDrain}. */
   createRebalance(request: RebalanceRequest): JobView;
 
+  /** Begins to make a long piece of memory free. As {@linkcode AdminCore.createDrain}. */
+  createCompaction(request: CompactionRequest): JobView;
+
   /** JOB_NOT_FOUND. */
   queryJob(id: Uuid): JobView;
 
@@ -188,11 +192,23 @@ export interface AdminCore extends AnswersCore {
   /** What registered tenants are held to. */
   tenantRules(): TenantRuled[];
 
-  /** Says what a tenant is held to. OBJECT_NOT_FOUND; INVALID_PARAMS when no key can be allowed. */
-  setTenantRules(name: string, rules: TenantRules): TenantRuled;
+  /**
+   * Changes what a tenant is held to; what `changes` does not name stays. OBJECT_NOT_FOUND,
+   * PERSISTENT_FAIL; INVALID_PARAMS when no key can be allowed.
+   */
+  setTenantRules(
+    name: string,
+    changes: Partial<TenantRules>,
+  ): TenantRuled | Promise<TenantRuled>;
 
   /** Ends a tenant's registration. OBJECT_NOT_FOUND, TENANT_NOT_EMPTY. */
   removeTenantQuota(name: string): void | Promise<void>;
+
+  /**
+   * Changes the small tables of a cluster; the changes come back once the log holds them.
+   * UNAVAILABLE_IN_CURRENT_MODE, UNAVAILABLE_IN_CURRENT_STATUS, PERSISTENT_FAIL.
+   */
+  changeTables(changes: TableChange[]): void | Promise<void>;
 
   /** From now on these keys are taken in RPCs, and no others. */
   setKeys(records: KeyRecord[]): void;
@@ -225,6 +241,7 @@ export const ADMIN_METHODS = [
   "readiness",
   "createDrain",
   "createRebalance",
+  "createCompaction",
   "queryJob",
   "listJobs",
   "replication",
@@ -239,6 +256,7 @@ export const ADMIN_METHODS = [
   "tenantRules",
   "setTenantRules",
   "removeTenantQuota",
+  "changeTables",
   "setKeys",
   "shutDown",
   ...ANSWER_METHODS,

@@ -119,6 +119,7 @@ const JOB_VIEW = record({
   ...{ target_segments: list(text), max_concurrency: count, bytes_per_second: count },
   ...{ remaining_bytes: count, thinned_units: count, thinned_bytes: count },
   ...{ dropped_units: count, dropped_bytes: count, blocked: mapOf(count) },
+  ...{ largest_free_bytes: count, automatic: flag },
 });
 const BEGUN = json("The job.", JOB_STATE);
 
@@ -252,6 +253,17 @@ export const ROUTES = {
     },
     {
       body: record({}, { threshold: { type: "number" }, ...JOB_LIMITS }),
+    },
+  ),
+  compact: jobs.post(
+    "/api/v1/jobs/compact",
+    "Moves objects so that a long piece of memory becomes free.",
+    {
+      200: BEGUN,
+      ...refusals(400, 404, 409, 413),
+    },
+    {
+      body: record({}, { segments: list(text), largest_free_bytes: count, ...JOB_LIMITS }),
     },
   ),
   queryJob: jobs.get("/api/v1/jobs/query", "Progress of a job.", {

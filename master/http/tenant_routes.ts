@@ -2,7 +2,7 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import { MAX_QUOTA_BYTES } from "../core/quotas.ts";
-import type { PolicyFile } from "../tenants/policy_file.ts";
+import type { PolicyKeeper } from "../tenants/policy_file.ts";
 import { isTenantText } from "../tenants/policy_yaml.ts";
 import type { AdminBackend, TenantQuota } from "./backend.ts";
 import type { Json } from "./json_text.ts";
@@ -12,15 +12,15 @@ import { type AppContext, type Handler, json, refusal, type Register } from "./r
 
 export interface TenantRouteParts {
   backend: AdminBackend;
-  /** Where quotas are kept, `null` = multi-tenancy is off. */
-  policies: PolicyFile | null;
+  /** Where quotas and rules are kept, `null` = multi-tenancy is off. */
+  policies: PolicyKeeper | null;
 }
 
-/** Changes one tenant, while no other change of the file is under way. */
-export type TenantChange = (c: AppContext, name: string, file: PolicyFile) => Promise<Response>;
+/** Changes one tenant, while no other change of what `file` keeps is under way. */
+export type TenantChange = (c: AppContext, name: string, file: PolicyKeeper) => Promise<Response>;
 
 /** Serves a change of the tenant that a call names. */
-export function changingTenant(policies: PolicyFile | null, serve: TenantChange): Handler {
+export function changingTenant(policies: PolicyKeeper | null, serve: TenantChange): Handler {
   return async (c) => {
     const name = tenantParameter(c.req.url);
     if (name === null || !isTenantText(name)) {

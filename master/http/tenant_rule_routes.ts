@@ -25,12 +25,12 @@ export function addTenantRuleRoutes(on: Register, { backend, policies }: TenantR
       explained(async () => {
         const body = await readBodyOf(c, MAX_BODY_BYTES);
         if (body instanceof Response) return body;
+        const changes = readChanges(new TextDecoder().decode(body));
         const before = file.rules(name);
-        const rules = readRules(new TextDecoder().decode(body), before);
-        const ruled = await backend.setTenantRules(name, rules);
+        const ruled = await backend.setTenantRules(name, changes);
         await keep(
-          () => file.setRules(name, rules),
-          async () => void await backend.setTenantRules(name, before),
+          () => file.setRules(name, ruled),
+          async () => void await backend.setTenantRules(name, reverse(changes, before)),
         );
         return json({ success: true, data: ruledDocument(ruled) });
       })),
@@ -39,8 +39,8 @@ export function addTenantRuleRoutes(on: Register, { backend, policies }: TenantR
 
 const MEMBERS = ["models", "ops_per_second", "bytes_per_second"];
 
-/** The rules that a body asks for; what it does not name stays. `StoreError`: INVALID_PARAMS. */
-function readRules(text: string, before: TenantRules): TenantRules {
+/** The rules that a body changes. `StoreError`: INVALID_PARAMS. */
+function readChanges(text: string): Partial<TenantRules> {
   let body: unknown;
   try {
     body = JSON.parse(text);
@@ -52,15 +52,27 @@ function readRules(text: string, before: TenantRules): TenantRules {
   }
   const unknown = Object.keys(body).find((member) => !MEMBERS.includes(member));
   if (unknown !== undefined) throw invalid(`${unknown}: allowed: ${MEMBERS.join(", ")}`);
-  const {
-    models = before.models,
-    ops_per_second: ops = before.opsPerSecond,
-    bytes_per_second: bytes = before.bytesPerSecond,
-  } = body as Record<string, unknown>;
-  if (models !== null && !isModelList(models)) throw notAllowed("models", models, MODEL_LISTS);
-  if (ops !== null && !isRate(ops)) throw notAllowed("ops_per_second", ops, RATES);
-  if (bytes !== null && !isRate(bytes)) throw notAllowed("bytes_per_second", bytes, RATES);
-  return { models, opsPerSecond: ops, bytesPerSecond: bytes };
+  const named = body as Record<string, unknown>;
+  const read = <T>(
+    member: string,
+    isOne: (value: unknown) => value is T,
+    allowed: string,
+  ): T | null => {
+    const value = named[member];
+    if (value !== null && !isOne(value)) throw notAllowed(member, value, allowed);
+    return value;
+  };
+  return {
+    ...("models" in named && { models: read("models", isModelList, MODEL_LISTS) }),
+    ...("ops_per_second" in named && { opsPerSecond: read("ops_per_second", isRate, RATES) }),
+    ...("bytes_per_second" in named && { bytesPerSecond: read("bytes_per_second", isRate, RATES) }),
+  };
+}
+
+/** What takes changes back. */
+function reverse(changes: Partial<TenantRules>, before: TenantRules): Partial<TenantRules> {
+  const members = Object.keys(changes) as (keyof TenantRules)[];
+  return Object.fromEntries(members.map((member) => [member, before[member]]));
 }
 
 function notAllowed(member: string, value: unknown, allowed: string): StoreError {

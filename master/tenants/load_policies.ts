@@ -6,11 +6,15 @@ import { PolicyError, type RulesByName } from "./policy_yaml.ts";
 
 const FILE_IN_DATA_DIRECTORY = "tenants.yaml";
 
-/** A quota file and what is in it. */
-export interface LoadedPolicies {
-  readonly path: string;
+/** What tenants may use and are held to, by their names. */
+export interface Policies {
   readonly quotas: ReadonlyMap<string, bigint>;
   readonly rules: RulesByName;
+}
+
+/** A quota file and what is in it. */
+export interface LoadedPolicies extends Policies {
+  readonly path: string;
 }
 
 /**

@@ -29,8 +29,31 @@ export function readPolicies(
   }
 }
 
+/** Where the quotas and rules of tenants outlive the process. */
+export interface PolicyKeeper {
+  /** Does `work` when no other change is under way. */
+  inTurn<T>(work: () => Promise<T>): Promise<T>;
+  /** The quota of a tenant as it is kept, `null` = it is not registered. */
+  get(name: string): bigint | null;
+  /** Keeps a tenant's quota, or (`null`) that it has none. */
+  set(name: string, bytes: bigint | null): Promise<void>;
+  /** What a tenant is held to besides, as it is kept. */
+  rules(name: string): TenantRules;
+  /** Keeps what a registered tenant is held to. */
+  setRules(name: string, rules: TenantRules): Promise<void>;
+}
+
+/** Those of a cluster are kept by the core, as facts: beside that there is nothing to do. */
+export const sharedPolicies: PolicyKeeper = {
+  inTurn: (work) => work(),
+  get: () => null,
+  set: () => Promise.resolve(),
+  rules: () => NO_RULES,
+  setRules: () => Promise.resolve(),
+};
+
 /** A quota file and what is in it. Changes are made one after the other. */
-export class PolicyFile {
+export class PolicyFile implements PolicyKeeper {
   readonly #path: string;
   #policies: QuotaPolicies;
   #rules: RulesByName;
@@ -71,13 +94,17 @@ export class PolicyFile {
   }
 
   /** The same with what a registered tenant is held to. */
-  async setRules(name: string, rules: TenantRules): Promise<void> {
+  async setRules(
+    name: string,
+    { models, opsPerSecond, bytesPerSecond }: TenantRules,
+  ): Promise<void> {
+    const rules = { models, opsPerSecond, bytesPerSecond };
     const others = without(this.#rules, name);
     await this.#write(this.#policies, isRuled(rules) ? others.set(name, rules) : others);
   }
 
   async #write(policies: QuotaPolicies, rules: RulesByName): Promise<void> {
-    await replaceFile(this.#path, formatPolicies(policies, rules));
+    await replacePolicies(this.#path, policies, rules);
     this.#policies = policies;
     this.#rules = rules;
   }
@@ -87,6 +114,15 @@ function without(rules: RulesByName, name: string): Map<string, TenantRules> {
   const others = new Map(rules);
   others.delete(name);
   return others;
+}
+
+/** Writes a quota file anew. It is on the disk, whole, when this resolves. */
+export function replacePolicies(
+  path: string,
+  policies: QuotaPolicies,
+  rules: RulesByName,
+): Promise<void> {
+  return replaceFile(path, formatPolicies(policies, rules));
 }
 
 async function replaceFile(path: string, text: string): Promise<void> {

@@ -26,6 +26,7 @@ async function runMany(first: number, count: number): Promise<void> {
       restarts: 0,
       evicted: 0,
       moved: 0,
+      opened: 0,
       copied: 0,
     },
   };

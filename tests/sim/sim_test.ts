@@ -34,6 +34,31 @@ Deno.test("drains and rebalances keep the promises, too, across restarts of the 
   assert(moved > 100, `only ${moved} objects were moved`);
 });
 
+Deno.test("compactions keep the promises, too, while everybody reads, writes and removes", async () => {
+  let opened = 0;
+  let moved = 0;
+  for (let seed = 1; seed <= 20; seed++) {
+    const { PUT, GET, UPSERT, REMOVE, COPY } = Command;
+    const { core } = new World(seed).profile;
+    const faults = [Fault.CLIENT_CRASH, Fault.NODE_FREEZE, Fault.CONNECTION_LOSS];
+    const profile = {
+      ...{ clients: 3, nodes: 1 + seed % 2, users: 2, keys: 40, mostReplicas: 1 },
+      ...{ segmentBytes: 32 * 1024, leastValue: 64, mostValue: 2000, thinkMs: 20, busyMs: 6000 },
+      ...{ faultEveryMs: 1000, commands: [PUT, GET, UPSERT, REMOVE, COPY] },
+      faults: seed % 3 === 0 ? [...faults, Fault.MASTER_RESTART] : faults,
+      core: {
+        ...{ ...core, autoCompaction: true, autoCompactionFreeRatio: 0.8 },
+        ...{ autoCompactionBytesPerSecond: 0, evictionHighWatermarkRatio: 1 },
+        defaultKvLeaseTtlMs: 200,
+      },
+    };
+    const summary = await new World(seed, { profile }).run();
+    opened += summary.opened;
+    moved += summary.moved;
+  }
+  assert(opened > 10 && moved > opened, `${opened} pieces were opened by ${moved} moves`);
+});
+
 Deno.test("dynamic replication keeps the promises, too", async () => {
   let copied = 0;
   for (let seed = 1; seed <= 20; seed++) {

@@ -66,6 +66,8 @@ export interface WorldSummary {
   evicted: number;
   /** Objects that jobs have moved, as of the last life of the master. */
   moved: number;
+  /** Long free pieces that compactions have opened, as of the last life of the master. */
+  opened: number;
   /** Further replicas of hot objects, as of the last life of the master. */
   copied: number;
 }
@@ -132,9 +134,10 @@ export class World {
     const evicted = this.#evicted + core.counters.get(Counter.EVICTED_KEYS);
     const { steps } = this.scheduler;
     const moved = core.jobs.list().reduce((sum, { movedObjects }) => sum + movedObjects, 0);
+    const opened = core.counters.get(Counter.COMPACTION_OPENED);
     const copied = core.counters.get(Counter.HOT_ADDED);
     const { lateWrites } = this.#fabric;
-    return { steps, stored, hits, misses, restarts, evicted, moved, copied, lateWrites };
+    return { steps, stored, hits, misses, restarts, evicted, moved, opened, copied, lateWrites };
   }
 
   #delay(): number {
@@ -399,7 +402,13 @@ export class World {
       ...{ targets: [], maxConcurrency: 1 + random.below(8), giveUpMs: 1000 + random.below(9000) },
       bytesPerSecond: random.oneIn(3) ? 20_000 : 0,
     };
-    switch (random.below(4)) {
+    switch (random.below(6)) {
+      case 4:
+      case 5: {
+        const goalBytes = random.below(2) * (1 + random.below(this.profile.segmentBytes));
+        const goal = { goalBytes, leastBytes: goalBytes, automatic: false };
+        return void core.jobs.createCompaction({ ...limits, segments: [], ...goal }, nowMs);
+      }
       case 0: {
         const jobs = core.jobs.list();
         if (jobs.length > 0) core.jobs.cancel(random.pick(jobs).id, nowMs);

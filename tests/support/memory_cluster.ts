@@ -26,6 +26,8 @@ export class MemoryCluster {
   readonly watchers = new Set<() => void>();
   /** Why nothing can be kept. */
   full: string | null = null;
+  /** What answers wait for; it is slow for as long as that has not settled. */
+  slow: Promise<void> = Promise.resolve();
   /** Members that cannot reach it. */
   readonly cutOff = new Set<string>();
 
@@ -47,7 +49,7 @@ export class MemoryCluster {
   reach(name: string): Promise<void> {
     return this.cutOff.has(name)
       ? Promise.reject(new EngineError("memory: not reachable"))
-      : Promise.resolve();
+      : this.slow;
   }
 }
 
