@@ -39,7 +39,7 @@ export type { ReadRange, ReadRangeInto } from "./client/ranges.ts";
 export type { Result } from "./client/context.ts";
 export type { WriteOutcome } from "./client/write.ts";
 export type { Clock } from "./client/transfer/clock.ts";
-export type { TransferStats } from "./client/transfer/engine.ts";
+export type { DeviceMemory, TransferStats } from "./client/transfer/engine.ts";
 export type { Notification } from "./proto/handshake.ts";
 
 export { ErrorCode, errorName } from "./proto/error_code.ts";

@@ -7,7 +7,7 @@ import { formatSize } from "./size.ts";
 import { isLoopback, parseHostPort } from "./transfer/address.ts";
 import { type Clock, pause, within } from "./transfer/clock.ts";
 import type { TransferEndpoint } from "./transfer/endpoint.ts";
-import type { Region } from "./transfer/engine.ts";
+import type { DeviceMemory, Region } from "./transfer/engine.ts";
 import { errorText } from "./transfer/error_text.ts";
 
 /** How often a gracefully unmounted segment is asked for until the master has let it go. */
@@ -20,6 +20,8 @@ export interface SegmentTableOptions {
   clientId: Uuid;
   /** `host` or `host:port`; with a port it names the segments. */
   localHostname: string;
+  /** Device that the memory lies on; empty = memory of the host. */
+  location: string;
   /** Have the system provide the memory ahead of its first use. */
   populate: boolean;
   newId: () => Uuid;
@@ -59,6 +61,14 @@ export class SegmentTable {
     return this.segments.reduce((sum, { size }) => sum + size, 0);
   }
 
+  /** The device that lent memory lies on, or `null` for memory of the host. */
+  get device(): DeviceMemory | null {
+    for (const { region } of this.#known.values()) {
+      if (region.device !== undefined) return region.device;
+    }
+    return null;
+  }
+
   /** The host part of this client's name; empty for one that only this machine understands. */
   get hostId(): string {
     const host = parseHostPort(this.#options.localHostname)?.host ?? "";
@@ -73,9 +83,9 @@ export class SegmentTable {
    */
   mount(size: number): Promise<Segment> {
     return this.#inTurn(async () => {
-      const { master, endpoint, clientId, newId } = this.#options;
+      const { master, endpoint, clientId, newId, location } = this.#options;
       const what = `Cannot mount a segment of ${formatSize(size)}`;
-      const region = await endpoint.lend(size).catch((cause) => {
+      const region = await endpoint.lend(size, location).catch((cause) => {
         if (cause instanceof StoreError) throw cause;
         const message = `${what}: ${errorText(cause)}`;
         throw new StoreError(ErrorCode.INVALID_PARAMS, message, { cause });

@@ -44,6 +44,7 @@ function client(answers: Answers = {}) {
     clock: t.clock,
     clientId: t.store.clientId,
     localHostname: "10.0.0.1:1",
+    location: "",
     populate: false,
     log,
     newId: () => `7-${++id}`,

@@ -2,8 +2,9 @@
  * What a store client can be told, with the check and the default of each setting. Options of
  * `StoreClient.connect`, environment variables, configuration files and flags all end here.
  */
+import { isIP } from "node:net";
 import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
-import { parseHostPort } from "./transfer/address.ts";
+import { hasZone, parseHostPort } from "./transfer/address.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { parseSize } from "./size.ts";
 
@@ -17,7 +18,10 @@ import { parseSize } from "./size.ts";
  * ```
  */
 export interface StoreSettings {
-  /** Host that peers reach this process at, with the port that names its segment if one is given. */
+  /**
+   * Host that peers reach this process at, with the port that names its segment if one is given;
+   * 127.0.0.1, or ::1 with a master that is given by an IPv6 address.
+   */
   localHostname: string;
   /** `P2PHANDSHAKE` or an http(s) URL. */
   metadataServer: string;
@@ -40,6 +44,8 @@ export interface StoreSettings {
   haTlsKey: string;
   /** Memory lent to the pool; 0 = pure client. */
   globalSegmentSize: number;
+  /** Device that the lent memory lies on, as `cuda:0`; empty = memory of the host. */
+  deviceMemory: string;
   /** Staging memory; 0 = pure server, which refuses data calls. */
   localBufferSize: number;
   /** How bytes travel: `tcp`, or `rdma` to peers that have it. */
@@ -64,7 +70,11 @@ export interface StoreSettings {
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
   handshakeMaxLength: number;
-  /** Ports that the handshake and the data server may take. */
+  /** Port for handshakes and data of this process; 0 = a free one of the next two. */
+  dataPort: number;
+  /** Address that it is bound to; empty = all, or that of a loopback `localHostname`. */
+  bindAddress: string;
+  /** Ports that are taken when `dataPort` is 0. */
   minPort: number;
   /** Last of these ports. */
   maxPort: number;
@@ -116,7 +126,8 @@ const TIB = 1024 ** 4;
 type Read<T> = (name: string, value: unknown) => T;
 
 function refuse(name: string, value: unknown, allowed: string): never {
-  throw new RangeError(`${name}=${JSON.stringify(value)} is refused; allowed: ${allowed}`);
+  const zone = hasZone(String(value)) ? " (a zone such as %eth0 means nothing to others)" : "";
+  throw new RangeError(`${name}=${JSON.stringify(value)} is refused; allowed: ${allowed}${zone}`);
 }
 
 const text: Read<string> = (name, value) => {
@@ -140,6 +151,11 @@ const optionalHost: Read<string> = (name, value) => {
   const parsed = parseHostPort(String(value));
   if (parsed === null || parsed.port !== null) return refuse(name, value, "a host or an address");
   return parsed.host;
+};
+
+const bindAddress: Read<string> = (name, value) => {
+  if (value === "" || isIP(String(value)) !== 0) return String(value);
+  return refuse(name, value, "an IPv4 or IPv6 address; 0.0.0.0 = all of IPv4, :: = all of both");
 };
 
 const masterAddress: Read<string> = (name, value) => {
@@ -181,6 +197,12 @@ const device: Read<string> = (name, value) => {
   if (wanted === "" || wanted === "auto-discovery") return "";
   if (/^[\w.-]+(,[\w.-]+)*$/.test(wanted)) return wanted;
   return refuse(name, value, "empty, auto-discovery, or names of devices joined by commas");
+};
+
+const deviceMemory: Read<string> = (name, value) => {
+  const wanted = text(name, value).trim().toLowerCase();
+  if (wanted === "" || /^(cuda|npu):\d{1,4}$/.test(wanted)) return wanted;
+  return refuse(name, value, "empty, or one device: cuda:N, npu:N");
 };
 
 const truth: Read<boolean> = (name, value) => {
@@ -236,6 +258,7 @@ export const settingTable: {
   haTlsCert: { fallback: "", read: text },
   haTlsKey: { fallback: "", read: text },
   globalSegmentSize: { fallback: 0, read: segmentSize },
+  deviceMemory: { fallback: "", read: deviceMemory },
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
   protocol: { fallback: "tcp", read: protocol },
   deviceName: { fallback: "", read: device },
@@ -248,6 +271,8 @@ export const settingTable: {
   transferTimeoutMs: { fallback: 30_000, read: duration },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },
+  dataPort: { fallback: 0, read: wholeNumber(0, 65535) },
+  bindAddress: { fallback: "", read: bindAddress },
   minPort: { fallback: 15_000, read: port },
   maxPort: { fallback: 17_000, read: port },
   advertisedHost: { fallback: "", read: optionalHost },
@@ -289,8 +314,13 @@ export function resolveSettings(
     settings[field] = entry === undefined ? fallback : read(entry.name, entry.value);
   }
   const resolved = settings as unknown as StoreSettings;
+  if (!given.has("localHostname")) resolved.localHostname = loopbackFor(resolved);
   if ((resolved.haTlsCert === "") !== (resolved.haTlsKey === "")) {
     refuse("haTlsCert", resolved.haTlsCert, "together with haTlsKey");
+  }
+  if (resolved.protocol !== "tcp" && resolved.deviceMemory !== "") {
+    const name = given.get("deviceMemory")?.name ?? "deviceMemory";
+    refuse(name, resolved.deviceMemory, "empty with protocol rdma (devices' memory goes over tcp)");
   }
   if (resolved.protocol === "tcp" && resolved.deviceName !== "") {
     const name = given.get("deviceName")?.name ?? "deviceName";
@@ -301,4 +331,10 @@ export function resolveSettings(
     refuse(name, resolved.minPort, `at most the upper end of the range, ${resolved.maxPort}`);
   }
   return resolved;
+}
+
+/** The loopback address of the family in which the master is reached. */
+function loopbackFor({ masterServerAddress, localHostname }: StoreSettings): string {
+  const master = parseMasterAddress(masterServerAddress);
+  return master?.kind === "one" && master.host.includes(":") ? "::1" : localHostname;
 }

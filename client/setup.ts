@@ -269,6 +269,7 @@ function assemble(
     clock,
     clientId,
     localHostname: settings.localHostname,
+    location: settings.deviceMemory,
     populate: options.populate ?? false,
     newId,
     log,

@@ -22,7 +22,7 @@ import { readObject, type ReadPiece } from "./read.ts";
 import { removeBatch, removeByRegex, removeObject } from "./remove.ts";
 import { type ClientParts, closeClient, openClient, type StoreOptions } from "./setup.ts";
 import { parseSize } from "./size.ts";
-import type { TransferStats } from "./transfer/engine.ts";
+import type { DeviceMemory, TransferStats } from "./transfer/engine.ts";
 import { type WriteKind, writeObject, type WriteOutcome } from "./write.ts";
 
 /**
@@ -325,11 +325,34 @@ export class StoreClient implements AsyncDisposable {
   /**
    * Native memory that values can be stored from and read into, up to the client's local buffer
    * size; its contents are undefined. `RangeError` for a bad length, `StoreError` with
-   * `BUFFER_OVERFLOW` above the limit.
+   * `BUFFER_OVERFLOW` above the limit. With `location`, as `cuda:0`, it is zeroed memory of that
+   * device, which the limit is not for: `INVALID_PARAMS` when that cannot be had.
    */
-  allocateBuffer(length: number): StoreBuffer {
+  allocateBuffer(length: number, options: { location?: string } = {}): StoreBuffer {
     this.#checkData();
+    const { location = "" } = options;
+    if (location !== "") return this.#parts.pool.allocateOn(location, length);
     return this.#parts.pool.allocate(length);
+  }
+
+  /**
+   * Memory of a device that the caller has allocated, as a buffer that values are stored from and
+   * read into. It must stay until the buffer has been disposed, and work of the device that writes it
+   * must be over before it is used. `StoreError` with `INVALID_PARAMS` when the range is not memory
+   * of that device.
+   */
+  useDeviceMemory(location: string, address: bigint, length: number): StoreBuffer {
+    this.#checkData();
+    if (typeof address !== "bigint" || address <= 0n || address >= 1n << 64n) {
+      throw new RangeError(`address is ${String(address)}; allowed: 1n to 2n ** 64n - 1n`);
+    }
+    if (location === "") throw new RangeError("location is empty; allowed: cuda:N, npu:N");
+    return this.#parts.pool.allocateOn(location, length, address);
+  }
+
+  /** The device that lent memory lies on, or `null`. */
+  get device(): Pick<DeviceMemory, "location" | "name" | "standing"> | null {
+    return this.#parts.segments.device;
   }
 
   /**

@@ -80,8 +80,11 @@ export class ValueChecks {
 
   /** The CRC of memory that follows other memory of checksum `seed`; negative when it is gone. */
   #crc(local: Slice["local"], start: number, length: number, seed: number): number {
-    const bytes = local instanceof Uint8Array ? local : local.bytes;
     const end = start + length;
+    if (!(local instanceof Uint8Array) && local.device !== undefined) {
+      return local.device.crc32c(start, end, seed);
+    }
+    const bytes = local instanceof Uint8Array ? local : local.bytes;
     return end > bytes.length ? UNKNOWN : this.#crc32c(bytes, start, end, seed);
   }
 }

@@ -39,10 +39,15 @@ export interface NativeEngineStats {
   serverThreads: number;
 }
 
-/** Memory of the engine. `bytes` lies outside the JavaScript heap. */
+/** Memory of the engine. */
 export interface NativeMemory {
   id: number;
-  bytes: Uint8Array<ArrayBuffer>;
+  /** Bytes. */
+  length: number;
+  /** Lies outside the JavaScript heap; `null` for memory of a device, which cannot be touched. */
+  bytes: Uint8Array<ArrayBuffer> | null;
+  /** In this process, or on the device. */
+  address: bigint;
   /** Address at which peers find it, or `null` when it is not published. */
   remoteBase: bigint | null;
 }
@@ -76,7 +81,7 @@ export class Struct<Name extends string> {
     return this;
   }
 
-  u64(field: string, value: number): this {
+  u64(field: string, value: number | bigint): this {
     this.view.setBigUint64(this.#at(field), BigInt(value), true);
     return this;
   }
@@ -88,6 +93,12 @@ export class Struct<Name extends string> {
   #at(field: string): number {
     return LAYOUT[`${this.name}.${field}` as LayoutName];
   }
+}
+
+function bytesAt(address: bigint, length: number): Uint8Array<ArrayBuffer> {
+  const pointer = Deno.UnsafePointer.create(address);
+  if (pointer === null) throw new TypeError("A region has no address");
+  return new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer, length));
 }
 
 function encodeHost(host: string): Uint8Array<ArrayBuffer> {
@@ -138,6 +149,12 @@ export class NativeEngine implements AsyncDisposable {
     return this.#open;
   }
 
+  /** Before {@linkcode listen}: the abstract Unix socket that answers handshakes. */
+  answerAt(name: string): void {
+    const bytes = new TextEncoder().encode(`${name}\0`);
+    checked("mc_engine_answer_at", this.#library.mc_engine_answer_at(this.#open, bytes));
+  }
+
   /** Serves published memory at a numeric address and returns the port. */
   listen(host: string, port: number): number {
     const result = this.#library.mc_engine_listen(this.#open, encodeHost(host), port);
@@ -177,20 +194,28 @@ export class NativeEngine implements AsyncDisposable {
     return true;
   }
 
-  /** Maps zeroed memory. Release it with {@linkcode unregister}. */
-  register(length: number, publish: boolean): NativeMemory {
+  /**
+   * Maps zeroed memory; or has it on a device, of {@linkcode openDevice}, where with an address the
+   * caller's own is used. Release it with {@linkcode unregister}.
+   */
+  register(
+    length: number,
+    publish: boolean,
+    device?: { id: number; address?: bigint },
+  ): NativeMemory {
     const options = new Struct("mc_region_options")
       .u32("size", LAYOUT["sizeof mc_region_options"])
       .u32("flags", publish ? PUBLISHED : 0)
-      .u64("length", length);
+      .u64("length", length)
+      .u32("device", device?.id ?? 0)
+      .u64("address", device?.address ?? 0);
     const info = new Struct("mc_region_info");
     const result = this.#library.mc_region_register(this.#open, options.bytes, info.bytes);
     const id = checked("mc_region_register", result);
-    const address = Deno.UnsafePointer.create(info.read("address"));
-    if (address === null) throw new TypeError("A region has no address");
-    const buffer = Deno.UnsafePointerView.getArrayBuffer(address, length);
+    const address = info.read("address");
     const base = info.read("remote_base");
-    return { id, bytes: new Uint8Array(buffer), remoteBase: base === 0n ? null : base };
+    const bytes = device === undefined ? bytesAt(address, length) : null;
+    return { id, length, bytes, address, remoteBase: base === 0n ? null : base };
   }
 
   /** Has the system provide every page now; takes about 0.4 s per GiB, off this thread. */
@@ -213,7 +238,7 @@ export class NativeEngine implements AsyncDisposable {
 
   /** Withdraws memory from peers and detaches `bytes`; it is unmapped when nothing uses it. */
   unregister(memory: NativeMemory): void {
-    memory.bytes.buffer.transfer();
+    memory.bytes?.buffer.transfer();
     checked("mc_region_unregister", this.#library.mc_region_unregister(this.#open, memory.id));
   }
 

@@ -2,7 +2,7 @@
  * Every flag of the master: name, type, default, what is allowed and what it does.
  *
  * Names and defaults are the reference master's, so that its start scripts and config files work
- * unchanged; the flags marked `*` in the help have no counterpart there. A flag whose feature
+ * unchanged, but that servers are bound to both families; the flags marked `*` in the help have no counterpart there. A flag whose feature
  * this version does not have is listed with `unavailable` and accepted at its default only.
  */
 import { GFLAGS_FLAGS } from "./gflags_flags.ts";
@@ -50,7 +50,7 @@ const ARENA = "the mmap arena allocator";
 export const FLAGS = [
   net.int("rpc_port", 0, PORT, "Port of the RPC server; 0 = the value of --port."),
   net.int("port", 50_051, PORT, "Older name of --rpc_port; 0 = let the system choose."),
-  net.text("rpc_address", "0.0.0.0", "Address the RPC server binds.", HOST),
+  net.text("rpc_address", "::", "Address the RPC server binds; :: = IPv6 and IPv4.", HOST),
   net.text("rpc_interface", "", "Bind the first address of this interface instead."),
   net.text(
     "rpc_advertise",
@@ -84,7 +84,7 @@ export const FLAGS = [
   admin.int("metrics_port", 9003, PORT, "Port of the admin server; 0 = let the system choose."),
   admin.text(
     "metrics_host",
-    "0.0.0.0",
+    "::",
     "Address the admin server binds; :: = IPv6 and IPv4.",
     HOST,
   ),
@@ -130,7 +130,7 @@ export const FLAGS = [
     false,
     "Serve transfer engine metadata over HTTP. Giving the host or the port turns it on, too.",
   ),
-  meta.text("http_metadata_server_host", "0.0.0.0", "Address it binds.", HOST),
+  meta.text("http_metadata_server_host", "::", "Address it binds; :: = IPv6 and IPv4.", HOST),
   meta.int("http_metadata_server_port", 8080, PORT, "Its port; 0 = let the system choose."),
   meta.bool(
     "enable_metadata_cleanup_on_timeout",

@@ -1,4 +1,5 @@
 import { systemClock, within } from "../transfer/clock.ts";
+import { lacksFamily } from "../transfer/port_choice.ts";
 import type { StoreNode } from "./node.ts";
 
 /** Answers whether a node lives and is ready, and how much it serves, over HTTP. */
@@ -10,15 +11,24 @@ export class HealthServer implements AsyncDisposable {
   }
 
   /**
-   * Serves `/health/live`, `/health/ready` and `/metrics`. Throws `Deno.errors.AddrInUse` when the
-   * port is taken. `node` returns the node once there is one.
+   * Serves `/health/live`, `/health/ready` and `/metrics` at the first of `hosts` that this machine
+   * has. Throws `Deno.errors.AddrInUse` when the port is taken. `node` returns the node once there is
+   * one.
    */
-  static start(host: string, port: number, node: () => StoreNode | null): HealthServer {
-    const server = Deno.serve(
-      { hostname: host, port, onListen: () => {} },
-      (request) => answer(request, node()),
-    );
-    return new HealthServer(server);
+  static start(
+    hosts: readonly string[],
+    port: number,
+    node: () => StoreNode | null,
+  ): HealthServer {
+    for (const [i, hostname] of hosts.entries()) {
+      try {
+        const options = { hostname, port, onListen: () => {} };
+        return new HealthServer(Deno.serve(options, (request) => answer(request, node())));
+      } catch (error) {
+        if (i + 1 === hosts.length || !lacksFamily(error)) throw error;
+      }
+    }
+    throw new RangeError("There is no address to serve health at");
   }
 
   get port(): number {

@@ -94,7 +94,9 @@ export class StoreNode implements AsyncDisposable {
     const { client } = this;
     const bytes = client.segments.reduce((sum, { size }) => sum + size, 0);
     const engine = client.engine.replace("tcp-", "");
-    return `segment ${client.hostname}, ${formatSize(bytes)}, tcp (${engine}), ` +
+    return `segment ${client.hostname}, ${formatSize(bytes)}${
+      deviceText(client)
+    }, tcp (${engine}), ` +
       `master ${this.#master}`;
   }
 
@@ -107,6 +109,11 @@ export class StoreNode implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** Where the memory lies, when that is a device, and how far this can be trusted. */
+function deviceText({ device }: StoreClient): string {
+  return device === null ? "" : ` of ${device.location} (${device.name}; ${device.standing})`;
 }
 
 /** Waiting can help when somebody did not answer; any other failure would only repeat itself. */

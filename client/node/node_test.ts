@@ -63,6 +63,12 @@ Deno.test("a bad command line is refused on one line that names what is wrong", 
     [["--max-wait-time=soon"], /^--max_wait_time=soon is refused/],
     [["-Dtenant_id"], /^-D "tenant_id" is refused; allowed: KEY=VALUE/],
     [["-Dtenant=x"], /^-D tenant: the key "tenant" is unknown/],
+    [["--device_memory=gpu"], /^--device_memory="gpu" is refused; allowed: empty, or one device/],
+    [["--device_memory=cuda:0"], /^memory of cuda:0 is lent only with --segment_size/],
+    [
+      ["--device_memory=cuda:0", "--segment_size=1gb", "--protocol=rdma"],
+      /^--device_memory="cuda:0" is refused; allowed: empty with protocol rdma/,
+    ],
     [["--protocol=bogus"], /^--protocol="bogus" is refused; allowed: tcp, rdma/],
   ];
   for (const [args, message] of wrong) {

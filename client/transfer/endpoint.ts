@@ -4,7 +4,7 @@ import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import { documentTimestamp } from "../../proto/metadata/segment_document.ts";
 import { withoutWindow } from "../../proto/address_window.ts";
 import type { BufferDescriptor } from "../../proto/types.ts";
-import { formatHostPort, isLoopback, parseHostPort } from "./address.ts";
+import { formatHostPort, parseHostPort } from "./address.ts";
 import { type Clock, within } from "./clock.ts";
 import {
   Opcode,
@@ -20,7 +20,7 @@ import { exchangeHandshake } from "./handshake_client.ts";
 import { HandshakeServer } from "./handshake_server.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory } from "./peer_directory.ts";
-import { listenInRange } from "./port_range.ts";
+import { listenAtChoice, type PortChoice } from "./port_choice.ts";
 
 /** Results after which a peer's document is looked up again, since it may have moved. */
 const STALE_PEER_CODES: readonly number[] = [
@@ -38,21 +38,16 @@ const GUARD_INTERVAL_MS = 5000;
 
 const WITHDRAW_LIMIT_MS = 2000;
 
-export interface EndpointOptions {
+export interface EndpointOptions extends PortChoice {
   engine: TransferEngine;
   metadata: MetadataStore;
   /** Whether the metadata outlive this process, so that the endpoint needs a name of its own. */
   named: boolean;
   clock: Clock;
-  /** Uniform number in [0, 1). */
-  random: () => number;
   /** `host` or `host:port` of this process. */
   localHostname: string;
   /** Host that is published instead of that of `localHostname`; empty = that one. */
   advertisedHost: string;
-  /** Ports for the handshake and the data server, both ends included. */
-  minPort: number;
-  maxPort: number;
   handshakeTimeoutMs: number;
   handshakeMaxLength: number;
   /** Newest framing to ask peers for. */
@@ -83,8 +78,8 @@ export const UNKNOWN_PEER: PeerId = 0;
 
 /**
  * This process as a transfer endpoint: an engine, the memory that it publishes, and the peers that
- * it moves bytes to and from. Ports are opened when the first memory is published; a process that
- * publishes none listens nowhere.
+ * it moves bytes to and from. One port, for handshakes and data, is opened when the first memory is
+ * published; a process that publishes none listens nowhere.
  */
 export class TransferEndpoint {
   readonly engine: TransferEngine;
@@ -96,7 +91,8 @@ export class TransferEndpoint {
   #starting: Promise<void> | null = null;
   #server: HandshakeServer | null = null;
   #name = "";
-  #dataPort = 0;
+  /** Of handshakes and data; 0 before there is one. */
+  #port = 0;
   #publishing: Promise<void> = Promise.resolve();
   #stopGuard: () => void = () => {};
   #closed = false;
@@ -129,12 +125,13 @@ export class TransferEndpoint {
   }
 
   /**
-   * Allocates memory of `length` bytes and publishes it to peers. Rejects with `Error` when there is
+   * Allocates memory of `length` bytes and publishes it to peers; `location` is a device, or empty
+   * for memory of the host. Rejects with `Error` when there is
    * no memory, no port, or the metadata cannot be stored; nothing is left behind then.
    */
-  async lend(length: number): Promise<Region> {
+  async lend(length: number, location = ""): Promise<Region> {
     await this.#ensureStarted();
-    const region = this.engine.allocate(length, { publish: true });
+    const region = this.engine.allocate(length, { publish: true, location });
     this.#lent.push(region);
     try {
       await this.#publish();
@@ -221,7 +218,7 @@ export class TransferEndpoint {
     this.#closed = true;
     this.#stopGuard();
     await within(this.#options.clock, WITHDRAW_LIMIT_MS, this.#withdraw());
-    await this.#server?.close();
+    this.#server?.close();
     this.#directory.clear();
     for (const region of this.#lent.splice(0)) region[Symbol.dispose]();
     await this.engine[Symbol.asyncDispose]();
@@ -249,37 +246,37 @@ export class TransferEndpoint {
   }
 
   async #start(): Promise<void> {
-    const { minPort, maxPort, random, metadata, clock, onNotify } = this.#options;
+    const { metadata, clock, onNotify } = this.#options;
     const { rdma } = this.engine;
-    const range = { low: minPort, high: maxPort, random };
-    const host = bindHost(this.host);
-    if (this.#dataPort === 0) {
-      this.#dataPort = await listenInRange(
-        range,
-        async (port) => (await this.engine.listen({ host, port })).port,
-      );
-    }
-    this.#server = await listenInRange(range, (port) =>
-      HandshakeServer.listen({
+    if (this.#port === 0) {
+      const server = this.#server = new HandshakeServer({
         clock,
-        host,
-        port,
         timeoutMs: this.#options.handshakeTimeoutMs,
         maxLength: this.#options.handshakeMaxLength,
         document: () => metadata.handshakeAnswer(),
         ...(onNotify && { onNotify }),
         ...(rdma && { onConnection: (body: JsonValue) => rdma.accept(body) }),
-      }));
-    this.#name = this.#chooseName(this.#server.port);
+      });
+      this.#port = await listenAtChoice(
+        this.#options,
+        this.host,
+        (at) =>
+          this.engine.listen({
+            ...at,
+            onHandshake: (socket, first) => server.accept(socket, first),
+          }),
+      );
+    }
+    this.#name = this.#chooseName(this.#port);
     if (rdma) rdma.serverName = this.#name;
     if (this.#options.named) this.#guard();
   }
 
-  #chooseName(handshakePort: number): string {
+  #chooseName(port: number): string {
     const { named, localHostname } = this.#options;
     const given = parseHostPort(localHostname);
     if (named && given !== null && given.port !== null) return localHostname;
-    return formatHostPort(this.host, handshakePort);
+    return formatHostPort(this.host, port);
   }
 
   #guard(): void {
@@ -292,7 +289,7 @@ export class TransferEndpoint {
 
   #publish(): Promise<void> {
     const { metadata } = this.#options;
-    const handshake = { host: this.host, port: this.#server?.port ?? 0 };
+    const handshake = { host: this.host, port: this.#port };
     this.#publishing = this.#publishing.catch(() => {}).then(() =>
       metadata.publish(this.#document(), handshake)
     );
@@ -316,7 +313,7 @@ export class TransferEndpoint {
         };
       }),
       tcpDataHost: this.host,
-      tcpDataPort: this.#dataPort,
+      tcpDataPort: this.#port,
       tcpProtoVersion: 2,
       localName: this.#options.forceTcp ? "" : this.engine.localName,
       rdmaServerName: "",
@@ -328,8 +325,11 @@ export class TransferEndpoint {
     };
   }
 
+  /** Whether both ends are memory that this thread can copy. */
   #isOwn(op: EndpointOperation): boolean {
-    return this.#options.memcpy && op.endpoint === this.#name && this.#name !== "";
+    if (!this.#options.memcpy || op.endpoint !== this.#name || this.#name === "") return false;
+    if (!(op.local instanceof Uint8Array) && op.local.device !== undefined) return false;
+    return this.#find(op.remoteAddress, op.length)?.local.device === undefined;
   }
 
   async #run(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
@@ -431,10 +431,4 @@ export class TransferEndpoint {
     }
     return null;
   }
-}
-
-/** A loopback host needs no other interface; every other name is served on all of them. */
-function bindHost(host: string): string {
-  if (isLoopback(host)) return host;
-  return host.includes(":") ? "::" : "0.0.0.0";
 }

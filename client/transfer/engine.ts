@@ -6,6 +6,7 @@
  * engine (`ts_engine.ts`, also for Node); `tests/contract/` holds the suite both must pass.
  */
 
+import type { Socket } from "node:net";
 import type { HandshakeType } from "../../proto/handshake.ts";
 import type { Crc32c } from "../../proto/crc32c.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
@@ -38,12 +39,55 @@ export const TransferCode = {
 } as const;
 export type TransferCode = (typeof TransferCode)[keyof typeof TransferCode];
 
-/** Memory owned by the engine. `bytes` is detached (length 0) once the region is disposed. */
+/**
+ * Memory of an accelerator, which this process cannot touch; bytes are copied by its driver.
+ *
+ * @example
+ * ```ts ignore
+ * using buffer = client.allocateBuffer(1 << 20, { location: "cuda:0" });
+ * const memory: DeviceMemory = buffer.device!;
+ * memory.write(0, new Uint8Array(1 << 20));
+ * await client.put("layer/0", buffer);
+ * ```
+ */
+export interface DeviceMemory {
+  /** `cuda:0`, `npu:0`. */
+  readonly location: string;
+  /** The device's name, as its driver gives it. */
+  readonly name: string;
+  /** What the code for this kind of device has been run on, for people to read. */
+  readonly standing: string;
+  /** Of the first byte, as the driver's functions take it. */
+  readonly address: bigint;
+  /** Copies from `offset` on into `target`. `RangeError` beyond the memory, `Error` on failure. */
+  read(offset: number, target: Uint8Array): void;
+  /** Copies `source` to `offset`; errors as {@linkcode DeviceMemory.read}. */
+  write(offset: number, source: Uint8Array): void;
+  /** CRC-32C of `[start, end)`, which follow bytes of checksum `seed`; errors as `read`. */
+  crc32c(start: number, end: number, seed: number): number;
+}
+
+/** Where and how memory is had. */
+export interface AllocateOptions {
+  /** Readable and writable by peers. */
+  publish?: boolean;
+  /** A device, as `cuda:0`; default memory of the host. */
+  location?: string;
+  /** Memory of that device that the caller owns, and keeps until the region is disposed. */
+  address?: bigint;
+}
+
+/**
+ * Memory owned by the engine. `bytes` is detached (length 0) once the region is disposed; for
+ * memory of a device it throws `TypeError`.
+ */
 export interface Region extends Disposable {
   readonly id: number;
   /** Bytes. */
   readonly length: number;
   readonly bytes: Uint8Array;
+  /** Set for memory of a device. */
+  readonly device?: DeviceMemory;
   /** Address at which peers reach the first byte, or `null` while it is not published. */
   readonly remoteBase: bigint | null;
 
@@ -109,11 +153,16 @@ export interface RdmaSide {
   accept(body: JsonValue): Promise<JsonValue>;
 }
 
+/** Takes a connection over that begins with a handshake; `first` was read from it already. */
+export type TakeHandshake = (socket: Socket, first: Uint8Array | null) => void;
+
 export interface ListenOptions {
   /** Address to bind; default `0.0.0.0`. */
   host?: string;
   /** 0 or absent = let the system choose. */
   port?: number;
+  /** Absent: handshakes are taken for requests, and refused. */
+  onHandshake?: TakeHandshake;
 }
 
 /**
@@ -148,10 +197,11 @@ export interface TransferEngine extends AsyncDisposable {
   readonly rdma?: RdmaSide;
 
   /**
-   * Allocates zeroed memory; `publish` makes it readable and writable by peers. `RangeError` for a
-   * length that is not a positive integer, `Error` when the system has not enough memory.
+   * Allocates zeroed memory, or takes that of a device. `RangeError` for a length that is not a
+   * positive integer, `Error` when the system or the device has not enough memory, or there is no
+   * such device.
    */
-  allocate(length: number, options?: { publish?: boolean }): Region;
+  allocate(length: number, options?: AllocateOptions): Region;
 
   /** Serves published regions to peers. Rejects with the system's error when the port is in use. */
   listen(options?: ListenOptions): Promise<{ host: string; port: number }>;

@@ -16,6 +16,7 @@ import {
   timeoutOf,
 } from "./checks.ts";
 import {
+  type AllocateOptions,
   type ListenOptions,
   type PeerAddress,
   type PeerId,
@@ -27,6 +28,8 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "./engine.ts";
+import { HandshakeDoor } from "./handshake_door.ts";
+import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
 import { openRdma, type RdmaOptions } from "./rdma_side.ts";
@@ -61,6 +64,7 @@ const codes = new Map<number, TransferCode>([
   [Errno.ETIMEDOUT, TransferCode.TIMEOUT],
   [Errno.EHOSTUNREACH, TransferCode.ENDPOINT],
   [Errno.ENOMEM, TransferCode.MEMORY],
+  [Errno.EREMOTEIO, TransferCode.MEMORY],
   [Errno.EINVAL, TransferCode.INVALID_ARGUMENT],
   [Errno.ERANGE, TransferCode.INVALID_ARGUMENT],
 ]);
@@ -117,6 +121,7 @@ export class NativeTransferEngine implements TransferEngine {
   #sinceTurn = 0;
   #inlineMs = 0;
   #polling: Promise<void> | null = null;
+  #door: HandshakeDoor | null = null;
   #closed = false;
   #closing: Promise<void> | null = null;
   #finalStats: TransferStats | null = null;
@@ -154,11 +159,13 @@ export class NativeTransferEngine implements TransferEngine {
     }
   }
 
-  allocate(length: number, options: { publish?: boolean } = {}): Region {
+  allocate(length: number, options: AllocateOptions = {}): Region {
     checkLength(length);
     this.#checkOpen();
-    const memory = this.#engine.register(length, options.publish ?? false);
-    const region = new NativeRegion(this.#engine, memory, () => {
+    const { memory, device } = options.location
+      ? registerOnDevice(this.#library.symbols, this.#engine, length, options)
+      : { memory: this.#engine.register(length, options.publish ?? false), device: null };
+    const region = new NativeRegion(this.#engine, memory, device, () => {
       this.#submitStaged();
       this.#regions.delete(memory.id);
     });
@@ -166,11 +173,15 @@ export class NativeTransferEngine implements TransferEngine {
     return region;
   }
 
-  // deno-lint-ignore require-await -- the interface allows an engine to bind asynchronously
   async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
     const host = options.host ?? "0.0.0.0";
     checkListenPort(options.port ?? 0);
     this.#checkOpen();
+    if (options.onHandshake !== undefined && this.#door === null) {
+      this.#door = await HandshakeDoor.open(options.onHandshake);
+      this.#checkOpen();
+      this.#engine.answerAt(this.#door.name);
+    }
     return { host, port: this.#engine.listen(host, options.port ?? 0) };
   }
 
@@ -260,6 +271,7 @@ export class NativeTransferEngine implements TransferEngine {
   async #close(): Promise<void> {
     this.#submitStaged();
     this.#closed = true;
+    this.#door?.close();
     this.#peers.clear();
     this.#engine.shutdown();
     await this.#polling;

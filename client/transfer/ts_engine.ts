@@ -10,6 +10,7 @@ import {
 } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import {
+  type AllocateOptions,
   type ListenOptions,
   type PeerAddress,
   type PeerId,
@@ -69,8 +70,11 @@ export class TsTransferEngine implements TransferEngine {
     });
   }
 
-  allocate(length: number, options: { publish?: boolean } = {}): Region {
+  allocate(length: number, options: AllocateOptions = {}): Region {
     checkLength(length);
+    if (options.location) {
+      throw new Error(`Memory of ${options.location} needs the engine in C`);
+    }
     this.#checkOpen();
     return this.#regions.add(length, options.publish ?? false);
   }
@@ -79,7 +83,7 @@ export class TsTransferEngine implements TransferEngine {
     const host = options.host ?? "0.0.0.0";
     checkListenPort(options.port ?? 0);
     this.#checkOpen();
-    return { host, port: await this.#server.listen(host, options.port ?? 0) };
+    return { host, port: await this.#server.listen(host, options) };
   }
 
   openPeer(address: PeerAddress): PeerId {

@@ -200,6 +200,15 @@ export class MasterCore {
     return this.#state.clients.findBytes(bytes, at);
   }
 
+  /** Keeps a client known until {@linkcode MasterCore.letGoClient}: calls of its batch are answered. */
+  holdClient(index: number): void {
+    this.#state.clients.hold(index);
+  }
+
+  letGoClient(): void {
+    this.#state.clients.letGo();
+  }
+
   /** The index of a client by the text of its id. `RangeError` when it is no id. */
   internClientUuid(id: Uuid): number {
     return this.#state.clients.require(id);

@@ -200,6 +200,7 @@ export class WriteCalls {
     const by = this.#writer;
     const sum = this.#sum;
     by.client = core.findClient(bytes, clientAt);
+    core.holdClient(by.client);
     by.writeId = call.writeId;
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     for (let i = 0; i < keys.count; i++) {
@@ -214,6 +215,7 @@ export class WriteCalls {
       writeDone(writer, code);
       count(call, code);
     }
+    core.letGoClient();
     return Outcome.DONE;
   }
 
@@ -230,6 +232,7 @@ export class WriteCalls {
     const { bytes } = reader;
     const by = this.#writer;
     by.client = core.findClient(bytes, clientAt);
+    core.holdClient(by.client);
     by.writeId = call.writeId;
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     for (let i = 0; i < keys.count; i++) {
@@ -241,6 +244,7 @@ export class WriteCalls {
       writeDone(writer, code);
       count(call, code);
     }
+    core.letGoClient();
     return Outcome.DONE;
   }
 }

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "common.h"
+#include "device/device.h"
 #include "engine.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -30,208 +30,11 @@
 #define PUBLISHED_SHIFT (2048u + 16u)
 #define PRIVATE_SHIFT (2048u + 48u)
 
-/*
- * Remote addresses are drawn from [2^46, 2^49). In every window they are below 2^52, so exact
- * in a double, and none is an address.
- */
-#define BASE_FIRST (1ull << 46)
-#define BASE_SPREAD (1ull << 48)
-#define BASE_LIMIT (1ull << MC_WINDOW_SHIFT)
-#define BASE_GAP HUGE_PAGE
-
-int mc_publisher_init(struct mc_publisher *publisher)
-{
-	struct mc_published *none = calloc(1, sizeof(*none));
-	uint64_t random;
-
-	if (!none)
-		return -ENOMEM;
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random)) {
-		free(none);
-		return -EIO;
-	}
-	publisher->next_base = (BASE_FIRST + random % (BASE_SPREAD - BASE_FIRST)) & ~(BASE_GAP - 1);
-	publisher->readers = NULL;
-	pthread_mutex_init(&publisher->lock, NULL);
-	atomic_store(&publisher->published, none);
-	return 0;
-}
-
-void mc_publisher_free(struct mc_publisher *publisher)
-{
-	struct mc_published *published = atomic_load(&publisher->published);
-
-	free((void *)published->fences);
-	free(published);
-	pthread_mutex_destroy(&publisher->lock);
-}
-
-void mc_reader_add(struct mc_publisher *publisher, struct mc_reader *reader)
-{
-	pthread_mutex_lock(&publisher->lock);
-	reader->next = publisher->readers;
-	publisher->readers = reader;
-	pthread_mutex_unlock(&publisher->lock);
-}
-
-void mc_reader_remove(struct mc_publisher *publisher, struct mc_reader *reader)
-{
-	struct mc_reader **at;
-
-	pthread_mutex_lock(&publisher->lock);
-	for (at = &publisher->readers; *at; at = &(*at)->next) {
-		if (*at == reader) {
-			*at = reader->next;
-			break;
-		}
-	}
-	pthread_mutex_unlock(&publisher->lock);
-}
-
-/* Returns when no reader can still see what was unpublished before; lock is held. */
-static void wait_for_readers(struct mc_publisher *publisher)
-{
-	const struct timespec nap = { .tv_nsec = 20000 };
-
-	for (struct mc_reader *reader = publisher->readers; reader; reader = reader->next) {
-		uint64_t turn = atomic_load(&reader->turn);
-
-		while ((turn & 1) && atomic_load(&reader->turn) == turn)
-			nanosleep(&nap, NULL);
-	}
-}
-
-static void set_entry(struct mc_published_region *to, struct mc_published_region *from)
-{
-	to->base = from->base;
-	to->memory = from->memory;
-	atomic_init(&to->length, atomic_load(&from->length));
-}
-
-static int draw_base(struct mc_publisher *publisher, struct mc_region *region)
-{
-	int err = 0;
-
-	pthread_mutex_lock(&publisher->lock);
-	if (region->length > BASE_LIMIT - 2 * BASE_GAP - publisher->next_base) {
-		err = -ENOSPC;
-	} else {
-		region->remote_base = publisher->next_base;
-		publisher->next_base += (region->length + 2 * BASE_GAP - 1) & ~(BASE_GAP - 1);
-	}
-	pthread_mutex_unlock(&publisher->lock);
-	return err;
-}
-
-static int publish(struct mc_publisher *publisher, struct mc_region *region)
-{
-	struct mc_published *old, *list;
-	int err = 0;
-
-	pthread_mutex_lock(&publisher->lock);
-	old = atomic_load(&publisher->published);
-	list = malloc(sizeof(*list) + (old->count + 1) * sizeof(list->regions[0]));
-	if (!list) {
-		err = -ENOMEM;
-		goto out;
-	}
-	list->fences = old->fences;
-	list->count = 0;
-	for (uint32_t i = 0; i < old->count; i++) {
-		if (atomic_load(&old->regions[i].length))
-			set_entry(&list->regions[list->count++], &old->regions[i]);
-	}
-	list->regions[list->count].base = region->remote_base;
-	list->regions[list->count].memory = region->memory;
-	atomic_init(&list->regions[list->count].length, region->length);
-	list->count++;
-	atomic_store(&publisher->published, list);
-	wait_for_readers(publisher);
-	free(old);
-out:
-	pthread_mutex_unlock(&publisher->lock);
-	return err;
-}
-
-static void unpublish(struct mc_publisher *publisher, const struct mc_region *region)
-{
-	struct mc_published *list;
-	uint32_t at = 0;
-
-	pthread_mutex_lock(&publisher->lock);
-	list = atomic_load(&publisher->published);
-	while (list->regions[at].base != region->remote_base)
-		at++;
-	atomic_store(&list->regions[at].length, 0);
-	wait_for_readers(publisher);
-	pthread_mutex_unlock(&publisher->lock);
-}
-
-int mc_publisher_fence(struct mc_publisher *publisher, struct mc_fence fence)
-{
-	uint64_t length = fence.end - fence.start;
-	const struct mc_fences *before;
-	struct mc_published *old, *list;
-	int err = 0;
-
-	pthread_mutex_lock(&publisher->lock);
-	old = atomic_load(&publisher->published);
-	before = old->fences;
-	list = malloc(sizeof(*list) + old->count * sizeof(list->regions[0]));
-	if (!list) {
-		err = -ENOMEM;
-		goto out;
-	}
-	list->fences = NULL;
-	list->count = old->count;
-	for (uint32_t i = 0; i < old->count; i++)
-		set_entry(&list->regions[i], &old->regions[i]);
-	if (!mc_published_find(list, fence.start, length))
-		err = -EFAULT;
-	else if (!(list->fences = mc_fences_with(before, fence)))
-		err = -ENOSPC;
-	if (err) {
-		free(list);
-		goto out;
-	}
-	atomic_store(&publisher->published, list);
-	wait_for_readers(publisher);
-	free((void *)before);
-	free(old);
-out:
-	pthread_mutex_unlock(&publisher->lock);
-	return err;
-}
-
-uint8_t *mc_published_find(struct mc_published *published, uint64_t address, uint64_t length)
-{
-	uint64_t base = address >> MC_WINDOW_SHIFT < MC_WINDOWS ? address & MC_WINDOW_MASK : 0;
-	struct mc_published_region *region;
-	uint32_t low = 0, high = published->count;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (published->regions[middle].base <= base)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == 0 || length == 0)
-		return NULL;
-	region = &published->regions[low - 1];
-	if (!mc_range_ok(base - region->base, length, atomic_load(&region->length)))
-		return NULL;
-	if (published->fences && mc_fences_meet(published->fences, address, length))
-		return NULL;
-	return region->memory + (base - region->base);
-}
-
-static uint64_t map_length(const struct mc_region *region)
+static uint64_t whole_pages(uint64_t length)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-	return (region->length + region->shift + page - 1) & ~(page - 1);
+	return (length + page - 1) & ~(page - 1);
 }
 
 /* A file in memory that others can map and nobody can make smaller; -1: there is none. */
@@ -285,7 +88,7 @@ _Static_assert(PUBLISHED_SHIFT >= sizeof(struct mc_region_header), "room for the
 
 static struct mc_region_header *header_of(const struct mc_region *region)
 {
-	return (struct mc_region_header *)(region->memory - region->shift);
+	return (struct mc_region_header *)region->mapped;
 }
 
 static void add_counts(struct mc_shared_counts *sum, const struct mc_shared_counts *part)
@@ -296,43 +99,85 @@ static void add_counts(struct mc_shared_counts *sum, const struct mc_shared_coun
 	sum->write_bytes += part->write_bytes;
 }
 
+/* Maps what the region needs of this host's memory; with a file where others may map it. */
+static int map_region(struct mc_region *region, uint64_t length, bool shared)
+{
+	uint64_t mapped = whole_pages(length);
+
+	region->fd = shared ? make_file(mapped) : -1;
+	region->mapped = map_memory(mapped, region->fd);
+	region->mapped_length = region->mapped ? mapped : 0;
+	return region->mapped ? 0 : -ENOMEM;
+}
+
+static int place_on_host(struct mc_engine *engine, struct mc_region *region,
+			 const struct mc_region_options *options)
+{
+	bool published = options->flags & MC_REGION_PUBLISHED;
+	int err;
+
+	region->shift = published ? PUBLISHED_SHIFT : PRIVATE_SHIFT;
+	if (mc_engine_transport(engine, MC_TRANSPORT_RDMA))
+		region->shift = published ? (uint32_t)sysconf(_SC_PAGESIZE) : 0;
+	err = map_region(region, region->length + region->shift, published);
+	if (!err)
+		region->memory = region->mapped + region->shift;
+	return err;
+}
+
+/* Peers on this host map the header alone, which tells them when the region is gone. */
+static int place_on_device(struct mc_engine *engine, struct mc_region *region,
+			   const struct mc_region_options *options)
+{
+	struct mc_device *device = mc_device_get(options->device);
+	uint64_t address = 0;
+	int err = 0;
+
+	if (!device)
+		return -EINVAL;
+	if (mc_engine_transport(engine, MC_TRANSPORT_RDMA))
+		return -EOPNOTSUPP;
+	if (options->flags & MC_REGION_PUBLISHED)
+		err = map_region(region, sizeof(struct mc_region_header), true);
+	if (!err)
+		err = mc_device_place(device, options->address, options->length, &address);
+	if (err)
+		return err;
+	region->device = device;
+	region->adopted = options->address != 0;
+	region->memory = (uint8_t *)(uintptr_t)address;
+	return 0;
+}
+
 int mc_region_register(struct mc_engine *engine, const struct mc_region_options *options,
 		       struct mc_region_info *info)
 {
 	struct mc_region *region;
-	uint8_t *memory;
-	int id, err = 0;
+	int id, err;
 
 	if (!options || !info || options->size < sizeof(*options) || options->length == 0 ||
-	    options->length > BASE_LIMIT || (options->flags & ~(uint32_t)MC_REGION_PUBLISHED))
+	    options->length > MC_WINDOW_MASK || options->reserved ||
+	    (options->flags & ~(uint32_t)MC_REGION_PUBLISHED) ||
+	    (options->address && !options->device))
 		return -EINVAL;
 	region = calloc(1, sizeof(*region));
 	if (!region)
 		return -ENOMEM;
 	region->users = 1;
+	region->fd = -1;
 	region->length = options->length;
-	region->shift = options->flags & MC_REGION_PUBLISHED ? PUBLISHED_SHIFT : PRIVATE_SHIFT;
-	if (mc_engine_transport(engine, MC_TRANSPORT_RDMA))
-		region->shift = options->flags & MC_REGION_PUBLISHED ?
-					(uint32_t)sysconf(_SC_PAGESIZE) :
-					0;
-	region->fd = options->flags & MC_REGION_PUBLISHED ? make_file(map_length(region)) : -1;
-	memory = map_memory(map_length(region), region->fd);
-	if (!memory) {
-		if (region->fd >= 0)
-			close(region->fd);
-		free(region);
-		return -ENOMEM;
-	}
-	region->memory = memory + region->shift;
+	err = options->device ? place_on_device(engine, region, options) :
+				place_on_host(engine, region, options);
+	if (err)
+		goto err_unmap;
 	if (options->flags & MC_REGION_PUBLISHED)
-		err = draw_base(&engine->publisher, region);
+		err = mc_publisher_draw(&engine->publisher, region);
 	if (!err)
 		err = mc_engine_region_added(engine, region);
 	if (err)
 		goto err_unmap;
 	if (options->flags & MC_REGION_PUBLISHED) {
-		err = publish(&engine->publisher, region);
+		err = mc_publisher_add(&engine->publisher, region);
 		if (err)
 			goto err_removed;
 	}
@@ -350,7 +195,7 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 
 err_published:
 	if (region->remote_base)
-		unpublish(&engine->publisher, region);
+		mc_publisher_remove(&engine->publisher, region);
 err_removed:
 	mc_engine_region_removed(engine, region);
 err_unmap:
@@ -372,7 +217,7 @@ int mc_region_unregister(struct mc_engine *engine, uint32_t id)
 	if (region->fd >= 0)
 		atomic_store(&header_of(region)->withdrawn, true);
 	if (region->remote_base)
-		unpublish(&engine->publisher, region);
+		mc_publisher_remove(&engine->publisher, region);
 	mc_engine_region_removed(engine, region);
 
 	pthread_mutex_lock(&engine->state_lock);
@@ -427,7 +272,10 @@ void mc_region_free(struct mc_region *region)
 {
 	if (region->keys)
 		mc_region_keys_free(region->keys);
-	munmap(region->memory - region->shift, map_length(region));
+	if (region->device && !region->adopted)
+		region->device->ops->release(region->device->handle, (uintptr_t)region->memory);
+	if (region->mapped)
+		munmap(region->mapped, region->mapped_length);
 	if (region->fd >= 0)
 		close(region->fd);
 	free(region);
@@ -455,8 +303,8 @@ int mc_region_populate(struct mc_engine *engine, uint32_t id)
 	pthread_mutex_unlock(&engine->state_lock);
 	if (err)
 		return err;
-	memory = region->memory - region->shift;
-	length = map_length(region);
+	memory = region->mapped;
+	length = region->mapped_length;
 	for (uint64_t at = 0; at < length && !err; at += POPULATE_STEP) {
 		uint64_t step = mc_min(POPULATE_STEP, length - at);
 

@@ -4,6 +4,7 @@ import { openLibrary } from "../../ffi/library.ts";
 import { NativeTransferEngine } from "../../client/transfer/native_engine.ts";
 import { TsTransferEngine } from "../../client/transfer/ts_engine.ts";
 import type { EngineKind } from "./engine_pair.ts";
+import { onePortSuite } from "./one_port_suite.ts";
 import { transferEngineSuite } from "./transfer_engine_suite.ts";
 import { transferClientFaultSuite, transferServerFaultSuite } from "./transfer_faults_suite.ts";
 
@@ -74,5 +75,6 @@ for (const kind of [native, typescript]) {
 }
 
 for (const server of [native, typescript]) {
+  onePortSuite(register(`${server.name} port`, [server]), server);
   transferServerFaultSuite(register(`${server.name} server`, [server]), server);
 }

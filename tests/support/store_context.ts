@@ -37,6 +37,8 @@ export class StoreFixture {
       random: () => 0.5,
       localHostname: "10.0.0.1:1",
       advertisedHost: "127.0.0.1",
+      dataPort: 0,
+      bindAddress: "",
       minPort: 20_000,
       maxPort: 32_000,
       handshakeTimeoutMs: 5000,

@@ -13,22 +13,28 @@ enum mc_region_flags {
 };
 
 struct mc_region_options {
-	uint32_t size;   /* sizeof(struct mc_region_options) */
-	uint32_t flags;  /* enum mc_region_flags */
-	uint64_t length; /* bytes, > 0 */
+	uint32_t size;    /* sizeof(struct mc_region_options) */
+	uint32_t flags;   /* enum mc_region_flags */
+	uint64_t length;  /* bytes, > 0 */
+	uint32_t device;  /* id from mc_device_open(): memory of that device; 0: of the host */
+	uint32_t reserved; /* must be 0 */
+	uint64_t address; /* of device memory that the caller owns and keeps; 0: allocate */
 };
 
 struct mc_region_info {
-	uint64_t address;     /* of the first byte in this process */
+	uint64_t address;     /* of the first byte in this process; of a device, not to be touched */
 	uint64_t length;      /* bytes */
 	uint64_t remote_base; /* of the first byte as peers name it, or 0 */
 };
 
 /*
- * Maps zeroed memory. The remote base of a published region is not its address: it
+ * Maps zeroed memory, or allocates it on a device, or takes device memory of the caller, which
+ * must stay where it is until the region is gone. The remote base of a published region is not its address: it
  * is drawn per registration and never used again by this engine, so a descriptor that
  * outlived its region is refused. Returns the id (> 0) and *info, or -EINVAL,
- * -ENOMEM, -ENOSPC (too many regions, or no remote addresses left).
+ * -ENOMEM, -ENOSPC (too many regions, or no remote addresses left), -EIO (the device
+ * failed), -EFAULT (the address is not that device's), -EOPNOTSUPP (device memory in an
+ * engine with RDMA).
  */
 MC_API int mc_region_register(struct mc_engine *engine, const struct mc_region_options *options,
 			      struct mc_region_info *info);

@@ -140,7 +140,7 @@ static void collect(struct mc_engine *engine, uint32_t *cursor, struct shm_answe
 		answer->offers[answer->count++] = (struct shm_offer){
 			.base = region->remote_base,
 			.length = region->length,
-			.shift = region->shift,
+			.shift = region->device ? 0 : region->shift,
 		};
 	}
 	pthread_mutex_unlock(&engine->state_lock);
