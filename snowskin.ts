@@ -34,12 +34,16 @@ const commands: Record<string, Command> = {
     load: () => import("./master/backup/restore_main.ts"),
   },
   tenant: {
-    summary: "register tenants and change their quotas",
+    summary: "register tenants, change their quotas and limits",
     load: () => import("./master/cli/tenant.ts"),
   },
   key: {
     summary: "make, show, rotate and take back API keys",
     load: () => import("./master/cli/key.ts"),
+  },
+  user: {
+    summary: "show, disable and enable the users of API keys",
+    load: () => import("./master/cli/user.ts"),
   },
 };
 

@@ -5,6 +5,7 @@
  * unchanged, but that servers are bound to both families; the flags marked `*` in the help have no counterpart there. A flag whose feature
  * this version does not have is listed with `unavailable` and accepted at its default only.
  */
+import { GFLAGS_FLAGS } from "./gflags_flags.ts";
 import { absent, type Flag, FlagGroup, type FlagValue, group } from "./flag_types.ts";
 import { MOVEMENT_FLAGS } from "./movement_flags.ts";
 
@@ -44,8 +45,6 @@ const NOF = "NVMe-oF pools";
 const EVENTS = "KV cache events";
 const DFS = "a shared file system tier";
 const ARENA = "the mmap arena allocator";
-const LOG_FILES = "logging to files";
-const GFLAGS_EXTRA = "this help or completion mode";
 
 /** The table. */
 export const FLAGS = [
@@ -109,6 +108,17 @@ export const FLAGS = [
     [0, 2 ** 24],
     "* Ends and changes of keys that `snowskin why` remembers, 33 bytes each, rounded up to a " +
       "power of 2; 0 = none, and misses are not explained.",
+  ),
+  admin.text(
+    "key_format",
+    "",
+    "* Where keys tell their model and layer, for hit ratios and lists of models: templates " +
+      "separated by ; such as {model}@{}@{}@{} or {}_layer{layer}_{}; empty = they tell nothing.",
+  ),
+  admin.text(
+    "model_aliases",
+    "",
+    "* Other names of models in keys: ALIAS=MODEL separated by ;, for hit ratios and lists of models.",
   ),
   admin.bool("log_prefix", true, "Start each text line with level, time and process id."),
   admin.bool("logtostderr", false, "The log always goes to stderr."),
@@ -242,7 +252,7 @@ export const FLAGS = [
     "enable_ha",
     false,
     "Be one of several masters, of which an engine elects the leader and keeps the log. They share " +
-      "keys, quotas, metadata documents and kept settings, too.",
+      "keys, quotas and rules of tenants, metadata documents and kept settings, too.",
   ),
   ha.choice(
     "ha_backend_type",
@@ -418,28 +428,7 @@ export const FLAGS = [
   absent("global_file_segment_size", 9_223_372_036_854_775_807n, DFS),
   absent("use_mmap_arena_allocator", false, ARENA),
   absent("mmap_arena_pool_size", 8_589_934_592, ARENA),
-  absent("log_dir", "", LOG_FILES),
-  absent("log_link", "", LOG_FILES),
-  absent("logbuflevel", 0, LOG_FILES),
-  absent("logbufsecs", 30, LOG_FILES),
-  absent("logfile_mode", 436, LOG_FILES),
-  absent("max_log_size", 1800, LOG_FILES),
-  absent("drop_log_memory", true, LOG_FILES),
-  absent("stop_logging_if_full_disk", false, LOG_FILES),
-  absent("alsologtoemail", "", "logging to mail"),
-  absent("logemaillevel", 999, "logging to mail"),
-  absent("logmailer", "/bin/mail", "logging to mail"),
-  absent("colorlogtostderr", false, "a coloured log"),
-  absent("log_backtrace_at", "", "verbose logging"),
-  absent("symbolize_stacktrace", true, "verbose logging"),
-  absent("v", 0, "verbose logging"),
-  absent("vmodule", "", "verbose logging"),
-  absent("tab_completion_columns", 80, GFLAGS_EXTRA),
-  absent("tab_completion_word", "", GFLAGS_EXTRA),
-  absent("helpmatch", "", GFLAGS_EXTRA),
-  absent("helpon", "", GFLAGS_EXTRA),
-  absent("helppackage", false, GFLAGS_EXTRA),
-  absent("helpxml", false, GFLAGS_EXTRA),
+  ...GFLAGS_FLAGS,
 ] as const;
 
 type TableEntry = (typeof FLAGS)[number];

@@ -36,7 +36,7 @@ import { ScanCalls } from "./rpc/scan_calls.ts";
 import { SocketLoop } from "./rpc/socket_loop.ts";
 import { NamedDoor } from "./rpc/tenant_door.ts";
 import { ClusterTables } from "./tables/cluster_tables.ts";
-import { applyPolicies, loadPolicies } from "./tenants/load_policies.ts";
+import { applyPolicies, loadPolicies, warnOfModels } from "./tenants/load_policies.ts";
 import { PolicyError } from "./tenants/policy_yaml.ts";
 
 /** Connections of one master. */
@@ -269,6 +269,7 @@ export class Master {
         checkpointToken: seat?.checkpointToken ?? null,
       });
       live.restore(settings);
+      if (seat === null) warnOfModels(core, (line) => logger.warning(line));
       if (seat === null && library === null) http.answerInEventLoop();
       seat?.start(
         shownAddress("rpc_address", host, port, config.rpc.advertise),

@@ -15,6 +15,8 @@ import type { KeyList } from "./key_list.ts";
 import {
   beginList,
   count,
+  Metered,
+  metered,
   refuseAll,
   takeKeys,
   takeTenant,
@@ -103,7 +105,8 @@ export class WriteCalls {
     if (batch) keys.readSizes(reader);
     else keys.readSize(reader);
     const config = this.#configs.read(reader);
-    const tenant = takeTenant(this.#door, reader, TenantAccess.CREATE);
+    const named = takeTenant(this.#door, reader, TenantAccess.CREATE);
+    const tenant = metered(this.#core, call, named, keys.count, Metered.BYTES);
     this.#writer.client = this.#core.internClient(reader.bytes, clientAt);
     this.#writer.writeId = call.writeId;
 
@@ -162,7 +165,10 @@ export class WriteCalls {
     const code = upsert
       ? core.upsertStart(writer, tenant, bytes, start, end, size, config, group, nowMs, sink)
       : core.putStart(writer, tenant, bytes, start, end, size, config, group, nowMs, sink);
-    if (code === ErrorCode.OK) this.#options.onSize(size);
+    if (code === ErrorCode.OK) {
+      this.#options.onSize(size);
+      core.tenants.spend(tenant, size);
+    }
     return code;
   }
 
