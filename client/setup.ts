@@ -2,6 +2,7 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { Notification } from "../proto/handshake.ts";
 import { uuidBytes } from "../proto/struct_pack/uuid.ts";
+import { parseBandwidth } from "./bandwidth.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { type StoreContext, writeNumbers } from "./context.ts";
 import { type MasterAddress, parseMasterAddress } from "./leader/address.ts";
@@ -24,6 +25,7 @@ import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { type MetadataStore, P2pMetadata } from "./transfer/metadata_store.ts";
 import { errorText } from "./transfer/error_text.ts";
 import { openEngine } from "./transfer/open_engine.ts";
+import { findDevices } from "./transfer/rdma_devices.ts";
 import type { RdmaOptions } from "./transfer/rdma_side.ts";
 import { randomUuid } from "./uuid.ts";
 import { ValueChecks } from "./value_checks.ts";
@@ -152,7 +154,7 @@ function settingsOf(options: StoreOptions): StoreSettings {
 
 function rdmaOptions(settings: StoreSettings, log: (line: string) => void): RdmaOptions {
   return {
-    devices: settings.deviceName === "" ? [] : settings.deviceName.split(","),
+    ...findDevices(settings),
     serverName: `client-${newId()}`,
     log,
     port: settings.rdmaPort,
@@ -261,6 +263,7 @@ function assemble(
   const endpoint = new TransferEndpoint({
     ...settings,
     engine,
+    limits: parseBandwidth("bandwidth", settings.bandwidth),
     metadata: openMetadata(settings, clock),
     named: parseMetadataServer("metadataServer", settings.metadataServer).kind !== "p2p",
     clock,
@@ -291,9 +294,15 @@ function assemble(
     tenantId: tenantBytes(settings),
     defaultConfig: defaultConfig(segments.hostId),
     transferTimeoutMs: settings.transferTimeoutMs,
+    replicaPatienceMs: settings.replicaPatienceMs,
+    opBudgetMs: settings.opBudgetMs,
+    // A call may go on with the next leader for as long again as it takes to find it.
+    answerWithinMs: master.rpc instanceof RpcClient
+      ? settings.rpcConnectTimeoutMs + settings.rpcTimeoutMs
+      : Infinity,
     nextWriteId: writeNumbers(),
   };
-  const tasks = new TaskRunner(store, log);
+  const tasks = new TaskRunner({ ...store, traffic: { priority: "low" } }, log);
   const session = new MasterSession(store, segments, tasks, { log, checked: true });
   if (master.rpc instanceof LeaderClient) master.rpc.onChange = () => session.hurry();
   return {

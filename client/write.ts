@@ -1,6 +1,8 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import { type ReplicaDescriptor, type ReplicateConfig, ReplicaType } from "../proto/types.ts";
+import { attempt } from "./attempt.ts";
+import { failureOf } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import { type Slice, totalLength } from "./memory.ts";
 import { answerValue, checkKey, objectError } from "./object_call.ts";
@@ -49,7 +51,7 @@ export async function writeObject(
 
   try {
     const why = await fill(store, replicas, slices, length);
-    if (why !== null) throw objectError(ErrorCode.TRANSFER_FAIL, "store", key, why);
+    if (why !== null) throw objectError(failureOf(store), "store", key, why);
   } catch (error) {
     await revoke(store, kind, key, writeId, ReplicaType.ALL);
     throw error;
@@ -109,15 +111,11 @@ export function pushWrites(
 }
 
 /** Runs a batch of writes and notes for later reads which peers work. */
-export async function transferAll(
+export function transferAll(
   store: StoreContext,
   ops: readonly EndpointOperation[],
 ): Promise<Int32Array> {
-  const codes = await store.endpoint.transfer(ops, store.transferTimeoutMs);
-  for (let i = 0; i < codes.length; i++) {
-    store.choice.note(ops[i].endpoint, codes[i] === TransferCode.OK);
-  }
-  return codes;
+  return attempt(store, ops, store.transferTimeoutMs, () => false);
 }
 
 /** Writes a value into all of its replicas; resolves with why that failed, or `null`. */

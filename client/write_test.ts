@@ -35,6 +35,15 @@ async function fixture() {
 
 Deno.test("a put writes all parts to all replicas in one batch, then ends", async () => {
   const { t, a, b } = await fixture();
+  await writeObject(t.store, "put", key, value, t.store.defaultConfig);
+  assert.equal(
+    t.engine.batches.length,
+    2,
+    "peers that are not known yet are looked up on their own",
+  );
+  t.engine.batches.length = 0;
+  t.calls.length = 0;
+  for (const { bytes } of [a.region, b.region]) bytes.fill(0);
   assert.equal(await writeObject(t.store, "put", key, value, t.store.defaultConfig), "stored");
   assert.deepEqual([...a.region.bytes.subarray(6, 11)], [0, 1, 2, 3, 0]);
   assert.deepEqual([...b.region.bytes.subarray(8, 13)], [0, 1, 2, 3, 0]);

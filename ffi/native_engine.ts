@@ -171,6 +171,12 @@ export class NativeEngine implements AsyncDisposable {
     return this.#open;
   }
 
+  /** Before {@linkcode listen}: the abstract Unix socket that answers handshakes. */
+  answerAt(name: string): void {
+    const bytes = new TextEncoder().encode(`${name}\0`);
+    checked("mc_engine_answer_at", this.#library.mc_engine_answer_at(this.#open, bytes));
+  }
+
   /** Serves published memory at a numeric address and returns the port. */
   listen(host: string, port: number): number {
     const result = this.#library.mc_engine_listen(this.#open, encodeHost(host), port);

@@ -11,6 +11,7 @@ import type { ReplicationView } from "./core/hot_view.ts";
 import type { CompactionRequest, DrainRequest, JobView, RebalanceRequest } from "./core/jobs.ts";
 import type { RemovalScan } from "./core/removal_scan.ts";
 import type { SmallTable, TableChange } from "./core/small_tables.ts";
+import type { TenantRules } from "./core/tenant_rules.ts";
 import { NO_TENANT } from "./core/tenants.ts";
 import type { MemberStatus } from "./ha/member_status.ts";
 import type {
@@ -23,6 +24,7 @@ import type {
   SegmentDetail,
   SegmentUse,
   TenantQuota,
+  TenantRuled,
 } from "./http/backend.ts";
 import { standbyLine } from "./http/standby.ts";
 import type { CopyOutcome, MasterJournal } from "./journal/master_journal.ts";
@@ -141,6 +143,18 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
   setTenantQuota(name: string, bytes: bigint): TenantQuota | Promise<TenantQuota> {
     this.#requireLeader();
     return this.#tenants.setQuota(name, bytes);
+  }
+
+  tenantRules(): TenantRuled[] {
+    return this.#tenants.rules();
+  }
+
+  setTenantRules(
+    name: string,
+    changes: Partial<TenantRules>,
+  ): TenantRuled | Promise<TenantRuled> {
+    this.#requireLeader();
+    return this.#tenants.setRules(name, changes);
   }
 
   removeTenantQuota(name: string): void | Promise<void> {

@@ -1,6 +1,8 @@
 /** The master's settings as plain data, checked against each other, and their parts for the core. */
 import type { StorageConfig } from "../proto/types.ts";
 import type { CoreConfig } from "./core/api.ts";
+import { KeyFormat } from "./core/key_format.ts";
+import { ModelAliases } from "./core/model_aliases.ts";
 import { FlagError } from "./flag_layers.ts";
 import type { FlagSource } from "./flag_types.ts";
 import type { FlagName, FlagValues } from "./flags.ts";
@@ -74,6 +76,7 @@ export function buildMasterConfig(
   const notes: string[] = [];
   checkTimes(values);
   checkDiskTier(values);
+  checkKeyFormat(values);
   if (values.durability === "none" && given("data_dir") && values.data_dir !== "") {
     throw new FlagError(`--data_dir=${values.data_dir}: nothing is kept with --durability=none`);
   }
@@ -216,6 +219,21 @@ function checkDiskTier(values: FlagValues): void {
   }
 }
 
+function checkKeyFormat(values: FlagValues): void {
+  const check = (name: "key_format" | "model_aliases", read: (text: string) => unknown) => {
+    const text = values[name];
+    if (text === "") return;
+    try {
+      read(text);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new FlagError(`--${name}=${text}: ${error.message}`);
+    }
+  };
+  check("key_format", (text) => new KeyFormat(text));
+  check("model_aliases", (text) => new ModelAliases(text));
+}
+
 function checkPorts(config: MasterConfig): void {
   const servers: [flag: string, address: ListenAddress][] = [
     [config.values.rpc_port === 0 ? "port" : "rpc_port", config.rpc],
@@ -305,6 +323,8 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     autoCompactionBytesPerSecond: Number(v.auto_compaction_bytes_per_second),
     lifeEvents: v.life_events === 0 ? 0 : Math.max(2, 2 ** Math.ceil(Math.log2(v.life_events))),
     enableMultiTenants: v.enable_multi_tenants,
+    keyFormat: v.key_format,
+    modelAliases: v.model_aliases,
     fsdir: config.storage.fsdir,
     epochOffsetMs,
   };

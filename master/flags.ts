@@ -2,9 +2,10 @@
  * Every flag of the master: name, type, default, what is allowed and what it does.
  *
  * Names and defaults are the reference master's, so that its start scripts and config files work
- * unchanged; the flags marked `*` in the help have no counterpart there. A flag whose feature
+ * unchanged, but that servers are bound to both families; the flags marked `*` in the help have no counterpart there. A flag whose feature
  * this version does not have is listed with `unavailable` and accepted at its default only.
  */
+import { GFLAGS_FLAGS } from "./gflags_flags.ts";
 import { absent, type Flag, FlagGroup, type FlagValue, group } from "./flag_types.ts";
 import { MOVEMENT_FLAGS } from "./movement_flags.ts";
 
@@ -44,14 +45,12 @@ const NOF = "NVMe-oF pools";
 const EVENTS = "KV cache events";
 const DFS = "a shared file system tier";
 const ARENA = "the mmap arena allocator";
-const LOG_FILES = "logging to files";
-const GFLAGS_EXTRA = "this help or completion mode";
 
 /** The table. */
 export const FLAGS = [
   net.int("rpc_port", 0, PORT, "Port of the RPC server; 0 = the value of --port."),
   net.int("port", 50_051, PORT, "Older name of --rpc_port; 0 = let the system choose."),
-  net.text("rpc_address", "0.0.0.0", "Address the RPC server binds.", HOST),
+  net.text("rpc_address", "::", "Address the RPC server binds; :: = IPv6 and IPv4.", HOST),
   net.text("rpc_interface", "", "Bind the first address of this interface instead."),
   net.text(
     "rpc_advertise",
@@ -85,7 +84,7 @@ export const FLAGS = [
   admin.int("metrics_port", 9003, PORT, "Port of the admin server; 0 = let the system choose."),
   admin.text(
     "metrics_host",
-    "0.0.0.0",
+    "::",
     "Address the admin server binds; :: = IPv6 and IPv4.",
     HOST,
   ),
@@ -110,6 +109,17 @@ export const FLAGS = [
     "* Ends and changes of keys that `snowskin why` remembers, 33 bytes each, rounded up to a " +
       "power of 2; 0 = none, and misses are not explained.",
   ),
+  admin.text(
+    "key_format",
+    "",
+    "* Where keys tell their model and layer, for hit ratios and lists of models: templates " +
+      "separated by ; such as {model}@{}@{}@{} or {}_layer{layer}_{}; empty = they tell nothing.",
+  ),
+  admin.text(
+    "model_aliases",
+    "",
+    "* Other names of models in keys: ALIAS=MODEL separated by ;, for hit ratios and lists of models.",
+  ),
   admin.bool("log_prefix", true, "Start each text line with level, time and process id."),
   admin.bool("logtostderr", false, "The log always goes to stderr."),
   admin.bool("alsologtostderr", false, "The log always goes to stderr."),
@@ -120,7 +130,7 @@ export const FLAGS = [
     false,
     "Serve transfer engine metadata over HTTP. Giving the host or the port turns it on, too.",
   ),
-  meta.text("http_metadata_server_host", "0.0.0.0", "Address it binds.", HOST),
+  meta.text("http_metadata_server_host", "::", "Address it binds; :: = IPv6 and IPv4.", HOST),
   meta.int("http_metadata_server_port", 8080, PORT, "Its port; 0 = let the system choose."),
   meta.bool(
     "enable_metadata_cleanup_on_timeout",
@@ -242,7 +252,7 @@ export const FLAGS = [
     "enable_ha",
     false,
     "Be one of several masters, of which an engine elects the leader and keeps the log. They share " +
-      "keys, quotas, metadata documents and kept settings, too.",
+      "keys, quotas and rules of tenants, metadata documents and kept settings, too.",
   ),
   ha.choice(
     "ha_backend_type",
@@ -418,28 +428,7 @@ export const FLAGS = [
   absent("global_file_segment_size", 9_223_372_036_854_775_807n, DFS),
   absent("use_mmap_arena_allocator", false, ARENA),
   absent("mmap_arena_pool_size", 8_589_934_592, ARENA),
-  absent("log_dir", "", LOG_FILES),
-  absent("log_link", "", LOG_FILES),
-  absent("logbuflevel", 0, LOG_FILES),
-  absent("logbufsecs", 30, LOG_FILES),
-  absent("logfile_mode", 436, LOG_FILES),
-  absent("max_log_size", 1800, LOG_FILES),
-  absent("drop_log_memory", true, LOG_FILES),
-  absent("stop_logging_if_full_disk", false, LOG_FILES),
-  absent("alsologtoemail", "", "logging to mail"),
-  absent("logemaillevel", 999, "logging to mail"),
-  absent("logmailer", "/bin/mail", "logging to mail"),
-  absent("colorlogtostderr", false, "a coloured log"),
-  absent("log_backtrace_at", "", "verbose logging"),
-  absent("symbolize_stacktrace", true, "verbose logging"),
-  absent("v", 0, "verbose logging"),
-  absent("vmodule", "", "verbose logging"),
-  absent("tab_completion_columns", 80, GFLAGS_EXTRA),
-  absent("tab_completion_word", "", GFLAGS_EXTRA),
-  absent("helpmatch", "", GFLAGS_EXTRA),
-  absent("helpon", "", GFLAGS_EXTRA),
-  absent("helppackage", false, GFLAGS_EXTRA),
-  absent("helpxml", false, GFLAGS_EXTRA),
+  ...GFLAGS_FLAGS,
 ] as const;
 
 type TableEntry = (typeof FLAGS)[number];

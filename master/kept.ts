@@ -15,7 +15,7 @@ import { MasterJournal } from "./journal/master_journal.ts";
 import type { Logger } from "./logger.ts";
 import { bringHome, hasTakenIn, type OwnTables } from "./tables/handover.ts";
 import { readLocalTables } from "./tables/local_tables.ts";
-import type { LoadedPolicies } from "./tenants/load_policies.ts";
+import type { LoadedPolicies, Policies } from "./tenants/load_policies.ts";
 import { PolicyError } from "./tenants/policy_yaml.ts";
 import { VERSION } from "./version.ts";
 
@@ -86,14 +86,14 @@ export async function openKept(
     if (snapshots?.restore) await restoreAtStart(snapshots, directory, lines);
     const journal = new MasterJournal({ ...parts, ...disk, directory: journalPath, ...lines });
     const { policies } = parts;
-    const quotas = await moveHome(parts.core, tablesPath, policies, journal, lines.info);
+    const home = await moveHome(parts.core, tablesPath, policies, journal, lines.info);
     const snapshotter = snapshots === null ? null : new Snapshotter({
       ...{ journal, policy: snapshots, clusterId, master: VERSION, tablesPath },
       ...{ clock: parts.clock, ...lines },
     });
     return {
       ...{ journal, snapshotter, tablesPath },
-      policies: policies === null || quotas === null ? policies : { ...policies, quotas },
+      policies: policies === null || home === null ? policies : { ...policies, ...home },
       close() {
         snapshotter?.stop();
         journal.close();
@@ -116,7 +116,7 @@ async function moveHome(
   policies: LoadedPolicies | null,
   journal: MasterJournal,
   info: (line: string) => void,
-): Promise<Map<string, bigint> | null> {
+): Promise<Policies | null> {
   const policyPath = policies?.path ?? null;
   try {
     return await bringHome(core, { tablesPath, policyPath, commit: () => journal.commit(), info });

@@ -40,6 +40,8 @@ Deno.test("changes are made all or none, and refused by name", () => {
   const cases: [changes: Record<string, string>, message: RegExp][] = [
     [{ put_wait_ms: "5", rpc_port: "1" }, /^--rpc_port: cannot be changed while the master runs/],
     [{ put_wait_ms: "5", eviction_ratio: "2" }, /^--eviction_ratio=2: not a number in range/],
+    [{ key_format: "{model}@{}@" + "{layer" }, /^--key_format=.*@\{layer is no field; allowed: /],
+    [{ model_aliases: "a=b;c" }, /^--model_aliases=a=b;c: "c": it is no pair of names/],
     [{ colour: "red" }, /^unknown flag "colour"; allowed: eviction_ratio, /],
     [{ client_ttl: "5" }, /^--client_ttl: cannot be changed/],
     [{ default_kv_soft_pin_ttl: "30h" }, /default_kv_soft_pin_ttl=108000000: does not fit/],

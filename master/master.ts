@@ -10,9 +10,10 @@ import { type MasterConfig, toCoreConfig } from "./config.ts";
 import { MasterCore } from "./core/core.ts";
 import { ordinaryPages } from "./core/pages.ts";
 import { SeededRng } from "./core/rng.ts";
+import type { SeatOutcome } from "./ha/core_seat.ts";
 import { reachable } from "./ha/ha_config.ts";
 import { ReplicatedCore } from "./ha/replicated_core.ts";
-import type { HaSeat, SeatOutcome } from "./ha/seat.ts";
+import type { HaSeat } from "./ha/seat.ts";
 import { HttpWorker } from "./http/core_bridge.ts";
 import { ListenError } from "./http/listen.ts";
 import type { HttpWorkerConfig } from "./http/worker_protocol.ts";
@@ -35,7 +36,7 @@ import { ScanCalls } from "./rpc/scan_calls.ts";
 import { SocketLoop } from "./rpc/socket_loop.ts";
 import { NamedDoor } from "./rpc/tenant_door.ts";
 import { ClusterTables } from "./tables/cluster_tables.ts";
-import { applyPolicies, loadPolicies } from "./tenants/load_policies.ts";
+import { applyPolicies, loadPolicies, warnOfModels } from "./tenants/load_policies.ts";
 import { PolicyError } from "./tenants/policy_yaml.ts";
 
 /** Connections of one master. */
@@ -268,6 +269,7 @@ export class Master {
         checkpointToken: seat?.checkpointToken ?? null,
       });
       live.restore(settings);
+      if (seat === null) warnOfModels(core, (line) => logger.warning(line));
       if (seat === null && library === null) http.answerInEventLoop();
       seat?.start(
         shownAddress("rpc_address", host, port, config.rpc.advertise),

@@ -61,7 +61,19 @@ const flags: Readonly<Record<string, Flag>> = {
     key: "local_hostname",
     placeholder: "HOST[:PORT]",
     help: "where clients reach this node; with a port it is the segment's name " +
-      "(MOONCAKE_LOCAL_HOSTNAME; default 127.0.0.1)",
+      "(MOONCAKE_LOCAL_HOSTNAME; default 127.0.0.1, or ::1 with a master at an IPv6 address)",
+  },
+  data_port: {
+    key: "data_port",
+    placeholder: "PORT",
+    help: "the one port of this node, for handshakes and data; 0 = a free one of MC_MIN_RPC_PORT " +
+      "to MC_MAX_RPC_PORT, 15000 to 17000 (SNOWSKIN_DATA_PORT; default 12300)",
+  },
+  bind_address: {
+    key: "bind_address",
+    placeholder: "ADDRESS",
+    help: "address at which the ports are opened (SNOWSKIN_BIND_ADDRESS; default all of IPv4 and " +
+      "IPv6, or that of a loopback --host)",
   },
   metadata_server: {
     key: "metadata_server",
@@ -72,7 +84,9 @@ const flags: Readonly<Record<string, Flag>> = {
   protocol: {
     key: "protocol",
     placeholder: "NAME",
-    help: "transport: tcp, or rdma to peers that have it (MOONCAKE_PROTOCOL; default tcp)",
+    help:
+      "transport: tcp, rdma to peers that have it, or rpc_only, plain connections and nothing " +
+      "else (MOONCAKE_PROTOCOL; default tcp)",
   },
   device_name: {
     key: "device_name",
@@ -107,6 +121,8 @@ const flags: Readonly<Record<string, Flag>> = {
   },
 };
 
+/** Fixed, so that a firewall or a network policy can name it. */
+const DEFAULT_DATA_PORT = 12300;
 const DEFAULT_MAX_WAIT_MS = 60_000;
 
 /**
@@ -133,7 +149,11 @@ export function parseNodeFlags(
   const config = readConfig({
     ...sources,
     // A node lends memory and moves no objects of its own unless it is told to.
-    env: { MOONCAKE_LOCAL_BUFFER_SIZE: "0", ...sources.env },
+    env: {
+      MOONCAKE_LOCAL_BUFFER_SIZE: "0",
+      SNOWSKIN_DATA_PORT: String(DEFAULT_DATA_PORT),
+      ...sources.env,
+    },
     definitions,
     ...(configPath !== undefined && { configPath }),
   });

@@ -1,5 +1,6 @@
 import { systemClock, within } from "../transfer/clock.ts";
 import type { MemorySurvey } from "../transfer/memory_maps.ts";
+import { lacksFamily } from "../transfer/port_choice.ts";
 import type { StoreNode } from "./node.ts";
 
 /** How old an answer about the place of the memory may be: the kernel looks at every page for it. */
@@ -14,16 +15,26 @@ export class HealthServer implements AsyncDisposable {
   }
 
   /**
-   * Serves `/health/live`, `/health/ready`, `/health/memory` and `/metrics`. Throws `Deno.errors.AddrInUse` when the
-   * port is taken. `node` returns the node once there is one.
+   * Serves `/health/live`, `/health/ready`, `/health/memory` and `/metrics` at the first of `hosts`
+   * that this machine has. Throws `Deno.errors.AddrInUse` when the port is taken. `node` returns the node once there is
+   * one.
    */
-  static start(host: string, port: number, node: () => StoreNode | null): HealthServer {
+  static start(
+    hosts: readonly string[],
+    port: number,
+    node: () => StoreNode | null,
+  ): HealthServer {
     const surveys = new Surveys();
-    const server = Deno.serve(
-      { hostname: host, port, onListen: () => {} },
-      (request) => answer(request, node(), surveys),
-    );
-    return new HealthServer(server);
+    for (const [i, hostname] of hosts.entries()) {
+      try {
+        const options = { hostname, port, onListen: () => {} };
+        const serve = (request: Request) => answer(request, node(), surveys);
+        return new HealthServer(Deno.serve(options, serve));
+      } catch (error) {
+        if (i + 1 === hosts.length || !lacksFamily(error)) throw error;
+      }
+    }
+    throw new RangeError("There is no address to serve health at");
   }
 
   get port(): number {

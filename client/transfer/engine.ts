@@ -6,14 +6,16 @@
  * engine (`ts_engine.ts`, also for Node); `tests/contract/` holds the suite both must pass.
  */
 
+import type { Socket } from "node:net";
 import type { HandshakeType } from "../../proto/handshake.ts";
 import type { Crc32c } from "../../proto/crc32c.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
-import type { SegmentBuffer, SegmentDevice } from "../../proto/metadata/segment_document.ts";
+import type {
+  DevicePreference,
+  SegmentBuffer,
+  SegmentDevice,
+} from "../../proto/metadata/segment_document.ts";
 import type { MemorySurvey } from "./memory_maps.ts";
-
-/** Location of memory for which all devices are equal. */
-export const ANY_LOCATION = "*";
 
 /** Direction of an operation, seen from the local side. Wire values. */
 export const Opcode = { READ: 0, WRITE: 1 } as const;
@@ -39,6 +41,8 @@ export const TransferCode = {
   NOT_IMPLEMENTED: -303,
   /** Ours: the deadline passed before the operation completed. */
   TIMEOUT: -1720,
+  /** Ours: the caller gave it up before it began. */
+  CANCELLED: -1723,
 } as const;
 export type TransferCode = (typeof TransferCode)[keyof typeof TransferCode];
 
@@ -87,8 +91,8 @@ export const DEFAULT_PLACEMENT: MemoryPlacement = {
 
 /** What is known of the place of memory of the host. */
 export interface HostMemory {
-  /** As segment documents name it: `cpu:0`, `segments:4096:0,1`, or {@linkcode ANY_LOCATION}. */
-  readonly location: string;
+  /** As segment documents name it: `cpu:0`, `segments:4096:0,1`; absent = as the process's. */
+  readonly location?: string;
   /** What was asked for and could not be had, and why; one line each. */
   readonly notes: readonly string[];
   /** Where its pages lie now. Takes the longer the more ordinary pages there are. */
@@ -169,6 +173,8 @@ export interface RdmaPeerAddress {
   server: string;
   devices: readonly SegmentDevice[];
   buffers: readonly SegmentBuffer[];
+  /** Its devices by location of its memory. */
+  priorities: ReadonlyMap<string, DevicePreference>;
   /** Sends it a handshake and resolves with its reply. */
   exchange: (type: HandshakeType, body: JsonValue) => Promise<JsonValue>;
 }
@@ -177,6 +183,10 @@ export interface RdmaPeerAddress {
 export interface RdmaSide {
   /** As they stand in a segment document. */
   readonly devices: readonly SegmentDevice[];
+  /** These devices by location of memory. */
+  readonly priorities: Map<string, DevicePreference>;
+  /** Where memory lies that the engine allocates. */
+  readonly location: string;
   /** In front of the `@` of our device paths; changed before memory is published, not after. */
   serverName: string;
   /** Keys of a region, one for each device. */
@@ -185,11 +195,16 @@ export interface RdmaSide {
   accept(body: JsonValue): Promise<JsonValue>;
 }
 
+/** Takes a connection over that begins with a handshake; `first` was read from it already. */
+export type TakeHandshake = (socket: Socket, first: Uint8Array | null) => void;
+
 export interface ListenOptions {
   /** Address to bind; default `0.0.0.0`. */
   host?: string;
   /** 0 or absent = let the system choose. */
   port?: number;
+  /** Absent: handshakes are taken for requests, and refused. */
+  onHandshake?: TakeHandshake;
 }
 
 /**

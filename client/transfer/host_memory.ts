@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { Errno, errnoName } from "../../ffi/errno.ts";
 import type { NativeEngine, NativeMemory } from "../../ffi/native_engine.ts";
 import { NativeError } from "../../ffi/native_error.ts";
-import { ANY_LOCATION, type HostMemory, type MemoryPlacement } from "./engine.ts";
+import type { HostMemory, MemoryPlacement } from "./engine.ts";
 import { surveyMaps } from "./memory_maps.ts";
 import {
   chooseNodes,
@@ -13,6 +13,7 @@ import {
   type NodeChoice,
   type ReadSystemFile,
 } from "./numa_nodes.ts";
+import { ANY_LOCATION } from "./topology.ts";
 
 const MIB = 1 << 20;
 const ORDINARY_PAGE = 4096;
@@ -73,20 +74,24 @@ export function registerOnHost(
   }
 }
 
-/** How a segment document names the place: parts of equal size, one for each node in their order. */
-function locationOf({ nodes, interleaved }: NodeChoice, pageBytes: number): string {
-  if (nodes.length === 0 || interleaved && nodes.length > 1) return ANY_LOCATION;
+/**
+ * How a segment document names the place: parts of equal size, one for each node in their order;
+ * `null` when nothing was said about it.
+ */
+function locationOf({ nodes, interleaved }: NodeChoice, pageBytes: number): string | null {
+  if (nodes.length === 0) return null;
+  if (interleaved && nodes.length > 1) return ANY_LOCATION;
   return nodes.length === 1 ? `cpu:${nodes[0]}` : `segments:${pageBytes}:${nodes.join(",")}`;
 }
 
 function hostMemory(
   { mapped: start, mappedLength }: NativeMemory,
-  location: string,
+  location: string | null,
   notes: string[],
 ): HostMemory {
   const range = { start, end: start + BigInt(mappedLength) };
   return {
-    location,
+    ...(location !== null && { location }),
     notes,
     async survey() {
       const [numaMaps, smaps] = await Promise.all([

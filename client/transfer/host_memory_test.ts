@@ -47,7 +47,7 @@ function place(engine: FakeEngine, placement: Partial<MemoryPlacement>, rdma = f
 Deno.test("nobody asked for anything: any node, no pool, nothing to say", () => {
   const engine = new FakeEngine();
   const { location, notes } = place(engine, {});
-  assert.deepEqual({ location, notes }, { location: "*", notes: [] });
+  assert.deepEqual({ location, notes }, { location: undefined, notes: [] });
   assert.deepEqual(engine.asked, [
     { nodes: [], interleaved: false, pageShift: 0, smallPages: false, locked: false },
   ]);

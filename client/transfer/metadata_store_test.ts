@@ -3,9 +3,9 @@ import { createServer, type Server } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import { FakeClock } from "../../tests/support/fake_clock.ts";
+import { listenHandshakes } from "../../tests/support/handshakes.ts";
 import { until } from "../../tests/support/until.ts";
 import { systemClock } from "./clock.ts";
-import { HandshakeServer } from "./handshake_server.ts";
 import { HttpMetadata, type HttpMetadataOptions } from "./http_metadata.ts";
 import { P2pMetadata } from "./metadata_store.ts";
 
@@ -184,10 +184,8 @@ Deno.test("a silent metadata server costs 3 seconds, an absent one an error", as
 Deno.test("without a service the peer itself answers for its document", async () => {
   const handshake = { clock: systemClock, timeoutMs: 5000, maxLength: 1 << 20 };
   const owner = new P2pMetadata(handshake);
-  const server = await HandshakeServer.listen({
+  const server = await listenHandshakes(HOST, {
     ...handshake,
-    host: HOST,
-    port: 0,
     document: () => owner.handshakeAnswer(),
   });
   const name = `${HOST}:${server.port}`;

@@ -15,6 +15,7 @@ import {
   type EngineTunables,
   timeoutOf,
 } from "./checks.ts";
+import { systemClock, within } from "./clock.ts";
 import {
   type AllocateOptions,
   DEFAULT_PLACEMENT,
@@ -29,6 +30,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "./engine.ts";
+import { HandshakeDoor } from "./handshake_door.ts";
 import { registerOnHost } from "./host_memory.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
@@ -122,6 +124,7 @@ export class NativeTransferEngine implements TransferEngine {
   #sinceTurn = 0;
   #inlineMs = 0;
   #polling: Promise<void> | null = null;
+  #door: HandshakeDoor | null = null;
   #closed = false;
   #closing: Promise<void> | null = null;
   #finalStats: TransferStats | null = null;
@@ -178,11 +181,15 @@ export class NativeTransferEngine implements TransferEngine {
     return region;
   }
 
-  // deno-lint-ignore require-await -- the interface allows an engine to bind asynchronously
   async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
     const host = options.host ?? "0.0.0.0";
     checkListenPort(options.port ?? 0);
     this.#checkOpen();
+    if (options.onHandshake !== undefined && this.#door === null) {
+      this.#door = await HandshakeDoor.open(options.onHandshake);
+      this.#checkOpen();
+      this.#engine.answerAt(this.#door.name);
+    }
     return { host, port: this.#engine.listen(host, options.port ?? 0) };
   }
 
@@ -231,25 +238,44 @@ export class NativeTransferEngine implements TransferEngine {
     options?: TransferOptions,
   ): Promise<Int32Array> {
     const timeoutMs = timeoutOf(options);
-    const named: PeerId[] = [];
-    for (const op of ops) {
-      this.#check(op);
-      if (this.#peers.native(op.peer) === 0) named.push(op.peer);
-    }
+    for (const op of ops) this.#check(op);
     const results = new Int32Array(ops.length);
     if (ops.length === 0) return results;
-    if (named.length > 0) {
-      await Promise.all(Array.from(new Set(named), (peer) => this.#peers.resolve(peer)));
-    }
-    return new Promise<Int32Array>((resolve) => {
-      const slot = this.#slot([...ops], results, ops.length, resolve);
+    return await new Promise<Int32Array>((resolve) => {
+      const kept = [...ops];
+      const slot = this.#slot(kept, results, ops.length, resolve);
+      let unresolved: Map<PeerId, number[]> | null = null;
       for (let i = 0; i < ops.length; i++) {
-        const native = this.#peers.native(ops[i].peer);
-        if (native === 0 || this.#closed) this.#complete(slot, i, this.#unresolved(ops[i].peer));
-        else this.#stage(ops[i], native, slot, i, timeoutMs);
+        const { peer } = ops[i];
+        const native = this.#peers.native(peer);
+        if (native !== 0) this.#stage(ops[i], native, slot, i, timeoutMs);
+        else if (!(unresolved ??= new Map()).get(peer)?.push(i)) unresolved.set(peer, [i]);
       }
       this.#scheduleTurn();
+      for (const [peer, which] of unresolved ?? []) {
+        void this.#stageResolved(kept, peer, slot, which, timeoutMs);
+      }
     });
+  }
+
+  /** Finds a peer, then packs the operations with it; other peers do not wait for that. */
+  async #stageResolved(
+    ops: readonly TransferOperation[],
+    peer: PeerId,
+    slot: number,
+    which: readonly number[],
+    timeoutMs: number,
+  ): Promise<void> {
+    const startedAt = performance.now();
+    await within(systemClock, timeoutMs, this.#peers.resolve(peer));
+    const restMs = Math.floor(timeoutMs - (performance.now() - startedAt));
+    const native = this.#closed ? 0 : this.#peers.native(peer);
+    for (const i of which) {
+      if (restMs < 1) this.#complete(slot, i, TransferCode.TIMEOUT);
+      else if (native === 0) this.#complete(slot, i, this.#unresolved(peer));
+      else this.#stage(ops[i], native, slot, i, restMs);
+    }
+    if (native !== 0) this.#scheduleTurn();
   }
 
   setIdentity(identity: Uint8Array): void {
@@ -272,6 +298,7 @@ export class NativeTransferEngine implements TransferEngine {
   async #close(): Promise<void> {
     this.#submitStaged();
     this.#closed = true;
+    this.#door?.close();
     this.#peers.clear();
     this.#engine.shutdown();
     await this.#polling;

@@ -114,9 +114,9 @@ test("memory of the host tells where it lies once it was provided", async () => 
       lockMemory: false,
     },
   });
-  assert.equal(region.host?.location, node === undefined ? "*" : `cpu:${node}`);
+  assert.equal(region.host?.location, node === undefined ? undefined : `cpu:${node}`);
   await region.populate();
-  const survey = await region.host.survey();
+  const survey = await region.host!.survey();
   const provided = survey.pages.get(4096) ?? 0;
   assert(provided >= bytes && provided <= bytes + (1 << 20), `${provided} bytes`);
   if (node !== undefined) assert.equal(survey.nodes.get(node), provided);

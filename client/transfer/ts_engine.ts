@@ -88,7 +88,7 @@ export class TsTransferEngine implements TransferEngine {
     const host = options.host ?? "0.0.0.0";
     checkListenPort(options.port ?? 0);
     this.#checkOpen();
-    return { host, port: await this.#server.listen(host, options.port ?? 0) };
+    return { host, port: await this.#server.listen(host, options) };
   }
 
   openPeer(address: PeerAddress): PeerId {

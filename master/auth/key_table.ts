@@ -1,10 +1,13 @@
 /// <reference lib="deno.unstable" />
 import { createKey, type KeyRecord, type KeyWish } from "./api_key.ts";
 
+/** Records of one commit; Deno KV takes a thousand changes, of 800 KiB in all. */
+const MOST_AT_ONCE = 200;
+
 /** Where keys outlive the process. Both reject when the change was not kept. */
 export interface KeyKeeper {
-  /** Keeps a record in place of the one with its id. */
-  set(record: KeyRecord): Promise<void>;
+  /** Keeps records in place of those with their ids, all or none up to some hundred. */
+  set(records: readonly KeyRecord[]): Promise<void>;
   delete(id: string): Promise<void>;
 }
 
@@ -47,8 +50,13 @@ export class KeyTable implements AsyncDisposable {
 
   /** Keeps a record in place of the one with its id. */
   async set(record: KeyRecord): Promise<void> {
-    await this.#keeper.set(record);
-    this.take(record.id, record);
+    await this.setAll([record]);
+  }
+
+  /** The same with several, all or none up to some hundred. */
+  async setAll(records: readonly KeyRecord[]): Promise<void> {
+    await this.#keeper.set(records);
+    for (const record of records) this.take(record.id, record);
   }
 
   /** Forgets a key. */
@@ -94,8 +102,14 @@ export class KeyDatabase implements KeyKeeper, Disposable {
     return this.#list("offline_key");
   }
 
-  async set(record: KeyRecord): Promise<void> {
-    await this.#kv.set(["api_key", record.id], record);
+  async set(records: readonly KeyRecord[]): Promise<void> {
+    for (let at = 0; at < records.length; at += MOST_AT_ONCE) {
+      const commit = this.#kv.atomic();
+      for (const record of records.slice(at, at + MOST_AT_ONCE)) {
+        commit.set(["api_key", record.id], record);
+      }
+      await commit.commit();
+    }
   }
 
   async delete(id: string): Promise<void> {

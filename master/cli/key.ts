@@ -7,8 +7,9 @@ import { callAdmin, CliError, parseVerb, required, runCli } from "./admin_client
 
 const HELP = `Usage: snowskin key VERB [--url=http://127.0.0.1:9003]
 
-  create --role=ROLE [--tenant=NAME] [--label=TEXT] [--expires_in_seconds=N]
-      Makes a key and prints it; it is shown only then. Roles: ${ROLES.join(", ")}.
+  create --role=ROLE [--tenant=NAME] [--user=NAME] [--label=TEXT] [--expires_in_seconds=N]
+      Makes a key and prints it; it is shown only then. All keys of a user can be disabled at once,
+      see snowskin user. Roles: ${ROLES.join(", ")}.
   create --role=admin --data_dir=DIR
       Makes an admin key while no master runs on DIR, for when the first one is lost. The next
       master on DIR takes it, one of a cluster when it leads.
@@ -27,7 +28,7 @@ Example:
 `;
 
 const VERBS = {
-  create: ["role", "tenant", "label", "expires_in_seconds", "data_dir"],
+  create: ["role", "tenant", "user", "label", "expires_in_seconds", "data_dir"],
   list: [],
   rotate: ["id", "grace_seconds"],
   revoke: ["id"],
@@ -61,10 +62,10 @@ export function main(args: string[]): Promise<number> {
 }
 
 async function create(options: Record<string, string | undefined>): Promise<string> {
-  const { url, tenant, label, expires_in_seconds: seconds, data_dir: directory } = options;
+  const { url, tenant, user, label, expires_in_seconds: seconds, data_dir: directory } = options;
   const role = required(options, "role");
   if (directory !== undefined) {
-    const others = [url, tenant, label, seconds].some((value) => value !== undefined);
+    const others = [url, tenant, user, label, seconds].some((value) => value !== undefined);
     if (role === "admin" && !others) return await createOffline(directory);
     throw new CliError("--data_dir goes with --role=admin and nothing else", 2);
   }
@@ -74,6 +75,7 @@ async function create(options: Record<string, string | undefined>): Promise<stri
   const wish = {
     role,
     ...(tenant !== undefined && { tenant }),
+    ...(user !== undefined && { user }),
     ...(label !== undefined && { label }),
     ...(seconds !== undefined && { expires_in_seconds: Number(seconds) }),
   };

@@ -112,6 +112,10 @@ export interface CoreConfig {
   lifeEvents: number;
   /** Whether every tenant has a name space and a quota of its own, or all share one name space. */
   enableMultiTenants: boolean;
+  /** How keys tell their model and layer, see `key_format.ts`; "" = they do not. */
+  keyFormat: string;
+  /** Other names of models, see `model_aliases.ts`; "" = none. */
+  modelAliases: string;
   /** Directory of the shared file system that also gets a copy of every object, "" = none. */
   fsdir: string;
   /** Offset between `nowMs` and the Unix epoch, added to times that go on the wire. */

@@ -1,4 +1,6 @@
 import type { CoreConfig } from "./api.ts";
+import { KeyFormat } from "./key_format.ts";
+import { ModelAliases } from "./model_aliases.ts";
 
 /** The reference's defaults. */
 export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig {
@@ -40,6 +42,8 @@ export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig
     autoCompactionBytesPerSecond: 64 * 2 ** 20,
     lifeEvents: 1024,
     enableMultiTenants: false,
+    keyFormat: "",
+    modelAliases: "",
     fsdir: "",
     epochOffsetMs: 0,
     ...changes,
@@ -74,6 +78,8 @@ export function checkCoreConfig(config: CoreConfig): void {
   ) {
     throw new RangeError(`lifeEvents is ${lifeEvents}, it must be 0 or a power of 2`);
   }
+  if (config.keyFormat !== "") new KeyFormat(config.keyFormat);
+  if (config.modelAliases !== "") new ModelAliases(config.modelAliases);
   for (const [name, least, most] of limits) {
     const value = config[name] as number;
     if (!(value >= least && value <= most)) {

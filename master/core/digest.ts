@@ -53,7 +53,10 @@ export function* durableState(state: CoreState): Iterable<string> {
   }
   for (const task of tasks.all()) {
     const { createdMs, updatedMs, client, ...rest } = task;
-    const times = [createdMs, updatedMs].map((time) => epoch(state, time));
+    // Always known: 0 is a moment like any other here.
+    const times = [createdMs, updatedMs].map((time) =>
+      Math.round(time + state.config.epochOffsetMs)
+    );
     yield JSON.stringify(["task", rest, times, uuid(state, client)]);
   }
   for (const { id, plan, status } of state.jobs.all()) {

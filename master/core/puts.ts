@@ -35,12 +35,14 @@ import {
 } from "./queries.ts";
 import { type CoreState, MAX_REPLICAS } from "./state.ts";
 
-/** Checks a put or upsert and enters what it asks for in `state.request`. */
+/** Checks a put or upsert of a key and enters what it asks for in `state.request`. */
 export function prepareRequest(
   state: CoreState,
   writer: Writer,
   tenant: number,
-  keyLength: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
   size: number,
   config: ReplicateConfig,
   group: Uint8Array | null,
@@ -50,7 +52,7 @@ export function prepareRequest(
   if (state.config.enableMultiTenants && !state.quotas.isRegistered(tenant)) {
     return ErrorCode.TENANT_NOT_REGISTERED;
   }
-  if (keyLength === 0 || size <= 0 || !Number.isSafeInteger(size)) return ErrorCode.INVALID_PARAMS;
+  if (start === end || size <= 0 || !Number.isSafeInteger(size)) return ErrorCode.INVALID_PARAMS;
   if (config.nofReplicaNum > 0 || config.dfsReplicaNum > 1) return ErrorCode.INVALID_PARAMS;
   if (config.replicaNum <= 0) return ErrorCode.INVALID_PARAMS;
   if (config.dfsReplicaNum > 0) return ErrorCode.DFS_SERVICE_UNAVAILABLE;
@@ -65,6 +67,7 @@ export function prepareRequest(
   }
   if (config.hostId !== "") state.clients.get(writer.client).hostId = config.hostId;
   const local = state.config.allocationStrategy === "local_first" || config.preferAllocInSameNode;
+  if (!state.models.mayWrite(tenant, bytes, start, end)) return ErrorCode.PERMISSION_DENIED;
   request.tenant = tenant;
   request.writer.client = writer.client;
   request.writer.writeId = writer.writeId;
@@ -116,7 +119,7 @@ export function putStart(
   nowMs: number,
   sink: ReplicaSink,
 ): ErrorCode {
-  const bad = prepareRequest(state, writer, tenant, end - start, size, config, group, nowMs);
+  const bad = prepareRequest(state, writer, tenant, bytes, start, end, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
   const slot = state.objects.find(tenant, bytes, start, end);
   if (slot !== 0) {

@@ -229,7 +229,9 @@ function applyOne(state: CoreState, reader: FactReader): void {
       const table = reader.u8();
       const key = reader.blob();
       const value = kind === FactKind.TABLE_ENTRY_SET ? reader.blob() : null;
-      if (!setEntry(state, table, key, value)) throw reader.malformed("it is no quota of a tenant");
+      if (!setEntry(state, table, key, value)) {
+        throw reader.malformed("it is no quota and no rules of a tenant");
+      }
       return;
     }
     case FactKind.NEXT_REPLICA:

@@ -12,6 +12,8 @@ export const SmallTable = {
   DOCUMENT: 3,
   /** Changed settings, by the name of the flag. */
   SETTING: 4,
+  /** What tenants are held to besides, by their names: JSON, see `tenant_rules.ts`. */
+  RULES: 5,
 } as const;
 export type SmallTable = (typeof SmallTable)[keyof typeof SmallTable];
 
@@ -30,7 +32,7 @@ export interface TableEntry extends TableChange {
 /** The tables of one core. A lone master leaves them empty: it has files of its own for all that. */
 export class SmallTables {
   readonly #tables = new Map<number, Map<string, TableEntry>>();
-  /** Whether quotas are kept here, as those of a cluster are. */
+  /** Whether quotas and rules of tenants are kept here, as those of a cluster are. */
   shared = false;
   /** Told of every change, made here (its fact has been told then) or by facts. */
   onChange: (change: TableChange) => void = () => {};

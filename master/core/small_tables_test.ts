@@ -5,6 +5,7 @@ import type { FactSink } from "./api.ts";
 import { durableState } from "./digest.ts";
 import { SmallTable, type TableChange } from "./small_tables.ts";
 import { quotaValue } from "./table_mutations.ts";
+import { NO_RULES, rulesValue } from "./tenant_rules.ts";
 
 /** Keeps facts, and gives them to another core. */
 class Facts implements FactSink {
@@ -66,6 +67,36 @@ Deno.test("entries and quotas are told as facts, and a checkpoint holds them", (
   assert.notDeepEqual(stateOf(other), stateOf({ core }), "the digest covers the tables");
 });
 
+Deno.test("rules of tenants are told as facts, once for each change, and end with their tenant", () => {
+  const { core, facts } = driver();
+  const { tables, tenants } = core;
+  const [a, b] = [bytesOf("a"), bytesOf("b")];
+  const rules = { models: ['m "ü\n', "unknown"], opsPerSecond: 3, bytesPerSecond: 2 ** 50 };
+  for (const name of [a, b]) tenants.setQuota(name, 7n);
+  assert.equal(tenants.setRules(a, rules), ErrorCode.OK);
+  tenants.setRules(b, rules);
+  const told = facts.all.length;
+  tenants.setRules(a, rules);
+  assert.equal(facts.all.length, told);
+  assert.equal(tenants.removeQuota(b), ErrorCode.OK);
+  const checkpoint = new Facts();
+  core.tellSnapshot(checkpoint);
+  for (const other of [facts.replayed(), checkpoint.replayed()]) {
+    assert.deepEqual(stateOf(other), stateOf({ core }));
+    assert.deepEqual(other.core.tenants.use(a)?.rules, rules);
+    assert.equal(other.core.tables.view.get(SmallTable.RULES, b), null);
+    other.core.tenants.setQuota(b, 7n);
+    assert.deepEqual(other.core.tenants.use(b)?.rules, NO_RULES);
+  }
+  const wrong = ["", "null", "[]", "{}", '{"models":null,"opsPerSecond":0,"bytesPerSecond":null}'];
+  for (const text of wrong) {
+    assert.equal(tables.set(SmallTable.RULES, a, bytesOf(text)), ErrorCode.INVALID_PARAMS, text);
+  }
+  const unknown = tables.set(SmallTable.RULES, bytesOf("c"), rulesValue(rules));
+  assert.equal(unknown, ErrorCode.INVALID_PARAMS);
+  assert.deepEqual(tenants.use(a)?.rules, rules);
+});
+
 Deno.test("what is told twice is the same as once, and whoever listens hears of each change", () => {
   const { core, facts } = driver();
   core.tables.set(SmallTable.KEY, bytesOf("a"), bytesOf("1"));
@@ -95,15 +126,20 @@ Deno.test("a core that can keep nothing changes no table, and a quota needs its 
   core.readOnly = true;
   assert.equal(tables.set(SmallTable.KEY, bytesOf("a"), bytesOf("1")), ErrorCode.PERSISTENT_FAIL);
   assert.equal(tenants.setQuota(bytesOf("a"), 6n), ErrorCode.PERSISTENT_FAIL);
+  const rules = { ...NO_RULES, opsPerSecond: 1 };
+  assert.equal(tenants.setRules(bytesOf("a"), rules), ErrorCode.PERSISTENT_FAIL);
+  assert.deepEqual(tenants.use(bytesOf("a"))?.rules, NO_RULES);
   assert.equal(tenants.removeQuota(bytesOf("a")), ErrorCode.PERSISTENT_FAIL);
   assert.equal(tenants.use(bytesOf("a"))?.requested, 5n);
   assert.equal(tables.view.get(SmallTable.KEY, bytesOf("a")), null);
 });
 
-Deno.test("quotas of a lone master are settings, and in no fact", () => {
+Deno.test("quotas and rules of a lone master are settings, and in no fact", () => {
   const { core, facts } = driver();
   core.tables.view.shared = false;
   assert.equal(core.tenants.setQuota(bytesOf("a"), 5n), ErrorCode.OK);
+  core.tenants.setRules(bytesOf("a"), { ...NO_RULES, opsPerSecond: 1 });
+  assert.equal(core.tenants.use(bytesOf("a"))?.rules.opsPerSecond, 1);
   assert.equal(Array.from(core.tables.view.each()).length, 0);
   assert.equal(facts.all.length, 1, "the name of the tenant alone");
 });

@@ -13,10 +13,12 @@ import { GroupTable } from "./groups.ts";
 import { HotCopies } from "./hot_copies.ts";
 import { JobTable } from "./job_table.ts";
 import { KeyHasher } from "./key_hash.ts";
+import { KeyLabels } from "./key_labels.ts";
 import { RecencyLists } from "./lru.ts";
 import { LifeLog } from "./life_log.ts";
 import { Lookups } from "./lookups.ts";
 import { Misses } from "./misses.ts";
+import { ModelLists } from "./model_lists.ts";
 import { ObjectTable } from "./objects.ts";
 import { OwedEnds } from "./owed_ends.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
@@ -28,6 +30,7 @@ import { SegmentTable } from "./segments.ts";
 import { longestSharedPath } from "./shared_path.ts";
 import { SmallTables } from "./small_tables.ts";
 import { TaskTable } from "./tasks.ts";
+import { TenantLimits } from "./tenant_limits.ts";
 import { TenantTable } from "./tenants.ts";
 import { TransferTable } from "./transfers.ts";
 import { UnmountedIds } from "./unmounted_ids.ts";
@@ -71,6 +74,7 @@ export class CoreState {
   readonly clients: ClientTable;
   readonly tenants = new TenantTable();
   readonly quotas = new QuotaTable();
+  readonly limits = new TenantLimits();
   readonly tables = new SmallTables();
   readonly writes = new WriteTable();
   readonly groups: GroupTable;
@@ -92,7 +96,9 @@ export class CoreState {
   readonly counters = new Counters();
   /** How often objects are read from disks. */
   readonly reads = new FrequencySketch();
-  readonly lookups = new Lookups();
+  readonly labels = new KeyLabels();
+  readonly models = new ModelLists(this.labels);
+  readonly lookups = new Lookups(this.labels);
   readonly lives: LifeLog;
   readonly misses: Misses;
   readonly request = new WriteRequest();
@@ -119,6 +125,7 @@ export class CoreState {
     this.recency = new RecencyLists(this.objects);
     this.lives = new LifeLog(config.lifeEvents);
     this.misses = new Misses(this.lives, this.lookups);
+    this.labels.setFormat(config.keyFormat, config.modelAliases);
     if (config.fsdir !== "") this.segments.noteText(longestSharedPath(config.fsdir));
   }
 }

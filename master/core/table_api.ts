@@ -17,8 +17,8 @@ export class TableApi {
   }
 
   /**
-   * Sets or (`null`) drops an entry. INVALID_PARAMS for a quota of a tenant that is not known, or
-   * that is no number of 64 bits; PERSISTENT_FAIL.
+   * Sets or (`null`) drops an entry. INVALID_PARAMS for a quota or rules of a tenant that is not
+   * known, or that are none; PERSISTENT_FAIL.
    */
   set(table: SmallTable, key: Uint8Array, value: Uint8Array | null): ErrorCode {
     if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;

@@ -31,7 +31,7 @@ export function upsertStart(
   sink: ReplicaSink,
 ): ErrorCode {
   const { objects } = state;
-  const bad = prepareRequest(state, writer, tenant, end - start, size, config, group, nowMs);
+  const bad = prepareRequest(state, writer, tenant, bytes, start, end, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
   let slot = objects.find(tenant, bytes, start, end);
   if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) return ErrorCode.OBJECT_REPLICA_BUSY;

@@ -334,7 +334,7 @@ export class Member {
   /** Compares this master's checkpoint of a group with the leader's. */
   async #check(sequence: number, digest: number): Promise<void> {
     const { copy, warn } = this.#options;
-    if ((copy.checkpoint?.sequence ?? 0) > sequence) return;
+    if (copy.checkpointSequence > sequence) return;
     this.#folding = true;
     try {
       const mark = copy.checkpoint?.sequence === sequence
@@ -370,6 +370,8 @@ export class Member {
         return;
       }
       const { epoch, validUntilMs } = candidacy;
+      // What it has was found to be of no use while the election was under way.
+      if (!this.#joined && !this.#ended) return await elector.resign(epoch);
       this.#epoch = epoch;
       if (this.#ended) return;
       info(`elected, epoch ${epoch}; reading the rest of the log behind group ${this.#sequence}`);
@@ -419,6 +421,7 @@ export class Member {
       }
     }
     if (this.#ended) return;
+    if (!this.#joined) return this.#over(this.#obstacle ?? "what it has is of no use");
     this.#promoted = true;
     this.#appender = new Appender({
       ...{ log, epoch, timers },

@@ -45,6 +45,7 @@ import type { Route } from "./route_types.ts";
 import { type RouteId, ROUTES } from "./routes.ts";
 import { standbyRefusal } from "./standby.ts";
 import { addTenantRoutes, tenantParameter } from "./tenant_routes.ts";
+import { addTenantRuleRoutes } from "./tenant_rule_routes.ts";
 
 export interface AdminAppOptions extends ConfigRoutesOptions {
   /** Take changes from other machines, too. */
@@ -69,7 +70,10 @@ type App = Hono<{ Bindings: Peer }>;
 const TEXT_TYPE = "text/plain; charset=utf-8";
 const MAX_KEYS_PER_QUERY = 10_000;
 const KEYS_PER_LOOK = 256;
-const KEY_ROUTES = ["apiKeys", "createApiKey", "rotateApiKey", "deleteApiKey"] as const;
+const KEY_ROUTES = [
+  ...["apiKeys", "createApiKey", "rotateApiKey", "deleteApiKey"] as const,
+  ...["apiUsers", "changeApiUser"] as const,
+];
 
 /** Builds the app; `fetch(request, peer)` serves one request. */
 export function adminApp(options: AdminAppOptions): App {
@@ -96,8 +100,10 @@ export function adminApp(options: AdminAppOptions): App {
   addAnswerRoutes(on, options);
   addConfigRoutes(on, options);
   addHaRoutes(app, options);
-  if (auth !== null) auth.addRoutes(on);
-  else for (const id of KEY_ROUTES) on(id, () => refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE));
+  if (auth !== null) {
+    auth.addRoutes(on);
+    auth.addUserRoutes(on);
+  } else for (const id of KEY_ROUTES) on(id, () => refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE));
   const { snapshots } = options;
   if (snapshots !== undefined) {
     addSnapshotRoutes(app, options.backend, snapshots, guard(options));
@@ -234,6 +240,7 @@ function addChangeRoutes(on: Register, options: AdminAppOptions): void {
   });
   addJobRoutes(on, backend);
   addTenantRoutes(on, { backend, policies });
+  addTenantRuleRoutes(on, { backend, policies });
 }
 
 /** Removes every object of a tenant (`null` = of all) in steps, until the peer hangs up; how many. */

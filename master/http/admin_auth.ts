@@ -6,6 +6,14 @@ import { type KeyRecord, type KeyWish, type Role, ROLES } from "../auth/api_key.
 import { AuditLog } from "../auth/audit_log.ts";
 import { KeyRing } from "../auth/key_ring.ts";
 import type { KeyTable } from "../auth/key_table.ts";
+import {
+  isDisabled,
+  isUserName,
+  MAX_USER_LENGTH,
+  type User,
+  userOf,
+  usersOf,
+} from "../auth/users.ts";
 import { CHECKPOINT_PATH } from "../ha/checkpoint_fetch.ts";
 import { isTenantText } from "../tenants/policy_yaml.ts";
 import { textParameter } from "./query.ts";
@@ -16,12 +24,13 @@ import { tenantParameter } from "./tenant_routes.ts";
 /** Health checks and the look for a leader come from programs that have no key. */
 const OPEN = /^\/(health(\/.*)?|role|ha_status|leader|ready|openapi\.json)$/;
 /** What a key of one tenant may ask about that tenant, and which parameter names the tenant. */
-const OF_TENANT = /^\/(query_key|batch_query_keys|get_all_keys|api\/v1\/tenant_quotas)$/;
+const OF_TENANT = /^\/(query_key|batch_query_keys|get_all_keys|api\/v1\/tenant(s|_quotas))$/;
 const WHY_OF_TENANT = /^\/v1\/(why|why-miss)$/;
 /** A question that is a POST; its body names the tenant. */
 const LOCATE = "/v1/route";
 const KEYS = "/api/v1/keys";
 const ROTATE = "/api/v1/keys/rotate";
+const USERS = "/api/v1/users";
 const BODY_LIMITS = { maxBytes: 16 * 1024, timeoutMs: 10_000 };
 const MAX_LABEL = 256;
 const MAX_KEYS = 10_000;
@@ -46,6 +55,7 @@ export class AdminAuth implements AsyncDisposable {
   readonly #options: AdminAuthOptions;
   readonly #ring: KeyRing;
   readonly #callers = new WeakMap<Request, KeyRecord>();
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: AdminAuthOptions) {
     this.#table = options.keys;
@@ -62,8 +72,9 @@ export class AdminAuth implements AsyncDisposable {
   /** Makes an admin key when there is none that is taken, and returns its text. */
   async firstKey(): Promise<string | null> {
     const nowMs = this.#options.now();
-    const isLive = ({ role, expiresMs }: KeyRecord) =>
-      role === "admin" && (expiresMs === null || expiresMs > nowMs);
+    const isLive = (record: KeyRecord) =>
+      record.role === "admin" && !isDisabled(record) &&
+      (record.expiresMs === null || record.expiresMs > nowMs);
     if (this.records.some(isLive)) return null;
     const wish: KeyWish = { role: "admin", tenant: null, label: "first key", expiresMs: null };
     const { text } = await this.#table.create(wish, nowMs);
@@ -101,6 +112,7 @@ export class AdminAuth implements AsyncDisposable {
         const url = new URL(c.req.url);
         this.#audit.append({
           ...{ timeMs: nowMs, key: caller?.id ?? null, role: caller?.role ?? null },
+          user: caller?.user ?? null,
           ...{ peer: c.env.host, method, target: url.pathname + url.search },
           status: (refused ?? c.res).status,
         });
@@ -118,15 +130,19 @@ export class AdminAuth implements AsyncDisposable {
   /** `/api/v1/keys`. */
   addRoutes(on: Register): void {
     const invalid = (message: string) => refusal(ErrorCode.INVALID_PARAMS, message);
+    const change: Register = (id, handler) => on(id, (c) => this.#inTurn(() => handler(c)));
     on("apiKeys", (c) => {
       const caller = this.#caller(c);
       const shown = this.records.filter((record) => manages(caller, record));
       return json({ success: true, data: shown.map(keyDocument) });
     });
-    on("createApiKey", async (c) => {
+    change("createApiKey", async (c) => {
       const wish = await this.#readWish(c);
       if (typeof wish === "string") return invalid(wish);
       if (!manages(this.#caller(c), wish)) return refusal(ErrorCode.PERMISSION_DENIED);
+      if (wish.user != null && userOf(this.records, wish.tenant, wish.user)?.isDisabled) {
+        return refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS, `user ${wish.user} is disabled`);
+      }
       if (this.records.length >= MAX_KEYS) {
         return refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS, `there are ${MAX_KEYS} keys`);
       }
@@ -134,12 +150,15 @@ export class AdminAuth implements AsyncDisposable {
       await this.#publish();
       return json({ success: true, data: { key: text, ...keyDocument(record) } });
     });
-    on("rotateApiKey", async (c) => {
+    change("rotateApiKey", async (c) => {
       const old = this.#named(c);
       if (old === null) return refusal(ErrorCode.OBJECT_NOT_FOUND);
       const nowMs = this.#options.now();
       if (old.expiresMs !== null && old.expiresMs <= nowMs) {
         return refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS, "the key has ended");
+      }
+      if (isDisabled(old)) {
+        return refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS, `user ${old.user} is disabled`);
       }
       const grace = secondsOf(c.req.query("grace_seconds") ?? String(DEFAULT_GRACE_SECONDS));
       if (grace === null) return invalid("grace_seconds is not a number of seconds");
@@ -149,7 +168,7 @@ export class AdminAuth implements AsyncDisposable {
       await this.#publish();
       return json({ success: true, data: { key: text, ...keyDocument(record) } });
     });
-    on("deleteApiKey", async (c) => {
+    change("deleteApiKey", async (c) => {
       const record = this.#named(c);
       if (record === null) return refusal(ErrorCode.OBJECT_NOT_FOUND);
       await this.#table.delete(record.id);
@@ -158,9 +177,52 @@ export class AdminAuth implements AsyncDisposable {
     });
   }
 
+  /** `/api/v1/users`. */
+  addUserRoutes(on: Register): void {
+    const invalid = (message: string) => refusal(ErrorCode.INVALID_PARAMS, message);
+    const change: Register = (id, handler) => on(id, (c) => this.#inTurn(() => handler(c)));
+    on("apiUsers", (c) => {
+      const caller = this.#caller(c);
+      const shown = this.records.filter((record) => manages(caller, record));
+      return json({ success: true, data: usersOf(shown).map(userDocument) });
+    });
+    change("changeApiUser", async (c) => {
+      const name = textParameter(c.req.url, "user");
+      if (name === null || name === "") return invalid("user is missing");
+      const disabled = await readDisabled(c);
+      if (typeof disabled === "string") return invalid(disabled);
+      const user = userOf(this.records, tenantParameter(c.req.url), name);
+      const caller = this.#caller(c);
+      if (!user?.keys.some((key) => manages(caller, key))) {
+        return refusal(ErrorCode.OBJECT_NOT_FOUND, `user ${name} has no keys there`);
+      }
+      if (!user.keys.every((key) => manages(caller, key))) {
+        const message = `user ${name} has keys that the caller does not manage`;
+        return refusal(ErrorCode.PERMISSION_DENIED, message);
+      }
+      if (disabled && user.keys.some(({ id }) => id === caller.id)) {
+        const message = `user ${name} makes this call: allowed: with a key of somebody else`;
+        return refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS, message);
+      }
+      await this.#table.setAll(user.keys.map((key) => ({ ...key, isDisabled: disabled })));
+      await this.#publish();
+      return json({
+        success: true,
+        data: userDocument(userOf(this.records, user.tenant, user.name)!),
+      });
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#audit[Symbol.dispose]();
     await this.#table[Symbol.asyncDispose]();
+  }
+
+  /** Does `work` when no other change of keys is under way. */
+  #inTurn<T>(work: () => Promise<T> | T): Promise<T> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => {});
+    return turn;
   }
 
   /** Whether a token is the one that only the masters of this cluster can read. */
@@ -197,12 +259,22 @@ export class AdminAuth implements AsyncDisposable {
       return "the body is not JSON";
     }
     if (typeof wish !== "object" || wish === null) return "the body is not an object";
-    const { role, tenant = null, label = "", expires_in_seconds: seconds = null, ...rest } = wish;
+    const {
+      role,
+      tenant = null,
+      label = "",
+      user = null,
+      expires_in_seconds: seconds = null,
+      ...rest
+    } = wish;
     const [unknown] = Object.keys(rest);
     if (unknown !== undefined) return `${unknown} is unknown`;
     if (!ROLES.includes(role as Role)) return `role ${role}; allowed: ${ROLES.join(", ")}`;
     if (typeof label !== "string" || label.length > MAX_LABEL) {
       return `label is no text of at most ${MAX_LABEL} characters`;
+    }
+    if (user !== null && !isUserName(user)) {
+      return `user is no text of 1 to ${MAX_USER_LENGTH} characters without control characters`;
     }
     if (tenant !== null && (typeof tenant !== "string" || !isTenantText(tenant))) {
       return "tenant is no name of a tenant";
@@ -215,7 +287,7 @@ export class AdminAuth implements AsyncDisposable {
       return "expires_in_seconds is not a number of seconds";
     }
     const expiresMs = lasts === null ? null : this.#options.now() + lasts * 1000;
-    return { role: role as Role, tenant, label, expiresMs };
+    return { role: role as Role, tenant, label, user, expiresMs };
   }
 }
 
@@ -227,7 +299,7 @@ function mayCall(
   url: string,
 ): boolean {
   if (role === "admin") return true;
-  if (path === KEYS || path === ROTATE) return role === "tenant-admin";
+  if (path === KEYS || path === ROTATE || path === USERS) return role === "tenant-admin";
   if (role === "operator") return true;
   if (path === CHECKPOINT_PATH) return false;
   const isRead = method === "GET" || method === "POST" && path === LOCATE;
@@ -250,7 +322,30 @@ function secondsOf(text: string): number | null {
   return /^\d{1,10}$/.test(text) && Number(text) <= MAX_SECONDS ? Number(text) : null;
 }
 
-function keyDocument({ id, role, tenant, label, createdMs, expiresMs }: KeyRecord) {
+/** Whether a user is to be disabled, or what is wrong with the body that says so. */
+async function readDisabled(c: AppContext): Promise<boolean | string> {
+  const body = await readBody(c.req.raw, BODY_LIMITS);
+  if (typeof body === "string") return `the body was not read: ${body}`;
+  try {
+    const { disabled, ...rest } = JSON.parse(new TextDecoder().decode(body));
+    if (typeof disabled === "boolean" && Object.keys(rest).length === 0) return disabled;
+  } catch {
+    // It is no JSON, or `null`.
+  }
+  return 'the body is not {"disabled": true} or {"disabled": false}';
+}
+
+function keyDocument(
+  { id, role, tenant, label, user = null, createdMs, expiresMs, ...rest }: KeyRecord,
+) {
   const time = (ms: number | null) => ms === null ? null : new Date(ms).toISOString();
-  return { id, role, tenant, label, created: time(createdMs), expires: time(expiresMs) };
+  const { isDisabled: disabled = false } = rest;
+  return {
+    ...{ id, role, tenant, label, user, disabled },
+    ...{ created: time(createdMs), expires: time(expiresMs) },
+  };
+}
+
+function userDocument({ name, tenant, isDisabled: disabled, keys }: User) {
+  return { user: name, tenant, disabled, keys: keys.map(({ id }) => id) };
 }

@@ -20,7 +20,7 @@ export class SharedTables {
     const document = (key: Uint8Array, value: Uint8Array | null) =>
       change({ table: SmallTable.DOCUMENT, key, value });
     this.keys = new KeyTable({
-      set: (record) => change(keyChange(record)),
+      set: (records) => change(...records.map(keyChange)),
       delete: (id) => change(keyDropped(id)),
     });
     this.documents = { set: document, delete: (key) => document(key, null) };

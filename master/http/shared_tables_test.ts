@@ -6,6 +6,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import { adminCaller } from "../../tests/support/admin_caller.ts";
 import { MemoryAdminCore } from "../../tests/support/memory_admin_core.ts";
+import { createKey } from "../auth/api_key.ts";
 import { SmallTable, type TableChange } from "../core/small_tables.ts";
 import { metadataApp } from "./metadata_app.ts";
 import { MetadataStore } from "./metadata_store.ts";
@@ -104,6 +105,20 @@ Deno.test("a put that the log refuses changes nothing, and the next one is tried
   assert.deepEqual(await answer, [200, "metadata updated"]);
 });
 
+Deno.test("keys that change together are asked of the log together", async () => {
+  const log = new Log();
+  const wish = { role: "client", tenant: "a", label: "", user: "x", expiresMs: null } as const;
+  const records = [createKey(wish, 1).record, createKey(wish, 2).record];
+  const kept = log.shared.keys.setAll(records.map((one) => ({ ...one, isDisabled: true })));
+  assert(await log.next());
+  assert.equal(log.waiting.length, 1);
+  assert.equal(log.waiting[0].changes.length, 2);
+  assert.deepEqual(log.shared.keys.records, []);
+  log.keep();
+  await kept;
+  assert.deepEqual(log.shared.keys.records, records.map((one) => ({ ...one, isDisabled: true })));
+});
+
 Deno.test("documents of a cluster are followed past the limits of this master", () => {
   const store = new MetadataStore(() => Promise.resolve(false), {
     ...{ maxKeys: 1, maxKeyBytes: 4, maxValueBytes: 8, maxTotalBytes: 4 },
@@ -137,7 +152,9 @@ Deno.test("a standby changes nothing and names the leader", async () => {
     const [method, path] of [
       ["POST", "/api/v1/remove_all"],
       ["PUT", "/api/v1/tenant_quotas?tenant_id=a"],
+      ["PUT", "/api/v1/tenants?tenant_id=a"],
       ["POST", "/api/v1/keys"],
+      ["PATCH", "/api/v1/users?user=x"],
     ]
   ) {
     const { status, json } = await ask(method, path, { body: {} });

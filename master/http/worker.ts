@@ -184,7 +184,7 @@ class HttpSide {
         ? null
         : this.#shared !== null
         ? sharedPolicies
-        : new PolicyFile(policies.path, policies.quotas),
+        : new PolicyFile(policies.path, policies.quotas, policies.rules),
       haPath: this.#config.haPath,
       version: VERSION,
       settings: this.#shared?.settings ?? this.#settings,

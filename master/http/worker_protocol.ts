@@ -2,6 +2,7 @@
 import type { KeyRecord } from "../auth/api_key.ts";
 import type { SnapshotPlace } from "../backup/places.ts";
 import type { TableChange } from "../core/small_tables.ts";
+import type { LoadedPolicies } from "../tenants/load_policies.ts";
 import type { AdminMethod } from "./backend.ts";
 
 /** A place to listen; port 0 = the system chooses. */
@@ -29,7 +30,7 @@ export interface HttpWorkerConfig {
   /** What opens this master's checkpoint to the others of its cluster, whatever keys they have. */
   checkpointToken: string | null;
   /** The file of the quotas and what is in it, `null` = multi-tenancy is off. */
-  policies: { path: string; quotas: ReadonlyMap<string, bigint> } | null;
+  policies: LoadedPolicies | null;
   log: {
     format: "text" | "kep" | "json";
     minLevel: number;

@@ -2,6 +2,7 @@ import type { KeyRecord } from "../auth/api_key.ts";
 import type { KeyRing } from "../auth/key_ring.ts";
 import type { MasterCore } from "../core/core.ts";
 import { SmallTable, type TableChange } from "../core/small_tables.ts";
+import { warnOfModels } from "../tenants/load_policies.ts";
 import { entryText, keyRecord } from "./entries.ts";
 import { type OwnTables, takeIn } from "./handover.ts";
 import { dropOfflineKeys } from "./local_tables.ts";
@@ -31,6 +32,8 @@ export class ClusterTables {
   readonly #options: ClusterTablesOptions;
   readonly #feed: TableFeed;
   readonly #records = new Map<string, KeyRecord>();
+  /** This master leads, and has not shown yet all that the cluster has taken in. */
+  #begins = false;
   #first: { text: string; id: string } | null = null;
 
   constructor(options: ClusterTablesOptions) {
@@ -43,6 +46,10 @@ export class ClusterTables {
   /** Tells everybody what the log has come to hold. */
   flush(): void {
     this.#feed.flush();
+    if (!this.#begins || !this.#feed.isEmpty) return;
+    this.#begins = false;
+    const { core, own } = this.#options;
+    warnOfModels(core, own.warn);
   }
 
   /**
@@ -54,6 +61,8 @@ export class ClusterTables {
     const { core, own, tablesPath } = this.#options;
     this.flush();
     this.#first = takeIn(core, own, nowMs);
+    this.#begins = true;
+    this.flush();
     const ids = own.local.offlineKeys.map(({ id }) => id);
     const deadlineMs = nowMs + OFFLINE_KEYS_MS;
     while (!ids.every((id) => this.#records.has(id))) {

@@ -2,6 +2,7 @@
 // leader had, and goes home with a master that goes on alone.
 // Method: a core, the gate of a leader and a log that is an array in memory; a second core follows it.
 import assert from "node:assert/strict";
+import { ErrorCode } from "../../proto/error_code.ts";
 import { bytesOf, CoreDriver } from "../../tests/support/core_driver.ts";
 import { createKey, type KeyRecord } from "../auth/api_key.ts";
 import { KeyRing } from "../auth/key_ring.ts";
@@ -9,15 +10,19 @@ import { KeyDatabase, KeyTable } from "../auth/key_table.ts";
 import { FramedReplay } from "../core/replay.ts";
 import { SmallTable, type TableChange } from "../core/small_tables.ts";
 import type { LogGroup } from "../ha/fact_log.ts";
+import { NO_RULES, type TenantRules } from "../core/tenant_rules.ts";
 import { ReplicatedCore } from "../ha/replicated_core.ts";
 import { GROUP_HEADER_BYTES } from "../journal/group_format.ts";
 import { Replies } from "../rpc/replies.ts";
+import { readPolicies } from "../tenants/policy_file.ts";
 import { ClusterTables } from "./cluster_tables.ts";
 import { entryText, keyChange, keyDropped, keyRecord } from "./entries.ts";
 import { bringHome, type OwnTables } from "./handover.ts";
 import { readLocalTables, replaceLocalTables } from "./local_tables.ts";
 
 const admin = { role: "admin", tenant: null, label: "", expiresMs: null } as const;
+const slow = { ...NO_RULES, opsPerSecond: 7 };
+const listed = { models: ["m", "unknown"], opsPerSecond: 8, bytesPerSecond: 9 };
 const nothing = { keys: [], offlineKeys: [], documents: [], settings: {} };
 
 /** A master that leads over a log, or follows the log of another. */
@@ -118,6 +123,17 @@ Deno.test("the first leader makes an admin key and says it once the log has it; 
   second.keep();
   assert.deepEqual(second.firstKeys, []);
   assert.equal(second.log.length, 0, "a leader that has all changes nothing");
+
+  const [record] = Array.from(
+    second.core.tables.view.each(SmallTable.KEY),
+    ({ value }) => keyRecord(value),
+  );
+  second.set(keyChange({ ...record, isDisabled: true }));
+  second.keep();
+  const third = new Seat({ requireAuth: true }, [...first.log, ...second.log]);
+  await third.lead();
+  third.keep();
+  assert.equal(third.firstKeys.length, 1, "an admin key that is disabled opens nothing");
 });
 
 Deno.test("a cluster begins with what its first leader has, and with nothing of a later one", async () => {
@@ -127,7 +143,7 @@ Deno.test("a cluster begins with what its first leader has, and with nothing of 
       ...{ keys: [record], offlineKeys: [], settings: { put_wait_ms: "7" } },
       documents: [{ key: bytesOf("d"), value: bytesOf("v") }],
     },
-    policies: { path: "quotas.yaml", quotas: new Map([["a", quota]]) },
+    policies: { path: "quotas.yaml", quotas: new Map([["a", quota]]), rules: new Map() },
   });
   const first = new Seat(own(5n));
   await first.lead();
@@ -148,6 +164,55 @@ Deno.test("a cluster begins with what its first leader has, and with nothing of 
   assert.match(second.warnings[0], /quotas\.yaml differs .* tenants "a"; change them with PUT/);
 });
 
+Deno.test("rules of tenants begin with the first leader's file and outlive leaders", async () => {
+  const own = (rules: TenantRules): Partial<OwnTables> => ({
+    policies: {
+      ...{ path: "quotas.yaml", quotas: new Map([["a", 5n], ["b", 6n]]) },
+      rules: new Map([["a", rules], ["b", slow]]),
+    },
+  });
+  const rulesOf = ({ core }: Seat, name: string) => core.tenants.use(bytesOf(name))?.rules;
+  const first = new Seat(own(slow));
+  await first.lead();
+  assert.deepEqual(rulesOf(first, "a"), slow, "before clients are served");
+  const a = first.core.tenants.find(bytesOf("a"));
+  assert.equal(first.core.tenants.setRules(bytesOf("a"), listed), ErrorCode.OK);
+  first.core.tenants.setRules(bytesOf("b"), NO_RULES);
+  first.keep();
+
+  const second = new Seat(own(slow), first.log);
+  assert.deepEqual([rulesOf(second, "a"), rulesOf(second, "b")], [listed, NO_RULES], "a standby");
+  await second.lead();
+  assert.deepEqual([rulesOf(second, "a"), rulesOf(second, "b")], [listed, NO_RULES]);
+  assert.match(second.warnings[0], /differs .* tenants "a", "b"; change them with PUT/);
+  assert.equal(second.log.length, 0, "a leader that has all changes nothing");
+  assert.equal(second.core.tenants.admit(a, 9, false, 0), a);
+  assert.equal(second.core.tenants.admit(a, 1, false, 0), ErrorCode.RATE_LIMITED);
+  assert.equal(second.core.tenants.removeQuota(bytesOf("a")), ErrorCode.OK);
+  second.keep();
+
+  const third = new Seat({}, [...first.log, ...second.log]);
+  assert.equal(rulesOf(third, "a"), undefined);
+  third.core.tenants.setQuota(bytesOf("a"), 5n);
+  assert.deepEqual(rulesOf(third, "a"), NO_RULES, "they went with the registration");
+});
+
+Deno.test("a leader warns of lists that let nothing be written once it has all settings", async () => {
+  const seat = new Seat({
+    local: { ...nothing, settings: { put_wait_ms: "7" } },
+    policies: {
+      ...{ path: "quotas.yaml", quotas: new Map([["a", 5n]]) },
+      rules: new Map([["a", { ...NO_RULES, models: ["m"] }]]),
+    },
+  });
+  await seat.lead();
+  seat.keep();
+  assert.deepEqual(seat.settings, [["put_wait_ms", "7"]]);
+  assert.match(seat.warnings.join(), /can write nothing: --key_format tells no model/);
+  seat.tables.flush();
+  assert.equal(seat.warnings.length, 1);
+});
+
 Deno.test("the tables of a cluster replace the files of a master that goes on alone, once", async () => {
   const directory = await Deno.makeTempDir();
   try {
@@ -161,7 +226,10 @@ Deno.test("the tables of a cluster replace the files of a master that goes on al
     const before = await readLocalTables(tablesPath, true);
     assert.deepEqual(before.documents.map(({ key }) => entryText(key)), ["stale"]);
 
-    const policies = { path: policyPath, quotas: new Map([["a", 5n], ["b", 6n]]) };
+    const policies = {
+      ...{ path: policyPath, quotas: new Map([["a", 5n], ["b", 6n]]) },
+      rules: new Map([["a", slow], ["b", slow]]),
+    };
     const seat = new Seat({ local: before, policies });
     await seat.lead();
     seat.set(keyChange(shared));
@@ -170,6 +238,7 @@ Deno.test("the tables of a cluster replace the files of a master that goes on al
     seat.set({ table: SmallTable.DOCUMENT, key: bytesOf("new"), value: bytesOf("v") });
     seat.set({ table: SmallTable.SETTING, key: bytesOf("minloglevel"), value: null });
     seat.core.tenants.removeQuota(bytesOf("b"));
+    seat.core.tenants.setRules(bytesOf("a"), listed);
 
     const options = { tablesPath, commit: () => true, info() {} };
     const { core } = seat;
@@ -180,9 +249,12 @@ Deno.test("the tables of a cluster replace the files of a master that goes on al
     });
     const left = names(Array.from(core.tables.view.each()), SmallTable.KEY);
     assert.deepEqual(left, []);
-    const quotas = await bringHome(core, { ...options, policyPath });
-    assert.deepEqual(quotas, new Map([["a", 5n]]), "they have waited for a start with tenants");
-    assert.match(await Deno.readTextFile(policyPath), /"a"/);
+    const home = await bringHome(core, { ...options, policyPath });
+    const expected = { quotas: new Map([["a", 5n]]), rules: new Map([["a", listed]]) };
+    assert.deepEqual(home, expected, "they have waited for a start with tenants");
+    const rules = new Map();
+    assert.deepEqual(readPolicies(policyPath, { missing: false }, rules), expected.quotas);
+    assert.deepEqual(rules, expected.rules);
     assert.deepEqual(Array.from(core.tables.view.each()), []);
     assert.equal(await bringHome(core, { ...options, policyPath }), null);
   } finally {

@@ -5,9 +5,11 @@
  * the entries say that this has happened, so that no later leader does it again.
  */
 import { createKey, type KeyRecord } from "../auth/api_key.ts";
+import { isDisabled } from "../auth/users.ts";
 import type { MasterCore } from "../core/core.ts";
 import { SmallTable, type TableChange } from "../core/small_tables.ts";
-import { applyPolicies, type LoadedPolicies } from "../tenants/load_policies.ts";
+import { isSameRules, readRules, type TenantRules } from "../core/tenant_rules.ts";
+import { applyPolicies, type LoadedPolicies, type Policies } from "../tenants/load_policies.ts";
 import { replacePolicies } from "../tenants/policy_file.ts";
 import { entryText, keyChange, keyRecord, settingChange } from "./entries.ts";
 import { type LocalTables, replaceLocalTables } from "./local_tables.ts";
@@ -15,7 +17,7 @@ import { type LocalTables, replaceLocalTables } from "./local_tables.ts";
 const encoder = new TextEncoder();
 /** Keys, documents and settings were taken in. */
 const TABLES_MARK = encoder.encode("tables");
-/** Quotas were taken in, by the first leader with tenants. */
+/** Quotas and rules were taken in, by the first leader with tenants. */
 const QUOTAS_MARK = encoder.encode("quotas");
 const SET = new Uint8Array([1]);
 
@@ -55,12 +57,12 @@ export function takeIn(core: MasterCore, own: OwnTables, nowMs: number) {
       );
     }
   }
-  if (policies !== null) takeQuotas(core, policies, own);
+  if (policies !== null) takePolicies(core, policies, own);
   for (const record of local.offlineKeys) set(core, keyChange(record));
   return own.requireAuth ? firstKey(core, nowMs) : null;
 }
 
-function takeQuotas(core: MasterCore, policies: LoadedPolicies, { info, warn }: OwnTables): void {
+function takePolicies(core: MasterCore, policies: LoadedPolicies, { info, warn }: OwnTables): void {
   const view = core.tables.view;
   if (view.get(SmallTable.MARK, QUOTAS_MARK) === null) {
     applyPolicies(core, policies);
@@ -70,22 +72,26 @@ function takeQuotas(core: MasterCore, policies: LoadedPolicies, { info, warn }: 
     }
     return;
   }
-  const quotas = quotasOf(core);
-  const differing = Array.from(policies.quotas).filter(([name, b]) => quotas.get(name) !== b);
+  const { quotas, rules } = policiesOf(core);
+  const differing = Array.from(policies.quotas).filter(([name, bytes]) =>
+    quotas.get(name) !== bytes || !isSameRules(rules.get(name), policies.rules.get(name))
+  );
   if (differing.length === 0) return;
   const names = differing.slice(0, 3).map(([name]) => `"${name}"`).join(", ");
   const more = differing.length > 3 ? ` and ${differing.length - 3} more` : "";
   warn(
-    `the quota file ${policies.path} differs from the quotas of the cluster, which hold: tenants ` +
-      `${names}${more}; change them with PUT /api/v1/tenant_quotas`,
+    `the quota file ${policies.path} differs from what the cluster has, which holds: tenants ` +
+      `${names}${more}; change them with PUT /api/v1/tenant_quotas and /api/v1/tenants`,
   );
 }
 
 /** Makes an admin key when there is none that is taken. */
 function firstKey(core: MasterCore, nowMs: number): { text: string; id: string } | null {
   for (const { value } of core.tables.view.each(SmallTable.KEY)) {
-    const { role, expiresMs } = keyRecord(value);
-    if (role === "admin" && (expiresMs === null || expiresMs > nowMs)) return null;
+    const record = keyRecord(value);
+    const { role, expiresMs } = record;
+    const lasts = expiresMs === null || expiresMs > nowMs;
+    if (role === "admin" && lasts && !isDisabled(record)) return null;
   }
   const wish = { role: "admin", tenant: null, label: "first key", expiresMs: null } as const;
   const { text, record } = createKey(wish, nowMs);
@@ -104,17 +110,17 @@ export interface BringHomeOptions {
 
 /**
  * Moves the small tables of the cluster that a lone master was in into the files of a lone master,
- * which they replace. Returns the quotas, `null` = there are none to move. Throws an `Error` when a
+ * which they replace. Returns quotas and rules, `null` = there are none to move. Throws an `Error` when a
  * file cannot be written; the next start tries again.
  */
 export async function bringHome(
   core: MasterCore,
   { tablesPath, policyPath, commit, info }: BringHomeOptions,
-): Promise<Map<string, bigint> | null> {
+): Promise<Policies | null> {
   const view = core.tables.view;
   const tables = hasTakenIn(core);
   const movesQuotas = policyPath !== null && view.get(SmallTable.MARK, QUOTAS_MARK) !== null;
-  const quotas = movesQuotas ? quotasOf(core) : null;
+  const policies = movesQuotas ? policiesOf(core) : null;
   if (tables) {
     const keys = Array.from(view.each(SmallTable.KEY), ({ value }) => keyRecord(value));
     const documents = Array.from(view.each(SmallTable.DOCUMENT));
@@ -127,27 +133,33 @@ export async function bringHome(
     await replaceLocalTables(tablesPath, { keys, documents, settings });
     info(`took over ${keys.length} keys and ${documents.length} documents of the cluster`);
   }
-  if (quotas !== null) {
-    await replacePolicies(policyPath!, quotas);
+  if (policies !== null) {
+    const { quotas, rules } = policies;
+    await replacePolicies(policyPath!, quotas, rules);
     info(`took over ${quotas.size} quotas of the cluster; they are in ${policyPath}`);
   }
-  if (!tables && quotas === null) return null;
+  if (!tables && policies === null) return null;
   // Quotas are dropped last: with tenants switched off they wait for a later start.
   const stays = ({ table, key }: TableChange) =>
     !movesQuotas &&
-    (table === SmallTable.QUOTA || table === SmallTable.MARK && isSame(key, QUOTAS_MARK));
+    (table === SmallTable.QUOTA || table === SmallTable.RULES ||
+      table === SmallTable.MARK && isSame(key, QUOTAS_MARK));
   core.tables.drop((entry) => !stays(entry));
   if (!commit()) throw new Error("the tables of the cluster could not be moved");
-  return quotas;
+  return policies;
 }
 
-function quotasOf(core: MasterCore): Map<string, bigint> {
+function policiesOf(core: MasterCore): Policies {
   const quotas = new Map<string, bigint>();
   for (const { key, value } of core.tables.view.each(SmallTable.QUOTA)) {
     const view = new DataView(value.buffer, value.byteOffset, value.length);
     quotas.set(entryText(key), view.getBigUint64(0, true));
   }
-  return quotas;
+  const rules = new Map<string, TenantRules>();
+  for (const { key, value } of core.tables.view.each(SmallTable.RULES)) {
+    rules.set(entryText(key), readRules(value)!);
+  }
+  return { quotas, rules };
 }
 
 function set(core: MasterCore, { table, key, value }: TableChange): void {

@@ -55,7 +55,7 @@ export async function replaceLocalTables(path: string, tables: LocalTables): Pro
   const ids = new Set(tables.keys.map(({ id }) => id));
   using keys = await KeyDatabase.open(path);
   for (const { id } of await keys.records()) if (!ids.has(id)) await keys.delete(id);
-  for (const record of tables.keys) await keys.set(record);
+  await keys.set(tables.keys);
 
   using settings = await SettingsTable.open(path);
   const stale = Object.keys(await settings.load()).map((name) => [name, null]);

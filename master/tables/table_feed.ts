@@ -24,6 +24,11 @@ export class TableFeed {
     tables.onChange = (change) => this.#waiting.push({ position: log.position, change });
   }
 
+  /** Whether everything has been handed on. */
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
   /** Hands on what may be. */
   flush(): void {
     const { acknowledged } = this.#log;

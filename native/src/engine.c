@@ -163,6 +163,13 @@ int mc_engine_open(const struct mc_engine_options *given, struct mc_engine **ope
 	return 0;
 }
 
+int mc_engine_answer_at(struct mc_engine *engine, const char *name)
+{
+	struct mc_transport *tcp = mc_engine_transport(engine, MC_TRANSPORT_TCP);
+
+	return name ? tcp->ops->answer_at(tcp, name) : -EINVAL;
+}
+
 int mc_engine_listen(struct mc_engine *engine, const char *host, uint32_t port)
 {
 	if (!host || port > UINT16_MAX)

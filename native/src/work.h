@@ -24,7 +24,7 @@ struct mc_work {
 	uint32_t opcode;
 	int32_t result;
 	int32_t detail;
-	uint64_t transport[5]; /* the transport's own */
+	uint64_t transport[8]; /* the transport's own */
 };
 
 /* First in, first out; all zero is an empty one. last is meaningless while it is empty. */

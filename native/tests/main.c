@@ -18,11 +18,13 @@ static const struct {
 	{ "crc32c", test_crc32c },
 	{ "disk", test_disk },
 	{ "fence", test_fence },
+	{ "relay", test_relay },
 	{ "shm", test_shm },
 	{ "placement", test_placement },
 	{ "verbs", test_verbs },
 	{ "device", test_device },
 	{ "device_region", test_device_region },
+	{ "rate", test_rate },
 };
 
 int main(int argc, char **argv)

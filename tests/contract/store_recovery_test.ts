@@ -18,8 +18,8 @@ function test(name: string, fn: () => Promise<void>, kind: MasterKind = ourMaste
 
 /** Starts a node process whose start is not awaited. */
 function spawnNode(...flags: string[]): LocalProcess {
-  const args = ["run", "-A", `${root}client/node/main.ts`, "--host=127.0.0.1", ...flags];
-  return new LocalProcess("node", Deno.execPath(), args);
+  const args = ["run", "-A", `${root}client/node/main.ts`, "--host=127.0.0.1"];
+  return new LocalProcess("node", Deno.execPath(), [...args, "--data_port=0", ...flags]);
 }
 
 for (const kind of [referenceMaster, ourMaster]) {

@@ -361,6 +361,21 @@ export function transferServerFaultSuite(register: RegisterTest, kind: EngineKin
     await t.works();
   });
 
+  test("silent connections give way when there are too many", async (scope) => {
+    const t = scope.own(await serving(4096, { maxConnections: 3, stallTimeoutMs: 100 }));
+    await t.works();
+    const silent = [];
+    for (let i = 0; i < 2; i++) silent.push(scope.own(await RawClient.connect(t.port)));
+    await until(() => t.server.stats().connections === 3);
+    await until(async () => {
+      const raw = scope.own(await RawClient.connect(t.port));
+      raw.send(requestBytes(READ, 2, t.at(0), 5));
+      return (await raw.receive(13)).length === 13;
+    });
+    assert(silent.every(({ closed }) => closed));
+    await t.works();
+  });
+
   test("drops peers that stall in the middle and keeps those that only wait", async (scope) => {
     const t = scope.own(await serving(64 << 20, { stallTimeoutMs: 100 }));
     const idle = scope.own(await RawClient.connect(t.port));

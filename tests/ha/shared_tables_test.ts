@@ -71,7 +71,7 @@ const engines = [
 ];
 
 for (const { name, absent, start, flags, client } of engines) {
-  testWith(absent, `${name}: keys, quotas and documents outlive the leader`, async () => {
+  testWith(absent, `${name}: keys, quotas, rules and documents outlive the leader`, async () => {
     await using engine = await start();
     await using masters = await HaMasters.start(0, []);
     const common = [...flags(engine), "--require_auth", "--enable_multi_tenants"];
@@ -102,21 +102,35 @@ for (const { name, absent, start, flags, client } of engines) {
       (await on(leader, admin, "PUT", quota, { requested_quota_bytes: 16 * MIB })).status,
       200,
     );
-    const make = async (label: string) => {
-      const wish = { role: "client", tenant: "a", label };
+    const rules = "/api/v1/tenants?tenant_id=a";
+    const limited = { models: ["unknown"], ops_per_second: 100_000 };
+    const ruled = await on(leader, admin, "PUT", rules, limited);
+    assert.equal(ruled.status, 200, ruled.text);
+    const rulesOn = async (master: HaMaster) => {
+      const { data } = await on(master, admin, "GET", rules);
+      const { models, ops_per_second, bytes_per_second } = data.data[0];
+      return { models, ops_per_second, bytes_per_second };
+    };
+    const make = async (label: string, user: string | null = null) => {
+      const wish = { role: "client", tenant: "a", label, user };
       const { status, data } = await on(leader, admin, "POST", "/api/v1/keys", wish);
       assert.equal(status, 200);
       return data.data as { key: string; id: string };
     };
     const [good, bad, old] = [await make("good"), await make("bad"), await make("old")];
+    const [laptop, server] = [await make("laptop", "alice"), await make("server", "alice")];
     const quotaOn = (master: HaMaster, key: string) => on(master, key, "GET", quota);
-    await until(async () => (await quotaOn(standby, bad.key)).status === 200);
+    await until(async () => (await quotaOn(standby, server.key)).status === 200);
+    assert.equal((await quotaOn(standby, bad.key)).status, 200);
+    assert.deepEqual(await rulesOn(standby), { ...limited, bytes_per_second: null });
     assert.equal((await quotaOn(standby, "mk_wrong")).status, 401);
 
     // A standby changes nothing and says who does.
     for (
       const [method, path, body] of [
         ["PUT", quota, { requested_quota_bytes: 1 }],
+        ["PUT", rules, { ops_per_second: 1 }],
+        ["PATCH", "/api/v1/users?user=alice&tenant_id=a", { disabled: true }],
         ["POST", "/api/v1/keys", { role: "admin" }],
         ["DELETE", `/api/v1/keys?id=${good.id}`, undefined],
         ["PATCH", "/v1/config?persist=true", { put_wait_ms: 7 }],
@@ -138,6 +152,11 @@ for (const { name, absent, start, flags, client } of engines) {
     assert(performance.now() - revokedMs < REVOKED_MS);
     const rotate = `/api/v1/keys/rotate?id=${old.id}&grace_seconds=0`;
     const next = (await on(leader, admin, "POST", rotate)).data.data.key as string;
+    const alice = "/api/v1/users?user=alice&tenant_id=a";
+    const disabled = await on(leader, admin, "PATCH", alice, { disabled: true });
+    assert.equal(disabled.status, 200, disabled.text);
+    const more = await on(leader, admin, "PUT", rules, { bytes_per_second: 1 << 30 });
+    assert.equal(more.status, 200, more.text);
 
     for (const [key, value] of [["doc", "v1"], ["gone", "v"], ["doc", "v2"]]) {
       const put = await fetch(urls.get(leader)! + key, { method: "PUT", body: value });
@@ -156,6 +175,12 @@ for (const { name, absent, start, flags, client } of engines) {
     assert.equal((await quotaOn(standby, next)).status, 200);
     assert.equal((await quotaOn(standby, bad.key)).status, 401);
     assert.equal((await quotaOn(standby, old.key)).status, 401);
+    for (const { key } of [laptop, server]) {
+      assert.equal((await quotaOn(standby, key)).status, 401, "its user is disabled");
+    }
+    assert.deepEqual(await rulesOn(standby), { ...limited, bytes_per_second: 1 << 30 });
+    assert.equal((await on(standby, admin, "PATCH", alice, { disabled: false })).status, 200);
+    assert.equal((await quotaOn(standby, laptop.key)).status, 200);
     assert.equal(await document(urls.get(standby)!, "doc"), "v2");
     assert.equal(await document(urls.get(standby)!, "gone"), null);
     const { flags: shown } = (await on(standby, admin, "GET", "/v1/config")).data;
@@ -175,6 +200,16 @@ for (const { name, absent, start, flags, client } of engines) {
       (error) => error instanceof StoreError && error.code === ErrorCode.UNAUTHENTICATED,
     );
     await assert.rejects(taken.put("large", new Uint8Array(17 * MIB)), StoreError);
+    // What another master was told to hold a tenant to, this one holds it to.
+    const none = await on(standby, admin, "PUT", rules, { models: [] });
+    assert.equal(none.status, 400, "--key_format tells no model");
+    const slow = await on(standby, admin, "PUT", rules, { bytes_per_second: MIB });
+    assert.equal(slow.status, 200, slow.text);
+    await taken.put("burst", new Uint8Array(15 * MIB));
+    await assert.rejects(
+      taken.put("late", valueOf("late")),
+      (error) => error instanceof StoreError && error.code === ErrorCode.RATE_LIMITED,
+    );
   });
 }
 
@@ -272,6 +307,13 @@ testWith(
       const { status } = await ask(adminUrl, key, "PUT", path, { requested_quota_bytes: bytes });
       assert.equal(status, 200);
     };
+    const rules = "/api/v1/tenants?tenant_id=a";
+    const setRate = async (adminUrl: string, key: string, ops: number) => {
+      const { status } = await ask(adminUrl, key, "PUT", rules, { ops_per_second: ops });
+      assert.equal(status, 200);
+    };
+    const rateOf = async (adminUrl: string, key: string) =>
+      (await ask(adminUrl, key, "GET", rules)).data.data[0].ops_per_second;
     const put = async (key: string, value: string) => {
       const { status } = await fetch(url + key, { method: "PUT", body: value });
       assert.equal(status, 200);
@@ -288,6 +330,7 @@ testWith(
       lone = await makeKey(one.adminUrl, admin);
       await setQuota(one.adminUrl, admin, "a", MIB);
       await setQuota(one.adminUrl, admin, "b", MIB);
+      await setRate(one.adminUrl, admin, 100);
       await put("alone", "1");
       await put("both", "1");
     }
@@ -299,6 +342,7 @@ testWith(
       await until(async () => (await ask(adminUrl, admin, "GET", "/metrics")).status === 200);
       assert.equal(firstKeyOf(master.process.lines), null, "there is an admin key already");
       assert.equal(await quotaOf(adminUrl, lone.key, "a"), MIB);
+      assert.equal(await rateOf(adminUrl, lone.key), 100);
       await until(async () => await document(url, "alone") === "1");
       shared = await makeKey(adminUrl, admin);
       assert.equal(
@@ -306,6 +350,7 @@ testWith(
         200,
       );
       await setQuota(adminUrl, admin, "a", 3 * MIB);
+      await setRate(adminUrl, admin, 200);
       const gone = await ask(adminUrl, admin, "DELETE", "/api/v1/tenant_quotas?tenant_id=b");
       assert.equal(gone.status, 200);
       await put("both", "2");
@@ -317,6 +362,8 @@ testWith(
       assert.equal(firstKeyOf(one.process.lines), null);
       const yaml = await Deno.readTextFile(`${master.directory}/tenants.yaml`);
       assert(yaml.includes('"a"') && !yaml.includes('"b"'), yaml);
+      assert(yaml.includes("ops_per_second: 200"), yaml);
+      assert.equal(await rateOf(one.adminUrl, shared.key), 200);
       assert.equal(await quotaOf(one.adminUrl, shared.key, "a"), 3 * MIB);
       assert.equal(await quotaOf(one.adminUrl, shared.key, "b"), undefined);
       assert.equal((await ask(one.adminUrl, lone.key, "GET", "/metrics")).status, 401);

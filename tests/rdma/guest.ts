@@ -96,6 +96,8 @@ export class GuestMaster implements AsyncDisposable {
       rpcTimeoutMs: 60_000,
       rpcConnectTimeoutMs: 60_000,
       transferTimeoutMs: 60_000,
+      // Where the machine is interpreted, a handshake alone takes longer than the default.
+      replicaPatienceMs: 20_000,
       handshakeTimeoutMs: 60_000,
       ...options,
     });

@@ -148,7 +148,7 @@ guestTest("a split segment is reached over RDMA, its document names the nodes", 
     });
     const { buffers, priorities } = parseSegmentDocument(answer);
     assert.deepEqual(buffers.map(({ name }) => name), ["segments:4096:0,1"]);
-    assert.deepEqual([...priorities.keys()], ["*", "cpu:0", "cpu:1"]);
+    for (const name of ["*", "cpu:0", "cpu:1"]) assert(priorities.has(name), name);
     const value = pattern(2 * MIB + 3);
     await client.put("placed", value);
     assert.deepEqual(await client.get("placed"), value);

@@ -3,9 +3,10 @@
 // Method: seeded worlds with the real core, dispatcher and client, see world.ts. `SEED=417 deno run
 // -A tests/sim/main.ts` replays one with its log.
 import assert from "node:assert/strict";
+import { broken } from "./broken.ts";
 import { type Reader, readWhole } from "./user.ts";
 import { Command, Fault, type Profile } from "./profile.ts";
-import { SimError, World, type WorldOptions } from "./world.ts";
+import { World } from "./world.ts";
 
 const SEEDS = 300;
 
@@ -86,19 +87,6 @@ Deno.test("the same seed is the same world", async () => {
   assert(first.length > 100);
   assert.deepEqual(await told(), first);
 });
-
-/** A seed of up to `count` whose world breaks a promise, and how it says so. */
-async function broken(count: number, options: WorldOptions): Promise<string> {
-  for (let seed = 1; seed <= count; seed++) {
-    try {
-      await new World(seed, options).run();
-    } catch (error) {
-      if (!(error instanceof SimError)) throw error;
-      return error.message;
-    }
-  }
-  return "no world noticed anything";
-}
 
 /** A busy world with little memory and slow transfers. */
 const crowded: Partial<Profile> = {

@@ -15,6 +15,7 @@ import {
   type SegmentDetail,
   type SegmentUse,
   type TenantQuota,
+  type TenantRuled,
 } from "../../master/http/backend.ts";
 import { JobKind, JobStatus, noProgress } from "../../master/core/job_table.ts";
 import type { ReplicationView } from "../../master/core/hot_view.ts";
@@ -265,6 +266,14 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
   }
 
   setTenantQuota(): TenantQuota {
+    throw tenantsOff();
+  }
+
+  tenantRules(): TenantRuled[] {
+    throw tenantsOff();
+  }
+
+  setTenantRules(): TenantRuled {
     throw tenantsOff();
   }
 

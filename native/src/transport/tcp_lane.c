@@ -114,6 +114,9 @@ int tcp_lane_push(struct tcp_lane *lane, struct mc_work *work)
 		.header.address = work->remote,
 		.header.opcode = (uint8_t)work->opcode |
 				 (lane->link->acknowledged ? TCP_ACKNOWLEDGED : 0),
+		.proof.size = 1,
+		.proof.address = work->remote,
+		.proof.opcode = MC_OP_READ,
 		.bounced = tcp_lane_collides(lane, work),
 	};
 	mc_queue_push(&lane->queue, work);

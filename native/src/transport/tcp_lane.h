@@ -10,7 +10,8 @@
 /* A request on its way through a lane; lives in mc_work.transport. */
 struct tcp_request {
 	struct tcp_header header;
-	struct tcp_status status;
+	struct tcp_header proof; /* behind an unacknowledged WRITE: a READ of its first byte */
+	struct tcp_status status; /* or the byte that proves */
 	bool abandoned; /* its completion was handed out: what still arrives is thrown away */
 	bool bounced;   /* its body goes by way of the client's buffer */
 };

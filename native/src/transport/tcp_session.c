@@ -41,7 +41,8 @@ void tcp_session_free(struct tcp_session *session)
 	mc_list_remove(&session->ready);
 	if (session->held != session->partial)
 		free(session->held);
-	close(session->fd);
+	if (session->fd >= 0)
+		close(session->fd);
 	free(session);
 }
 
@@ -151,14 +152,30 @@ static bool can_take_request(const struct tcp_session *session)
 	       session->answer_bytes < CALL_BYTES;
 }
 
+/* May the first bytes of a connection be taken for a request? */
+static bool begins_request(struct tcp_session *session, const struct tcp_thread *thread,
+			   const uint8_t *input, uint32_t size)
+{
+	enum tcp_first first;
+
+	if (session->heard || !thread->server->answerer_size)
+		return true;
+	first = tcp_first_bytes(input, size);
+	session->foreign = first == FIRST_HANDSHAKE;
+	return first == FIRST_REQUEST;
+}
+
 /* Carries out what the input holds; returns how much of it is used up. */
 static uint32_t consume(struct tcp_session *session, struct tcp_thread *thread,
 			const uint8_t *input, uint32_t size)
 {
 	struct mc_publisher *publisher = tcp_server_publisher(thread->server);
-	struct mc_published *published = mc_reader_enter(publisher, &thread->reader);
+	struct mc_published *published;
 	uint32_t at = 0;
 
+	if (!begins_request(session, thread, input, size))
+		return 0;
+	published = mc_reader_enter(publisher, &thread->reader);
 	while (at < size) {
 		if (session->body_left) {
 			uint32_t part = (uint32_t)mc_min(size - at, session->body_left);
@@ -438,6 +455,8 @@ static enum tcp_session_turn take_turn(struct tcp_session *session, struct tcp_t
 
 		if (can_take_request(session) && (session->readable || session->held_size)) {
 			count = receive(session, thread);
+			if (session->foreign)
+				return SESSION_FOREIGN;
 			if (count == IO_ERROR || (count == IO_END && !session->answer_count))
 				return SESSION_OVER;
 			if (count == IO_END)
