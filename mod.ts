@@ -41,6 +41,7 @@ export type { WriteOutcome } from "./client/write.ts";
 export type { Priority, Traffic } from "./client/transfer/door.ts";
 export type { Clock } from "./client/transfer/clock.ts";
 export type { DeviceMemory, TransferStats } from "./client/transfer/engine.ts";
+export type { MemorySurvey } from "./client/transfer/memory_maps.ts";
 export type { Notification } from "./proto/handshake.ts";
 
 export { ErrorCode, errorName } from "./proto/error_code.ts";

@@ -69,6 +69,9 @@ const sources: readonly Source[] = [
     env: ["MOONCAKE_GLOBAL_SEGMENT_SIZE"],
   },
   { field: "deviceMemory", keys: ["device_memory"], env: ["SNOWSKIN_DEVICE_MEMORY"] },
+  { field: "numa", keys: ["numa"], env: ["SNOWSKIN_NUMA", "MC_STORE_NUMA_SOCKET_ID"] },
+  { field: "hugepages", keys: ["hugepages"], env: ["SNOWSKIN_HUGEPAGES"] },
+  { field: "lockMemory", keys: ["lock_memory"], env: ["SNOWSKIN_LOCK_MEMORY"] },
   { field: "localBufferSize", keys: ["local_buffer_size"], env: ["MOONCAKE_LOCAL_BUFFER_SIZE"] },
   { field: "protocol", keys: ["protocol"], env: ["MOONCAKE_PROTOCOL"] },
   { field: "deviceName", keys: ["device_name", "rdma_devices"], env: ["MOONCAKE_DEVICE"] },
@@ -157,6 +160,8 @@ export function readConfig(from: ConfigSources): Config {
     const { name, value } = entry;
     given.set(field, { name, value: convert === undefined ? value : convert(name, value) });
   }
+  const pages = given.has("hugepages") ? null : hugepagesOf(from.env);
+  if (pages !== null) given.set("hugepages", pages);
   for (const { key, env, feature, off } of switchedOff) {
     const entry = firstOf(from, file, key === undefined ? [] : [key], [env]);
     if (entry === null || isOff(entry.value, off)) continue;
@@ -174,6 +179,17 @@ export const configKeys: readonly string[] = [
   ...switchedOff.flatMap(({ key }) => key === undefined ? [] : [key]),
   ...unusedKeys,
 ];
+
+/** The reference's two variables for huge pages: that there be some, and which. */
+function hugepagesOf(env: ConfigSources["env"]): { name: string; value: string } | null {
+  const { MC_STORE_USE_HUGEPAGE: use, MC_STORE_HUGEPAGE_SIZE: size } = env;
+  if (use === undefined || isOff(use, "false")) return null;
+  if (size === undefined) return { name: "MC_STORE_USE_HUGEPAGE", value: "2mb" };
+  if (/^(2mb|1gb)$/i.test(size.trim())) return { name: "MC_STORE_HUGEPAGE_SIZE", value: size };
+  throw new RangeError(
+    `MC_STORE_HUGEPAGE_SIZE=${JSON.stringify(size)} is refused; allowed: 2MB, 1GB`,
+  );
+}
 
 type File = { path: string; values: Readonly<Record<string, unknown>> } | null;
 

@@ -5,6 +5,7 @@
 import { isIP } from "node:net";
 import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
 import { hasZone, parseHostPort } from "./transfer/address.ts";
+import { DEFAULT_PLACEMENT } from "./transfer/engine.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { parseBandwidth } from "./bandwidth.ts";
 import { parseSize } from "./size.ts";
@@ -47,6 +48,18 @@ export interface StoreSettings {
   globalSegmentSize: number;
   /** Device that the lent memory lies on, as `cuda:0`; empty = memory of the host. */
   deviceMemory: string;
+  /**
+   * NUMA nodes of the lent memory: `off`, `interleave` or `split` over all, or those to split over, as
+   * `0,1`.
+   */
+  numa: string;
+  /**
+   * Pages of the lent memory: `auto`, `thp` (the same, and says why there are none), `off`, or the
+   * largest to take from a pool, `2mb` or `1gb`.
+   */
+  hugepages: string;
+  /** Whether lent memory is locked; refused where that is not allowed. */
+  lockMemory: boolean;
   /** Staging memory; 0 = pure server, which refuses data calls. */
   localBufferSize: number;
   /**
@@ -133,6 +146,7 @@ export interface StoreSettings {
 }
 
 const KIB = 1024;
+const placementFields = ["numa", "hugepages", "lockMemory"] as const;
 const TIB = 1024 ** 4;
 
 type Read<T> = (name: string, value: unknown) => T;
@@ -217,6 +231,20 @@ const deviceMemory: Read<string> = (name, value) => {
   return refuse(name, value, "empty, or one device: cuda:N, npu:N");
 };
 
+const numaNodes: Read<string> = (name, value) => {
+  const wanted = String(value).trim().toLowerCase();
+  if (["off", "interleave", "split"].includes(wanted)) return wanted;
+  const nodes = wanted.split(",").map((node) => /^\d{1,2}$/.test(node) ? Number(node) : NaN);
+  if (nodes.every((node) => node <= 63)) return nodes.join(",");
+  return refuse(name, value, "off, interleave, split, or nodes from 0 to 63 joined by commas");
+};
+
+const pageKind: Read<string> = (name, value) => {
+  const wanted = String(value).trim().toLowerCase();
+  if (["auto", "thp", "off", "2mb", "1gb"].includes(wanted)) return wanted;
+  return refuse(name, value, "auto, thp, off, 2mb, 1gb");
+};
+
 const truth: Read<boolean> = (name, value) => {
   const word = String(value).trim().toLowerCase();
   if (["true", "1", "yes", "on", "enable"].includes(word)) return true;
@@ -276,6 +304,9 @@ export const settingTable: {
   haTlsKey: { fallback: "", read: text },
   globalSegmentSize: { fallback: 0, read: segmentSize },
   deviceMemory: { fallback: "", read: deviceMemory },
+  numa: { fallback: DEFAULT_PLACEMENT.numa, read: numaNodes },
+  hugepages: { fallback: DEFAULT_PLACEMENT.hugepages, read: pageKind },
+  lockMemory: { fallback: DEFAULT_PLACEMENT.lockMemory, read: truth },
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
   protocol: { fallback: "tcp", read: protocol },
   deviceName: { fallback: "", read: device },
@@ -342,6 +373,11 @@ export function resolveSettings(
   if (resolved.protocol === "rdma" && resolved.deviceMemory !== "") {
     const name = given.get("deviceMemory")?.name ?? "deviceMemory";
     refuse(name, resolved.deviceMemory, "empty with protocol rdma (devices' memory goes over tcp)");
+  }
+  for (const field of resolved.deviceMemory === "" ? [] : placementFields) {
+    if (resolved[field] === DEFAULT_PLACEMENT[field]) continue;
+    const name = given.get(field)?.name ?? field;
+    refuse(name, resolved[field], `${DEFAULT_PLACEMENT[field]} with memory of a device`);
   }
   if (resolved.protocol !== "rdma" && resolved.deviceName !== "") {
     const name = given.get("deviceName")?.name ?? "deviceName";

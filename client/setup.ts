@@ -85,6 +85,12 @@ export interface ClientParts {
 /** Largest segment that is mounted as one; a larger one becomes several of one name. */
 const MAX_SEGMENT_BYTES = 4 * 1024 ** 3;
 
+/**
+ * What of the memory is not lent when it comes in pages of a pool: each segment keeps a page of its
+ * own beside its objects, and must not take one page of a gigabyte more for that.
+ */
+const POOLED_OVERHEAD = 64 * 1024;
+
 /** How long a master that does not answer holds up the end of a client. */
 const UNMOUNT_LIMIT_MS = 2000;
 
@@ -273,6 +279,7 @@ function assemble(
     clientId,
     localHostname: settings.localHostname,
     location: settings.deviceMemory,
+    placement: settings,
     populate: options.populate ?? false,
     newId,
     log,
@@ -311,9 +318,10 @@ function assemble(
 }
 
 async function lend({ settings, segments, session }: ClientParts): Promise<void> {
+  const pooled = ["2mb", "1gb"].includes(settings.hugepages);
   for (let left = settings.globalSegmentSize; left > 0;) {
     const size = Math.min(left, MAX_SEGMENT_BYTES);
-    await segments.mount(size);
+    await segments.mount(pooled && size >= 2 << 20 ? size - POOLED_OVERHEAD : size);
     left -= size;
   }
   await session.start();

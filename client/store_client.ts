@@ -27,6 +27,7 @@ import { parseSize } from "./size.ts";
 import { onlyTraffic, splitTraffic } from "./traffic.ts";
 import type { Traffic } from "./transfer/door.ts";
 import type { DeviceMemory, TransferStats } from "./transfer/engine.ts";
+import type { MemorySurvey } from "./transfer/memory_maps.ts";
 import { type WriteKind, writeObject, type WriteOutcome } from "./write.ts";
 
 /**
@@ -322,6 +323,19 @@ export class StoreClient implements AsyncDisposable {
   /** The device that lent memory lies on, or `null`. */
   get device(): Pick<DeviceMemory, "location" | "name" | "standing"> | null {
     return this.#parts.segments.device;
+  }
+
+  /** Resolves when the system has provided the memory lent so far, or could not. Never rejects. */
+  get populated(): Promise<void> {
+    return this.#parts.segments.populated;
+  }
+
+  /**
+   * Where the lent memory lies: bytes by NUMA node and by size of page. `null` without memory of the
+   * host, and with the engine in TypeScript. Takes the longer the more ordinary pages there are.
+   */
+  surveyMemory(): Promise<MemorySurvey | null> {
+    return this.#parts.segments.survey();
   }
 
   /**

@@ -50,6 +50,28 @@ export interface NativeMemory {
   address: bigint;
   /** Address at which peers find it, or `null` when it is not published. */
   remoteBase: bigint | null;
+  /** Where the mapping begins that holds it. */
+  mapped: bigint;
+  /** Bytes of that mapping. */
+  mappedLength: number;
+}
+
+/** How memory is had; see `struct mc_region_options`. */
+export interface NativeMemoryOptions {
+  publish?: boolean;
+  /** Of {@linkcode openDevice}; with an address the caller's own memory is used. */
+  device?: { id: number; address?: bigint };
+  /** Of memory of the host. */
+  host?: {
+    /** NUMA nodes, 0 to 63; none = any. */
+    nodes: readonly number[];
+    /** Pages lie on the nodes in turn; needs a node. */
+    interleaved: boolean;
+    /** Pages of a pool of 2 to this power bytes; 0 = none of a pool. */
+    pageShift: number;
+    smallPages: boolean;
+    locked: boolean;
+  };
 }
 
 /** Why a writer cannot be kept out. */
@@ -59,7 +81,7 @@ const NOT_FENCED: readonly number[] = [
   Errno.ENOSPC,
   Errno.EOPNOTSUPP,
 ];
-const PUBLISHED = 1;
+const PUBLISHED = 1, LOCKED = 2, INTERLEAVED = 4, SMALL_PAGES = 8;
 const TRANSPORT_RDMA = 2;
 const POLL_FOREVER = 0xffff_ffff;
 const COMPLETIONS = 256;
@@ -194,31 +216,32 @@ export class NativeEngine implements AsyncDisposable {
     return true;
   }
 
-  /**
-   * Maps zeroed memory; or has it on a device, of {@linkcode openDevice}, where with an address the
-   * caller's own is used. Release it with {@linkcode unregister}.
-   */
-  register(
-    length: number,
-    publish: boolean,
-    device?: { id: number; address?: bigint },
-  ): NativeMemory {
+  /** Maps zeroed memory, or has it on a device. Release it with {@linkcode unregister}. */
+  register(length: number, { publish, device, host }: NativeMemoryOptions = {}): NativeMemory {
+    const flags = (publish ? PUBLISHED : 0) | (host?.locked ? LOCKED : 0) |
+      (host?.interleaved ? INTERLEAVED : 0) | (host?.smallPages ? SMALL_PAGES : 0);
+    const nodes = host?.nodes.reduce((mask, node) => mask | 1n << BigInt(node), 0n) ?? 0n;
     const options = new Struct("mc_region_options")
       .u32("size", LAYOUT["sizeof mc_region_options"])
-      .u32("flags", publish ? PUBLISHED : 0)
+      .u32("flags", flags)
       .u64("length", length)
       .u32("device", device?.id ?? 0)
-      .u64("address", device?.address ?? 0);
+      .u32("page_shift", host?.pageShift ?? 0)
+      .u64("address", device?.address ?? 0)
+      .u64("nodes", nodes);
     const info = new Struct("mc_region_info");
     const result = this.#library.mc_region_register(this.#open, options.bytes, info.bytes);
     const id = checked("mc_region_register", result);
     const address = info.read("address");
     const base = info.read("remote_base");
     const bytes = device === undefined ? bytesAt(address, length) : null;
-    return { id, length, bytes, address, remoteBase: base === 0n ? null : base };
+    return {
+      ...{ id, length, bytes, address, remoteBase: base === 0n ? null : base },
+      ...{ mapped: info.read("mapped"), mappedLength: Number(info.read("mapped_length")) },
+    };
   }
 
-  /** Has the system provide every page now; takes about 0.4 s per GiB, off this thread. */
+  /** Has the system provide every page now; takes about 0.4 s per GiB and thread, off this one. */
   async populate(id: number): Promise<void> {
     checked(
       "mc_region_populate",

@@ -34,6 +34,29 @@ const flags: Readonly<Record<string, Flag>> = {
     help: "the device that the memory lies on, cuda:N or npu:N (not yet run on hardware), which " +
       "needs --segment_size (SNOWSKIN_DEVICE_MEMORY; default memory of the host)",
   },
+  numa: {
+    key: "numa",
+    placeholder: "HOW",
+    help:
+      "NUMA nodes that the memory lies on if they have room: off (wherever the system puts it), " +
+      "interleave, split (one piece of each segment on each node), or nodes to split over, as 0,1 " +
+      "(SNOWSKIN_NUMA, MC_STORE_NUMA_SOCKET_ID; default off)",
+  },
+  hugepages: {
+    key: "hugepages",
+    placeholder: "SIZE",
+    help:
+      "pages of the memory: 2mb or 1gb from the system's pool, with a line in the log and the " +
+      "next smaller ones where it has not enough; thp (transparent ones, and a line where they are " +
+      "off), auto (the same without the line), off (SNOWSKIN_HUGEPAGES, MC_STORE_USE_HUGEPAGE with " +
+      "MC_STORE_HUGEPAGE_SIZE; default auto)",
+  },
+  lock_memory: {
+    key: "lock_memory",
+    placeholder: "BOOL",
+    help: "lock the memory, or do not start where RLIMIT_MEMLOCK is too low " +
+      "(SNOWSKIN_LOCK_MEMORY; default false)",
+  },
   host: {
     key: "local_hostname",
     placeholder: "HOST[:PORT]",
@@ -93,8 +116,8 @@ const flags: Readonly<Record<string, Flag>> = {
   http_port: {
     key: null,
     placeholder: "PORT",
-    help: "serve /health/live, /health/ready and /metrics on this port (default: no HTTP; " +
-      "MOONCAKE_ENABLE_CLIENT_HTTP_SERVER with MOONCAKE_CLIENT_HTTP_PORT)",
+    help: "serve /health/live, /health/ready, /health/memory and /metrics on this port (default: " +
+      "no HTTP; MOONCAKE_ENABLE_CLIENT_HTTP_SERVER with MOONCAKE_CLIENT_HTTP_PORT)",
   },
 };
 

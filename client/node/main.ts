@@ -52,6 +52,9 @@ async function run(settings: StoreSettings, options: NodeOptions): Promise<numbe
     });
     if (!stopping.signal.aborted) {
       console.log(`store node ready: ${node.describe()}`);
+      node.describeMemory().then((place) => {
+        if (place !== null && !stopping.signal.aborted) console.log(`store node memory: ${place}`);
+      });
       await new Promise((resolve) => stopping.signal.addEventListener("abort", resolve));
     }
     return 0;

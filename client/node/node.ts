@@ -2,6 +2,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import type { StoreOptions } from "../setup.ts";
 import { formatSize } from "../size.ts";
+import { describeSurvey } from "./memory.ts";
 import { StoreClient } from "../store_client.ts";
 import { type Clock, pause, systemClock } from "../transfer/clock.ts";
 
@@ -98,6 +99,13 @@ export class StoreNode implements AsyncDisposable {
       deviceText(client)
     }, tcp (${engine}), ` +
       `master ${this.#master}`;
+  }
+
+  /** One line that says where the memory lies once it has been provided, or `null`; never rejects. */
+  async describeMemory(): Promise<string | null> {
+    await this.client.populated;
+    const survey = await this.client.surveyMemory().catch(() => null);
+    return survey === null ? null : describeSurvey(survey);
   }
 
   /** Takes the memory back. Never rejects, and takes some seconds at most. */

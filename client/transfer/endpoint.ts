@@ -8,6 +8,7 @@ import { formatHostPort, parseHostPort } from "./address.ts";
 import { type Clock, within } from "./clock.ts";
 import { type Traffic, TransferDoor, type TransferLimits } from "./door.ts";
 import {
+  type MemoryPlacement,
   Opcode,
   type PeerId,
   type Region,
@@ -128,12 +129,15 @@ export class TransferEndpoint {
 
   /**
    * Allocates memory of `length` bytes and publishes it to peers; `location` is a device, or empty
-   * for memory of the host. Rejects with `Error` when there is
+   * for memory of the host, which lies as `placement` says. Rejects with `Error` when there is
    * no memory, no port, or the metadata cannot be stored; nothing is left behind then.
    */
-  async lend(length: number, location = ""): Promise<Region> {
+  async lend(length: number, location = "", placement?: MemoryPlacement): Promise<Region> {
     await this.#ensureStarted();
-    const region = this.engine.allocate(length, { publish: true, location });
+    const region = this.engine.allocate(length, {
+      ...{ publish: true, location },
+      ...(placement && { placement }),
+    });
     this.#lent.push(region);
     try {
       await this.#publish();
@@ -312,7 +316,7 @@ export class TransferEndpoint {
       buffers: this.#lent.map((region) => {
         const keys = rdma?.keysOf(region) ?? { rkeys: [], lkeys: [] };
         return {
-          name: rdma === undefined ? this.#name : rdma.location,
+          name: rdma === undefined ? this.#name : region.host?.location ?? rdma.location,
           addr: region.remoteBase ?? 0n,
           length: region.length,
           protocol: "",

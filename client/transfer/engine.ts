@@ -15,6 +15,7 @@ import type {
   SegmentBuffer,
   SegmentDevice,
 } from "../../proto/metadata/segment_document.ts";
+import type { MemorySurvey } from "./memory_maps.ts";
 
 /** Direction of an operation, seen from the local side. Wire values. */
 export const Opcode = { READ: 0, WRITE: 1 } as const;
@@ -73,12 +74,39 @@ export interface DeviceMemory {
   crc32c(start: number, end: number, seed: number): number;
 }
 
+/** Where on the host memory lies, in which pages, and whether it stays there. */
+export interface MemoryPlacement {
+  /** `off`, `interleave` or `split` over all NUMA nodes, or those to split over, as `0,1`. */
+  numa: string;
+  /** `auto`, `thp`, `off`, or the largest pages to take from a pool: `2mb`, `1gb`. */
+  hugepages: string;
+  /** Locked in memory. */
+  lockMemory: boolean;
+}
+
+/** The placement that nobody asked for. */
+export const DEFAULT_PLACEMENT: MemoryPlacement = {
+  ...{ numa: "off", hugepages: "auto", lockMemory: false },
+};
+
+/** What is known of the place of memory of the host. */
+export interface HostMemory {
+  /** As segment documents name it: `cpu:0`, `segments:4096:0,1`; absent = as the process's. */
+  readonly location?: string;
+  /** What was asked for and could not be had, and why; one line each. */
+  readonly notes: readonly string[];
+  /** Where its pages lie now. Takes the longer the more ordinary pages there are. */
+  survey(): Promise<MemorySurvey>;
+}
+
 /** Where and how memory is had. */
 export interface AllocateOptions {
   /** Readable and writable by peers. */
   publish?: boolean;
   /** A device, as `cuda:0`; default memory of the host. */
   location?: string;
+  /** Of memory of the host; default {@linkcode DEFAULT_PLACEMENT}. */
+  placement?: MemoryPlacement;
   /** Memory of that device that the caller owns, and keeps until the region is disposed. */
   address?: bigint;
 }
@@ -94,6 +122,8 @@ export interface Region extends Disposable {
   readonly bytes: Uint8Array;
   /** Set for memory of a device. */
   readonly device?: DeviceMemory;
+  /** Set for memory of the host whose place can be told. */
+  readonly host?: HostMemory;
   /** Address at which peers reach the first byte, or `null` while it is not published. */
   readonly remoteBase: bigint | null;
 

@@ -20,9 +20,9 @@ export function registerOnDevice(
   const { id, name, standing } = openDevice(library, location);
   let memory: NativeMemory;
   try {
-    memory = engine.register(length, publish, {
-      id,
-      ...(address !== undefined && { address }),
+    memory = engine.register(length, {
+      publish,
+      device: { id, ...(address !== undefined && { address }) },
     });
   } catch (error) {
     if (!(error instanceof NativeError)) throw error;

@@ -18,6 +18,7 @@ import {
 import { systemClock, within } from "./clock.ts";
 import {
   type AllocateOptions,
+  DEFAULT_PLACEMENT,
   type ListenOptions,
   type PeerAddress,
   type PeerId,
@@ -30,6 +31,7 @@ import {
   type TransferStats,
 } from "./engine.ts";
 import { HandshakeDoor } from "./handshake_door.ts";
+import { registerOnHost } from "./host_memory.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
@@ -163,10 +165,15 @@ export class NativeTransferEngine implements TransferEngine {
   allocate(length: number, options: AllocateOptions = {}): Region {
     checkLength(length);
     this.#checkOpen();
-    const { memory, device } = options.location
+    const { memory, ...place } = options.location
       ? registerOnDevice(this.#library.symbols, this.#engine, length, options)
-      : { memory: this.#engine.register(length, options.publish ?? false), device: null };
-    const region = new NativeRegion(this.#engine, memory, device, () => {
+      : registerOnHost(this.#engine, {
+        length,
+        publish: options.publish ?? false,
+        placement: options.placement ?? DEFAULT_PLACEMENT,
+        rdma: this.rdma !== undefined,
+      });
+    const region = new NativeRegion(this.#engine, memory, place, () => {
       this.#submitStaged();
       this.#regions.delete(memory.id);
     });

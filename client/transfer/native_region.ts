@@ -1,5 +1,5 @@
 import type { NativeEngine, NativeMemory } from "../../ffi/native_engine.ts";
-import type { DeviceMemory, Region } from "./engine.ts";
+import type { DeviceMemory, HostMemory, Region } from "./engine.ts";
 
 /** A region outside the JavaScript heap, or on a device. */
 export class NativeRegion implements Region {
@@ -11,12 +11,13 @@ export class NativeRegion implements Region {
   readonly length: number;
   readonly remoteBase: bigint | null;
   readonly device?: DeviceMemory;
+  readonly host?: HostMemory;
 
   /** `onDispose` runs once, before the memory is withdrawn. */
   constructor(
     engine: NativeEngine,
     memory: NativeMemory,
-    device: DeviceMemory | null,
+    place: { device: DeviceMemory } | { host: HostMemory },
     onDispose: () => void,
   ) {
     this.#engine = engine;
@@ -25,7 +26,8 @@ export class NativeRegion implements Region {
     this.id = memory.id;
     this.length = memory.length;
     this.remoteBase = memory.remoteBase;
-    if (device !== null) this.device = device;
+    if ("device" in place) this.device = place.device;
+    else this.host = place.host;
   }
 
   get bytes(): Uint8Array {

@@ -11,6 +11,7 @@ import {
 import { type Clock, systemClock } from "./clock.ts";
 import {
   type AllocateOptions,
+  DEFAULT_PLACEMENT,
   type ListenOptions,
   type PeerAddress,
   type PeerId,
@@ -74,6 +75,10 @@ export class TsTransferEngine implements TransferEngine {
     checkLength(length);
     if (options.location) {
       throw new Error(`Memory of ${options.location} needs the engine in C`);
+    }
+    const { numa, hugepages, lockMemory } = options.placement ?? DEFAULT_PLACEMENT;
+    if (numa !== "off" || hugepages !== "auto" || lockMemory) {
+      throw new Error("NUMA nodes, huge pages and locked memory need the engine in C");
     }
     this.#checkOpen();
     return this.#regions.add(length, options.publish ?? false);

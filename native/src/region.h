@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "fence.h"
+#include "host_memory.h"
 #include "mc/region.h"
 
 /* How often others have used a region without this process. */
@@ -27,9 +28,7 @@ struct mc_region {
 	uint8_t *memory;      /* of a device: its address there, not to be touched */
 	struct mc_device *device; /* NULL: memory of the host */
 	bool adopted;         /* the device memory is the caller's */
-	uint8_t *mapped;      /* mapped_length bytes: what is in front, then host memory; or NULL */
-	uint64_t mapped_length;
-	int fd;               /* of the file that is mapped; -1: none */
+	struct mc_host_memory host; /* what is in front, then the memory unless a device has it */
 	uint64_t length;
 	uint64_t remote_base; /* 0: not published */
 	uint32_t shift;       /* bytes mapped in front of memory */

@@ -34,6 +34,7 @@ void test_disk(void);
 void test_fence(void);
 void test_relay(void);
 void test_shm(void);
+void test_placement(void);
 void test_verbs(void);
 void test_device(void);
 void test_device_region(void);

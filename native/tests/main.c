@@ -20,6 +20,7 @@ static const struct {
 	{ "fence", test_fence },
 	{ "relay", test_relay },
 	{ "shm", test_shm },
+	{ "placement", test_placement },
 	{ "verbs", test_verbs },
 	{ "device", test_device },
 	{ "device_region", test_device_region },

@@ -63,13 +63,25 @@ const runs = {
     "fence",
     "relay",
     "shm",
+    "placement",
     "verbs",
     "rate",
     "device",
     "device_region",
   ],
   "thread": [
-    ...["slots", "engine", "stress", "disk", "fence", "relay", "shm", "device", "device_region"],
+    ...[
+      "slots",
+      "engine",
+      "stress",
+      "disk",
+      "fence",
+      "relay",
+      "shm",
+      "placement",
+      "device",
+      "device_region",
+    ],
   ],
 };
 for (const [sanitizer, groups] of Object.entries(runs)) {

@@ -54,6 +54,7 @@ struct shm_map {
 	uint64_t base;
 	uint64_t length;
 	struct mc_region_header *header; /* where the file is mapped */
+	uint64_t mapped; /* bytes of it: a whole number of its pages */
 	uint8_t *memory; /* NULL: not reached this way */
 };
 

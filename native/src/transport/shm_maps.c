@@ -40,9 +40,7 @@ struct shm_map *shm_maps_find(struct shm_maps *maps, uint64_t address, uint64_t 
 
 static void unmap(struct shm_map *map)
 {
-	munmap(map->header, map->memory ? (size_t)(map->memory - (uint8_t *)map->header) +
-						  map->length :
-					  sizeof(*map->header));
+	munmap(map->header, map->mapped);
 }
 
 static int compare_maps(const void *left, const void *right)
@@ -121,11 +119,14 @@ static int map_offer(const struct shm_offer *offer, int fd, struct shm_map *map)
 	    !mc_range_ok(offer->shift, offer->shift ? offer->length : size,
 			 (uint64_t)file.st_size))
 		return -EPROTO;
+	/* All of the file: huge pages cannot be mapped, or unmapped, in part. */
+	size = (uint64_t)file.st_size;
 	start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (start == MAP_FAILED)
 		return -errno;
 	madvise(start, size, MADV_DONTFORK);
 	madvise(start, size, MADV_DONTDUMP);
+	map->mapped = size;
 	map->base = offer->base;
 	map->length = offer->length;
 	map->header = (struct mc_region_header *)start;
