@@ -80,6 +80,7 @@ class Arena implements AsyncDisposable {
   readonly dangers: Dangers = {
     ...{ heldReads: 0, heldWrites: 0, overtaken: 0, refusedByNode: 0, late: 0 },
   };
+  readonly node: LocalProcess;
   readonly #stack = new AsyncDisposableStack();
   readonly #options: StoreOptions;
   readonly #random: () => number;
@@ -92,6 +93,7 @@ class Arena implements AsyncDisposable {
     parts: {
       options: StoreOptions;
       adminUrl: string;
+      node: LocalProcess;
       held: HeldClient;
       churn: StoreClient;
       random: () => number;
@@ -99,6 +101,7 @@ class Arena implements AsyncDisposable {
   ) {
     this.#options = parts.options;
     this.#adminUrl = parts.adminUrl;
+    this.node = parts.node;
     this.#held = parts.held;
     this.#churn = parts.churn;
     this.#random = parts.random;
@@ -112,13 +115,13 @@ class Arena implements AsyncDisposable {
     stack.use(process);
     const env: Record<string, string> = forceTcp ? { MC_FORCE_TCP: "1" } : {};
     if (engine === "typescript") env.SNOWSKIN_NATIVE = "off";
-    stack.use(await startNode(address, POOL_BYTES, { env }));
+    const node = stack.use(await startNode(address, POOL_BYTES, { env }));
     const options = { masterServerAddress: address, engine, forceTcp, storeChecksum };
     const held = stack.use(await HeldClient.connect(options));
     // From here on it has the memory mapped where it can: who was kept out once stays out for long.
     await held.upsert("first", stamped(0, 0, SMALLEST), { point: "before", ms: 0, done() {} });
     const churn = stack.use(await StoreClient.connect(options));
-    const arena = new Arena({ options, adminUrl, held, churn, random });
+    const arena = new Arena({ options, adminUrl, node, held, churn, random });
     arena.#stack.use(stack.move());
     return arena;
   }
@@ -220,7 +223,21 @@ async function lanes(
   await Promise.all(Array.from({ length: count }, lane));
 }
 
-/** Stops a process again and again until `isOver`, then has it end and takes its result. */
+/** Stops a node again and again until `isOver`: what was sent to it comes in late. */
+async function stumble(
+  node: LocalProcess,
+  random: () => number,
+  isOver: () => boolean,
+): Promise<void> {
+  while (!isOver()) {
+    await pause(500 + 1500 * random());
+    node.kill("SIGSTOP");
+    await pause(LEASE_MS * (1 + 4 * random()));
+    node.kill("SIGCONT");
+  }
+}
+
+/** Stops a client again and again until `isOver`, then has it end and takes its result. */
 async function stopAndGo(
   process: LocalProcess,
   random: () => number,
@@ -241,6 +258,8 @@ async function stopAndGo(
 /** What one run has shown. */
 export interface RoundsResult extends ScenarioResult {
   readonly dangers: Dangers;
+  /** Reads that gave the bytes of one write that ended. */
+  readonly right: number;
   /** Replicas with other bytes than were written, which the checksum has found. */
   readonly mismatches: number;
   /** Operations during which their process was stopped. */
@@ -248,7 +267,7 @@ export interface RoundsResult extends ScenarioResult {
   readonly complaints: readonly string[];
 }
 
-/** `rounds` paused reads and as many paused writes, and processes that are stopped meanwhile. */
+/** `rounds` held reads and as many held writes, while clients and the node are stopped at times. */
 export async function runRounds(
   way: Way,
   storeChecksum: boolean,
@@ -267,6 +286,7 @@ export async function runRounds(
   }, 10_000);
   let over = false;
   const others = lanes(CHURNERS, () => over, () => arena.churn());
+  const stumbling = stumble(arena.node, random, () => over);
   const stopping = clients.map((client) => stopAndGo(client, random, () => over));
   try {
     await Promise.all([
@@ -276,7 +296,7 @@ export async function runRounds(
   } finally {
     over = true;
     clearInterval(told);
-    await others;
+    await Promise.all([others, stumbling]);
   }
   const seconds = (performance.now() - startedMs) / 1000;
   const results = await Promise.all(stopping);
@@ -305,7 +325,7 @@ export async function runRounds(
   return {
     ...{ rounds, acknowledged, rate: acknowledged / seconds, lost: 0, wrong, pausesMs: [0] },
     ...{ checked: right + missing + errors + wrong, summary },
-    ...{ dangers, mismatches, stopped, complaints },
+    ...{ dangers, right, mismatches, stopped, complaints },
   };
 }
 
