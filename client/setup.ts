@@ -284,6 +284,7 @@ function assemble(
     tenantId: tenantBytes(settings),
     defaultConfig: defaultConfig(segments.hostId),
     transferTimeoutMs: settings.transferTimeoutMs,
+    beginWithinMs: settings.rpcTimeoutMs + settings.transferTimeoutMs,
     nextWriteId: writeNumbers(),
   };
   const tasks = new TaskRunner(store, log);

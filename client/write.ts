@@ -36,6 +36,7 @@ export async function writeObject(
   }
   const { master, clientId, tenantId } = store;
   const writeId = store.nextWriteId();
+  const askedAt = store.clock.now();
   const request = { clientId, key, sliceLength: length, config, tenantId };
   const started = await orRevoke(
     store,
@@ -48,7 +49,7 @@ export async function writeObject(
   const replicas = answerValue(started, "store", key);
 
   try {
-    const why = await fill(store, replicas, slices, length);
+    const why = await fill(store, replicas, slices, length, askedAt);
     if (why !== null) throw objectError(ErrorCode.TRANSFER_FAIL, "store", key, why);
   } catch (error) {
     await revoke(store, kind, key, writeId, ReplicaType.ALL);
@@ -108,6 +109,14 @@ export function pushWrites(
   return filled > 0 ? null : "the master allocated no replica in memory";
 }
 
+/**
+ * Whether memory that was asked for at a time of the clock must not be written to any more: the
+ * process stood still, and the master may have given the memory to somebody else meanwhile.
+ */
+export function isTooLate({ clock, beginWithinMs }: StoreContext, askedAt: number): boolean {
+  return clock.now() - askedAt >= beginWithinMs;
+}
+
 /** Runs a batch of writes and notes for later reads which peers work. */
 export async function transferAll(
   store: StoreContext,
@@ -126,10 +135,12 @@ async function fill(
   replicas: readonly ReplicaDescriptor[],
   slices: readonly Slice[],
   length: number,
+  askedAt: number,
 ): Promise<string | null> {
   const ops: EndpointOperation[] = [];
   const why = pushWrites(ops, replicas, slices, length);
   if (why !== null) return why;
+  if (isTooLate(store, askedAt)) return `the write did not begin within ${store.beginWithinMs} ms`;
   const codes = await transferAll(store, ops);
   const at = codes.findIndex((code) => code !== TransferCode.OK);
   return at < 0 ? null : store.endpoint.explain(ops[at].endpoint, codes[at]);

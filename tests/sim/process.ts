@@ -159,6 +159,7 @@ export class StoreProcess {
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),
       transferTimeoutMs: profile.transferTimeoutMs,
+      beginWithinMs: profile.requestTimeoutMs + profile.transferTimeoutMs,
       nextWriteId: profile.numbersWrites ? writeNumbers() : () => 0,
     };
     this.segments = new SegmentTable({

@@ -58,6 +58,7 @@ export class StoreFixture {
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),
       transferTimeoutMs: 30_000,
+      beginWithinMs: 35_000,
       nextWriteId: writeNumbers(),
     };
   }
