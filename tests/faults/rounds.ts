@@ -47,16 +47,39 @@ const MASTER_FLAGS = [
 
 /** How the bytes travel. */
 export interface Way {
-  readonly name: "tcp" | "typescript" | "shm";
+  readonly name: "tcp" | "typescript" | "shm" | "rdma";
   readonly what: string;
   readonly engine: "native" | "typescript";
   readonly forceTcp: boolean;
+  readonly protocol: "tcp" | "rdma";
+  /** Why it cannot be had here, or `null`. */
+  readonly missing: string | null;
 }
 
+function nativeAbsent(): string | null {
+  const library = openLibrary();
+  if ("unavailable" in library) return `the C shim: ${library.unavailable}`;
+  library.close();
+  return null;
+}
+
+function rdmaAbsent(): string | null {
+  try {
+    if (Array.from(Deno.readDirSync("/sys/class/infiniband")).length > 0) return noShim;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return "there is no RDMA device";
+}
+
+const noShim = nativeAbsent();
+const tcp = { engine: "native", forceTcp: true, protocol: "tcp", missing: noShim } as const;
+
 export const ways: readonly Way[] = [
-  { name: "tcp", what: "TCP, the C shim", engine: "native", forceTcp: true },
-  { name: "typescript", what: "TCP, TypeScript", engine: "typescript", forceTcp: true },
-  { name: "shm", what: "memory of one host", engine: "native", forceTcp: false },
+  { ...tcp, name: "tcp", what: "TCP, the C shim" },
+  { ...tcp, name: "typescript", what: "TCP, TypeScript", engine: "typescript", missing: null },
+  { ...tcp, name: "shm", what: "memory of one host", forceTcp: false },
+  { ...tcp, name: "rdma", what: "RDMA", forceTcp: false, protocol: "rdma", missing: rdmaAbsent() },
 ];
 
 /** What the test saw that clients must not show. */
@@ -109,14 +132,16 @@ class Arena implements AsyncDisposable {
   }
 
   static async start(way: Way, storeChecksum: boolean, random: () => number): Promise<Arena> {
-    const { engine, forceTcp } = way;
+    const { engine, forceTcp, protocol } = way;
     await using stack = new AsyncDisposableStack();
     const { process, address, adminUrl } = await startMaster(MASTER_FLAGS);
     stack.use(process);
     const env: Record<string, string> = forceTcp ? { MC_FORCE_TCP: "1" } : {};
     if (engine === "typescript") env.SNOWSKIN_NATIVE = "off";
-    const node = stack.use(await startNode(address, POOL_BYTES, { env }));
-    const options = { masterServerAddress: address, engine, forceTcp, storeChecksum };
+    const node = stack.use(
+      await startNode(address, POOL_BYTES, { env, flags: [`--protocol=${protocol}`] }),
+    );
+    const options = { masterServerAddress: address, engine, forceTcp, protocol, storeChecksum };
     const held = stack.use(await HeldClient.connect(options));
     // From here on it has the memory mapped where it can: who was kept out once stays out for long.
     await held.upsert("first", stamped(0, 0, SMALLEST), { point: "before", ms: 0, done() {} });
@@ -329,20 +354,11 @@ export async function runRounds(
   };
 }
 
-function nativeAbsent(): string | null {
-  const library = openLibrary();
-  if ("unavailable" in library) return `the C shim: ${library.unavailable}`;
-  library.close();
-  return null;
-}
-
-const noShim = nativeAbsent();
-
 function scenarioOf(way: Way, storeChecksum: boolean): Scenario {
   return {
     name: `rounds-${way.name}${storeChecksum ? "" : "-unchecked"}`,
     what: `held and stopped clients, ${way.what}${storeChecksum ? "" : ", without checksums"}`,
-    missing: way.engine === "native" ? noShim : null,
+    missing: way.missing,
     short: true,
     judged: storeChecksum,
     run: (rounds, random, progress) => runRounds(way, storeChecksum, rounds, random, progress),

@@ -2,7 +2,6 @@
 // for longer than their lease or their time-outs and others use the memory meanwhile.
 // Method: `deno task faults --only=rounds`, a few rounds of it: real processes, each transport.
 import assert from "node:assert/strict";
-import { openLibrary } from "../../ffi/library.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import { Random } from "../support/random.ts";
@@ -10,11 +9,9 @@ import { runRounds, ways } from "./rounds.ts";
 import { Ledger, STAMP_BYTES, stamped, versionIn } from "./stamps.ts";
 
 const ROUNDS = 100;
-const library = openLibrary();
-const noShim = "unavailable" in library ? `the C shim: ${library.unavailable}` : null;
 
 for (const way of ways) {
-  const missing = way.engine === "native" ? noShim : null;
+  const { missing } = way;
   Deno.test({
     name: `no wrong bytes in ${ROUNDS} rounds, ${way.what}${
       missing ? ` (skipped: ${missing})` : ""
