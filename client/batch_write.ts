@@ -6,7 +6,7 @@ import type { Result, StoreContext } from "./context.ts";
 import { type Slice, totalLength } from "./memory.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
-import { pushWrites, transferAll, type WriteKind, type WriteOutcome } from "./write.ts";
+import { isTooLate, pushWrites, transferAll, type WriteKind, type WriteOutcome } from "./write.ts";
 
 /** One object of a batch. */
 export interface WriteItem {
@@ -69,6 +69,7 @@ async function writeRun(
     tenantId,
   };
   const writeId = store.nextWriteId();
+  const askedAt = store.clock.now();
   const started = await answers(
     items.length,
     kind === "put"
@@ -77,6 +78,7 @@ async function writeRun(
   );
   if (writeId !== 0 && isUnanswered(started)) void revoke(store, kind, items, writeId);
 
+  const late = isTooLate(store, askedAt);
   const ops: EndpointOperation[] = [];
   const owners: number[] = [];
   const ready: PlacedItem[] = [];
@@ -87,7 +89,7 @@ async function writeRun(
       results[item.index] = { code: ErrorCode.OK, value: "exists" };
     } else if (code !== ErrorCode.OK) {
       results[item.index] = { code, value: null };
-    } else if (pushWrites(ops, replicas ?? [], item.slices, item.length) !== null) {
+    } else if (late || pushWrites(ops, replicas ?? [], item.slices, item.length) !== null) {
       failed.push(item);
     } else {
       while (owners.length < ops.length) owners.push(ready.length);

@@ -33,6 +33,11 @@ export interface StoreContext {
   /** Milliseconds after which every call to the master has settled by itself. */
   readonly answerWithinMs: number;
   /**
+   * Milliseconds from the request for memory within which a write must begin. After a standstill it is
+   * given up, for the memory may be somebody else's.
+   */
+  readonly beginWithinMs: number;
+  /**
    * Numbers the writes of this client, so that the master can tell them apart; see `write_id.ts`. With
    * 0 it cannot, and a write that was not answered is not revoked: it might be another one.
    */

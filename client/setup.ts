@@ -300,6 +300,7 @@ function assemble(
     answerWithinMs: master.rpc instanceof RpcClient
       ? settings.rpcConnectTimeoutMs + settings.rpcTimeoutMs
       : Infinity,
+    beginWithinMs: settings.rpcTimeoutMs + settings.transferTimeoutMs,
     nextWriteId: writeNumbers(),
   };
   const tasks = new TaskRunner({ ...store, traffic: { priority: "low" } }, log);

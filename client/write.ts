@@ -38,6 +38,7 @@ export async function writeObject(
   }
   const { master, clientId, tenantId } = store;
   const writeId = store.nextWriteId();
+  const askedAt = store.clock.now();
   const request = { clientId, key, sliceLength: length, config, tenantId };
   const started = await orRevoke(
     store,
@@ -50,7 +51,7 @@ export async function writeObject(
   const replicas = answerValue(started, "store", key);
 
   try {
-    const why = await fill(store, replicas, slices, length);
+    const why = await fill(store, replicas, slices, length, askedAt);
     if (why !== null) throw objectError(failureOf(store), "store", key, why);
   } catch (error) {
     await revoke(store, kind, key, writeId, ReplicaType.ALL);
@@ -110,6 +111,14 @@ export function pushWrites(
   return filled > 0 ? null : "the master allocated no replica in memory";
 }
 
+/**
+ * Whether memory that was asked for at a time of the clock must not be written to any more: the
+ * process stood still, and the master may have given the memory to somebody else meanwhile.
+ */
+export function isTooLate({ clock, beginWithinMs }: StoreContext, askedAt: number): boolean {
+  return clock.now() - askedAt >= beginWithinMs;
+}
+
 /** Runs a batch of writes and notes for later reads which peers work. */
 export function transferAll(
   store: StoreContext,
@@ -124,10 +133,12 @@ async function fill(
   replicas: readonly ReplicaDescriptor[],
   slices: readonly Slice[],
   length: number,
+  askedAt: number,
 ): Promise<string | null> {
   const ops: EndpointOperation[] = [];
   const why = pushWrites(ops, replicas, slices, length);
   if (why !== null) return why;
+  if (isTooLate(store, askedAt)) return `the write did not begin within ${store.beginWithinMs} ms`;
   const codes = await transferAll(store, ops);
   const at = codes.findIndex((code) => code !== TransferCode.OK);
   return at < 0 ? null : store.endpoint.explain(ops[at].endpoint, codes[at]);

@@ -157,6 +157,7 @@ export class StoreProcess {
       transferTimeoutMs: profile.transferTimeoutMs,
       replicaPatienceMs: 50,
       ...{ opBudgetMs: 60_000, answerWithinMs: Infinity },
+      beginWithinMs: profile.requestTimeoutMs + profile.transferTimeoutMs,
       nextWriteId: profile.numbersWrites ? writeNumbers() : () => 0,
     };
     this.segments = new SegmentTable({

@@ -66,6 +66,7 @@ export class StoreFixture {
       replicaPatienceMs: 500,
       opBudgetMs: 60_000,
       answerWithinMs: 6000,
+      beginWithinMs: 35_000,
       nextWriteId: writeNumbers(),
     };
   }
