@@ -24,7 +24,7 @@
  */
 
 export { StoreClient } from "./client/store_client.ts";
-export type { GetIntoItem, PutItem, RemoveOptions } from "./client/store_client.ts";
+export type { GetIntoItem, PutItem, RemoveOptions } from "./client/items.ts";
 export type { EngineChoice, StoreOptions } from "./client/setup.ts";
 export { readConfig } from "./client/config.ts";
 export type { Config, ConfigSources } from "./client/config.ts";
@@ -38,8 +38,10 @@ export type { PutOptions } from "./client/put_options.ts";
 export type { ReadRange, ReadRangeInto } from "./client/ranges.ts";
 export type { Result } from "./client/context.ts";
 export type { WriteOutcome } from "./client/write.ts";
+export type { Priority, Traffic } from "./client/transfer/door.ts";
 export type { Clock } from "./client/transfer/clock.ts";
-export type { TransferStats } from "./client/transfer/engine.ts";
+export type { DeviceMemory, TransferStats } from "./client/transfer/engine.ts";
+export type { MemorySurvey } from "./client/transfer/memory_maps.ts";
 export type { Notification } from "./proto/handshake.ts";
 
 export { ErrorCode, errorName } from "./proto/error_code.ts";

@@ -25,6 +25,10 @@ const commands: Record<string, Command> = {
     summary: "look at and remove what engines keep in a metadata server",
     load: () => import("./te/cli/meta.ts"),
   },
+  topology: {
+    summary: "show which RDMA devices lie close to which memory",
+    load: () => import("./client/node/topology.ts"),
+  },
   why: {
     summary: "ask a master what became of a key, or why lookups miss",
     load: () => import("./master/why.ts"),
@@ -38,12 +42,16 @@ const commands: Record<string, Command> = {
     load: () => import("./master/backup/restore_main.ts"),
   },
   tenant: {
-    summary: "register tenants and change their quotas",
+    summary: "register tenants, change their quotas and limits",
     load: () => import("./master/cli/tenant.ts"),
   },
   key: {
     summary: "make, show, rotate and take back API keys",
     load: () => import("./master/cli/key.ts"),
+  },
+  user: {
+    summary: "show, disable and enable the users of API keys",
+    load: () => import("./master/cli/user.ts"),
   },
 };
 

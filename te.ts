@@ -33,5 +33,7 @@ export type { TransferBatch, TransferRequest, TransferStatus } from "./te/batch.
 export type { TransportName } from "./te/transports.ts";
 export { EngineCode, EngineError } from "./te/engine_code.ts";
 export type { Clock } from "./client/transfer/clock.ts";
+export type { Priority } from "./client/transfer/door.ts";
 export type { TransferStats } from "./client/transfer/engine.ts";
 export type { Notification } from "./proto/handshake.ts";
+export type { DevicePreference } from "./proto/metadata/segment_document.ts";

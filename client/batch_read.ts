@@ -1,6 +1,8 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
+import { attempt } from "./attempt.ts";
 import { answers, cutBatch, MAX_VALUE_BYTES } from "./batch.ts";
+import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import {
   MAX_LEASES,
@@ -74,6 +76,11 @@ class BatchReader {
       else this.codes[i] = ErrorCode.INVALID_PARAMS;
     }
     while (pending.length > 0) {
+      const over = whyOver(this.#store);
+      if (over !== null) {
+        for (const i of pending) this.codes[i] = over;
+        return;
+      }
       const again: number[] = [];
       for (const [from, to] of cutBatch(pending.map((i) => this.#keys[i]))) {
         await this.#readRun(pending.slice(from, to), again);
@@ -128,14 +135,14 @@ class BatchReader {
     again: number[],
     first: boolean,
   ): Promise<OpenItem[]> {
-    const { endpoint, choice, checks, clock } = this.#store;
+    const { checks, clock } = this.#store;
     const ops: EndpointOperation[] = [];
     const owners: OpenItem[] = [];
     const reading: { item: OpenItem; pieces: readonly ReadPiece[] }[] = [];
     let timeoutMs = this.#store.transferTimeoutMs;
     for (const item of group) {
       const itemMs = readTimeoutMs(this.#store, item.leaseEndsAt);
-      if (itemMs === 0) {
+      if (itemMs === 0 && whyOver(this.#store) === null) {
         this.#needLease(item, again, first);
         continue;
       }
@@ -150,13 +157,12 @@ class BatchReader {
       reading.push({ item, pieces });
       timeoutMs = Math.min(timeoutMs, itemMs);
     }
-    const codes = await endpoint.transfer(ops, timeoutMs);
+    const another = (at: number) => owners[at].replica + 1 < owners[at].buffers.length;
+    const codes = await attempt(this.#store, ops, timeoutMs, another);
     const endedAt = clock.now();
     const failed = new Set<OpenItem>();
     for (let i = 0; i < codes.length; i++) {
-      const succeeded = codes[i] === TransferCode.OK;
-      choice.note(ops[i].endpoint, succeeded);
-      if (!succeeded) failed.add(owners[i]);
+      if (codes[i] !== TransferCode.OK) failed.add(owners[i]);
     }
     const retries: OpenItem[] = [];
     for (const { item, pieces } of reading) {
@@ -171,7 +177,7 @@ class BatchReader {
       }
       if (++item.replica < item.buffers.length) retries.push(item);
       else if (item.wrong) this.#needOther(item, again);
-      else this.codes[item.index] = ErrorCode.TRANSFER_FAIL;
+      else this.codes[item.index] = failureOf(this.#store);
     }
     return retries;
   }

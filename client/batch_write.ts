@@ -1,11 +1,12 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType } from "../proto/types.ts";
 import { answers, cutBatch } from "./batch.ts";
+import { failureOf, whyOver } from "./budget.ts";
 import type { Result, StoreContext } from "./context.ts";
 import { type Slice, totalLength } from "./memory.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
-import { pushWrites, transferAll, type WriteKind, type WriteOutcome } from "./write.ts";
+import { isTooLate, pushWrites, transferAll, type WriteKind, type WriteOutcome } from "./write.ts";
 
 /** One object of a batch. */
 export interface WriteItem {
@@ -42,6 +43,11 @@ export async function writeBatch(
   const distinct = kind === "upsert";
   const runs = cutBatch(placed.map(({ key }) => key), (i) => placed[i].length, distinct);
   for (const [from, to] of runs) {
+    const code = whyOver(store);
+    if (code !== null) {
+      for (const { index } of placed.slice(from)) results[index] = { code, value: null };
+      break;
+    }
     await writeRun(store, kind, placed.slice(from, to), config, results);
   }
   return results;
@@ -63,6 +69,7 @@ async function writeRun(
     tenantId,
   };
   const writeId = store.nextWriteId();
+  const askedAt = store.clock.now();
   const started = await answers(
     items.length,
     kind === "put"
@@ -71,6 +78,7 @@ async function writeRun(
   );
   if (writeId !== 0 && isUnanswered(started)) void revoke(store, kind, items, writeId);
 
+  const late = isTooLate(store, askedAt);
   const ops: EndpointOperation[] = [];
   const owners: number[] = [];
   const ready: PlacedItem[] = [];
@@ -81,7 +89,7 @@ async function writeRun(
       results[item.index] = { code: ErrorCode.OK, value: "exists" };
     } else if (code !== ErrorCode.OK) {
       results[item.index] = { code, value: null };
-    } else if (pushWrites(ops, replicas ?? [], item.slices, item.length) !== null) {
+    } else if (late || pushWrites(ops, replicas ?? [], item.slices, item.length) !== null) {
       failed.push(item);
     } else {
       while (owners.length < ops.length) owners.push(ready.length);
@@ -96,7 +104,8 @@ async function writeRun(
   const whole = ready.filter((_, i) => !broken.has(i));
   for (const item of whole) item.objectChecksum = store.checks.checksumOf(item.slices);
   failed.push(...ready.filter((_, i) => broken.has(i)));
-  for (const { index } of failed) results[index] = { code: ErrorCode.TRANSFER_FAIL, value: null };
+  const failure = { code: failureOf(store), value: null };
+  for (const { index } of failed) results[index] = failure;
   await Promise.all([
     end(store, kind, whole, writeId, results),
     revoke(store, kind, failed, writeId),
@@ -109,7 +118,8 @@ async function writeRun(
  */
 function isUnanswered(answered: readonly { code: number }[]): boolean {
   const { code } = answered[0];
-  return code === ErrorCode.RPC_FAIL || code === ErrorCode.RPC_TIMEOUT;
+  return code === ErrorCode.RPC_FAIL || code === ErrorCode.RPC_TIMEOUT ||
+    code === ErrorCode.DEADLINE_EXCEEDED || code === ErrorCode.CANCELLED;
 }
 
 /** The groups of a batch belong to its items one by one, so a run takes its own. */

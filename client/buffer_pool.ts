@@ -1,7 +1,8 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import { formatSize } from "./size.ts";
-import type { Region, TransferEngine } from "./transfer/engine.ts";
+import { errorText } from "./transfer/error_text.ts";
+import type { DeviceMemory, Region, TransferEngine } from "./transfer/engine.ts";
 
 const GRAIN = 4096;
 
@@ -18,8 +19,10 @@ const GRAIN = 4096;
 export interface StoreBuffer extends Disposable {
   /** Bytes. */
   readonly length: number;
-  /** The memory itself; `TypeError` once it was given back. */
+  /** The memory itself; `TypeError` once it was given back, and for memory of a device. */
   readonly bytes: Uint8Array;
+  /** Set for memory of a device: where it lies, and copies from and to it. */
+  readonly device: DeviceMemory | null;
   /** A part of the memory. `RangeError` when it reaches beyond the buffer. */
   slice(offset: number, length: number): BufferSlice;
 }
@@ -56,6 +59,10 @@ export class PooledBuffer implements StoreBuffer {
 
   get bytes(): Uint8Array {
     return this.region.bytes.subarray(0, this.length);
+  }
+
+  get device(): DeviceMemory | null {
+    return this.region.device ?? null;
   }
 
   /** The region of the engine that holds it; `TypeError` once it was given back. */
@@ -117,6 +124,28 @@ export class BufferPool implements Disposable {
     const region = this.#idle.get(size)?.pop() ?? this.#create(size, length);
     this.#lent.add(region);
     return new PooledBuffer(region, length, () => this.#takeBack(region));
+  }
+
+  /**
+   * Lends memory of a device, which counts towards no limit and goes back to the device: new memory,
+   * or with `address` the caller's own. `RangeError` for a bad length, `StoreError` with
+   * `INVALID_PARAMS` when it cannot be had.
+   */
+  allocateOn(location: string, length: number, address?: bigint): PooledBuffer {
+    let region: Region;
+    try {
+      region = this.#engine.allocate(length, {
+        location,
+        ...(address !== undefined && { address }),
+      });
+    } catch (cause) {
+      if (cause instanceof RangeError) throw cause;
+      throw new StoreError(ErrorCode.INVALID_PARAMS, errorText(cause), { cause });
+    }
+    this.#lent.add(region);
+    return new PooledBuffer(region, length, () => {
+      if (this.#lent.delete(region)) region[Symbol.dispose]();
+    });
   }
 
   /** Frees all memory, lent or not. */

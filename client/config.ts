@@ -84,6 +84,10 @@ const sources: readonly Source[] = [
     keys: ["global_segment_size"],
     env: ["MOONCAKE_GLOBAL_SEGMENT_SIZE"],
   },
+  { field: "deviceMemory", keys: ["device_memory"], env: ["SNOWSKIN_DEVICE_MEMORY"] },
+  { field: "numa", keys: ["numa"], env: ["SNOWSKIN_NUMA", "MC_STORE_NUMA_SOCKET_ID"] },
+  { field: "hugepages", keys: ["hugepages"], env: ["SNOWSKIN_HUGEPAGES"] },
+  { field: "lockMemory", keys: ["lock_memory"], env: ["SNOWSKIN_LOCK_MEMORY"] },
   { field: "localBufferSize", keys: ["local_buffer_size"], env: ["MOONCAKE_LOCAL_BUFFER_SIZE"] },
   { field: "protocol", keys: ["protocol"], env: ["MOONCAKE_PROTOCOL"] },
   { field: "deviceName", keys: ["device_name", "rdma_devices"], env: ["MOONCAKE_DEVICE"] },
@@ -98,8 +102,17 @@ const sources: readonly Source[] = [
   { field: "rpcTimeoutMs", env: ["MC_RPC_TIMEOUT_MS"] },
   { field: "rpcConnectTimeoutMs", env: ["MC_RPC_CONNECT_TIMEOUT_MS"] },
   { field: "transferTimeoutMs", env: ["MC_TRANSFER_TIMEOUT"], convert: seconds },
+  { field: "opBudgetMs", keys: ["op_budget_ms"], env: ["SNOWSKIN_OP_BUDGET_MS"] },
+  {
+    field: "replicaPatienceMs",
+    keys: ["replica_patience_ms"],
+    env: ["SNOWSKIN_REPLICA_PATIENCE_MS"],
+  },
+  { field: "bandwidth", keys: ["bandwidth"], env: ["SNOWSKIN_BANDWIDTH"] },
   { field: "handshakeTimeoutMs", env: ["MC_HANDSHAKE_CONNECT_TIMEOUT"], convert: seconds },
   { field: "handshakeMaxLength", env: ["MC_HANDSHAKE_MAX_LENGTH"] },
+  { field: "dataPort", keys: ["data_port"], env: ["SNOWSKIN_DATA_PORT"] },
+  { field: "bindAddress", keys: ["bind_address"], env: ["SNOWSKIN_BIND_ADDRESS"] },
   { field: "minPort", env: ["MC_MIN_RPC_PORT", "MC_MIN_PRC_PORT"] },
   { field: "maxPort", env: ["MC_MAX_RPC_PORT", "MC_MAX_PRC_PORT"] },
   { field: "advertisedHost", env: ["MC_TCP_BIND_ADDRESS"] },
@@ -108,6 +121,7 @@ const sources: readonly Source[] = [
   { field: "memcpy", env: ["MC_STORE_MEMCPY"] },
   { field: "forceTcp", env: ["MC_FORCE_TCP"] },
   { field: "tcpProtocolVersion", env: ["MC_TCP_PROTO"] },
+  { field: "topologyFile", env: ["MC_CUSTOM_TOPO_JSON"] },
   { field: "rdmaPort", env: ["MC_IB_PORT"] },
   { field: "rdmaGidIndex", env: ["MC_GID_INDEX", "NCCL_IB_GID_INDEX"] },
   { field: "rdmaMtu", env: ["MC_MTU"] },
@@ -163,6 +177,8 @@ export function readConfig(from: ConfigSources): Config {
     const { name, value } = entry;
     given.set(field, { name, value: convert === undefined ? value : convert(name, value) });
   }
+  const pages = given.has("hugepages") ? null : hugepagesOf(from.env);
+  if (pages !== null) given.set("hugepages", pages);
   for (const { key, env, feature, off } of switchedOff) {
     const entry = firstOf(from, file, key === undefined ? [] : [key], [env]);
     if (entry === null || isOff(entry.value, off)) continue;
@@ -180,6 +196,17 @@ export const configKeys: readonly string[] = [
   ...switchedOff.flatMap(({ key }) => key === undefined ? [] : [key]),
   ...unusedKeys,
 ];
+
+/** The reference's two variables for huge pages: that there be some, and which. */
+function hugepagesOf(env: ConfigSources["env"]): { name: string; value: string } | null {
+  const { MC_STORE_USE_HUGEPAGE: use, MC_STORE_HUGEPAGE_SIZE: size } = env;
+  if (use === undefined || isOff(use, "false")) return null;
+  if (size === undefined) return { name: "MC_STORE_USE_HUGEPAGE", value: "2mb" };
+  if (/^(2mb|1gb)$/i.test(size.trim())) return { name: "MC_STORE_HUGEPAGE_SIZE", value: size };
+  throw new RangeError(
+    `MC_STORE_HUGEPAGE_SIZE=${JSON.stringify(size)} is refused; allowed: 2MB, 1GB`,
+  );
+}
 
 type File = { path: string; values: Readonly<Record<string, unknown>> } | null;
 

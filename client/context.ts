@@ -2,6 +2,7 @@ import type { ReplicateConfig, Uuid } from "../proto/types.ts";
 import type { MasterClient } from "./master_client.ts";
 import type { ReplicaChoice } from "./replica_choice.ts";
 import type { Clock } from "./transfer/clock.ts";
+import type { Traffic } from "./transfer/door.ts";
 import type { TransferEndpoint } from "./transfer/endpoint.ts";
 import type { ValueChecks } from "./value_checks.ts";
 
@@ -23,6 +24,19 @@ export interface StoreContext {
   readonly defaultConfig: ReplicateConfig;
   /** Milliseconds for one batch of transfers. */
   readonly transferTimeoutMs: number;
+  /** How transfers are treated beside others; absent = as normal ones. */
+  readonly traffic?: Traffic;
+  /** Milliseconds that one replica is waited for where there is another one; see `attempt.ts`. */
+  readonly replicaPatienceMs: number;
+  /** Milliseconds of one call of the client in all; see `budget.ts`. */
+  readonly opBudgetMs: number;
+  /** Milliseconds after which every call to the master has settled by itself. */
+  readonly answerWithinMs: number;
+  /**
+   * Milliseconds from the request for memory within which a write must begin. After a standstill it is
+   * given up, for the memory may be somebody else's.
+   */
+  readonly beginWithinMs: number;
   /**
    * Numbers the writes of this client, so that the master can tell them apart; see `write_id.ts`. With
    * 0 it cannot, and a write that was not answered is not revoked: it might be another one.

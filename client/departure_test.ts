@@ -41,7 +41,7 @@ async function lender(answers: Answers = {}) {
   let id = 0;
   const segments = new SegmentTable({
     ...{ master: t.store.master, endpoint: t.endpoint, clock: t.clock, log },
-    ...{ clientId: t.store.clientId, localHostname: "10.0.0.1:1", populate: false },
+    ...{ clientId: t.store.clientId, localHostname: "10.0.0.1:1", location: "", populate: false },
     newId: () => `7-${++id}`,
   });
   const tasks = new TaskRunner(t.store, log);

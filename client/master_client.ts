@@ -57,6 +57,13 @@ export class MasterClient {
     this.#rpc = rpc;
   }
 
+  /** The same calls, with what each resolves with passed through `bound`, with the call's name. */
+  bounded(bound: <T>(answer: Promise<T>, name: string) => Promise<T>): MasterClient {
+    return new MasterClient({
+      call: (rpc, request, writeId) => bound(this.#rpc.call(rpc, request, writeId), rpc.name),
+    });
+  }
+
   /**
    * Checks that the master speaks this protocol. `StoreError` with `INVALID_VERSION` when it names
    * another version.

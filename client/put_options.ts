@@ -1,5 +1,6 @@
 import { ObjectDataType, type ReplicateConfig, SoftPinAction } from "../proto/types.ts";
 import { describe, type Key, keyBytes } from "./key.ts";
+import type { Traffic } from "./transfer/door.ts";
 
 /**
  * How an object is placed and kept; what is left out has the default of the reference.
@@ -10,7 +11,7 @@ import { describe, type Key, keyBytes } from "./key.ts";
  * await client.put("system-prompt", value, options);
  * ```
  */
-export interface PutOptions {
+export interface PutOptions extends Traffic {
   /** Memory replicas wanted; default 1. The master may make fewer when it has fewer segments. */
   replicaNum?: number;
   /** Replicas on NVMe over fabrics; default 0. */
@@ -39,6 +40,9 @@ export interface PutOptions {
   groupIds?: readonly Key[] | null;
 }
 
+/** What of the options goes to the master. */
+type Placement = Omit<PutOptions, keyof Traffic>;
+
 type Check = (name: string, value: unknown) => void;
 
 const count: Check = (name, value) => {
@@ -63,7 +67,7 @@ const oneOf = (values: Readonly<Record<string, number>>): Check => (name, value)
   }
 };
 
-const checks: { readonly [K in keyof Required<PutOptions>]: Check } = {
+const checks: { readonly [K in keyof Required<Placement>]: Check } = {
   replicaNum: count,
   nofReplicaNum: count,
   dfsReplicaNum: count,
@@ -107,7 +111,7 @@ export function defaultConfig(hostId: string): ReplicateConfig {
  * value of the wrong type or range, and for another number of groups than of keys.
  */
 export function replicateConfig(
-  options: PutOptions | undefined,
+  options: Placement | undefined,
   defaults: ReplicateConfig,
   keys: number,
 ): ReplicateConfig {
@@ -116,7 +120,7 @@ export function replicateConfig(
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
     if (!Object.hasOwn(checks, name)) throw new TypeError(`There is no put option ${name}`);
-    checks[name as keyof PutOptions](name, value);
+    checks[name as keyof Placement](name, value);
     config[name] = value;
   }
   const { groupIds } = options;

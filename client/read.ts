@@ -1,5 +1,7 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
+import { attempt } from "./attempt.ts";
+import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import type { Slice } from "./memory.ts";
 import { answerValue, checkKey, objectError } from "./object_call.ts";
@@ -43,7 +45,7 @@ const USABLE_LEASE = 0.9;
  * Reads parts of an object. Resolves with false when there is no such object, and for one that is
  * read as a whole also when its bytes are not those that were written. `StoreError`:
  * `LEASE_EXPIRED` when the bytes came too late to be trusted, twice; `TRANSFER_FAIL` when no replica
- * could be read; `NOT_SUPPORTED` when none is in memory. Memory may hold anything after a failure.
+ * could be read; `DEADLINE_EXCEEDED` when the call had no time left; `NOT_SUPPORTED` when none is in memory. Memory may hold anything after a failure.
  */
 export async function readObject(
   store: StoreContext,
@@ -124,15 +126,15 @@ async function readBuffers(
 ): Promise<ReadOutcome> {
   let why = "";
   let wrong = false;
-  for (const buffer of buffers) {
+  for (const [i, buffer] of buffers.entries()) {
     const ops: EndpointOperation[] = [];
     const pieces = plan(buffer.size);
     pushReads(ops, buffer, pieces);
     const timeoutMs = readTimeoutMs(store, leaseEndsAt);
-    if (timeoutMs === 0) return ReadOutcome.EXPIRED;
-    const codes = await store.endpoint.transfer(ops, timeoutMs);
+    if (timeoutMs === 0 && whyOver(store) === null) return ReadOutcome.EXPIRED;
+    const another = i + 1 < buffers.length;
+    const codes = await attempt(store, ops, timeoutMs, () => another);
     const code = codes.find((code) => code !== TransferCode.OK);
-    store.choice.note(buffer.transportEndpoint, code === undefined);
     if (code !== undefined) {
       why = store.endpoint.explain(buffer.transportEndpoint, code);
       continue;
@@ -141,6 +143,6 @@ async function readBuffers(
     if (store.checks.isRight(key, buffer, pieces, expected)) return ReadOutcome.DONE;
     wrong = true;
   }
-  if (wrong) return ReadOutcome.WRONG;
-  throw objectError(ErrorCode.TRANSFER_FAIL, "read", key, why);
+  if (wrong && whyOver(store) === null) return ReadOutcome.WRONG;
+  throw objectError(failureOf(store), "read", key, why);
 }

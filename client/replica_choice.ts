@@ -1,11 +1,11 @@
 import type { BufferDescriptor, ReplicaDescriptor } from "../proto/types.ts";
 import { ReplicaStatus } from "../proto/types.ts";
 import type { Clock } from "./transfer/clock.ts";
+import { CoolDowns } from "./transfer/cool_downs.ts";
 
 /** How long a peer is asked last after a transfer with it failed; doubles with each failure. */
 const COOL_DOWN_MS = 2000;
 const MAX_COOL_DOWN_MS = 32_000;
-const MAX_REMEMBERED = 4096;
 
 /**
  * Decides from which replica an object is read. A replica in this process comes first, then the
@@ -13,13 +13,12 @@ const MAX_REMEMBERED = 4096;
  * failed come last for a while.
  */
 export class ReplicaChoice {
-  readonly #clock: Clock;
-  readonly #failed = new Map<string, { untilMs: number; coolDownMs: number }>();
+  readonly #failed: CoolDowns;
   #turn: number;
 
   /** `turn` is where the round over equal replicas starts; a random number spreads clients. */
   constructor(clock: Clock, turn: number) {
-    this.#clock = clock;
+    this.#failed = new CoolDowns(() => clock.now(), COOL_DOWN_MS, MAX_COOL_DOWN_MS);
     this.#turn = turn >>> 0;
   }
 
@@ -42,23 +41,17 @@ export class ReplicaChoice {
 
   /** Notes how a transfer with a peer ended. */
   note(endpoint: string, succeeded: boolean): void {
-    if (succeeded) {
-      if (this.#failed.size > 0) this.#failed.delete(endpoint);
-      return;
-    }
-    if (this.#failed.size >= MAX_REMEMBERED) this.#failed.clear();
-    const before = this.#failed.get(endpoint);
-    const now = this.#clock.now();
-    if (before !== undefined && now < before.untilMs) return;
-    const coolDownMs = before === undefined
-      ? COOL_DOWN_MS
-      : Math.min(before.coolDownMs * 2, MAX_COOL_DOWN_MS);
-    this.#failed.set(endpoint, { untilMs: now + coolDownMs, coolDownMs });
+    if (succeeded) this.#failed.worked(endpoint);
+    else this.#failed.failed(endpoint);
+  }
+
+  /** Whether a transfer with a peer failed a short while ago. */
+  isSuspected(endpoint: string): boolean {
+    return this.#failed.restMs(endpoint) > 0;
   }
 
   #rank(endpoint: string, ownEndpoint: string): number {
     if (endpoint === ownEndpoint) return 0;
-    const failed = this.#failed.get(endpoint);
-    return failed !== undefined && this.#clock.now() < failed.untilMs ? 2 : 1;
+    return this.isSuspected(endpoint) ? 2 : 1;
   }
 }

@@ -165,6 +165,24 @@ Deno.test("a slow call times out alone and its late answer is dropped", async ()
   assert.equal(server.connections, 1);
 });
 
+Deno.test("a client that was held up reads what has arrived before it gives calls up", async () => {
+  const inbox = new Inbox();
+  const clock = new FakeClock();
+  await using server = await ScriptedRpcServer.start(inbox.take);
+  await using client = clientOf(server, clock);
+  const call = client.call(ExistKey, request(1));
+  const [held] = await inbox.holds(1);
+  await clock.stall(8000);
+  held.answer(yes);
+  assert.deepEqual(await call, yes);
+
+  const silent = failureOf(client.call(ExistKey, request(2)));
+  await inbox.holds(2);
+  await clock.stall(8000);
+  await clock.advance(100);
+  assert.equal((await silent).code, ErrorCode.RPC_TIMEOUT);
+});
+
 Deno.test("with no server a call fails in the time for connecting, naming the cause", async () => {
   const port = await freePort();
   const clock = new FakeClock();

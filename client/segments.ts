@@ -7,8 +7,9 @@ import { formatSize } from "./size.ts";
 import { isLoopback, parseHostPort } from "./transfer/address.ts";
 import { type Clock, pause, within } from "./transfer/clock.ts";
 import type { TransferEndpoint } from "./transfer/endpoint.ts";
-import type { Region } from "./transfer/engine.ts";
+import type { DeviceMemory, MemoryPlacement, Region } from "./transfer/engine.ts";
 import { errorText } from "./transfer/error_text.ts";
+import { type MemorySurvey, sumSurveys } from "./transfer/memory_maps.ts";
 
 /** How often a gracefully unmounted segment is asked for until the master has let it go. */
 const POLL_MS = 500;
@@ -20,6 +21,10 @@ export interface SegmentTableOptions {
   clientId: Uuid;
   /** `host` or `host:port`; with a port it names the segments. */
   localHostname: string;
+  /** Device that the memory lies on; empty = memory of the host. */
+  location: string;
+  /** How memory of the host lies; default wherever the system puts it. */
+  placement?: MemoryPlacement;
   /** Have the system provide the memory ahead of its first use. */
   populate: boolean;
   newId: () => Uuid;
@@ -42,6 +47,9 @@ export class SegmentTable {
   readonly #known = new Map<Uuid, Known>();
   #last: Promise<unknown> = Promise.resolve();
   #settling = false;
+  #populating: Promise<unknown> = Promise.resolve();
+  /** What has been said about the place of the memory. */
+  readonly #noted = new Set<string>();
 
   constructor(options: SegmentTableOptions) {
     this.#options = options;
@@ -59,6 +67,27 @@ export class SegmentTable {
     return this.segments.reduce((sum, { size }) => sum + size, 0);
   }
 
+  /** The device that lent memory lies on, or `null` for memory of the host. */
+  get device(): DeviceMemory | null {
+    for (const { region } of this.#known.values()) {
+      if (region.device !== undefined) return region.device;
+    }
+    return null;
+  }
+
+  /** Resolves when the system has provided the memory lent so far, or could not. Never rejects. */
+  get populated(): Promise<void> {
+    return this.#populating.then(() => {});
+  }
+
+  /** Where lent memory of the host lies now, or `null` where that cannot be told. */
+  async survey(): Promise<MemorySurvey | null> {
+    const hosts = Array.from(this.#known.values(), ({ region }) => region.host);
+    const surveys = [];
+    for (const host of hosts) if (host !== undefined) surveys.push(await host.survey());
+    return surveys.length === 0 ? null : sumSurveys(surveys);
+  }
+
   /** The host part of this client's name; empty for one that only this machine understands. */
   get hostId(): string {
     const host = parseHostPort(this.#options.localHostname)?.host ?? "";
@@ -73,13 +102,14 @@ export class SegmentTable {
    */
   mount(size: number): Promise<Segment> {
     return this.#inTurn(async () => {
-      const { master, endpoint, clientId, newId } = this.#options;
+      const { master, endpoint, clientId, newId, location, placement } = this.#options;
       const what = `Cannot mount a segment of ${formatSize(size)}`;
-      const region = await endpoint.lend(size).catch((cause) => {
+      const region = await endpoint.lend(size, location, placement).catch((cause) => {
         if (cause instanceof StoreError) throw cause;
         const message = `${what}: ${errorText(cause)}`;
         throw new StoreError(ErrorCode.INVALID_PARAMS, message, { cause });
       });
+      this.#note(region);
       const segment: Segment = {
         id: newId(),
         name: this.#segmentName(),
@@ -100,7 +130,9 @@ export class SegmentTable {
         throw error;
       }
       known.mounted = true;
-      if (this.#options.populate) this.#populate(segment.id, region);
+      if (this.#options.populate) {
+        this.#populating = Promise.all([this.#populating, this.#populate(segment.id, region)]);
+      }
       return segment;
     });
   }
@@ -184,6 +216,14 @@ export class SegmentTable {
     } catch (error) {
       if (!this.#known.has(id)) return;
       this.#options.log(`the memory of segment ${id} cannot be provided: ${errorText(error)}`);
+    }
+  }
+
+  #note({ host }: Region): void {
+    for (const note of host?.notes ?? []) {
+      if (this.#noted.has(note)) continue;
+      this.#noted.add(note);
+      this.#options.log(note);
     }
   }
 

@@ -44,6 +44,7 @@ function client(answers: Answers = {}) {
     clock: t.clock,
     clientId: t.store.clientId,
     localHostname: "10.0.0.1:1",
+    location: "",
     populate: false,
     log,
     newId: () => `7-${++id}`,
@@ -318,6 +319,24 @@ Deno.test("a copy whose transfer fails is revoked and reported as failed", async
     { id: "9-9", status: TaskStatus.FAILED, message: "TRANSFER_FAIL" },
   ]);
   assert(c.t.names.includes("MoveRevoke"));
+});
+
+Deno.test("a copy that was promised memory before a long standstill writes nothing", async () => {
+  const c = await runTask(
+    {
+      CopyRevoke: ok,
+      CopyStart: async () => {
+        await c.t.clock.stall(c.t.store.beginWithinMs);
+        return { code: 0, value: { source: c.source, targets: [c.target] } };
+      },
+    },
+    TaskType.REPLICA_COPY,
+    { targets: ["10.0.0.2:9"] },
+  );
+  const [report] = await c.run();
+  assert.equal(report.message, "TRANSFER_FAIL");
+  assert.deepEqual(c.written(), [0, 0]);
+  assert(c.t.names.includes("CopyRevoke"));
 });
 
 Deno.test("a source in another process is refused and revoked", async () => {

@@ -2,9 +2,12 @@
  * What a store client can be told, with the check and the default of each setting. Options of
  * `StoreClient.connect`, environment variables, configuration files and flags all end here.
  */
+import { isIP } from "node:net";
 import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
-import { parseHostPort } from "./transfer/address.ts";
+import { hasZone, parseHostPort } from "./transfer/address.ts";
+import { DEFAULT_PLACEMENT } from "./transfer/engine.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
+import { parseBandwidth } from "./bandwidth.ts";
 import { parseSize } from "./size.ts";
 
 /**
@@ -17,7 +20,10 @@ import { parseSize } from "./size.ts";
  * ```
  */
 export interface StoreSettings {
-  /** Host that peers reach this process at, with the port that names its segment if one is given. */
+  /**
+   * Host that peers reach this process at, with the port that names its segment if one is given;
+   * 127.0.0.1, or ::1 with a master that is given by an IPv6 address.
+   */
   localHostname: string;
   /**
    * Where transfer endpoints find each other: `P2PHANDSHAKE`, an http(s) URL,
@@ -55,9 +61,26 @@ export interface StoreSettings {
   haTlsKey: string;
   /** Memory lent to the pool; 0 = pure client. */
   globalSegmentSize: number;
+  /** Device that the lent memory lies on, as `cuda:0`; empty = memory of the host. */
+  deviceMemory: string;
+  /**
+   * NUMA nodes of the lent memory: `off`, `interleave` or `split` over all, or those to split over, as
+   * `0,1`.
+   */
+  numa: string;
+  /**
+   * Pages of the lent memory: `auto`, `thp` (the same, and says why there are none), `off`, or the
+   * largest to take from a pool, `2mb` or `1gb`.
+   */
+  hugepages: string;
+  /** Whether lent memory is locked; refused where that is not allowed. */
+  lockMemory: boolean;
   /** Staging memory; 0 = pure server, which refuses data calls. */
   localBufferSize: number;
-  /** How bytes travel: `tcp`, or `rdma` to peers that have it. */
+  /**
+   * How bytes travel: `tcp` with the memory of this host used directly, `rdma` to peers that have it,
+   * or `rpc_only`: plain TCP connections and nothing else.
+   */
   protocol: string;
   /** RDMA devices joined by commas; empty = all that are up. TCP uses none. */
   deviceName: string;
@@ -75,11 +98,21 @@ export interface StoreSettings {
   rpcConnectTimeoutMs: number;
   /** For one batch of transfers. */
   transferTimeoutMs: number;
+  /** For one call of the client in all, whatever it takes: calls to the master, transfers, retries. */
+  opBudgetMs: number;
+  /** Bytes a second of each class of transfers, such as `low=200mb,normal=2gb`; empty = no limit. */
+  bandwidth: string;
+  /** How long one replica is waited for where there is another one, and 1 ms more for 64 KiB. */
+  replicaPatienceMs: number;
   /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
   handshakeMaxLength: number;
-  /** Ports that the handshake and the data server may take. */
+  /** Port for handshakes and data of this process; 0 = a free one of the next two. */
+  dataPort: number;
+  /** Address that it is bound to; empty = all, or that of a loopback `localHostname`. */
+  bindAddress: string;
+  /** Ports that are taken when `dataPort` is 0. */
   minPort: number;
   /** Last of these ports. */
   maxPort: number;
@@ -95,6 +128,8 @@ export interface StoreSettings {
   forceTcp: boolean;
   /** Framing asked of peers: 2 is acknowledged, 1 the older form. */
   tcpProtocolVersion: 1 | 2;
+  /** File with a priority matrix, instead of what sysfs tells; empty = none. RDMA only. */
+  topologyFile: string;
   /** Port of each RDMA device. */
   rdmaPort: number;
   /** Index of the GID to use; -1 = one is chosen, RoCE v2 and routable first. */
@@ -126,12 +161,14 @@ export interface StoreSettings {
 }
 
 const KIB = 1024;
+const placementFields = ["numa", "hugepages", "lockMemory"] as const;
 const TIB = 1024 ** 4;
 
 type Read<T> = (name: string, value: unknown) => T;
 
 function refuse(name: string, value: unknown, allowed: string): never {
-  throw new RangeError(`${name}=${JSON.stringify(value)} is refused; allowed: ${allowed}`);
+  const zone = hasZone(String(value)) ? " (a zone such as %eth0 means nothing to others)" : "";
+  throw new RangeError(`${name}=${JSON.stringify(value)} is refused; allowed: ${allowed}${zone}`);
 }
 
 const text: Read<string> = (name, value) => {
@@ -155,6 +192,11 @@ const optionalHost: Read<string> = (name, value) => {
   const parsed = parseHostPort(String(value));
   if (parsed === null || parsed.port !== null) return refuse(name, value, "a host or an address");
   return parsed.host;
+};
+
+const bindAddress: Read<string> = (name, value) => {
+  if (value === "" || isIP(String(value)) !== 0) return String(value);
+  return refuse(name, value, "an IPv4 or IPv6 address; 0.0.0.0 = all of IPv4, :: = all of both");
 };
 
 const masterAddress: Read<string> = (name, value) => {
@@ -187,8 +229,8 @@ const bufferSize: Read<number> = (name, value) => {
 
 const protocol: Read<string> = (name, value) => {
   const wanted = String(value).trim().toLowerCase();
-  if (wanted === "tcp" || wanted === "rdma") return wanted;
-  return refuse(name, value, "tcp, rdma");
+  if (["tcp", "rdma", "rpc_only"].includes(wanted)) return wanted;
+  return refuse(name, value, "tcp, rdma, rpc_only");
 };
 
 const device: Read<string> = (name, value) => {
@@ -196,6 +238,26 @@ const device: Read<string> = (name, value) => {
   if (wanted === "" || wanted === "auto-discovery") return "";
   if (/^[\w.-]+(,[\w.-]+)*$/.test(wanted)) return wanted;
   return refuse(name, value, "empty, auto-discovery, or names of devices joined by commas");
+};
+
+const deviceMemory: Read<string> = (name, value) => {
+  const wanted = text(name, value).trim().toLowerCase();
+  if (wanted === "" || /^(cuda|npu):\d{1,4}$/.test(wanted)) return wanted;
+  return refuse(name, value, "empty, or one device: cuda:N, npu:N");
+};
+
+const numaNodes: Read<string> = (name, value) => {
+  const wanted = String(value).trim().toLowerCase();
+  if (["off", "interleave", "split"].includes(wanted)) return wanted;
+  const nodes = wanted.split(",").map((node) => /^\d{1,2}$/.test(node) ? Number(node) : NaN);
+  if (nodes.every((node) => node <= 63)) return nodes.join(",");
+  return refuse(name, value, "off, interleave, split, or nodes from 0 to 63 joined by commas");
+};
+
+const pageKind: Read<string> = (name, value) => {
+  const wanted = String(value).trim().toLowerCase();
+  if (["auto", "thp", "off", "2mb", "1gb"].includes(wanted)) return wanted;
+  return refuse(name, value, "auto, thp, off, 2mb, 1gb");
 };
 
 const truth: Read<boolean> = (name, value) => {
@@ -224,6 +286,11 @@ function wholeNumber(low: number, high: number): Read<number> {
     return number;
   };
 }
+
+const bandwidth: Read<string> = (name, value) => {
+  parseBandwidth(name, value);
+  return value as string;
+};
 
 const mtu: Read<number> = (name, value) => {
   const bytes = wholeNumber(256, 4096)(name, value);
@@ -257,6 +324,10 @@ export const settingTable: {
   haTlsCert: { fallback: "", read: text },
   haTlsKey: { fallback: "", read: text },
   globalSegmentSize: { fallback: 0, read: segmentSize },
+  deviceMemory: { fallback: "", read: deviceMemory },
+  numa: { fallback: DEFAULT_PLACEMENT.numa, read: numaNodes },
+  hugepages: { fallback: DEFAULT_PLACEMENT.hugepages, read: pageKind },
+  lockMemory: { fallback: DEFAULT_PLACEMENT.lockMemory, read: truth },
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
   protocol: { fallback: "tcp", read: protocol },
   deviceName: { fallback: "", read: device },
@@ -267,8 +338,13 @@ export const settingTable: {
   rpcTimeoutMs: { fallback: 5000, read: duration },
   rpcConnectTimeoutMs: { fallback: 1000, read: duration },
   transferTimeoutMs: { fallback: 30_000, read: duration },
+  opBudgetMs: { fallback: 60_000, read: duration },
+  replicaPatienceMs: { fallback: 500, read: duration },
+  bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },
+  dataPort: { fallback: 0, read: wholeNumber(0, 65535) },
+  bindAddress: { fallback: "", read: bindAddress },
   minPort: { fallback: 15_000, read: port },
   maxPort: { fallback: 17_000, read: port },
   advertisedHost: { fallback: "", read: optionalHost },
@@ -280,6 +356,7 @@ export const settingTable: {
     fallback: 2,
     read: (name, value) => wholeNumber(1, 2)(name, value) as 1 | 2,
   },
+  topologyFile: { fallback: "", read: text },
   rdmaPort: { fallback: 1, read: wholeNumber(1, 255) },
   rdmaGidIndex: { fallback: -1, read: wholeNumber(-1, 255) },
   rdmaMtu: { fallback: 4096, read: mtu },
@@ -312,18 +389,36 @@ export function resolveSettings(
     settings[field] = entry === undefined ? fallback : read(entry.name, entry.value);
   }
   const resolved = settings as unknown as StoreSettings;
+  if (!given.has("localHostname")) resolved.localHostname = loopbackFor(resolved);
   for (const [cert, key] of TOGETHER) {
     if ((resolved[cert] === "") === (resolved[key] === "")) continue;
     const [one, other] = resolved[cert] === "" ? [key, cert] : [cert, key];
     refuse(given.get(one)?.name ?? one, resolved[one], `together with ${other}`);
   }
-  if (resolved.protocol === "tcp" && resolved.deviceName !== "") {
-    const name = given.get("deviceName")?.name ?? "deviceName";
-    refuse(name, resolved.deviceName, "empty or auto-discovery (tcp uses no device)");
+  if (resolved.protocol === "rdma" && resolved.deviceMemory !== "") {
+    const name = given.get("deviceMemory")?.name ?? "deviceMemory";
+    refuse(name, resolved.deviceMemory, "empty with protocol rdma (devices' memory goes over tcp)");
   }
+  for (const field of resolved.deviceMemory === "" ? [] : placementFields) {
+    if (resolved[field] === DEFAULT_PLACEMENT[field]) continue;
+    const name = given.get(field)?.name ?? field;
+    refuse(name, resolved[field], `${DEFAULT_PLACEMENT[field]} with memory of a device`);
+  }
+  if (resolved.protocol !== "rdma" && resolved.deviceName !== "") {
+    const name = given.get("deviceName")?.name ?? "deviceName";
+    const why = `${resolved.protocol} uses no device`;
+    refuse(name, resolved.deviceName, `empty or auto-discovery (${why})`);
+  }
+  if (resolved.protocol === "rpc_only") resolved.forceTcp = true;
   if (resolved.minPort > resolved.maxPort) {
     const name = (given.get("minPort") ?? given.get("maxPort"))?.name ?? "minPort";
     refuse(name, resolved.minPort, `at most the upper end of the range, ${resolved.maxPort}`);
   }
   return resolved;
+}
+
+/** The loopback address of the family in which the master is reached. */
+function loopbackFor({ masterServerAddress, localHostname }: StoreSettings): string {
+  const master = parseMasterAddress(masterServerAddress);
+  return master?.kind === "one" && master.host.includes(":") ? "::1" : localHostname;
 }

@@ -2,6 +2,7 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { Notification } from "../proto/handshake.ts";
 import { uuidBytes } from "../proto/struct_pack/uuid.ts";
+import { parseBandwidth } from "./bandwidth.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { type StoreContext, writeNumbers } from "./context.ts";
 import { type MasterAddress, parseMasterAddress } from "./leader/address.ts";
@@ -21,6 +22,7 @@ import type { TransferEngine } from "./transfer/engine.ts";
 import { openMetadata, parseMetadataServer } from "./transfer/metadata_server.ts";
 import { errorText } from "./transfer/error_text.ts";
 import { openEngine } from "./transfer/open_engine.ts";
+import { findDevices } from "./transfer/rdma_devices.ts";
 import type { RdmaOptions } from "./transfer/rdma_side.ts";
 import { randomUuid } from "./uuid.ts";
 import { ValueChecks } from "./value_checks.ts";
@@ -79,6 +81,12 @@ export interface ClientParts {
 
 /** Largest segment that is mounted as one; a larger one becomes several of one name. */
 const MAX_SEGMENT_BYTES = 4 * 1024 ** 3;
+
+/**
+ * What of the memory is not lent when it comes in pages of a pool: each segment keeps a page of its
+ * own beside its objects, and must not take one page of a gigabyte more for that.
+ */
+const POOLED_OVERHEAD = 64 * 1024;
 
 /** How long a master that does not answer holds up the end of a client. */
 const UNMOUNT_LIMIT_MS = 2000;
@@ -143,7 +151,7 @@ function settingsOf(options: StoreOptions): StoreSettings {
 
 function rdmaOptions(settings: StoreSettings, log: (line: string) => void): RdmaOptions {
   return {
-    devices: settings.deviceName === "" ? [] : settings.deviceName.split(","),
+    ...findDevices(settings),
     serverName: `client-${newId()}`,
     log,
     port: settings.rdmaPort,
@@ -256,6 +264,7 @@ function assemble(
     ...settings,
     engine,
     ...metadataOf(settings, clock),
+    limits: parseBandwidth("bandwidth", settings.bandwidth),
     clock,
     random: Math.random,
     maxProtocolVersion: settings.tcpProtocolVersion,
@@ -268,6 +277,8 @@ function assemble(
     clock,
     clientId,
     localHostname: settings.localHostname,
+    location: settings.deviceMemory,
+    placement: settings,
     populate: options.populate ?? false,
     newId,
     log,
@@ -282,9 +293,16 @@ function assemble(
     tenantId: tenantBytes(settings),
     defaultConfig: defaultConfig(segments.hostId),
     transferTimeoutMs: settings.transferTimeoutMs,
+    replicaPatienceMs: settings.replicaPatienceMs,
+    opBudgetMs: settings.opBudgetMs,
+    // A call may go on with the next leader for as long again as it takes to find it.
+    answerWithinMs: master.rpc instanceof RpcClient
+      ? settings.rpcConnectTimeoutMs + settings.rpcTimeoutMs
+      : Infinity,
+    beginWithinMs: settings.rpcTimeoutMs + settings.transferTimeoutMs,
     nextWriteId: writeNumbers(),
   };
-  const tasks = new TaskRunner(store, log);
+  const tasks = new TaskRunner({ ...store, traffic: { priority: "low" } }, log);
   const session = new MasterSession(store, segments, tasks, { log, checked: true });
   if (master.rpc instanceof LeaderClient) master.rpc.onChange = () => session.hurry();
   return {
@@ -300,9 +318,10 @@ function assemble(
 }
 
 async function lend({ settings, segments, session }: ClientParts): Promise<void> {
+  const pooled = ["2mb", "1gb"].includes(settings.hugepages);
   for (let left = settings.globalSegmentSize; left > 0;) {
     const size = Math.min(left, MAX_SEGMENT_BYTES);
-    await segments.mount(size);
+    await segments.mount(pooled && size >= 2 << 20 ? size - POOLED_OVERHEAD : size);
     left -= size;
   }
   await session.start();

@@ -2,9 +2,11 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import type { QueryTaskResponse, ReplicaDescriptor, Segment, Uuid } from "../proto/types.ts";
 import { readBatch } from "./batch_read.ts";
+import { beginCall } from "./budget.ts";
 import { writeBatch } from "./batch_write.ts";
 import type { StoreBuffer } from "./buffer_pool.ts";
 import type { Result, StoreContext } from "./context.ts";
+import type { GetIntoItem, PutItem, RemoveOptions } from "./items.ts";
 import { describe, type Key, keyBytes, keysBytes } from "./key.ts";
 import { existBatch, exists, lookUp, sizeOf } from "./lookup.ts";
 import { valueOf } from "./master_client.ts";
@@ -22,61 +24,20 @@ import { readObject, type ReadPiece } from "./read.ts";
 import { removeBatch, removeByRegex, removeObject } from "./remove.ts";
 import { type ClientParts, closeClient, openClient, type StoreOptions } from "./setup.ts";
 import { parseSize } from "./size.ts";
-import type { TransferStats } from "./transfer/engine.ts";
+import { onlyTraffic, splitTraffic } from "./traffic.ts";
+import type { Traffic } from "./transfer/door.ts";
+import type { DeviceMemory, TransferStats } from "./transfer/engine.ts";
+import type { MemorySurvey } from "./transfer/memory_maps.ts";
 import { type WriteKind, writeObject, type WriteOutcome } from "./write.ts";
-
-/**
- * One object of a batch to store.
- *
- * @example
- * ```ts ignore
- * const items: PutItem[] = [{ key: "layer/0", value: new Uint8Array(4096) }];
- * await client.batchPut(items);
- * ```
- */
-export interface PutItem {
-  /** The object's name. */
-  key: Key;
-  /** Its bytes. */
-  value: Value;
-}
-
-/**
- * One object of a batch to read, and where it goes.
- *
- * @example
- * ```ts ignore
- * const items: GetIntoItem[] = [{ key: "layer/0", target: new Uint8Array(4096) }];
- * const [{ code, value }] = await client.batchGetInto(items);
- * ```
- */
-export interface GetIntoItem {
-  /** The object's name. */
-  key: Key;
-  /** At least as long as the object. */
-  target: Memory;
-}
-
-/**
- * How objects are removed.
- *
- * @example
- * ```ts ignore
- * const options: RemoveOptions = { force: true };
- * await client.remove("layer/0", options);
- * ```
- */
-export interface RemoveOptions {
-  /** Remove objects although somebody has a lease on them; default false. */
-  force?: boolean;
-}
 
 /**
  * A client of a store: puts objects into the memory that the nodes of a cluster lend, gets them
  * back, and may lend memory of its own.
  *
  * A single operation rejects with `StoreError` when it fails; a batch resolves with one
- * {@linkcode Result} per item, in order, and rejects only for a closed client. Wrong arguments
+ * {@linkcode Result} per item, in order, and rejects only for a closed client. A call that takes longer
+ * than `opBudgetMs` ends with `DEADLINE_EXCEEDED`; one whose signal is aborted rejects with the signal's
+ * reason, or has `CANCELLED` for the items that were not done. Wrong arguments
  * reject with `TypeError` or `RangeError` before anything is sent. Values are moved straight from
  * and to the caller's memory: it must not change until the promise has settled.
  *
@@ -168,14 +129,16 @@ export class StoreClient implements AsyncDisposable {
    * Reads an object; `null` when there is none. `StoreError`: `TRANSFER_FAIL` when no replica could
    * be read, `LEASE_EXPIRED` when it took longer than the master guards the bytes.
    */
-  async get(key: Key): Promise<Uint8Array | null> {
+  async get(key: Key, options?: Traffic): Promise<Uint8Array | null> {
     const bytes = keyBytes(key);
+    const traffic = onlyTraffic(options);
     this.#checkData();
     let value = new Uint8Array(0);
-    const found = await readObject(this.#store, bytes, (size) => {
-      value = new Uint8Array(size);
-      return [{ offset: 0, length: size, local: value, localOffset: 0 }];
-    });
+    const found = await this.#move(traffic, (store) =>
+      readObject(store, bytes, (size) => {
+        value = new Uint8Array(size);
+        return [{ offset: 0, length: size, local: value, localOffset: 0 }];
+      }));
     return found ? value : null;
   }
 
@@ -183,19 +146,21 @@ export class StoreClient implements AsyncDisposable {
    * Reads an object into memory and resolves with its size; `null` when there is none. Errors as
    * `get`, and `INVALID_PARAMS` when the memory is too short. After an error it may hold anything.
    */
-  async getInto(key: Key, target: Memory): Promise<number | null> {
+  async getInto(key: Key, target: Memory, options?: Traffic): Promise<number | null> {
     const bytes = keyBytes(key);
+    const traffic = onlyTraffic(options);
     const slice = sliceOf(target, "A target");
     this.#checkData();
     let length = 0;
-    const found = await readObject(this.#store, bytes, (size) => {
-      if (size > slice.length) {
-        const why = `its ${size} bytes do not fit into ${slice.length}`;
-        throw objectError(ErrorCode.INVALID_PARAMS, "read", bytes, why);
-      }
-      length = size;
-      return [{ ...slice, offset: 0, length: size }];
-    });
+    const found = await this.#move(traffic, (store) =>
+      readObject(store, bytes, (size) => {
+        if (size > slice.length) {
+          const why = `its ${size} bytes do not fit into ${slice.length}`;
+          throw objectError(ErrorCode.INVALID_PARAMS, "read", bytes, why);
+        }
+        length = size;
+        return [{ ...slice, offset: 0, length: size }];
+      }));
     return found ? length : null;
   }
 
@@ -215,7 +180,7 @@ export class StoreClient implements AsyncDisposable {
     const bytes = keyBytes(key);
     const pieces = rangePieces(ranges);
     this.#checkData();
-    const found = await readObject(this.#store, bytes, (size) => {
+    const found = await readObject(this.#begin(), bytes, (size) => {
       checkInside(pieces, size, bytes);
       return pieces;
     });
@@ -232,14 +197,14 @@ export class StoreClient implements AsyncDisposable {
   async isExist(key: Key): Promise<boolean> {
     const bytes = keyBytes(key);
     this.#checkOpen();
-    return await exists(this.#store, bytes);
+    return await exists(this.#begin(), bytes);
   }
 
   /** Where an object is stored; `null` when there is none. */
   async replicas(key: Key): Promise<ReplicaDescriptor[] | null> {
     const bytes = keyBytes(key);
     this.#checkOpen();
-    return (await lookUp(this.#store, bytes))?.replicas ?? null;
+    return (await lookUp(this.#begin(), bytes))?.replicas ?? null;
   }
 
   /**
@@ -249,7 +214,7 @@ export class StoreClient implements AsyncDisposable {
   async remove(key: Key, options: RemoveOptions = {}): Promise<void> {
     const bytes = keyBytes(key);
     this.#checkOpen();
-    await removeObject(this.#store, bytes, options.force ?? false);
+    await removeObject(this.#begin(), bytes, options.force ?? false);
   }
 
   /**
@@ -261,13 +226,13 @@ export class StoreClient implements AsyncDisposable {
       throw new TypeError(`A pattern is a string, not ${describe(pattern)}`);
     }
     this.#checkOpen();
-    return await removeByRegex(this.#store, pattern, options.force ?? false);
+    return await removeByRegex(this.#begin(), pattern, options.force ?? false);
   }
 
   /** Removes every object that is not leased, or every object, and resolves with how many. */
   async removeAll(options: RemoveOptions = {}): Promise<number> {
     this.#checkOpen();
-    const { master, tenantId } = this.#store;
+    const { master, tenantId } = this.#begin();
     return await master.removeAll({ force: options.force ?? false, tenantId });
   }
 
@@ -282,11 +247,12 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /** `get` of several objects; a missing one has the code `OBJECT_NOT_FOUND`. */
-  async batchGet(keys: readonly Key[]): Promise<Result<Uint8Array>[]> {
+  async batchGet(keys: readonly Key[], options?: Traffic): Promise<Result<Uint8Array>[]> {
     const bytes = keysBytes(keys);
+    const traffic = onlyTraffic(options);
     this.#checkData();
     const values: Uint8Array[] = new Array(bytes.length);
-    const codes = await readBatch(this.#store, bytes, (i, size) => {
+    const codes = await readBatch(this.#begin(traffic), bytes, (i, size) => {
       const value = values[i] = new Uint8Array(size);
       return [{ offset: 0, length: size, local: value, localOffset: 0 }];
     });
@@ -294,13 +260,17 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /** `getInto` of several objects; results carry bytes, or `INVALID_PARAMS` for short memory. */
-  async batchGetInto(items: readonly GetIntoItem[]): Promise<Result<number>[]> {
+  async batchGetInto(
+    items: readonly GetIntoItem[],
+    options?: Traffic,
+  ): Promise<Result<number>[]> {
     checkItems(items);
+    const traffic = onlyTraffic(options);
     const bytes = items.map(({ key }) => keyBytes(key));
     const slices = items.map(({ target }) => sliceOf(target, "A target"));
     this.#checkData();
     const sizes = new Float64Array(items.length);
-    const codes = await readBatch(this.#store, bytes, (i, size): ReadPiece[] | number => {
+    const codes = await readBatch(this.#begin(traffic), bytes, (i, size): ReadPiece[] | number => {
       if (size > slices[i].length) return ErrorCode.INVALID_PARAMS;
       sizes[i] = size;
       return [{ ...slices[i], offset: 0, length: size }];
@@ -312,24 +282,60 @@ export class StoreClient implements AsyncDisposable {
   async batchIsExist(keys: readonly Key[]): Promise<Result<boolean>[]> {
     const bytes = keysBytes(keys);
     this.#checkOpen();
-    return await existBatch(this.#store, bytes);
+    return await existBatch(this.#begin(), bytes);
   }
 
   /** `remove` of several objects. */
   async batchRemove(keys: readonly Key[], options: RemoveOptions = {}): Promise<Result<null>[]> {
     const bytes = keysBytes(keys);
     this.#checkOpen();
-    return await removeBatch(this.#store, bytes, options.force ?? false);
+    return await removeBatch(this.#begin(), bytes, options.force ?? false);
   }
 
   /**
    * Native memory that values can be stored from and read into, up to the client's local buffer
    * size; its contents are undefined. `RangeError` for a bad length, `StoreError` with
-   * `BUFFER_OVERFLOW` above the limit.
+   * `BUFFER_OVERFLOW` above the limit. With `location`, as `cuda:0`, it is zeroed memory of that
+   * device, which the limit is not for: `INVALID_PARAMS` when that cannot be had.
    */
-  allocateBuffer(length: number): StoreBuffer {
+  allocateBuffer(length: number, options: { location?: string } = {}): StoreBuffer {
     this.#checkData();
+    const { location = "" } = options;
+    if (location !== "") return this.#parts.pool.allocateOn(location, length);
     return this.#parts.pool.allocate(length);
+  }
+
+  /**
+   * Memory of a device that the caller has allocated, as a buffer that values are stored from and
+   * read into. It must stay until the buffer has been disposed, and work of the device that writes it
+   * must be over before it is used. `StoreError` with `INVALID_PARAMS` when the range is not memory
+   * of that device.
+   */
+  useDeviceMemory(location: string, address: bigint, length: number): StoreBuffer {
+    this.#checkData();
+    if (typeof address !== "bigint" || address <= 0n || address >= 1n << 64n) {
+      throw new RangeError(`address is ${String(address)}; allowed: 1n to 2n ** 64n - 1n`);
+    }
+    if (location === "") throw new RangeError("location is empty; allowed: cuda:N, npu:N");
+    return this.#parts.pool.allocateOn(location, length, address);
+  }
+
+  /** The device that lent memory lies on, or `null`. */
+  get device(): Pick<DeviceMemory, "location" | "name" | "standing"> | null {
+    return this.#parts.segments.device;
+  }
+
+  /** Resolves when the system has provided the memory lent so far, or could not. Never rejects. */
+  get populated(): Promise<void> {
+    return this.#parts.segments.populated;
+  }
+
+  /**
+   * Where the lent memory lies: bytes by NUMA node and by size of page. `null` without memory of the
+   * host, and with the engine in TypeScript. Takes the longer the more ordinary pages there are.
+   */
+  surveyMemory(): Promise<MemorySurvey | null> {
+    return this.#parts.segments.survey();
   }
 
   /**
@@ -366,7 +372,7 @@ export class StoreClient implements AsyncDisposable {
   async createCopyTask(key: Key, targets: readonly string[]): Promise<Uuid> {
     const bytes = keyBytes(key);
     this.#checkOpen();
-    const { master, tenantId } = this.#store;
+    const { master, tenantId } = this.#begin();
     const answer = await master.createCopyTask({ key: bytes, tenantId, targets: [...targets] });
     return answerValue(answer, "order copies of", bytes);
   }
@@ -375,7 +381,7 @@ export class StoreClient implements AsyncDisposable {
   async createMoveTask(key: Key, source: string, target: string): Promise<Uuid> {
     const bytes = keyBytes(key);
     this.#checkOpen();
-    const { master, tenantId } = this.#store;
+    const { master, tenantId } = this.#begin();
     const answer = await master.createMoveTask({ key: bytes, tenantId, source, target });
     return answerValue(answer, "order the move of", bytes);
   }
@@ -383,7 +389,7 @@ export class StoreClient implements AsyncDisposable {
   /** How a task stands. `StoreError` with `TASK_NOT_FOUND` for an unknown id. */
   async queryTask(id: Uuid): Promise<QueryTaskResponse> {
     this.#checkOpen();
-    return valueOf(await this.#store.master.queryTask({ taskId: id }), `Cannot query task ${id}`);
+    return valueOf(await this.#begin().master.queryTask({ taskId: id }), `Cannot query task ${id}`);
   }
 
   /**
@@ -408,9 +414,10 @@ export class StoreClient implements AsyncDisposable {
   ): Promise<WriteOutcome> {
     const bytes = keyBytes(key);
     const slices = slicesOf(value);
-    const config = replicateConfig(options, this.#store.defaultConfig, 1);
+    const { traffic, rest } = splitTraffic(options);
+    const config = replicateConfig(rest, this.#store.defaultConfig, 1);
     this.#checkData();
-    return await writeObject(this.#store, kind, bytes, slices, config);
+    return await this.#move(traffic, (store) => writeObject(store, kind, bytes, slices, config));
   }
 
   async #writeBatch(
@@ -420,9 +427,27 @@ export class StoreClient implements AsyncDisposable {
   ): Promise<Result<WriteOutcome>[]> {
     checkItems(items);
     const writes = items.map(({ key, value }) => ({ key: keyBytes(key), slices: slicesOf(value) }));
-    const config = replicateConfig(options, this.#store.defaultConfig, items.length);
+    const { traffic, rest } = splitTraffic(options);
+    const config = replicateConfig(rest, this.#store.defaultConfig, items.length);
     this.#checkData();
-    return await writeBatch(this.#store, kind, writes, config);
+    return await writeBatch(this.#begin(traffic), kind, writes, config);
+  }
+
+  /** The store for one call, whose time begins now. */
+  #begin(traffic?: Traffic): StoreContext {
+    return beginCall(this.#store, traffic);
+  }
+
+  /** Runs one call that moves bytes; the reason of its signal is the error when it is cancelled. */
+  async #move<T>(traffic: Traffic, call: (store: StoreContext) => Promise<T>): Promise<T> {
+    const { signal } = traffic;
+    signal?.throwIfAborted();
+    try {
+      return await call(this.#begin(traffic));
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    }
   }
 
   #checkOpen(): void {

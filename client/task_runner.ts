@@ -16,7 +16,7 @@ import { isLost } from "./departure.ts";
 import { keyBytes } from "./key.ts";
 import { pause } from "./transfer/clock.ts";
 import { TransferCode } from "./transfer/engine.ts";
-import { pushWrites, transferAll } from "./write.ts";
+import { isTooLate, pushWrites, transferAll } from "./write.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 
 const MAX_RUNNING = 4;
@@ -108,10 +108,13 @@ export class TaskRunner {
   }
 
   async #replicate(replication: Replication): Promise<number> {
+    const askedAt = this.#store.clock.now();
     const { code, value } = await replication.start();
     if (code === replication.doneCode) return ErrorCode.OK;
     if (code !== ErrorCode.OK || value === null) return code;
-    const failure = await this.#transfer(value.source, value.targets);
+    const failure = isTooLate(this.#store, askedAt)
+      ? ErrorCode.TRANSFER_FAIL
+      : await this.#transfer(value.source, value.targets);
     if (failure !== ErrorCode.OK) {
       await replication.revoke();
       return failure;

@@ -20,8 +20,8 @@ export interface ValueCheckOptions {
 
 /**
  * Checksums of values: given to objects that are written, and compared with what is read of whole
- * objects. Parts of an object cannot be checked, nor objects whose writer gave no checksum of our
- * kind.
+ * objects, in one piece or in several. Parts of an object cannot be checked, nor objects whose writer
+ * gave no checksum of our kind.
  */
 export class ValueChecks {
   /** Replicas so far that had other bytes than were written. */
@@ -39,13 +39,8 @@ export class ValueChecks {
 
   /** What the master is to keep with a value; `null` = nothing. */
   checksumOf(slices: readonly Slice[]): bigint | null {
-    if (!this.#enabled) return null;
-    let crc = 0;
-    for (const { local, localOffset, length } of slices) {
-      crc = this.#crc(local, localOffset, length, crc);
-      if (crc < 0) return null;
-    }
-    return objectChecksum(crc);
+    const crc = this.#enabled ? this.#crcOf(slices) : UNKNOWN;
+    return crc < 0 ? null : objectChecksum(crc);
   }
 
   /** The CRC that {@linkcode ValueChecks.isRight} is to find in an object; negative = any. */
@@ -60,10 +55,7 @@ export class ValueChecks {
     pieces: readonly ReadPiece[],
     expected: number,
   ): boolean {
-    if (expected < 0 || pieces.length !== 1) return true;
-    const [{ offset, length, local, localOffset }] = pieces;
-    if (offset !== 0 || length !== size) return true;
-    if (this.#crc(local, localOffset, length, 0) === expected) return true;
+    if (expected < 0 || !areWhole(pieces, size) || this.#crcOf(pieces) === expected) return true;
     this.mismatches++;
     if (!this.#told.has(transportEndpoint)) this.#tell(key, transportEndpoint);
     return false;
@@ -78,10 +70,35 @@ export class ValueChecks {
     );
   }
 
+  /** The CRC of pieces one after the other; negative when one is gone. */
+  #crcOf(slices: readonly Slice[]): number {
+    let crc = 0;
+    for (const { local, localOffset, length } of slices) {
+      crc = this.#crc(local, localOffset, length, crc);
+      if (crc < 0) return UNKNOWN;
+    }
+    return crc;
+  }
+
   /** The CRC of memory that follows other memory of checksum `seed`; negative when it is gone. */
   #crc(local: Slice["local"], start: number, length: number, seed: number): number {
-    const bytes = local instanceof Uint8Array ? local : local.bytes;
     const end = start + length;
+    if (!(local instanceof Uint8Array) && local.device !== undefined) {
+      return local.device.crc32c(start, end, seed);
+    }
+    const bytes = local instanceof Uint8Array ? local : local.bytes;
     return end > bytes.length ? UNKNOWN : this.#crc32c(bytes, start, end, seed);
   }
+}
+
+/** Whether pieces are an object from its first byte to its last, in order and side by side. */
+function areWhole(pieces: readonly ReadPiece[], size: number): boolean {
+  let end = 0;
+  for (const [i, { offset, length, local, localOffset }] of pieces.entries()) {
+    const before = i > 0 && pieces[i - 1].local === local ? pieces[i - 1] : null;
+    const from = before === null ? 0 : before.localOffset + before.length;
+    if (offset !== end || localOffset < from) return false;
+    end += length;
+  }
+  return end === size;
 }

@@ -103,16 +103,22 @@ Deno.test("no checksum, one of another kind, and one that nobody wants are not l
   assert.deepEqual(await readBoth(Object.assign(t, { store: off })), [[...bad], [...bad]]);
 });
 
-Deno.test("parts of an object are not checked, the whole in one piece is", async () => {
+Deno.test("parts of an object are not checked, the whole is, in one piece or several", async () => {
   const { t, at } = await fixture();
   answer(t, () => list([at("a", 0)]));
   const target = new Uint8Array(4);
-  const piece = (offset: number, length: number) => ({
-    ...{ offset, length, local: target, localOffset: 0 },
+  const piece = (offset: number, length: number, localOffset = offset) => ({
+    ...{ offset, length, local: target, localOffset },
   });
-  assert.equal(await readObject(t.store, key, () => [piece(0, 3)]), true);
-  assert.equal(await readObject(t.store, key, () => [piece(0, 2), piece(2, 2)]), true);
-  assert.equal(await readObject(t.store, key, () => [piece(0, 4)]), false);
+  const read = (...pieces: ReturnType<typeof piece>[]) => readObject(t.store, key, () => pieces);
+  assert.equal(await read(piece(0, 3)), true);
+  assert.equal(await read(piece(2, 2), piece(0, 2)), true);
+  assert.equal(await read(piece(0, 2), piece(2, 2, 0)), true, "one piece over the other");
+  assert.equal(await read(piece(0, 4)), false);
+  assert.equal(await read(piece(0, 2), piece(2, 2)), false);
+  answer(t, () => list([at("a", 100)]));
+  assert.equal(await read(piece(0, 1), piece(1, 0), piece(1, 3)), true);
+  assert.deepEqual(target, good);
 });
 
 Deno.test("values are stored with the checksum of all of their parts", async () => {

@@ -1,6 +1,8 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import { type ReplicaDescriptor, type ReplicateConfig, ReplicaType } from "../proto/types.ts";
+import { attempt } from "./attempt.ts";
+import { failureOf } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import { type Slice, totalLength } from "./memory.ts";
 import { answerValue, checkKey, objectError } from "./object_call.ts";
@@ -36,6 +38,7 @@ export async function writeObject(
   }
   const { master, clientId, tenantId } = store;
   const writeId = store.nextWriteId();
+  const askedAt = store.clock.now();
   const request = { clientId, key, sliceLength: length, config, tenantId };
   const started = await orRevoke(
     store,
@@ -48,8 +51,8 @@ export async function writeObject(
   const replicas = answerValue(started, "store", key);
 
   try {
-    const why = await fill(store, replicas, slices, length);
-    if (why !== null) throw objectError(ErrorCode.TRANSFER_FAIL, "store", key, why);
+    const why = await fill(store, replicas, slices, length, askedAt);
+    if (why !== null) throw objectError(failureOf(store), "store", key, why);
   } catch (error) {
     await revoke(store, kind, key, writeId, ReplicaType.ALL);
     throw error;
@@ -108,16 +111,20 @@ export function pushWrites(
   return filled > 0 ? null : "the master allocated no replica in memory";
 }
 
+/**
+ * Whether memory that was asked for at a time of the clock must not be written to any more: the
+ * process stood still, and the master may have given the memory to somebody else meanwhile.
+ */
+export function isTooLate({ clock, beginWithinMs }: StoreContext, askedAt: number): boolean {
+  return clock.now() - askedAt >= beginWithinMs;
+}
+
 /** Runs a batch of writes and notes for later reads which peers work. */
-export async function transferAll(
+export function transferAll(
   store: StoreContext,
   ops: readonly EndpointOperation[],
 ): Promise<Int32Array> {
-  const codes = await store.endpoint.transfer(ops, store.transferTimeoutMs);
-  for (let i = 0; i < codes.length; i++) {
-    store.choice.note(ops[i].endpoint, codes[i] === TransferCode.OK);
-  }
-  return codes;
+  return attempt(store, ops, store.transferTimeoutMs, () => false);
 }
 
 /** Writes a value into all of its replicas; resolves with why that failed, or `null`. */
@@ -126,10 +133,12 @@ async function fill(
   replicas: readonly ReplicaDescriptor[],
   slices: readonly Slice[],
   length: number,
+  askedAt: number,
 ): Promise<string | null> {
   const ops: EndpointOperation[] = [];
   const why = pushWrites(ops, replicas, slices, length);
   if (why !== null) return why;
+  if (isTooLate(store, askedAt)) return `the write did not begin within ${store.beginWithinMs} ms`;
   const codes = await transferAll(store, ops);
   const at = codes.findIndex((code) => code !== TransferCode.OK);
   return at < 0 ? null : store.endpoint.explain(ops[at].endpoint, codes[at]);

@@ -4,6 +4,7 @@ import { StoreError } from "../proto/error.ts";
 import type { EndRequest, RevokeRequest, StartRequest } from "../proto/messages.ts";
 import { ReplicaStatus, ReplicaType } from "../proto/types.ts";
 import { replica, StoreFixture } from "../tests/support/store_context.ts";
+import { writeBatch } from "./batch_write.ts";
 import { slicesOf } from "./memory.ts";
 import { writeObject } from "./write.ts";
 
@@ -35,6 +36,15 @@ async function fixture() {
 
 Deno.test("a put writes all parts to all replicas in one batch, then ends", async () => {
   const { t, a, b } = await fixture();
+  await writeObject(t.store, "put", key, value, t.store.defaultConfig);
+  assert.equal(
+    t.engine.batches.length,
+    2,
+    "peers that are not known yet are looked up on their own",
+  );
+  t.engine.batches.length = 0;
+  t.calls.length = 0;
+  for (const { bytes } of [a.region, b.region]) bytes.fill(0);
   assert.equal(await writeObject(t.store, "put", key, value, t.store.defaultConfig), "stored");
   assert.deepEqual([...a.region.bytes.subarray(6, 11)], [0, 1, 2, 3, 0]);
   assert.deepEqual([...b.region.bytes.subarray(8, 13)], [0, 1, 2, 3, 0]);
@@ -78,6 +88,34 @@ Deno.test("a failed transfer is reported even when the revoke fails too", async 
   const failed = writeObject(t.store, "upsert", key, value, t.store.defaultConfig);
   await assert.rejects(failed, /TRANSFER_FAIL/);
   assert.deepEqual(t.names, ["UpsertStart", "UpsertRevoke"]);
+});
+
+Deno.test("memory that was promised before a long standstill is not written to", async () => {
+  const { t, a, b, place } = await fixture();
+  const within = t.store.beginWithinMs;
+  const start = (ms: number) => async () => {
+    await t.clock.stall(ms);
+    return place();
+  };
+  const item = { key, slices: value };
+  t.answers.BatchUpsertEnd = () => [ok()];
+  t.answers.BatchUpsertRevoke = () => [ok()];
+  const write = () => writeObject(t.store, "put", key, value, t.store.defaultConfig);
+  const batch = async () => {
+    const [{ code }] = await writeBatch(t.store, "upsert", [item], t.store.defaultConfig);
+    return code;
+  };
+  t.answers.PutStart = start(within);
+  t.answers.BatchUpsertStart = async () => [await start(within)()];
+  await assert.rejects(write(), /TRANSFER_FAIL/);
+  assert.equal(await batch(), ErrorCode.TRANSFER_FAIL);
+  assert.deepEqual(t.names, ["PutStart", "PutRevoke", "BatchUpsertStart", "BatchUpsertRevoke"]);
+  for (const { region } of [a, b]) assert(region.bytes.every((byte) => byte === 0));
+
+  t.answers.PutStart = start(within - 1);
+  t.answers.BatchUpsertStart = async () => [await start(within - 1)()];
+  assert.equal(await write(), "stored");
+  assert.equal(await batch(), ErrorCode.OK);
 });
 
 Deno.test("an allocation of another size is given back", async () => {

@@ -187,10 +187,11 @@ export async function startMaster(
     process.status.then(() => Deno.removeSync(directory, { recursive: true }));
   }
   await process.ready(/master ready/);
+  const shown = host.includes(":") ? `[${host}]` : host;
   return {
     process,
-    address: `${host}:${rpcPort}`,
-    adminUrl: `http://${host}:${metricsPort}`,
+    address: `${shown}:${rpcPort}`,
+    adminUrl: `http://${shown}:${metricsPort}`,
   };
 }
 
@@ -200,14 +201,20 @@ export async function startNode(
   bytes: number,
   options: {
     name?: string;
+    /** Where it is reached; default 127.0.0.1. */
+    host?: string;
+    /** As that of {@linkcode startMaster}. */
+    launcher?: readonly string[];
     flags?: string[];
     env?: Record<string, string>;
     onLine?: (source: string, line: string) => void;
   } = {},
 ): Promise<LocalProcess> {
-  const process = new LocalProcess(options.name ?? "node", Deno.execPath(), [
-    ...["run", "-A", `${root}client/node/main.ts`],
-    ...[`--master=${master}`, `--segment_size=${bytes}`, "--host=127.0.0.1"],
+  const [command, ...before] = [...options.launcher ?? [], Deno.execPath()];
+  const process = new LocalProcess(options.name ?? "node", command, [
+    ...[...before, "run", "-A", `${root}client/node/main.ts`],
+    ...[`--master=${master}`, `--segment_size=${bytes}`],
+    ...[`--host=${options.host ?? "127.0.0.1"}`, "--data_port=0"],
     ...(options.flags ?? []),
   ], options);
   await process.ready(/store node ready/);

@@ -1,6 +1,7 @@
 /** Functions of `mc/engine.h`, `mc/region.h`, `mc/peer.h` and `mc/op.h`. */
 export const engineSymbols = {
   mc_engine_open: { parameters: ["buffer", "buffer"], result: "i32" },
+  mc_engine_answer_at: { parameters: ["pointer", "buffer"], result: "i32" },
   mc_engine_listen: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
   mc_engine_local_name: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
   mc_engine_shutdown: { parameters: ["pointer"], result: "i32" },

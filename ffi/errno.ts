@@ -28,6 +28,7 @@ export const Errno = {
   EHOSTUNREACH: 113,
   EALREADY: 114,
   ESTALE: 116,
+  EREMOTEIO: 121,
   ECANCELED: 125,
 } as const;
 

@@ -1,4 +1,5 @@
 import { buildLibrary } from "./build.ts";
+import { deviceSymbols } from "./device_symbols.ts";
 import { diskSymbols } from "./disk_symbols.ts";
 import { engineSymbols } from "./engine_symbols.ts";
 import { ABI_VERSION, layoutSymbols } from "./layout_symbols.ts";
@@ -12,6 +13,7 @@ const symbols = {
   ...rdmaSymbols,
   ...rpcSymbols,
   ...memorySymbols,
+  ...deviceSymbols,
   ...diskSymbols,
 };
 

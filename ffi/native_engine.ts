@@ -39,14 +39,43 @@ export interface NativeEngineStats {
   serverThreads: number;
 }
 
-/** Memory of the engine. `bytes` lies outside the JavaScript heap. */
+/** Memory of the engine. */
 export interface NativeMemory {
   id: number;
-  bytes: Uint8Array<ArrayBuffer>;
+  /** Bytes. */
+  length: number;
+  /** Lies outside the JavaScript heap; `null` for memory of a device, which cannot be touched. */
+  bytes: Uint8Array<ArrayBuffer> | null;
+  /** In this process, or on the device. */
+  address: bigint;
   /** Address at which peers find it, or `null` when it is not published. */
   remoteBase: bigint | null;
   /** The caller's array, which is not detached when it is unregistered. */
   lent: boolean;
+  /** Where the mapping begins that holds it; 0 for memory of a device, or of the caller. */
+  mapped: bigint;
+  /** Bytes of that mapping. */
+  mappedLength: number;
+}
+
+/** How memory is had; see `struct mc_region_options`. */
+export interface NativeMemoryOptions {
+  publish?: boolean;
+  /** Of {@linkcode openDevice}; with an address the caller's own memory is used. */
+  device?: { id: number; address?: bigint };
+  /** Of the caller's own memory of the host. */
+  address?: bigint;
+  /** Of memory of the host. */
+  host?: {
+    /** NUMA nodes, 0 to 63; none = any. */
+    nodes: readonly number[];
+    /** Pages lie on the nodes in turn; needs a node. */
+    interleaved: boolean;
+    /** Pages of a pool of 2 to this power bytes; 0 = none of a pool. */
+    pageShift: number;
+    smallPages: boolean;
+    locked: boolean;
+  };
 }
 
 /** Why a writer cannot be kept out. */
@@ -56,7 +85,7 @@ const NOT_FENCED: readonly number[] = [
   Errno.ENOSPC,
   Errno.EOPNOTSUPP,
 ];
-const PUBLISHED = 1;
+const PUBLISHED = 1, LOCKED = 2, INTERLEAVED = 4, SMALL_PAGES = 8;
 const TRANSPORT_RDMA = 2;
 const POLL_FOREVER = 0xffff_ffff;
 const COMPLETIONS = 256;
@@ -90,6 +119,12 @@ export class Struct<Name extends string> {
   #at(field: string): number {
     return LAYOUT[`${this.name}.${field}` as LayoutName];
   }
+}
+
+function bytesAt(address: bigint, length: number): Uint8Array<ArrayBuffer> {
+  const pointer = Deno.UnsafePointer.create(address);
+  if (pointer === null) throw new TypeError("A region has no address");
+  return new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer, length));
 }
 
 function encodeHost(host: string): Uint8Array<ArrayBuffer> {
@@ -140,6 +175,12 @@ export class NativeEngine implements AsyncDisposable {
     return this.#open;
   }
 
+  /** Before {@linkcode listen}: the abstract Unix socket that answers handshakes. */
+  answerAt(name: string): void {
+    const bytes = new TextEncoder().encode(`${name}\0`);
+    checked("mc_engine_answer_at", this.#library.mc_engine_answer_at(this.#open, bytes));
+  }
+
   /** Serves published memory at a numeric address and returns the port. */
   listen(host: string, port: number): number {
     const result = this.#library.mc_engine_listen(this.#open, encodeHost(host), port);
@@ -179,42 +220,46 @@ export class NativeEngine implements AsyncDisposable {
     return true;
   }
 
-  /** Maps zeroed memory. Release it with {@linkcode unregister}. */
-  register(length: number, publish: boolean): NativeMemory {
-    return this.#register(length, 0n, publish);
-  }
-
   /**
    * Takes memory of the caller, which stays where it is, and alive, until it is unregistered: an
    * array that is not detached meanwhile, or the address of memory outside of JavaScript.
    */
   adopt(memory: Uint8Array | { address: bigint; length: number }, publish: boolean): NativeMemory {
     if (!(memory instanceof Uint8Array)) {
-      return this.#register(memory.length, memory.address, publish);
+      return this.register(memory.length, { publish, address: memory.address });
     }
     const bytes = memory as Uint8Array<ArrayBuffer>;
     const address = Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
-    return { ...this.#register(bytes.length, address, publish), bytes, lent: true };
+    return { ...this.register(bytes.length, { publish, address }), bytes, lent: true };
   }
 
-  #register(length: number, ownAddress: bigint, publish: boolean): NativeMemory {
-    const options = new Struct("mc_region_options")
+  /** Maps zeroed memory, or has it on a device. Release it with {@linkcode unregister}. */
+  register(length: number, options: NativeMemoryOptions = {}): NativeMemory {
+    const { publish, device, host } = options;
+    const flags = (publish ? PUBLISHED : 0) | (host?.locked ? LOCKED : 0) |
+      (host?.interleaved ? INTERLEAVED : 0) | (host?.smallPages ? SMALL_PAGES : 0);
+    const nodes = host?.nodes.reduce((mask, node) => mask | 1n << BigInt(node), 0n) ?? 0n;
+    const struct = new Struct("mc_region_options")
       .u32("size", LAYOUT["sizeof mc_region_options"])
-      .u32("flags", publish ? PUBLISHED : 0)
+      .u32("flags", flags)
       .u64("length", length)
-      .u64("address", ownAddress);
+      .u32("device", device?.id ?? 0)
+      .u32("page_shift", host?.pageShift ?? 0)
+      .u64("address", (device ?? options).address ?? 0)
+      .u64("nodes", nodes);
     const info = new Struct("mc_region_info");
-    const result = this.#library.mc_region_register(this.#open, options.bytes, info.bytes);
+    const result = this.#library.mc_region_register(this.#open, struct.bytes, info.bytes);
     const id = checked("mc_region_register", result);
-    const address = Deno.UnsafePointer.create(info.read("address"));
-    if (address === null) throw new TypeError("A region has no address");
-    const buffer = Deno.UnsafePointerView.getArrayBuffer(address, length);
+    const address = info.read("address");
     const base = info.read("remote_base");
-    const remoteBase = base === 0n ? null : base;
-    return { id, bytes: new Uint8Array(buffer), remoteBase, lent: false };
+    const bytes = device === undefined ? bytesAt(address, length) : null;
+    return {
+      ...{ id, length, bytes, address, remoteBase: base === 0n ? null : base, lent: false },
+      ...{ mapped: info.read("mapped"), mappedLength: Number(info.read("mapped_length")) },
+    };
   }
 
-  /** Has the system provide every page now; takes about 0.4 s per GiB, off this thread. */
+  /** Has the system provide every page now; takes about 0.4 s per GiB and thread, off this one. */
   async populate(id: number): Promise<void> {
     checked(
       "mc_region_populate",
@@ -234,7 +279,7 @@ export class NativeEngine implements AsyncDisposable {
 
   /** Withdraws memory from peers and detaches `bytes`; it is unmapped when nothing uses it. */
   unregister(memory: NativeMemory): void {
-    if (!memory.lent) memory.bytes.buffer.transfer();
+    if (!memory.lent) memory.bytes?.buffer.transfer();
     checked("mc_region_unregister", this.#library.mc_region_unregister(this.#open, memory.id));
   }
 

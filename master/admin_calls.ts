@@ -8,8 +8,10 @@ import type { KeyRing } from "./auth/key_ring.ts";
 import type { SnapshotOutcome, Snapshotter } from "./backup/snapshotter.ts";
 import { Tickets } from "./backup/tickets.ts";
 import type { ReplicationView } from "./core/hot_view.ts";
-import type { DrainRequest, JobView, RebalanceRequest } from "./core/jobs.ts";
+import type { CompactionRequest, DrainRequest, JobView, RebalanceRequest } from "./core/jobs.ts";
 import type { RemovalScan } from "./core/removal_scan.ts";
+import type { SmallTable, TableChange } from "./core/small_tables.ts";
+import type { TenantRules } from "./core/tenant_rules.ts";
 import { NO_TENANT } from "./core/tenants.ts";
 import type { MemberStatus } from "./ha/member_status.ts";
 import type {
@@ -22,7 +24,9 @@ import type {
   SegmentDetail,
   SegmentUse,
   TenantQuota,
+  TenantRuled,
 } from "./http/backend.ts";
+import { standbyLine } from "./http/standby.ts";
 import type { CopyOutcome, MasterJournal } from "./journal/master_journal.ts";
 import type { MetricsRegistry, MetricsSnapshot, ServerStats } from "./metrics/registry.ts";
 import type { MasterStatus } from "./metrics/summary_line.ts";
@@ -137,13 +141,44 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
   }
 
   setTenantQuota(name: string, bytes: bigint): TenantQuota | Promise<TenantQuota> {
-    this.#requireOwnPolicies();
+    this.#requireLeader();
     return this.#tenants.setQuota(name, bytes);
   }
 
+  tenantRules(): TenantRuled[] {
+    return this.#tenants.rules();
+  }
+
+  setTenantRules(
+    name: string,
+    changes: Partial<TenantRules>,
+  ): TenantRuled | Promise<TenantRuled> {
+    this.#requireLeader();
+    return this.#tenants.setRules(name, changes);
+  }
+
   removeTenantQuota(name: string): void | Promise<void> {
-    this.#requireOwnPolicies();
+    this.#requireLeader();
     return this.#tenants.removeQuota(name);
+  }
+
+  changeTables(changes: TableChange[]): void | Promise<void> {
+    const { core, settle, member } = this.#options;
+    if ((member?.() ?? null) === null) {
+      throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "this master is alone");
+    }
+    this.#requireLeader();
+    for (const { table, key, value } of changes) {
+      const code = core.tables.set(table as SmallTable, key, value);
+      if (code !== ErrorCode.OK) throw new StoreError(code, "Cannot keep the change");
+    }
+    const answer = (kept: boolean) => {
+      if (!kept) {
+        throw new StoreError(ErrorCode.PERSISTENT_FAIL, "Cannot keep the change in the log");
+      }
+    };
+    const settled = settle();
+    return settled instanceof Promise ? settled.then(answer) : answer(settled);
   }
 
   listSegments(): string[] {
@@ -229,6 +264,12 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
     return this.#keptJob(core.jobs.createRebalance(request, clock()), "Cannot rebalance");
   }
 
+  createCompaction(request: CompactionRequest): JobView {
+    this.#requireLeader();
+    const { core, clock } = this.#options;
+    return this.#keptJob(core.jobs.createCompaction(request, clock()), "Cannot compact");
+  }
+
   queryJob(id: Uuid): JobView {
     return found(this.#options.core.jobs.query(id), "Cannot find the job");
   }
@@ -249,19 +290,11 @@ export class AdminCalls extends AnswerCalls implements AdminCore {
     return this.#keptJob(core.jobs.query(id), "Cannot cancel the job");
   }
 
-  /** The masters of a cluster have a quota file each: what one writes the others do not know. */
-  #requireOwnPolicies(): void {
-    if ((this.#options.member?.() ?? null) === null) return;
-    const message = "with --enable_ha quotas are changed in the file of every master";
-    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, message);
-  }
-
   #requireLeader(): void {
-    if (this.#options.member?.()?.role !== "standby") return;
-    throw new StoreError(
-      ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS,
-      "this master is a standby; ask the leader",
-    );
+    const member = this.#options.member?.() ?? null;
+    if (member?.role !== "standby") return;
+    const message = standbyLine(member.leaderAddress);
+    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS, message);
   }
 
   /** The job, once it is in the journal. */

@@ -43,9 +43,12 @@ export class AnswerCalls implements AnswersCore {
     return core.inspection.keyPlaces(index, keys, nowMs);
   }
 
-  hitStats(windowMs: number): HitStats {
+  hitStats(windowMs: number, labelled: boolean): HitStats {
     const { inspection } = this.#core;
-    return { ...inspection.lookups(windowMs, this.#clock()), tenants: inspection.tenantNames() };
+    return {
+      ...inspection.lookups(windowMs, labelled, this.#clock()),
+      ...{ tenants: inspection.tenantNames(), models: inspection.modelNames() },
+    };
   }
 
   why(tenant: string, key: Uint8Array): WhyKey {
@@ -70,7 +73,7 @@ export class AnswerCalls implements AnswersCore {
       const message = `tenant "${tenant}": only the first ${MAX_COUNTED_TENANTS} are counted`;
       throw new StoreError(ErrorCode.NOT_SUPPORTED, message);
     }
-    const stats = this.hitStats(windowMs);
+    const stats = this.hitStats(windowMs, false);
     const counts = stats.counts.filter((count) => index < 0 || count.tenant === index);
     const causes = inspection.missCauses(index, windowMs, this.#clock());
     return { ...stats, counts, causes };

@@ -1,6 +1,8 @@
 /** The master's settings as plain data, checked against each other, and their parts for the core. */
 import type { StorageConfig } from "../proto/types.ts";
 import type { CoreConfig } from "./core/api.ts";
+import { KeyFormat } from "./core/key_format.ts";
+import { ModelAliases } from "./core/model_aliases.ts";
 import { FlagError } from "./flag_layers.ts";
 import type { FlagSource } from "./flag_types.ts";
 import type { FlagName, FlagValues } from "./flags.ts";
@@ -74,6 +76,7 @@ export function buildMasterConfig(
   const notes: string[] = [];
   checkTimes(values);
   checkDiskTier(values);
+  checkKeyFormat(values);
   if (values.durability === "none" && given("data_dir") && values.data_dir !== "") {
     throw new FlagError(`--data_dir=${values.data_dir}: nothing is kept with --durability=none`);
   }
@@ -164,12 +167,6 @@ function requireAuth(values: FlagValues): boolean {
         "--durability=none; allowed: false, or another --durability",
     );
   }
-  if (values.enable_ha) {
-    throw new FlagError(
-      "--require_auth=true: the masters of a cluster do not share keys yet; allowed: false, or " +
-        "--enable_ha=false",
-    );
-  }
   if (values.insecure) {
     throw new FlagError("--insecure=true: contradicts --require_auth=true; allowed: false");
   }
@@ -220,6 +217,21 @@ function checkDiskTier(values: FlagValues): void {
       throw new FlagError(`--${flag}=true: needs --${other}=true; allowed: false`);
     }
   }
+}
+
+function checkKeyFormat(values: FlagValues): void {
+  const check = (name: "key_format" | "model_aliases", read: (text: string) => unknown) => {
+    const text = values[name];
+    if (text === "") return;
+    try {
+      read(text);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new FlagError(`--${name}=${text}: ${error.message}`);
+    }
+  };
+  check("key_format", (text) => new KeyFormat(text));
+  check("model_aliases", (text) => new ModelAliases(text));
 }
 
 function checkPorts(config: MasterConfig): void {
@@ -306,8 +318,13 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     replicationAdmissionQps: v.dynamic_replication_admission_qps_threshold,
     replicationMaxReplicas: v.dynamic_replication_max_memory_replicas,
     replicationMaxShare: v.dynamic_replication_max_memory_ratio,
+    autoCompaction: v.auto_compaction,
+    autoCompactionFreeRatio: v.auto_compaction_free_ratio,
+    autoCompactionBytesPerSecond: Number(v.auto_compaction_bytes_per_second),
     lifeEvents: v.life_events === 0 ? 0 : Math.max(2, 2 ** Math.ceil(Math.log2(v.life_events))),
     enableMultiTenants: v.enable_multi_tenants,
+    keyFormat: v.key_format,
+    modelAliases: v.model_aliases,
     fsdir: config.storage.fsdir,
     epochOffsetMs,
   };

@@ -32,8 +32,8 @@ async function refused(...input: Parameters<typeof parse>): Promise<string> {
 
 Deno.test("without flags the master has the reference's addresses and defaults", async () => {
   const { rpc, admin, metadata, log, storage, notes } = await config([]);
-  assert.deepEqual([rpc.host, rpc.port], ["0.0.0.0", 50051]);
-  assert.deepEqual(admin, { host: "0.0.0.0", port: 9003, insecure: false });
+  assert.deepEqual([rpc.host, rpc.port], ["::", 50051]);
+  assert.deepEqual(admin, { host: "::", port: 9003, insecure: false });
   assert.equal(metadata, null);
   assert.equal(log.summaryIntervalMs, 10_000);
   assert.deepEqual(storage, { fsdir: "", enableDiskEviction: true, quotaBytes: 0 });
@@ -310,7 +310,7 @@ Deno.test("an interface name becomes its IPv4 address", async () => {
     { name: "lo", family: "IPv4", address: "127.0.0.1" },
     { name: "eth0", family: "IPv6", address: "fd00::2" },
   ] as const;
-  assert.equal(resolveRpcHost(await config([]), interfaces), "0.0.0.0");
+  assert.equal(resolveRpcHost(await config([]), interfaces), "::");
   assert.equal(resolveRpcHost(await config(["--rpc_interface=lo"]), interfaces), "127.0.0.1");
   assert.equal(resolveRpcHost(await config(["--rpc_interface=eth0"]), interfaces), "fd00::2");
   const missing = await config(["--rpc_interface=eth1"]);
@@ -386,12 +386,12 @@ Deno.test("the effective configuration is JSON and names the source of each valu
   assert.deepEqual(JSON.parse(JSON.stringify(shown)), shown);
 });
 
-Deno.test("keys are asked for only where they can be kept, shared and mean something", async () => {
+Deno.test("keys are asked for only where they can be kept and mean something", async () => {
   assert.equal((await config(["--require_auth"])).requireAuth, true);
   const etcd = ["--enable_ha=true", "--etcd_endpoints=127.0.0.1:2379"];
+  assert.equal((await config(["--require_auth", ...etcd])).requireAuth, true);
   const cases: [string[], RegExp][] = [
     [["--durability=none"], /^--require_auth=true: keys are kept in the data directory/],
-    [etcd, /^--require_auth=true: the masters of a cluster do not share keys yet; allowed: false/],
     [["--insecure"], /^--insecure=true: contradicts --require_auth=true; allowed: false$/],
   ];
   for (const [flags, why] of cases) assert.match(await refused(["--require_auth", ...flags]), why);

@@ -2,10 +2,12 @@
  * Every flag of the master: name, type, default, what is allowed and what it does.
  *
  * Names and defaults are the reference master's, so that its start scripts and config files work
- * unchanged; the flags marked `*` in the help have no counterpart there. A flag whose feature
+ * unchanged, but that servers are bound to both families; the flags marked `*` in the help have no counterpart there. A flag whose feature
  * this version does not have is listed with `unavailable` and accepted at its default only.
  */
+import { GFLAGS_FLAGS } from "./gflags_flags.ts";
 import { absent, type Flag, FlagGroup, type FlagValue, group } from "./flag_types.ts";
+import { MOVEMENT_FLAGS } from "./movement_flags.ts";
 
 const U32_MAX = 2 ** 32 - 1;
 const I32_MAX = 2 ** 31 - 1;
@@ -43,14 +45,12 @@ const NOF = "NVMe-oF pools";
 const EVENTS = "KV cache events";
 const DFS = "a shared file system tier";
 const ARENA = "the mmap arena allocator";
-const LOG_FILES = "logging to files";
-const GFLAGS_EXTRA = "this help or completion mode";
 
 /** The table. */
 export const FLAGS = [
   net.int("rpc_port", 0, PORT, "Port of the RPC server; 0 = the value of --port."),
   net.int("port", 50_051, PORT, "Older name of --rpc_port; 0 = let the system choose."),
-  net.text("rpc_address", "0.0.0.0", "Address the RPC server binds.", HOST),
+  net.text("rpc_address", "::", "Address the RPC server binds; :: = IPv6 and IPv4.", HOST),
   net.text("rpc_interface", "", "Bind the first address of this interface instead."),
   net.text(
     "rpc_advertise",
@@ -84,7 +84,7 @@ export const FLAGS = [
   admin.int("metrics_port", 9003, PORT, "Port of the admin server; 0 = let the system choose."),
   admin.text(
     "metrics_host",
-    "0.0.0.0",
+    "::",
     "Address the admin server binds; :: = IPv6 and IPv4.",
     HOST,
   ),
@@ -109,6 +109,17 @@ export const FLAGS = [
     "* Ends and changes of keys that `snowskin why` remembers, 33 bytes each, rounded up to a " +
       "power of 2; 0 = none, and misses are not explained.",
   ),
+  admin.text(
+    "key_format",
+    "",
+    "* Where keys tell their model and layer, for hit ratios and lists of models: templates " +
+      "separated by ; such as {model}@{}@{}@{} or {}_layer{layer}_{}; empty = they tell nothing.",
+  ),
+  admin.text(
+    "model_aliases",
+    "",
+    "* Other names of models in keys: ALIAS=MODEL separated by ;, for hit ratios and lists of models.",
+  ),
   admin.bool("log_prefix", true, "Start each text line with level, time and process id."),
   admin.bool("logtostderr", false, "The log always goes to stderr."),
   admin.bool("alsologtostderr", false, "The log always goes to stderr."),
@@ -119,7 +130,7 @@ export const FLAGS = [
     false,
     "Serve transfer engine metadata over HTTP. Giving the host or the port turns it on, too.",
   ),
-  meta.text("http_metadata_server_host", "0.0.0.0", "Address it binds.", HOST),
+  meta.text("http_metadata_server_host", "::", "Address it binds; :: = IPv6 and IPv4.", HOST),
   meta.int("http_metadata_server_port", 8080, PORT, "Its port; 0 = let the system choose."),
   meta.bool(
     "enable_metadata_cleanup_on_timeout",
@@ -240,7 +251,8 @@ export const FLAGS = [
   ha.bool(
     "enable_ha",
     false,
-    "Be one of several masters, of which an engine elects the leader and keeps the log.",
+    "Be one of several masters, of which an engine elects the leader and keeps the log. They share " +
+      "keys, quotas and rules of tenants, metadata documents and kept settings, too.",
   ),
   ha.choice(
     "ha_backend_type",
@@ -360,14 +372,16 @@ export const FLAGS = [
     "tenant_quota_connector_uri",
     "",
     "YAML file of the quotas, which the admin server changes; empty = tenants.yaml in the data " +
-      "directory, which need not be there at first.",
+      "directory, which need not be there at first. With --enable_ha only the first leader of a " +
+      "cluster takes it in.",
   ),
 
   tenants.bool(
     "require_auth",
     false,
     "* Take calls about objects only with an API key in the tenant (name:mk_...), and admin calls " +
-      "only with one as a bearer token. The first start prints an admin key, once.",
+      "only with one as a bearer token. The first start, or the first leader of a cluster, prints " +
+      "an admin key, once.",
   ),
 
   tasks.int("max_total_finished_tasks", 10_000, COUNT, "Finished tasks that are remembered."),
@@ -377,35 +391,7 @@ export const FLAGS = [
   tasks.int("processing_task_timeout_sec", 300, SECONDS, "Seconds a task may run; 0 = no limit."),
   tasks.int("max_retry_attempts", 10, COUNT, "Times a failed task is tried again."),
 
-  tasks.choice(
-    "dynamic_replication_mode",
-    "off",
-    ["off", "observe", "enforce"],
-    "Give objects that are read a lot a further replica; observe = only count and show them.",
-  ),
-  tasks.int(
-    "dynamic_replication_heat_window_seconds",
-    10,
-    [1, 86_400],
-    "Seconds in which a read counts: 1/e of it is left after them.",
-  ),
-  tasks.real(
-    "dynamic_replication_admission_qps_threshold",
-    0.8,
-    [0.001, 1_000_000],
-    "Reads per second from which an object gets one; below half of it it loses it.",
-  ),
-  tasks.int(
-    "dynamic_replication_max_memory_replicas",
-    2,
-    [1, 64],
-    "Memory replicas of an object, its own included, that this makes at most.",
-  ),
-  tasks.ratio(
-    "dynamic_replication_max_memory_ratio",
-    0.1,
-    "* Share of the pool that further replicas may take together.",
-  ),
+  ...MOVEMENT_FLAGS,
 
   files.text("config_path", "", "JSON or YAML file (.json, .yaml, .yml) with flag names as keys."),
   files.text("flagfile", "", "File with one --flag=value per line; comma-separated for several."),
@@ -442,28 +428,7 @@ export const FLAGS = [
   absent("global_file_segment_size", 9_223_372_036_854_775_807n, DFS),
   absent("use_mmap_arena_allocator", false, ARENA),
   absent("mmap_arena_pool_size", 8_589_934_592, ARENA),
-  absent("log_dir", "", LOG_FILES),
-  absent("log_link", "", LOG_FILES),
-  absent("logbuflevel", 0, LOG_FILES),
-  absent("logbufsecs", 30, LOG_FILES),
-  absent("logfile_mode", 436, LOG_FILES),
-  absent("max_log_size", 1800, LOG_FILES),
-  absent("drop_log_memory", true, LOG_FILES),
-  absent("stop_logging_if_full_disk", false, LOG_FILES),
-  absent("alsologtoemail", "", "logging to mail"),
-  absent("logemaillevel", 999, "logging to mail"),
-  absent("logmailer", "/bin/mail", "logging to mail"),
-  absent("colorlogtostderr", false, "a coloured log"),
-  absent("log_backtrace_at", "", "verbose logging"),
-  absent("symbolize_stacktrace", true, "verbose logging"),
-  absent("v", 0, "verbose logging"),
-  absent("vmodule", "", "verbose logging"),
-  absent("tab_completion_columns", 80, GFLAGS_EXTRA),
-  absent("tab_completion_word", "", GFLAGS_EXTRA),
-  absent("helpmatch", "", GFLAGS_EXTRA),
-  absent("helpon", "", GFLAGS_EXTRA),
-  absent("helppackage", false, GFLAGS_EXTRA),
-  absent("helpxml", false, GFLAGS_EXTRA),
+  ...GFLAGS_FLAGS,
 ] as const;
 
 type TableEntry = (typeof FLAGS)[number];

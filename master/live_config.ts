@@ -25,6 +25,11 @@ export const LIVE_FLAGS = [
   "dynamic_replication_admission_qps_threshold",
   "dynamic_replication_max_memory_replicas",
   "dynamic_replication_max_memory_ratio",
+  "key_format",
+  "model_aliases",
+  "auto_compaction",
+  "auto_compaction_free_ratio",
+  "auto_compaction_bytes_per_second",
   "minloglevel",
 ] as const satisfies readonly FlagName[];
 
@@ -50,7 +55,7 @@ export type ConfigChanges = Readonly<Record<string, string | null>>;
 
 export interface LiveConfigOptions {
   config: MasterConfig;
-  /** Puts settings into force. */
+  /** Puts settings into force. `RangeError` that begins with the name of a flag when they do not fit. */
   apply: (config: MasterConfig) => void;
   /** Told about every change, as a line of the log. */
   log: (line: string) => void;
@@ -110,7 +115,12 @@ export class LiveConfig {
       values[name] = result.value;
     }
     const next = buildMasterConfig(values as FlagValues, this.#start.sources);
-    this.#apply(next);
+    try {
+      this.#apply(next);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new FlagError(`--${error.message}`);
+    }
     for (const name of names) {
       this.#log(`--${name}: ${this.#now.values[name]} -> ${next.values[name]} (${source})`);
       if (changes[name] === null) this.#changed.delete(name);
@@ -128,6 +138,17 @@ export class LiveConfig {
         if (!(error instanceof FlagError)) throw error;
         this.#log(`a kept change is passed over: ${error.message}`);
       }
+    }
+  }
+
+  /**
+   * Follows a change that another master has kept, `null` = the change is taken back; what does not
+   * fit here is told.
+   */
+  follow(name: string, text: string | null): void {
+    const inForce = flagsByName.has(name) ? String(this.#now.values[name as FlagName]) : null;
+    if (text === null ? this.#changed.has(name as FlagName) : text !== inForce) {
+      this.restore({ [name]: text });
     }
   }
 

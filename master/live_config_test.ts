@@ -40,6 +40,8 @@ Deno.test("changes are made all or none, and refused by name", () => {
   const cases: [changes: Record<string, string>, message: RegExp][] = [
     [{ put_wait_ms: "5", rpc_port: "1" }, /^--rpc_port: cannot be changed while the master runs/],
     [{ put_wait_ms: "5", eviction_ratio: "2" }, /^--eviction_ratio=2: not a number in range/],
+    [{ key_format: "{model}@{}@" + "{layer" }, /^--key_format=.*@\{layer is no field; allowed: /],
+    [{ model_aliases: "a=b;c" }, /^--model_aliases=a=b;c: "c": it is no pair of names/],
     [{ colour: "red" }, /^unknown flag "colour"; allowed: eviction_ratio, /],
     [{ client_ttl: "5" }, /^--client_ttl: cannot be changed/],
     [{ default_kv_soft_pin_ttl: "30h" }, /default_kv_soft_pin_ttl=108000000: does not fit/],
@@ -78,4 +80,20 @@ Deno.test("kept changes that do not fit any more are told and passed over", () =
 Deno.test("every flag that can be changed is one of the flags", () => {
   const names = FLAGS.map(({ name }) => name as string);
   assert.deepEqual(LIVE_FLAGS.filter((name) => !names.includes(name)), []);
+});
+
+Deno.test("what another master has kept is followed once, as far as this one's flags allow", () => {
+  const { settings, lines } = live();
+  settings.follow("put_wait_ms", "7");
+  settings.follow("put_wait_ms", "7");
+  assert.deepEqual(settings.shown().put_wait_ms, { value: 7, source: "kept change", live: true });
+  assert.deepEqual(lines, ["--put_wait_ms: 50 -> 7 (kept change)"]);
+  settings.follow("put_wait_ms", null);
+  settings.follow("put_wait_ms", null);
+  assert.deepEqual(settings.shown().put_wait_ms, { value: 50, source: "default", live: true });
+  assert.equal(lines.length, 2);
+  settings.follow("eviction_ratio", "2");
+  settings.follow("no_such_flag", "1");
+  assert.match(lines[2], /^a kept change is passed over: --eviction_ratio=2/);
+  assert.match(lines[3], /^a kept change is passed over: unknown flag "no_such_flag"/);
 });

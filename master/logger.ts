@@ -46,9 +46,17 @@ export class Logger {
     this.#log(LogLevel.ERROR, message, fields);
   }
 
+  /** Logs at any level: what is said cannot be had again. */
+  always(message: string): void {
+    this.#write(LogLevel.INFO, message);
+  }
+
   #log(level: LogLevel, message: string, fields: object = {}): void {
+    if (level >= this.minLevel) this.#write(level, message, fields);
+  }
+
+  #write(level: LogLevel, message: string, fields: object = {}): void {
     const { json, now, prefix, pid, source, write } = this.#options;
-    if (level < this.minLevel) return;
     if (json) {
       const time = new Date(now()).toISOString();
       write(JSON.stringify({ time, level: NAMES[level], source, message, ...fields }) + "\n");

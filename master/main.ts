@@ -2,10 +2,12 @@
 import { readFileSync } from "node:fs";
 import { FlagError } from "./flag_layers.ts";
 import { parseMasterFlags } from "./flag_parser.ts";
+import { withBoundAddresses } from "./bind_address.ts";
 import { type MasterConfig, resolveRpcHost } from "./config.ts";
 import { defaultDataDirectory } from "./journal/data_directory.ts";
 import { Logger } from "./logger.ts";
-import { Master, StartError } from "./master.ts";
+import { StartError } from "./kept.ts";
+import { Master } from "./master.ts";
 
 /** Before a master of a cluster begins anew. */
 const AGAIN_MS = 300;
@@ -35,17 +37,17 @@ export async function main(args: string[]): Promise<number> {
 }
 
 /** Runs one master; whether another should follow it in this process. */
-async function serve(config: MasterConfig): Promise<boolean> {
-  const { format, minLevel, prefix } = config.log;
+async function serve(given: MasterConfig): Promise<boolean> {
+  const { format, minLevel, prefix } = given.log;
   const logger = new Logger({
     ...{ source: "master", json: format === "json", minLevel, prefix, pid: Deno.pid },
     now: () => performance.timeOrigin + performance.now(),
     write: (text) => void Deno.stderr.writeSync(new TextEncoder().encode(text)),
   });
-  const interfaces = config.rpc.interface === "" ? [] : Deno.networkInterfaces();
-  const dataPath = dataPathOf(config);
-  const host = resolveRpcHost(config, interfaces);
-  const master = await Master.start(config, host, dataPath, logger);
+  const interfaces = given.rpc.interface === "" ? [] : Deno.networkInterfaces();
+  const dataPath = dataPathOf(given);
+  const config = await withBoundAddresses(given, resolveRpcHost(given, interfaces));
+  const master = await Master.start(config, config.rpc.host, dataPath, logger);
   for (const note of config.notes) logger.info(note);
   if (master.withoutShim !== null) {
     logger.info(`RPC is served on Deno's sockets, without the C shim: ${master.withoutShim}`);

@@ -1,34 +1,28 @@
 /** Wires one master: core, RPC loop, HTTP worker. */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import { hostname } from "node:os";
 import { HugePages } from "../ffi/huge_pages.ts";
 import { type Library, openLibrary } from "../ffi/library.ts";
 import { NativeError } from "../ffi/native_error.ts";
 import { NativeRpcServer } from "../ffi/rpc_server.ts";
 import { AdminCalls } from "./admin_calls.ts";
-import { restoreAtStart, RestoreError } from "./backup/restore.ts";
-import { Snapshotter } from "./backup/snapshotter.ts";
 import { type MasterConfig, toCoreConfig } from "./config.ts";
-import type { CoreConfig } from "./core/api.ts";
 import { MasterCore } from "./core/core.ts";
-import { diskParts } from "./disk.ts";
 import { ordinaryPages } from "./core/pages.ts";
 import { SeededRng } from "./core/rng.ts";
+import type { SeatOutcome } from "./ha/core_seat.ts";
 import { reachable } from "./ha/ha_config.ts";
-import { forgetLogId } from "./ha/identity.ts";
 import { ReplicatedCore } from "./ha/replicated_core.ts";
-import { HaSeat, type SeatOutcome } from "./ha/seat.ts";
+import type { HaSeat } from "./ha/seat.ts";
 import { HttpWorker } from "./http/core_bridge.ts";
 import { ListenError } from "./http/listen.ts";
 import type { HttpWorkerConfig } from "./http/worker_protocol.ts";
-import { DataDirectory, DataDirectoryError } from "./journal/data_directory.ts";
-import { type Durability, JournalError } from "./journal/journal.ts";
-import { MasterJournal } from "./journal/master_journal.ts";
+import { type Kept, openKept, openSeat, readOwnTables, StartError, withPolicies } from "./kept.ts";
 import type { Logger } from "./logger.ts";
 import { listenLine, rpcLine } from "./listen_lines.ts";
 import { LiveConfig } from "./live_config.ts";
 import { MetricsRegistry } from "./metrics/registry.ts";
+import { firstKeyLine } from "./auth/api_key.ts";
 import { KeyRing } from "./auth/key_ring.ts";
 import { ClusterCalls } from "./rpc/cluster_calls.ts";
 import { Dispatcher } from "./rpc/dispatcher.ts";
@@ -41,9 +35,9 @@ import { openGate } from "./rpc/reply_gate.ts";
 import { ScanCalls } from "./rpc/scan_calls.ts";
 import { SocketLoop } from "./rpc/socket_loop.ts";
 import { NamedDoor } from "./rpc/tenant_door.ts";
-import { applyPolicies, loadPolicies } from "./tenants/load_policies.ts";
+import { ClusterTables } from "./tables/cluster_tables.ts";
+import { applyPolicies, loadPolicies, warnOfModels } from "./tenants/load_policies.ts";
 import { PolicyError } from "./tenants/policy_yaml.ts";
-import { VERSION } from "./version.ts";
 
 /** Connections of one master. */
 const MAX_CONNECTIONS = 65_536;
@@ -51,11 +45,6 @@ const MAX_CONNECTIONS = 65_536;
 const ADMIN_CALLS_PER_TURN = 4;
 /** Time the core may take to answer an HTTP request before it gets 503. */
 const CORE_TIMEOUT_MS = 5000;
-
-/** A server could not listen; `message` is one line that names the flag. */
-export class StartError extends Error {
-  override readonly name = "StartError";
-}
 
 /** Where a running master is reached. */
 export interface MasterAddresses {
@@ -84,8 +73,7 @@ interface MasterParts {
   kept: Kept | null;
   seat: HaSeat | null;
   leading: ReplicatedCore | null;
-  /** Called when this master of a cluster begins to lead. */
-  onLead: () => void;
+  tables: ClusterTables | null;
 }
 
 /** A running master. {@linkcode Master.stop} ends what {@linkcode Master.run} does. */
@@ -123,14 +111,15 @@ export class Master {
     const pages = library === null || config.ha !== null ? ordinaryPages : new HugePages(library);
     const core = new MasterCore(coreConfig, rng, pages);
     const { durability } = config;
-    const policies = withPolicies(() => loadPolicies(config.tenants, dataPath));
+    const read = withPolicies(() => loadPolicies(config.tenants, dataPath));
     const seat = config.ha === null ? null : openSeat(dataPath!, core, coreConfig, config, logger);
     const kept = dataPath === null || durability === null || seat !== null ? null : await openKept(
       dataPath,
       config,
-      { core, config: coreConfig, durability: durability.mode, clock, library },
+      { core, config: coreConfig, durability: durability.mode, policies: read, clock, library },
       logger,
     );
+    const policies = kept?.policies ?? read;
     const journal = kept?.journal ?? null;
     const snapshotter = kept?.snapshotter ?? null;
     const keys = new KeyRing(Date.now());
@@ -155,6 +144,7 @@ export class Master {
     const leading = seat === null ? null : new ReplicatedCore({
       ...{ core, replies, clock, send: (group) => seat.append(group) },
       refuseChanges: (why) => dispatcher.refuseChanges(why),
+      onAcknowledged: () => tables?.flush(),
       onRefusal(why) {
         if (why === null) logger.info("changes are taken again: everything is in the log");
         else logger.warning(`changes are refused, reads go on: ${why}`);
@@ -187,6 +177,7 @@ export class Master {
       ...{ host, port: config.rpc.port, maxConnections: MAX_CONNECTIONS, maxFrameBytes },
       ...{ idleTimeoutSec: Math.ceil(idleTimeoutMs / 1000), tcpNoDelay: noDelay },
     };
+    let tables: ClusterTables | null = null;
     const tick = (nowMs: number) => {
       snapshotter?.tick(nowMs);
       keys.tick(performance.timeOrigin + nowMs);
@@ -247,6 +238,16 @@ export class Master {
       onFault: (error) => onFault("An admin call", error),
       onExit: (error) => logger.error(`Admin and metadata HTTP are gone: ${error.message}`),
     });
+    const own = seat === null
+      ? null
+      : await readOwnTables(core, seat, policies, config.requireAuth, logger);
+    core.tables.view.shared = seat !== null;
+    tables = seat === null ? null : new ClusterTables({
+      ...{ core, keys, log: leading!, own: own!, tablesPath: seat.directory.tablesPath },
+      follow: (name, text) => live.follow(name, text),
+      publish: (changes) => http.publish(changes),
+      onFirstKey: (text) => logger.always(firstKeyLine(text)),
+    });
     core.onClientExpired = (segments) => {
       if (!config.metadata?.cleanupOnTimeout) return;
       for (const name of segments) http.forgetSegment(name);
@@ -261,14 +262,14 @@ export class Master {
       if (seat !== null) rpc = closeRpc(first);
       const { settings, ...listening } = await startHttp(http, config, {
         wakeFd: seat === null ? first.server?.wakeFd ?? null : null,
-        tablesPath: kept?.tablesPath ?? seat?.directory.tablesPath ?? null,
+        tablesPath: kept?.tablesPath ?? null,
         haPath: seat?.directory.path ?? null,
         policies,
-        auth: !config.requireAuth || kept === null
-          ? null
-          : { tablesPath: kept.tablesPath, auditPath: `${dataPath}/audit.log` },
+        auth: config.requireAuth ? { auditPath: `${dataPath}/audit.log` } : null,
+        checkpointToken: seat?.checkpointToken ?? null,
       });
       live.restore(settings);
+      if (seat === null) warnOfModels(core, (line) => logger.warning(line));
       if (seat === null && library === null) http.answerInEventLoop();
       seat?.start(
         shownAddress("rpc_address", host, port, config.rpc.advertise),
@@ -277,8 +278,7 @@ export class Master {
       return new Master({
         addresses: { rpc: { host, port }, ...listening },
         withoutShim: "unavailable" in loaded ? loaded.unavailable : null,
-        ...{ openRpc, http, library, kept, seat, leading },
-        onLead: () => policies !== null && withPolicies(() => applyPolicies(core, policies)),
+        ...{ openRpc, http, library, kept, seat, leading, tables },
       }, rpc);
     } catch (error) {
       await http.stop();
@@ -309,16 +309,27 @@ export class Master {
   }
 
   async #runInCluster(seat: HaSeat): Promise<void> {
-    const { http, openRpc, leading, onLead } = this.#parts;
+    const { http, openRpc, leading, tables } = this.#parts;
     let outcome: SeatOutcome;
     try {
-      outcome = await seat.standBy(() => http.drain());
+      outcome = await seat.standBy(() => {
+        tables!.flush();
+        http.drain();
+      });
     } catch (error) {
       throw new StartError(error instanceof Error ? error.message : String(error));
     }
     if (outcome !== "promoted") return;
     seat.lead(leading!);
-    onLead();
+    try {
+      await tables!.lead(Date.now(), () => {
+        leading!.settle();
+        seat.drain();
+        return seat.outcome === null;
+      });
+    } catch (error) {
+      throw error instanceof PolicyError ? new StartError(error.message) : error;
+    }
     const { loop, server } = this.#rpc = openRpc();
     if (server !== null) {
       seat.wakeBy(server.wakeFd);
@@ -356,108 +367,6 @@ function shownAddress(flag: string, host: string, port: number, advertised: stri
   );
 }
 
-function openSeat(
-  dataPath: string,
-  core: MasterCore,
-  coreConfig: CoreConfig,
-  config: MasterConfig,
-  logger: Logger,
-): HaSeat {
-  const directory = openDirectory(dataPath);
-  const { format, minLevel, prefix } = config.log;
-  try {
-    return new HaSeat({
-      ...{ directory, core, config: coreConfig, ha: config.ha!, clusterId: config.clusterId },
-      ...{ clock: () => performance.now(), log: { json: format === "json", minLevel, prefix } },
-      info: (line) => logger.info(line),
-      warn: (line) => logger.warning(line),
-    });
-  } catch (error) {
-    directory[Symbol.dispose]();
-    throw journalFailure(dataPath, error);
-  }
-}
-
-/** What outlives the process. */
-interface Kept {
-  readonly journal: MasterJournal;
-  readonly snapshotter: Snapshotter | null;
-  readonly tablesPath: string;
-  close(): void;
-}
-
-async function openKept(
-  path: string,
-  { snapshots, clusterId }: MasterConfig,
-  parts: {
-    core: MasterCore;
-    config: CoreConfig;
-    durability: Exclude<Durability, "none">;
-    clock: () => number;
-    library: Library | null;
-  },
-  logger: Logger,
-): Promise<Kept> {
-  const directory = openDirectory(path);
-  const disk = diskParts(parts.library);
-  const { tablesPath, journalPath } = directory;
-  const lines = {
-    info: (line: string) => logger.info(line),
-    warn: (line: string) => logger.warning(line),
-  };
-  try {
-    forgetLogId(directory.path);
-    if (snapshots?.restore) await restoreAtStart(snapshots, directory, lines);
-    const journal = new MasterJournal({ ...parts, ...disk, directory: journalPath, ...lines });
-    const snapshotter = snapshots === null ? null : new Snapshotter({
-      ...{ journal, policy: snapshots, clusterId, master: VERSION, tablesPath },
-      ...{ clock: parts.clock, ...lines },
-    });
-    return {
-      ...{ journal, snapshotter, tablesPath },
-      close() {
-        snapshotter?.stop();
-        journal.close();
-        disk[Symbol.dispose]();
-        directory[Symbol.dispose]();
-      },
-    };
-  } catch (error) {
-    disk[Symbol.dispose]();
-    directory[Symbol.dispose]();
-    if (error instanceof RestoreError) throw new StartError(error.message);
-    throw journalFailure(path, error);
-  }
-}
-
-/** Why the journal of a directory cannot be used, if that is what `error` says. */
-function journalFailure(path: string, error: unknown): unknown {
-  const flag = `--data_dir=${path}: the journal`;
-  if (error instanceof JournalError) return new StartError(`${flag} ${error.message}`);
-  if (!(error instanceof Error && "code" in error)) return error;
-  return new StartError(`${flag} cannot be read: ${error.message}`);
-}
-
-/** Does what reads or applies the quota file; a fault there is one of the start. */
-function withPolicies<T>(work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (error instanceof PolicyError) throw new StartError(error.message);
-    throw error;
-  }
-}
-
-function openDirectory(path: string): DataDirectory {
-  try {
-    const since = new Date().toISOString();
-    return DataDirectory.open(path, { pid: Deno.pid, host: hostname(), since });
-  } catch (error) {
-    if (error instanceof DataDirectoryError) throw new StartError(error.message);
-    throw error;
-  }
-}
-
 function openNative(
   library: Library,
   options: ConstructorParameters<typeof NativeRpcServer>[1],
@@ -482,7 +391,10 @@ function openSockets(options: ConstructorParameters<typeof SocketLoop>[0]): Sock
 async function startHttp(
   http: HttpWorker,
   config: MasterConfig,
-  own: Pick<HttpWorkerConfig, "wakeFd" | "tablesPath" | "haPath" | "policies" | "auth">,
+  own: Pick<
+    HttpWorkerConfig,
+    "wakeFd" | "tablesPath" | "haPath" | "policies" | "auth" | "checkpointToken"
+  >,
 ) {
   return await http.start({
     ...own,

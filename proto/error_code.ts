@@ -88,6 +88,7 @@ export const ErrorCode = {
   DEADLINE_EXCEEDED: -1720,
   STORE_SUSPECTED: -1721,
   FENCED_GENERATION: -1722,
+  CANCELLED: -1723,
 } as const;
 
 /** One of the values of {@linkcode ErrorCode}. */

@@ -25,7 +25,7 @@ export interface TransferRequest {
 /** How far one request of a batch is. */
 export interface TransferStatus {
   /** `waiting` is not over yet. */
-  readonly state: "waiting" | "completed" | "failed" | "timeout";
+  readonly state: "waiting" | "completed" | "failed" | "timeout" | "cancelled";
   /** `OK` while it waits. */
   readonly code: EngineCode;
   /** The request's length once it is completed, else 0. */
@@ -67,6 +67,10 @@ function invalid(message: string): never {
   throw new EngineError(EngineCode.INVALID_ARGUMENT, message);
 }
 
+const ENDS: ReadonlyMap<EngineCode, TransferStatus["state"]> = new Map([
+  [EngineCode.TIMEOUT, "timeout"],
+  [EngineCode.CANCELLED, "cancelled"],
+]);
 const WAITING: TransferStatus = { state: "waiting", code: EngineCode.OK, transferredBytes: 0 };
 
 /** Requests that were submitted together. Each is over at its own time. */
@@ -108,6 +112,6 @@ export class TransferBatch {
 
 function statusOf(code: EngineCode, length: number): TransferStatus {
   if (code === EngineCode.OK) return { state: "completed", code, transferredBytes: length };
-  const state = code === EngineCode.TIMEOUT ? "timeout" : "failed";
+  const state = ENDS.get(code) ?? "failed";
   return { state, code, transferredBytes: 0 };
 }

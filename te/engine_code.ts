@@ -1,5 +1,5 @@
 /**
- * Results of a transfer engine; the numbers are the reference engine's, but for `TIMEOUT`.
+ * Results of a transfer engine; the numbers are the reference engine's, but for the last two.
  *
  * @example
  * ```ts ignore
@@ -33,6 +33,8 @@ export const EngineCode = {
   NOT_IMPLEMENTED: -303,
   /** Ours: the deadline passed before the operation completed. */
   TIMEOUT: -1720,
+  /** Ours: the caller gave it up before it began. */
+  CANCELLED: -1723,
 } as const;
 /** One of the numbers of the const of that name. */
 export type EngineCode = (typeof EngineCode)[keyof typeof EngineCode];

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { parseHostPort } from "../client/transfer/address.ts";
 import type { Clock } from "../client/transfer/clock.ts";
 import { errorText } from "../client/transfer/error_text.ts";
@@ -57,12 +58,19 @@ export interface TransferEngineOptions {
   protocol?: string;
   /** RDMA devices joined by commas; default all that are up. TCP uses none. */
   deviceName?: string;
+  /** JSON file with the devices of each location of memory, instead of what the system tells. */
+  topologyFile?: string;
   /** For RDMA. */
   rdma?: RdmaTunables;
   /** Use TCP for peers on this host, too, instead of mapping their memory; default false. */
   forceTcp?: boolean;
-  /** First and last port for handshakes and data; default 15000 to 17000. */
+  /**
+   * First and last of the ports of which a free one is taken, for handshakes and data; default 15000
+   * to 17000.
+   */
   ports?: { first: number; last: number };
+  /** Address to bind; default that of a loopback `localServerName`, else all of both families. */
+  bindAddress?: string;
   /** Host that is published instead of that of `localServerName`; default that one. */
   advertisedHost?: string;
   /** Milliseconds for a batch of transfers that sets no other limit; default 30000. */
@@ -86,8 +94,16 @@ export interface TransferEngineOptions {
 
 const KNOWN = [
   ...["localServerName", "metadata", "metadataLogin", "metadataClusterId", "protocol"],
-  ...["deviceName", "rdma", "forceTcp", "ports", "advertisedHost", "transferTimeoutMs"],
-  ...["handshakeTimeoutMs", "engine", "maxNotifications", "onNotify", "log", "clock"],
+  ...["deviceName", "topologyFile", "rdma", "forceTcp", "ports", "bindAddress", "advertisedHost"],
+  ...[
+    "transferTimeoutMs",
+    "handshakeTimeoutMs",
+    "engine",
+    "maxNotifications",
+    "onNotify",
+    "log",
+    "clock",
+  ],
 ];
 
 /** Throws that an option has a value that it cannot have. */
@@ -109,6 +125,9 @@ export function checkOptions(options: TransferEngineOptions): MetadataServer {
   }
   if (advertisedHost && parseHostPort(advertisedHost)?.port !== null) {
     refuse("advertisedHost", advertisedHost, "a host or an address");
+  }
+  if (options.bindAddress && isIP(options.bindAddress) === 0) {
+    refuse("bindAddress", options.bindAddress, "an IPv4 or IPv6 address");
   }
   if (!["auto", "native", "typescript"].includes(engine)) {
     refuse("engine", engine, "auto, native, typescript");

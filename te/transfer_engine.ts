@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from "../client/transfer/clock.ts";
+import type { Priority, Traffic } from "../client/transfer/door.ts";
 import { type EndpointOperation, TransferEndpoint } from "../client/transfer/endpoint.ts";
 import type { TransferStats } from "../client/transfer/engine.ts";
 import { errorText } from "../client/transfer/error_text.ts";
@@ -9,7 +10,9 @@ import {
 } from "../client/transfer/handshake_client.ts";
 import { openMetadata } from "../client/transfer/metadata_server.ts";
 import type { MetadataStore } from "../client/transfer/metadata_store.ts";
+import { findDevices } from "../client/transfer/rdma_devices.ts";
 import { openAccess } from "../client/transfer/service_access.ts";
+import type { DevicePreference } from "../proto/metadata/segment_document.ts";
 import { DEFAULT_MAX_HANDSHAKE_BYTES, type Notification } from "../proto/handshake.ts";
 import { operationsOf, TransferBatch, type TransferRequest } from "./batch.ts";
 import { EngineCode, EngineError } from "./engine_code.ts";
@@ -25,12 +28,17 @@ import {
 } from "./transports.ts";
 
 const MAX_NOTIFICATIONS = 1024;
+const PRIORITIES: readonly Priority[] = ["high", "normal", "low"];
 const TRANSFER_TIMEOUT_MS = 30_000;
 
 /** How one batch is moved. */
 export interface SubmitOptions {
   /** Milliseconds until what is not over fails with `TIMEOUT`; default that of the engine. */
   timeoutMs?: number;
+  /** What has not begun when it is aborted ends with `CANCELLED`; what has begun is waited for. */
+  signal?: AbortSignal;
+  /** High ones are not held up by the others, low ones give way; default `normal`. */
+  priority?: Priority;
 }
 
 interface Running {
@@ -191,8 +199,9 @@ export class TransferEngine implements AsyncDisposable {
   submitTransfer(requests: readonly TransferRequest[], options: SubmitOptions = {}): TransferBatch {
     const { endpoint } = this.#use();
     const timeoutMs = this.#timeoutOf(options);
+    const traffic = trafficOf(options);
     const run = async (operation: EndpointOperation) => {
-      const [code] = await endpoint.transfer([operation], timeoutMs).catch(() => [
+      const [code] = await endpoint.transfer([operation], timeoutMs, traffic).catch(() => [
         EngineCode.ADDRESS_NOT_REGISTERED,
       ]);
       return code as EngineCode;
@@ -210,7 +219,8 @@ export class TransferEngine implements AsyncDisposable {
   ): Promise<EngineCode[]> {
     const { endpoint } = this.#use();
     const operations = this.#operations(requests);
-    const codes = await endpoint.transfer(operations, this.#timeoutOf(options));
+    const timeoutMs = this.#timeoutOf(options);
+    const codes = await endpoint.transfer(operations, timeoutMs, trafficOf(options));
     return Array.from(codes) as EngineCode[];
   }
 
@@ -248,6 +258,19 @@ export class TransferEngine implements AsyncDisposable {
     }
   }
 
+  /**
+   * The RDMA devices of this machine by location of memory, such as `cpu:0`: those that lie close to
+   * it and the others. `INVALID_ARGUMENT` for a `topologyFile` that is none.
+   */
+  getLocalTopology(): ReadonlyMap<string, DevicePreference> {
+    const { deviceName = "", topologyFile = "" } = this.#options;
+    try {
+      return findDevices({ deviceName, topologyFile }).matrix;
+    } catch (cause) {
+      throw new EngineError(EngineCode.INVALID_ARGUMENT, errorText(cause), { cause });
+    }
+  }
+
   /** What this engine has served to peers. */
   stats(): TransferStats {
     return this.#use().transports.mover.stats();
@@ -279,6 +302,7 @@ export class TransferEngine implements AsyncDisposable {
     const transports = openTransports(first, this.#options);
     transports.mover.setIdentity(crypto.getRandomValues(new Uint8Array(16)));
     const { localServerName = "127.0.0.1", advertisedHost = "", ports, log } = this.#options;
+    const { bindAddress = "", forceTcp = false } = this.#options;
     const endpoint = new TransferEndpoint({
       engine: transports.mover,
       metadata: this.#metadata,
@@ -287,12 +311,14 @@ export class TransferEngine implements AsyncDisposable {
       random: Math.random,
       localHostname: localServerName,
       advertisedHost,
+      dataPort: 0,
+      bindAddress,
       minPort: ports?.first ?? 15_000,
       maxPort: ports?.last ?? 17_000,
       handshakeTimeoutMs: this.#handshake.timeoutMs,
       handshakeMaxLength: this.#handshake.maxLength,
       maxProtocolVersion: 2,
-      forceTcp: this.#options.forceTcp ?? false,
+      forceTcp,
       memcpy: true,
       onNotify: (notification) => this.#receive(notification),
       log: log ?? (() => {}),
@@ -343,6 +369,13 @@ export class TransferEngine implements AsyncDisposable {
     if (this.#notifications.length >= maxNotifications) throw new Error("too many messages wait");
     this.#notifications.push(notification);
   }
+}
+
+function trafficOf({ priority, signal }: SubmitOptions): Traffic {
+  if (priority !== undefined && !PRIORITIES.includes(priority)) {
+    refuse("priority", priority, PRIORITIES.join(", "));
+  }
+  return { ...(priority && { priority }), ...(signal && { signal }) };
 }
 
 function closed(): EngineError {

@@ -1,6 +1,7 @@
 import { errorText } from "../client/transfer/error_text.ts";
 import type { TransferEngine as ByteMover } from "../client/transfer/engine.ts";
 import { openEngine } from "../client/transfer/open_engine.ts";
+import { findDevices } from "../client/transfer/rdma_devices.ts";
 import { EngineCode, EngineError } from "./engine_code.ts";
 import type { TransferEngineOptions } from "./options.ts";
 
@@ -65,13 +66,14 @@ function openSockets({ engine = "auto", log }: TransferEngineOptions) {
 }
 
 function openRdma(options: TransferEngineOptions) {
-  const { engine, deviceName = "", rdma = {}, log = () => {} } = options;
+  const { engine, deviceName = "", topologyFile = "", rdma = {}, log = () => {} } = options;
   if (engine === "typescript") throw missing("rdma", "the engine in TypeScript has no RDMA");
-  const devices = deviceName === "" ? [] : deviceName.split(",");
   const serverName = `engine-${crypto.randomUUID()}`;
   let opened: ReturnType<typeof openEngine>;
   try {
-    opened = openEngine({ rdma: { ...rdma, devices, serverName, log } });
+    opened = openEngine({
+      rdma: { ...rdma, ...findDevices({ deviceName, topologyFile }), serverName, log },
+    });
   } catch (cause) {
     throw missing("rdma", errorText(cause), cause);
   }

@@ -22,9 +22,11 @@ is wrong and what is allowed.
   With \`"touch": true\` it is a read. At most 10,000 keys; more are answered 413. \`seq_hashes\` and
   \`token_ids\` are refused. The prefix of a host counts keys from the first one on without a gap.
 - **\`GET /v1/stats/hits\`** counts what the master knows: the tier of the first readable replica, the
-  tenant, the call and the data type of the object. No request tells its model, its layer or the host
-  of its reader; they are shown as \`unknown\`. The first 64 tenants are counted by name. A window
-  begins up to 5 s (with \`1h\` up to 60 s) before what was asked for.
+  tenant, the call, the data type of the object, and the model and layer that its key tells by
+  \`--key_format\` (see [operations](operations.md#models-and-layers)); what a key does not tell is
+  \`unknown\`. No request tells the host of its reader. The first 64 tenants and 256 models, and layers
+  below 1024, are counted by name, others together. A window begins up to 5 s (with \`1h\` up to 60 s)
+  before what was asked for; by model or layer at the last change of the format, if that is later.
 - **\`GET /v1/why\`** remembers the last \`--life_events\` ends and changes of all keys (131,072 by
   default, 33 bytes each) by a 32-bit hash and the length of the key: about one in 30,000 keys that
   were never stored is taken for another one. Times are exact to a second. Calls that remove do not

@@ -1,9 +1,10 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import type { Rpc } from "../../proto/messages.ts";
 import type { RpcCaller } from "../master_client.ts";
-import { CallError, RpcClient } from "../rpc_client.ts";
+import { CallError } from "../rpc_client.ts";
 import { parseHostPort } from "../transfer/address.ts";
 import { type Clock, pause } from "../transfer/clock.ts";
+import { type Dial, dialTcp, type MasterLine } from "./dial.ts";
 import { certain, resendOf, revocationOf } from "./retry.ts";
 import type { LeaderSource } from "./source.ts";
 
@@ -17,13 +18,15 @@ export interface LeaderClientOptions {
   /** Milliseconds that a call waits for a leader and a connection to it. */
   connectTimeoutMs: number;
   requestTimeoutMs: number;
+  /** Default {@linkcode dialTcp}. */
+  dial?: Dial;
   log: (line: string) => void;
 }
 
 /** A connection to the leader of the moment. */
 interface Connection {
   readonly address: string;
-  readonly rpc: RpcClient;
+  readonly rpc: MasterLine;
 }
 
 /**
@@ -194,6 +197,7 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
   /** Asks who leads, and turns to another one; whether there was one. */
   async #look(): Promise<boolean> {
     const { source, clock, connectTimeoutMs, requestTimeoutMs, log } = this.#options;
+    const { dial = dialTcp } = this.#options;
     let address: string | null;
     try {
       address = await source.find();
@@ -211,7 +215,7 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
       return false;
     }
     const { host, port } = parsed;
-    const rpc = new RpcClient({ host, port, clock, connectTimeoutMs, requestTimeoutMs });
+    const rpc = dial({ host, port, clock, connectTimeoutMs, requestTimeoutMs });
     this.#connection = { address, rpc };
     this.#missed = false;
     this.#tellNews();

@@ -1,7 +1,7 @@
 import { ServiceReady } from "../../proto/messages.ts";
-import { RpcClient } from "../rpc_client.ts";
 import { parseHostPort } from "../transfer/address.ts";
 import type { Clock } from "../transfer/clock.ts";
+import { type Dial, dialTcp } from "./dial.ts";
 import type { LeaderSource } from "./source.ts";
 
 /** Time in which a master has to answer: one that leads does so at once. */
@@ -15,10 +15,12 @@ export class ListLeaderSource implements LeaderSource {
   readonly cheap = false;
   readonly #addresses: readonly string[];
   readonly #clock: Clock;
+  readonly #dial: Dial;
 
-  constructor(addresses: readonly string[], clock: Clock) {
+  constructor(addresses: readonly string[], clock: Clock, dial: Dial = dialTcp) {
     this.#addresses = addresses;
     this.#clock = clock;
+    this.#dial = dial;
   }
 
   open(): Promise<void> {
@@ -36,7 +38,7 @@ export class ListLeaderSource implements LeaderSource {
 
   async #probe(address: string): Promise<string> {
     const { host, port } = parseHostPort(address)!;
-    const rpc = new RpcClient({
+    const rpc = this.#dial({
       ...{ host, port: port!, clock: this.#clock },
       ...{ connectTimeoutMs: PROBE_MS, requestTimeoutMs: PROBE_MS },
     });

@@ -28,11 +28,52 @@ const flags: Readonly<Record<string, Flag>> = {
     help: "memory to lend, such as 16gb (MOONCAKE_GLOBAL_SEGMENT_SIZE; default 3355443200, or " +
       "less when the machine has less)",
   },
+  device_memory: {
+    key: "device_memory",
+    placeholder: "WHERE",
+    help: "the device that the memory lies on, cuda:N or npu:N (not yet run on hardware), which " +
+      "needs --segment_size (SNOWSKIN_DEVICE_MEMORY; default memory of the host)",
+  },
+  numa: {
+    key: "numa",
+    placeholder: "HOW",
+    help:
+      "NUMA nodes that the memory lies on if they have room: off (wherever the system puts it), " +
+      "interleave, split (one piece of each segment on each node), or nodes to split over, as 0,1 " +
+      "(SNOWSKIN_NUMA, MC_STORE_NUMA_SOCKET_ID; default off)",
+  },
+  hugepages: {
+    key: "hugepages",
+    placeholder: "SIZE",
+    help:
+      "pages of the memory: 2mb or 1gb from the system's pool, with a line in the log and the " +
+      "next smaller ones where it has not enough; thp (transparent ones, and a line where they are " +
+      "off), auto (the same without the line), off (SNOWSKIN_HUGEPAGES, MC_STORE_USE_HUGEPAGE with " +
+      "MC_STORE_HUGEPAGE_SIZE; default auto)",
+  },
+  lock_memory: {
+    key: "lock_memory",
+    placeholder: "BOOL",
+    help: "lock the memory, or do not start where RLIMIT_MEMLOCK is too low " +
+      "(SNOWSKIN_LOCK_MEMORY; default false)",
+  },
   host: {
     key: "local_hostname",
     placeholder: "HOST[:PORT]",
     help: "where clients reach this node; with a port it is the segment's name " +
-      "(MOONCAKE_LOCAL_HOSTNAME; default 127.0.0.1)",
+      "(MOONCAKE_LOCAL_HOSTNAME; default 127.0.0.1, or ::1 with a master at an IPv6 address)",
+  },
+  data_port: {
+    key: "data_port",
+    placeholder: "PORT",
+    help: "the one port of this node, for handshakes and data; 0 = a free one of MC_MIN_RPC_PORT " +
+      "to MC_MAX_RPC_PORT, 15000 to 17000 (SNOWSKIN_DATA_PORT; default 12300)",
+  },
+  bind_address: {
+    key: "bind_address",
+    placeholder: "ADDRESS",
+    help: "address at which the ports are opened (SNOWSKIN_BIND_ADDRESS; default all of IPv4 and " +
+      "IPv6, or that of a loopback --host)",
   },
   metadata_server: {
     key: "metadata_server",
@@ -43,7 +84,9 @@ const flags: Readonly<Record<string, Flag>> = {
   protocol: {
     key: "protocol",
     placeholder: "NAME",
-    help: "transport: tcp, or rdma to peers that have it (MOONCAKE_PROTOCOL; default tcp)",
+    help:
+      "transport: tcp, rdma to peers that have it, or rpc_only, plain connections and nothing " +
+      "else (MOONCAKE_PROTOCOL; default tcp)",
   },
   device_name: {
     key: "device_name",
@@ -73,11 +116,13 @@ const flags: Readonly<Record<string, Flag>> = {
   http_port: {
     key: null,
     placeholder: "PORT",
-    help: "serve /health/live, /health/ready and /metrics on this port (default: no HTTP; " +
-      "MOONCAKE_ENABLE_CLIENT_HTTP_SERVER with MOONCAKE_CLIENT_HTTP_PORT)",
+    help: "serve /health/live, /health/ready, /health/memory and /metrics on this port (default: " +
+      "no HTTP; MOONCAKE_ENABLE_CLIENT_HTTP_SERVER with MOONCAKE_CLIENT_HTTP_PORT)",
   },
 };
 
+/** Fixed, so that a firewall or a network policy can name it. */
+const DEFAULT_DATA_PORT = 12300;
 const DEFAULT_MAX_WAIT_MS = 60_000;
 
 /**
@@ -104,11 +149,18 @@ export function parseNodeFlags(
   const config = readConfig({
     ...sources,
     // A node lends memory and moves no objects of its own unless it is told to.
-    env: { MOONCAKE_LOCAL_BUFFER_SIZE: "0", ...sources.env },
+    env: {
+      MOONCAKE_LOCAL_BUFFER_SIZE: "0",
+      SNOWSKIN_DATA_PORT: String(DEFAULT_DATA_PORT),
+      ...sources.env,
+    },
     definitions,
     ...(configPath !== undefined && { configPath }),
   });
-  const { enableHttpServer, httpPort: configuredPort } = config.settings;
+  const { enableHttpServer, httpPort: configuredPort, deviceMemory } = config.settings;
+  if (deviceMemory !== "" && !config.given.has("globalSegmentSize")) {
+    throw new RangeError(`memory of ${deviceMemory} is lent only with --segment_size`);
+  }
   return {
     ...config,
     maxWaitMs,

@@ -1,5 +1,10 @@
 import { systemClock, within } from "../transfer/clock.ts";
+import type { MemorySurvey } from "../transfer/memory_maps.ts";
+import { lacksFamily } from "../transfer/port_choice.ts";
 import type { StoreNode } from "./node.ts";
+
+/** How old an answer about the place of the memory may be: the kernel looks at every page for it. */
+const SURVEY_AGE_MS = 10_000;
 
 /** Answers whether a node lives and is ready, and how much it serves, over HTTP. */
 export class HealthServer implements AsyncDisposable {
@@ -10,15 +15,26 @@ export class HealthServer implements AsyncDisposable {
   }
 
   /**
-   * Serves `/health/live`, `/health/ready` and `/metrics`. Throws `Deno.errors.AddrInUse` when the
-   * port is taken. `node` returns the node once there is one.
+   * Serves `/health/live`, `/health/ready`, `/health/memory` and `/metrics` at the first of `hosts`
+   * that this machine has. Throws `Deno.errors.AddrInUse` when the port is taken. `node` returns the node once there is
+   * one.
    */
-  static start(host: string, port: number, node: () => StoreNode | null): HealthServer {
-    const server = Deno.serve(
-      { hostname: host, port, onListen: () => {} },
-      (request) => answer(request, node()),
-    );
-    return new HealthServer(server);
+  static start(
+    hosts: readonly string[],
+    port: number,
+    node: () => StoreNode | null,
+  ): HealthServer {
+    const surveys = new Surveys();
+    for (const [i, hostname] of hosts.entries()) {
+      try {
+        const options = { hostname, port, onListen: () => {} };
+        const serve = (request: Request) => answer(request, node(), surveys);
+        return new HealthServer(Deno.serve(options, serve));
+      } catch (error) {
+        if (i + 1 === hosts.length || !lacksFamily(error)) throw error;
+      }
+    }
+    throw new RangeError("There is no address to serve health at");
   }
 
   get port(): number {
@@ -31,7 +47,11 @@ export class HealthServer implements AsyncDisposable {
   }
 }
 
-function answer(request: Request, node: StoreNode | null): Response {
+async function answer(
+  request: Request,
+  node: StoreNode | null,
+  surveys: Surveys,
+): Promise<Response> {
   if (request.method !== "GET" && request.method !== "HEAD") {
     return new Response("method not allowed\n", { status: 405, headers: { allow: "GET, HEAD" } });
   }
@@ -43,8 +63,10 @@ function answer(request: Request, node: StoreNode | null): Response {
       return node?.ready
         ? new Response("OK\n")
         : new Response("no segment is mounted or the master does not answer\n", { status: 503 });
+    case "/health/memory":
+      return Response.json(surveyJson(await surveys.of(node)));
     case "/metrics":
-      return new Response(node === null ? "" : metricsText(node), {
+      return new Response(node === null ? "" : metricsText(node, await surveys.of(node)), {
         headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
       });
     default:
@@ -53,7 +75,7 @@ function answer(request: Request, node: StoreNode | null): Response {
 }
 
 /** The node's numbers in the Prometheus text format. */
-export function metricsText(node: StoreNode): string {
+export function metricsText(node: StoreNode, survey: MemorySurvey | null): string {
   const { client } = node;
   const stats = client.transferStats();
   const lent = client.segments.reduce((sum, { size }) => sum + size, 0);
@@ -68,8 +90,44 @@ export function metricsText(node: StoreNode): string {
     ["refused_total", "counter", "Requests refused for address, size or opcode", stats.refused],
     ["connections", "gauge", "Connections of peers", stats.connections],
   ];
-  return families.map(([name, type, help, value]) => {
+  const text = families.map(([name, type, help, value]) => {
     const full = `snowskin_node_${name}`;
     return `# HELP ${full} ${help}\n# TYPE ${full} ${type}\n${full} ${value}\n`;
   }).join("");
+  return text + placeText("node", survey?.nodes, "Memory lent, by NUMA node") +
+    placeText("page", survey?.pages, "Memory lent, by bytes of its pages");
+}
+
+function placeText(
+  label: string,
+  sums: ReadonlyMap<number, number> | undefined,
+  help: string,
+): string {
+  if (sums === undefined) return "";
+  const full = `snowskin_node_memory_by_${label}_bytes`;
+  const samples = Array.from(sums, ([key, bytes]) => `${full}{${label}="${key}"} ${bytes}\n`);
+  return `# HELP ${full} ${help}\n# TYPE ${full} gauge\n${samples.join("")}`;
+}
+
+/** `/health/memory`: bytes by node and by bytes of a page; `null` where that cannot be told. */
+function surveyJson(survey: MemorySurvey | null): unknown {
+  if (survey === null) return null;
+  const { nodes, pages, locked } = survey;
+  return { nodes: Object.fromEntries(nodes), pages: Object.fromEntries(pages), locked };
+}
+
+/** Looks where the memory lies, at most once in a while. */
+class Surveys {
+  #last: Promise<MemorySurvey | null> = Promise.resolve(null);
+  #at = -Infinity;
+
+  of(node: StoreNode | null): Promise<MemorySurvey | null> {
+    if (node === null) return Promise.resolve(null);
+    const now = systemClock.now();
+    if (now - this.#at >= SURVEY_AGE_MS) {
+      this.#at = now;
+      this.#last = node.client.surveyMemory().catch(() => null);
+    }
+    return this.#last;
+  }
 }

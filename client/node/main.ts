@@ -2,8 +2,9 @@
 import { readFileSync } from "node:fs";
 import { StoreError } from "../../proto/error.ts";
 import { type StoreSettings } from "../settings.ts";
-import { isLoopback, parseHostPort } from "../transfer/address.ts";
+import { parseHostPort } from "../transfer/address.ts";
 import { errorText } from "../transfer/error_text.ts";
+import { addressesToBind, PortTakenError } from "../transfer/port_choice.ts";
 import { hostNote, type NodeOptions, parseNodeFlags } from "./flags.ts";
 import { HealthServer } from "./health_server.ts";
 import { availableMemory, chooseSegmentSize } from "./memory.ts";
@@ -24,7 +25,9 @@ export async function main(args: string[]): Promise<number> {
     return 0;
   }
   const asked = options.given.has("globalSegmentSize") ? options.settings.globalSegmentSize : null;
-  const available = availableMemory(Deno.systemMemoryInfo().available, readFile);
+  const available = options.settings.deviceMemory === ""
+    ? availableMemory(Deno.systemMemoryInfo().available, readFile)
+    : Infinity;
   const { size, note } = chooseSegmentSize(asked, available);
   for (const line of [note, hostNote(options)]) if (line !== null) console.log(line);
   return await run({ ...options.settings, globalSegmentSize: size }, options);
@@ -39,7 +42,7 @@ async function run(settings: StoreSettings, options: NodeOptions): Promise<numbe
   let health: HealthServer | null = null;
   try {
     if (options.httpPort !== null) {
-      health = HealthServer.start(httpHost(settings), options.httpPort, () => node);
+      health = HealthServer.start(httpAddresses(settings), options.httpPort, () => node);
     }
     node = await StoreNode.start({
       ...settings,
@@ -49,6 +52,9 @@ async function run(settings: StoreSettings, options: NodeOptions): Promise<numbe
     });
     if (!stopping.signal.aborted) {
       console.log(`store node ready: ${node.describe()}`);
+      node.describeMemory().then((place) => {
+        if (place !== null && !stopping.signal.aborted) console.log(`store node memory: ${place}`);
+      });
       await new Promise((resolve) => stopping.signal.addEventListener("abort", resolve));
     }
     return 0;
@@ -56,6 +62,10 @@ async function run(settings: StoreSettings, options: NodeOptions): Promise<numbe
     if (stopping.signal.aborted) return 0;
     if (error instanceof Deno.errors.AddrInUse) {
       return fail(new Error(`--http_port=${options.httpPort} is in use; allowed: a free port`), 3);
+    }
+    const taken = error instanceof StoreError ? error.cause : undefined;
+    if (taken instanceof PortTakenError) {
+      return fail(new Error(`--data_port: ${taken.message}`), 3);
     }
     if (error instanceof StoreError || error instanceof RangeError) return fail(error, 1);
     throw error;
@@ -66,9 +76,8 @@ async function run(settings: StoreSettings, options: NodeOptions): Promise<numbe
   }
 }
 
-function httpHost({ localHostname }: StoreSettings): string {
-  const host = parseHostPort(localHostname)?.host ?? "";
-  return isLoopback(host) ? host : host.includes(":") ? "::" : "0.0.0.0";
+function httpAddresses({ bindAddress, localHostname }: StoreSettings): string[] {
+  return addressesToBind(bindAddress, parseHostPort(localHostname)?.host ?? "");
 }
 
 function fail(error: Error, code: number): number {

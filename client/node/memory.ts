@@ -1,4 +1,5 @@
 import { formatSize } from "../size.ts";
+import type { MemorySurvey } from "../transfer/memory_maps.ts";
 
 /** Share of the free memory that a node takes when nobody said how much it should. */
 const DEFAULT_SHARE = 0.8;
@@ -51,6 +52,20 @@ export function chooseSegmentSize(
     `${formatSize(DEFAULT_SEGMENT_BYTES)}: ${formatSize(available)} are available ` +
     `(--segment_size sets it)`;
   return { size: limit, note };
+}
+
+/** Where memory lies, for people: `node 0 1.00 GiB, node 1 1.00 GiB, in pages of 2.00 MiB`. */
+export function describeSurvey({ nodes, pages, locked }: MemorySurvey): string {
+  const ascending = (sums: ReadonlyMap<number, number>) =>
+    Array.from(sums).sort(([a], [b]) => a - b);
+  const places = ascending(nodes).map(([node, bytes]) => `node ${node} ${formatSize(bytes)}`);
+  const kinds = ascending(pages).map(([page, bytes]) =>
+    pages.size === 1
+      ? `in pages of ${formatSize(page)}`
+      : `${formatSize(bytes)} in pages of ${formatSize(page)}`
+  );
+  const parts = [...places, ...kinds, ...(locked > 0 ? [`${formatSize(locked)} locked`] : [])];
+  return parts.length === 0 ? "no page of it has been touched" : parts.join(", ");
 }
 
 function readCount(path: string, readFile: (path: string) => string): number | null {

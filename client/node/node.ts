@@ -2,6 +2,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import type { StoreOptions } from "../setup.ts";
 import { formatSize } from "../size.ts";
+import { describeSurvey } from "./memory.ts";
 import { StoreClient } from "../store_client.ts";
 import { type Clock, pause, systemClock } from "../transfer/clock.ts";
 
@@ -94,8 +95,17 @@ export class StoreNode implements AsyncDisposable {
     const { client } = this;
     const bytes = client.segments.reduce((sum, { size }) => sum + size, 0);
     const engine = client.engine.replace("tcp-", "");
-    return `segment ${client.hostname}, ${formatSize(bytes)}, tcp (${engine}), ` +
+    return `segment ${client.hostname}, ${formatSize(bytes)}${
+      deviceText(client)
+    }, tcp (${engine}), ` +
       `master ${this.#master}`;
+  }
+
+  /** One line that says where the memory lies once it has been provided, or `null`; never rejects. */
+  async describeMemory(): Promise<string | null> {
+    await this.client.populated;
+    const survey = await this.client.surveyMemory().catch(() => null);
+    return survey === null ? null : describeSurvey(survey);
   }
 
   /** Takes the memory back. Never rejects, and takes some seconds at most. */
@@ -107,6 +117,11 @@ export class StoreNode implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** Where the memory lies, when that is a device, and how far this can be trusted. */
+function deviceText({ device }: StoreClient): string {
+  return device === null ? "" : ` of ${device.location} (${device.name}; ${device.standing})`;
 }
 
 /** Waiting can help when somebody did not answer; any other failure would only repeat itself. */

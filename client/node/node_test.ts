@@ -4,7 +4,12 @@ import type { StoreError } from "../../proto/error.ts";
 import { FakeClock } from "../../tests/support/fake_clock.ts";
 import { until } from "../../tests/support/until.ts";
 import { hostNote, type NodeOptions, parseNodeFlags } from "./flags.ts";
-import { availableMemory, chooseSegmentSize, DEFAULT_SEGMENT_BYTES } from "./memory.ts";
+import {
+  availableMemory,
+  chooseSegmentSize,
+  DEFAULT_SEGMENT_BYTES,
+  describeSurvey,
+} from "./memory.ts";
 import { StoreNode } from "./node.ts";
 
 const GIB = 1024 ** 3;
@@ -63,6 +68,23 @@ Deno.test("a bad command line is refused on one line that names what is wrong", 
     [["--max-wait-time=soon"], /^--max_wait_time=soon is refused/],
     [["-Dtenant_id"], /^-D "tenant_id" is refused; allowed: KEY=VALUE/],
     [["-Dtenant=x"], /^-D tenant: the key "tenant" is unknown/],
+    [["--device_memory=gpu"], /^--device_memory="gpu" is refused; allowed: empty, or one device/],
+    [["--device_memory=cuda:0"], /^memory of cuda:0 is lent only with --segment_size/],
+    [
+      ["--device_memory=cuda:0", "--segment_size=1gb", "--protocol=rdma"],
+      /^--device_memory="cuda:0" is refused; allowed: empty with protocol rdma/,
+    ],
+    [
+      ["--numa=0,64"],
+      /^--numa="0,64" is refused; allowed: off, interleave, split, or nodes from 0/,
+    ],
+    [["--numa="], /^--numa="" is refused/],
+    [["--hugepages=4kb"], /^--hugepages="4kb" is refused; allowed: auto, thp, off, 2mb, 1gb/],
+    [["--lock_memory=maybe"], /^--lock_memory="maybe" is refused; allowed: true or false/],
+    [
+      ["--device_memory=cuda:0", "--segment_size=1gb", "--numa=split"],
+      /^--numa="split" is refused; allowed: off with memory of a device/,
+    ],
     [["--protocol=bogus"], /^--protocol="bogus" is refused; allowed: tcp, rdma/],
   ];
   for (const [args, message] of wrong) {
@@ -81,6 +103,47 @@ Deno.test("a node of a remote master that nobody else can reach is told so", () 
   assert.equal(hostNote(parse(["--master=10.0.0.1:1", "--host=10.0.0.7"])), null);
   assert.equal(hostNote(parse(["--master=10.0.0.1:1", "--host=127.0.0.1"])), null);
   assert.equal(hostNote(parse(["--master=m:1"], { MC_TCP_BIND_ADDRESS: "10.0.0.7" })), null);
+});
+
+Deno.test("the reference's variables for nodes and huge pages mean what they mean there", () => {
+  const of = (env: Record<string, string>, args: string[] = []) => {
+    const { numa, hugepages, lockMemory } = parse(args, env).settings;
+    return { numa, hugepages, lockMemory };
+  };
+  const none = { numa: "off", hugepages: "auto", lockMemory: false };
+  assert.deepEqual(of({}), none);
+  assert.deepEqual(of({ MC_STORE_NUMA_SOCKET_ID: "1" }), { ...none, numa: "1" });
+  assert.deepEqual(of({ MC_STORE_USE_HUGEPAGE: "1" }), { ...none, hugepages: "2mb" });
+  assert.deepEqual(of({ MC_STORE_USE_HUGEPAGE: "0", MC_STORE_HUGEPAGE_SIZE: "1GB" }), none);
+  const large = { MC_STORE_USE_HUGEPAGE: "1", MC_STORE_HUGEPAGE_SIZE: "1GB" };
+  assert.deepEqual(of(large), { ...none, hugepages: "1gb" });
+  assert.deepEqual(of(large, ["--hugepages=off", "--numa=1,0", "--lock-memory=yes"]), {
+    ...{ numa: "1,0", hugepages: "off", lockMemory: true },
+  });
+  assert.throws(
+    () => of({ ...large, MC_STORE_HUGEPAGE_SIZE: "4MB" }),
+    /^RangeError: MC_STORE_HUGEPAGE_SIZE="4MB" is refused; allowed: 2MB, 1GB/,
+  );
+});
+
+Deno.test("where memory lies is told in one line", () => {
+  const MIB = 1 << 20;
+  const survey = {
+    ...{ nodes: new Map([[1, 3 * MIB], [0, MIB]]), pages: new Map([[4096, 4 * MIB]]), locked: 0 },
+  };
+  assert.equal(
+    describeSurvey(survey),
+    "node 0 1.00 MiB, node 1 3.00 MiB, in pages of 4.00 KiB",
+  );
+  const mixed = new Map([[2 * MIB, 2 * MIB], [4096, 2 * MIB]]);
+  assert.equal(
+    describeSurvey({ nodes: new Map(), pages: mixed, locked: 4 * MIB }),
+    "2.00 MiB in pages of 4.00 KiB, 2.00 MiB in pages of 2.00 MiB, 4.00 MiB locked",
+  );
+  assert.equal(
+    describeSurvey({ nodes: new Map(), pages: new Map(), locked: 0 }),
+    "no page of it has been touched",
+  );
 });
 
 Deno.test("the help names every flag and shows an example", () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { formatHostPort, isLoopback, parseHostPort } from "./address.ts";
+import { formatHostPort, hasZone, isLoopback, parseHostPort } from "./address.ts";
 
 Deno.test("an address is a host with or without a port", () => {
   assert.deepEqual(parseHostPort("127.0.0.1:50051"), { host: "127.0.0.1", port: 50051 });
@@ -12,10 +12,31 @@ Deno.test("an address is a host with or without a port", () => {
 
 Deno.test("what is not an address gives null", () => {
   for (
-    const text of ["", ":80", "a:", "a:0", "a:65536", "a:b", "a b:1", "http://a:1", "a/b", "[::1"]
+    const text of [
+      "",
+      ":80",
+      "a:",
+      "a:0",
+      "a:65536",
+      "a:b",
+      "a b:1",
+      "http://a:1",
+      "a/b",
+      "[::1",
+      "[abc]:1",
+      "1:2:3",
+      "[fe80::1%eth0]:1",
+      "fe80::1%eth0",
+      "a%b",
+    ]
   ) {
     assert.equal(parseHostPort(text), null, text);
   }
+});
+
+Deno.test("an address with a zone is told from other nonsense", () => {
+  for (const text of ["fe80::1%eth0", "[fe80::1%eth0]:50051", "fe80::1%1"]) assert(hasZone(text));
+  for (const text of ["::1", "[::1]:5", "100%", "a%b", "[%]"]) assert(!hasZone(text), text);
 });
 
 Deno.test("a formatted address parses back to itself", () => {

@@ -4,10 +4,11 @@ import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import { documentTimestamp } from "../../proto/metadata/segment_document.ts";
 import { withoutWindow } from "../../proto/address_window.ts";
 import type { BufferDescriptor } from "../../proto/types.ts";
-import { formatHostPort, isLoopback, parseHostPort } from "./address.ts";
+import { formatHostPort, parseHostPort } from "./address.ts";
 import { type Clock, within } from "./clock.ts";
+import { type Traffic, TransferDoor, type TransferLimits } from "./door.ts";
 import {
-  type LentMemory,
+  type MemoryPlacement,
   Opcode,
   type PeerId,
   type Region,
@@ -19,9 +20,10 @@ import { errorText } from "./error_text.ts";
 import { Fences } from "./fences.ts";
 import { exchangeHandshake } from "./handshake_client.ts";
 import { HandshakeServer } from "./handshake_server.ts";
+import { type MemoryToLend, publishedRegion } from "./lent_memory.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory } from "./peer_directory.ts";
-import { listenInRange } from "./port_range.ts";
+import { listenAtChoice, type PortChoice } from "./port_choice.ts";
 
 /** Results after which a peer's document is looked up again, since it may have moved. */
 const STALE_PEER_CODES: readonly number[] = [
@@ -31,29 +33,23 @@ const STALE_PEER_CODES: readonly number[] = [
   TransferCode.ADDRESS_NOT_REGISTERED,
 ];
 
-/** Location of memory for which all devices are equal. */
-const ANY_LOCATION = "*";
-
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
 
 const WITHDRAW_LIMIT_MS = 2000;
 
-export interface EndpointOptions {
+export interface EndpointOptions extends PortChoice {
   engine: TransferEngine;
+  /** Bytes a second of all transfers of a class; absent = no limit. */
+  limits?: TransferLimits;
   metadata: MetadataStore;
   /** Whether the metadata outlive this process, so that the endpoint needs a name of its own. */
   named: boolean;
   clock: Clock;
-  /** Uniform number in [0, 1). */
-  random: () => number;
   /** `host` or `host:port` of this process. */
   localHostname: string;
   /** Host that is published instead of that of `localHostname`; empty = that one. */
   advertisedHost: string;
-  /** Ports for the handshake and the data server, both ends included. */
-  minPort: number;
-  maxPort: number;
   handshakeTimeoutMs: number;
   handshakeMaxLength: number;
   /** Newest framing to ask peers for. */
@@ -84,12 +80,13 @@ export const UNKNOWN_PEER: PeerId = 0;
 
 /**
  * This process as a transfer endpoint: an engine, the memory that it publishes, and the peers that
- * it moves bytes to and from. Ports are opened when the first memory is published; a process that
- * publishes none listens nowhere.
+ * it moves bytes to and from. One port, for handshakes and data, is opened when the first memory is
+ * published; a process that publishes none listens nowhere.
  */
 export class TransferEndpoint {
   readonly engine: TransferEngine;
   readonly #options: EndpointOptions;
+  readonly #door: TransferDoor;
   readonly #directory: PeerDirectory;
   readonly #lent: Region[] = [];
   /** For writers of this process, whose bytes do not pass the engine. */
@@ -97,7 +94,8 @@ export class TransferEndpoint {
   #starting: Promise<void> | null = null;
   #server: HandshakeServer | null = null;
   #name = "";
-  #dataPort = 0;
+  /** Of handshakes and data; 0 before there is one. */
+  #port = 0;
   #publishing: Promise<void> = Promise.resolve();
   #stopGuard: () => void = () => {};
   #closed = false;
@@ -105,6 +103,7 @@ export class TransferEndpoint {
   constructor(options: EndpointOptions) {
     this.engine = options.engine;
     this.#options = options;
+    this.#door = new TransferDoor(options.engine, options.clock, options.limits);
     this.#fences = new Fences(() => options.clock.now());
     const handshake = {
       clock: options.clock,
@@ -136,25 +135,20 @@ export class TransferEndpoint {
   }
 
   /**
-   * Allocates memory of `length` bytes and publishes it to peers. Rejects with `Error` when there is
+   * Allocates memory of `length` bytes and publishes it to peers; `location` is a device, or empty
+   * for memory of the host, which lies as `placement` says. Rejects with `Error` when there is
    * no memory, no port, or the metadata cannot be stored; nothing is left behind then.
    */
-  async lend(length: number): Promise<Region> {
-    return (await this.lendAll([length]))[0];
+  async lend(length: number, location = "", placement?: MemoryPlacement): Promise<Region> {
+    return (await this.lendAll([{ length, location, ...(placement && { placement }) }]))[0];
   }
 
   /** {@linkcode lend} of several, allocated here or the caller's own, published as one change. */
-  async lendAll(memories: readonly (number | LentMemory)[]): Promise<Region[]> {
+  async lendAll(memories: readonly MemoryToLend[]): Promise<Region[]> {
     await this.#ensureStarted();
-    const publish = { publish: true };
     const regions: Region[] = [];
     try {
-      for (const memory of memories) {
-        const own = typeof memory === "number";
-        regions.push(
-          own ? this.engine.allocate(memory, publish) : this.engine.adopt(memory, publish),
-        );
-      }
+      for (const memory of memories) regions.push(publishedRegion(this.engine, memory));
       this.#lent.push(...regions);
       await this.#publish();
     } catch (error) {
@@ -201,16 +195,20 @@ export class TransferEndpoint {
    * moved to another port, and a connection that had died, cost one more attempt and no error.
    * Fills in the `peer` of each operation.
    */
-  transfer(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
+  transfer(
+    ops: readonly EndpointOperation[],
+    timeoutMs: number,
+    traffic?: Traffic,
+  ): Promise<Int32Array> {
     if (ops.length === 0) return Promise.resolve(new Int32Array(0));
     if (this.#closed) return Promise.resolve(new Int32Array(ops.length).fill(TransferCode.SOCKET));
     for (let i = 0; i < ops.length; i++) {
       const op = ops[i];
       const peer = this.#isOwn(op) ? undefined : this.#directory.known(op.endpoint);
-      if (peer === undefined) return this.#transferMixed(ops, timeoutMs);
+      if (peer === undefined) return this.#transferMixed(ops, timeoutMs, traffic);
       op.peer = peer;
     }
-    return this.#run(ops, timeoutMs);
+    return this.#run(ops, timeoutMs, traffic);
   }
 
   /** The lent memory that a descriptor names, or `null` when it is that of another process. */
@@ -242,9 +240,10 @@ export class TransferEndpoint {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopGuard();
+    this.#door.close();
     await within(this.#options.clock, WITHDRAW_LIMIT_MS, this.#withdraw());
     await this.#options.metadata.close();
-    await this.#server?.close();
+    this.#server?.close();
     this.#directory.clear();
     for (const region of this.#lent.splice(0)) region[Symbol.dispose]();
     await this.engine[Symbol.asyncDispose]();
@@ -272,37 +271,37 @@ export class TransferEndpoint {
   }
 
   async #start(): Promise<void> {
-    const { minPort, maxPort, random, metadata, clock, onNotify } = this.#options;
+    const { metadata, clock, onNotify } = this.#options;
     const { rdma } = this.engine;
-    const range = { low: minPort, high: maxPort, random };
-    const host = bindHost(this.host);
-    if (this.#dataPort === 0) {
-      this.#dataPort = await listenInRange(
-        range,
-        async (port) => (await this.engine.listen({ host, port })).port,
-      );
-    }
-    this.#server = await listenInRange(range, (port) =>
-      HandshakeServer.listen({
+    if (this.#port === 0) {
+      const server = this.#server = new HandshakeServer({
         clock,
-        host,
-        port,
         timeoutMs: this.#options.handshakeTimeoutMs,
         maxLength: this.#options.handshakeMaxLength,
         document: () => metadata.handshakeAnswer(),
         ...(onNotify && { onNotify }),
         ...(rdma && { onConnection: (body: JsonValue) => rdma.accept(body) }),
-      }));
-    this.#name = this.#chooseName(this.#server.port);
+      });
+      this.#port = await listenAtChoice(
+        this.#options,
+        this.host,
+        (at) =>
+          this.engine.listen({
+            ...at,
+            onHandshake: (socket, first) => server.accept(socket, first),
+          }),
+      );
+    }
+    this.#name = this.#chooseName(this.#port);
     if (rdma) rdma.serverName = this.#name;
     if (this.#options.named) this.#guard();
   }
 
-  #chooseName(handshakePort: number): string {
+  #chooseName(port: number): string {
     const { named, localHostname } = this.#options;
     const given = parseHostPort(localHostname);
     if (named && given !== null && given.port !== null) return localHostname;
-    return formatHostPort(this.host, handshakePort);
+    return formatHostPort(this.host, port);
   }
 
   #guard(): void {
@@ -315,7 +314,7 @@ export class TransferEndpoint {
 
   #publish(): Promise<void> {
     const { metadata } = this.#options;
-    const handshake = { host: this.host, port: this.#server?.port ?? 0 };
+    const handshake = { host: this.host, port: this.#port };
     this.#publishing = this.#publishing.catch(() => {}).then(() =>
       metadata.publish(this.#document(), handshake)
     );
@@ -331,7 +330,7 @@ export class TransferEndpoint {
       buffers: this.#lent.map((region) => {
         const keys = rdma?.keysOf(region) ?? { rkeys: [], lkeys: [] };
         return {
-          name: rdma === undefined ? this.#name : ANY_LOCATION,
+          name: rdma === undefined ? this.#name : region.host?.location ?? rdma.location,
           addr: region.remoteBase ?? 0n,
           length: region.length,
           protocol: "",
@@ -339,14 +338,12 @@ export class TransferEndpoint {
         };
       }),
       tcpDataHost: this.host,
-      tcpDataPort: this.#dataPort,
+      tcpDataPort: this.#port,
       tcpProtoVersion: 2,
       localName: this.#options.forceTcp ? "" : this.engine.localName,
       rdmaServerName: "",
       devices,
-      priorities: rdma === undefined ? new Map() : new Map([
-        [ANY_LOCATION, { preferred: devices.map(({ name }) => name), others: [] }],
-      ]),
+      priorities: rdma?.priorities ?? new Map(),
       timestamp: documentTimestamp(this.#options.clock.wallTime()),
     };
   }
@@ -359,56 +356,77 @@ export class TransferEndpoint {
     }
   }
 
+  /** Whether both ends are memory that this thread can copy. */
   #isOwn(op: EndpointOperation): boolean {
-    return this.#options.memcpy && op.endpoint === this.#name && this.#name !== "";
+    if (!this.#options.memcpy || op.endpoint !== this.#name || this.#name === "") return false;
+    if (!(op.local instanceof Uint8Array) && op.local.device !== undefined) return false;
+    return this.#find(op.remoteAddress, op.length)?.local.device === undefined;
   }
 
-  async #run(ops: readonly EndpointOperation[], timeoutMs: number): Promise<Int32Array> {
+  async #run(
+    ops: readonly EndpointOperation[],
+    timeoutMs: number,
+    traffic: Traffic | undefined,
+  ): Promise<Int32Array> {
     const startedAt = this.#options.clock.now();
-    const codes = ops.length === 1
-      ? Int32Array.of(await this.engine.transferOne(ops[0], { timeoutMs }))
-      : await this.engine.transfer(ops, { timeoutMs });
+    const codes = await this.#door.transfer(ops, timeoutMs, traffic);
     for (let i = 0; i < codes.length; i++) {
       if (codes[i] === TransferCode.OK) continue;
       const restMs = Math.floor(timeoutMs - (this.#options.clock.now() - startedAt));
-      if (restMs > 0 && !this.#closed) await this.#retry(ops, codes, restMs);
+      if (restMs > 0 && !this.#closed) await this.#retry(ops, codes, restMs, traffic);
       break;
     }
     return codes;
   }
 
-  /** Copies within this process and looks up unknown peers, then runs the rest. */
+  /** Copies within this process, runs what goes to known peers, and looks the others up meanwhile. */
   async #transferMixed(
     ops: readonly EndpointOperation[],
     timeoutMs: number,
+    traffic: Traffic | undefined,
   ): Promise<Int32Array> {
     const codes = new Int32Array(ops.length);
-    const unknown = new Set<string>();
-    for (const op of ops) {
-      if (!this.#isOwn(op) && this.#directory.known(op.endpoint) === undefined) {
-        unknown.add(op.endpoint);
-      }
+    const known: number[] = [];
+    const unknown = new Map<string, number[]>();
+    for (const [i, op] of ops.entries()) {
+      if (this.#isOwn(op)) codes[i] = this.#copy(op);
+      else if (this.#directory.known(op.endpoint) !== undefined) known.push(i);
+      else if (!unknown.get(op.endpoint)?.push(i)) unknown.set(op.endpoint, [i]);
     }
-    await Promise.all(Array.from(unknown, (name) => this.#directory.open(name).catch(() => {})));
-    const remote: number[] = [];
-    for (let i = 0; i < ops.length; i++) {
-      const op = ops[i];
-      if (this.#isOwn(op)) {
-        codes[i] = this.#copy(op);
-        continue;
-      }
-      const peer = this.#directory.known(op.endpoint);
+    await Promise.all([
+      this.#runSome(ops, known, codes, timeoutMs, traffic),
+      ...Array.from(unknown, async ([name, which]) => {
+        const { clock } = this.#options;
+        const startedAt = clock.now();
+        await within(clock, timeoutMs, this.#directory.open(name));
+        const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
+        if (restMs >= 1) await this.#runSome(ops, which, codes, restMs, traffic);
+        else for (const i of which) codes[i] = TransferCode.TIMEOUT;
+      }),
+    ]);
+    return codes;
+  }
+
+  /** Runs some of the operations, with peers that were looked up, and sets their codes. */
+  async #runSome(
+    ops: readonly EndpointOperation[],
+    which: readonly number[],
+    codes: Int32Array,
+    timeoutMs: number,
+    traffic: Traffic | undefined,
+  ): Promise<void> {
+    const found: number[] = [];
+    for (const i of which) {
+      const peer = this.#directory.known(ops[i].endpoint);
       if (peer === undefined) codes[i] = TransferCode.METADATA;
       else {
-        op.peer = peer;
-        remote.push(i);
+        ops[i].peer = peer;
+        found.push(i);
       }
     }
-    if (remote.length > 0) {
-      const results = await this.#run(remote.map((i) => ops[i]), timeoutMs);
-      remote.forEach((i, at) => codes[i] = results[at]);
-    }
-    return codes;
+    if (found.length === 0) return;
+    const results = await this.#run(found.map((i) => ops[i]), timeoutMs, traffic);
+    found.forEach((i, at) => codes[i] = results[at]);
   }
 
   /** Runs failed operations once more where that can help, and updates their codes. */
@@ -416,15 +434,21 @@ export class TransferEndpoint {
     ops: readonly EndpointOperation[],
     codes: Int32Array,
     timeoutMs: number,
+    traffic: Traffic | undefined,
   ): Promise<void> {
+    const { clock } = this.#options;
+    const startedAt = clock.now();
     const moved = new Map<string, boolean>();
     const suspects = new Set<string>();
     for (let i = 0; i < ops.length; i++) {
       if (STALE_PEER_CODES.includes(codes[i])) suspects.add(ops[i].endpoint);
     }
-    await Promise.all(Array.from(suspects, async (name) => {
+    const lookups = Array.from(suspects, async (name) => {
       moved.set(name, await this.#directory.refresh(name).catch(() => false));
-    }));
+    });
+    if (suspects.size > 0) await within(clock, timeoutMs, Promise.all(lookups));
+    const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
+    if (restMs < 1) return;
     const again: number[] = [];
     for (let i = 0; i < ops.length; i++) {
       const { endpoint } = ops[i];
@@ -435,7 +459,7 @@ export class TransferEndpoint {
       again.push(i);
     }
     if (again.length === 0) return;
-    const results = await this.engine.transfer(again.map((i) => ops[i]), { timeoutMs });
+    const results = await this.#door.transfer(again.map((i) => ops[i]), restMs, traffic);
     again.forEach((i, at) => codes[i] = results[at]);
   }
 
@@ -462,10 +486,4 @@ export class TransferEndpoint {
     }
     return null;
   }
-}
-
-/** A loopback host needs no other interface; every other name is served on all of them. */
-function bindHost(host: string): string {
-  if (isLoopback(host)) return host;
-  return host.includes(":") ? "::" : "0.0.0.0";
 }

@@ -24,6 +24,8 @@ function open(
     random: () => random.below(1 << 20) / (1 << 20),
     localHostname: "127.0.0.1",
     advertisedHost: "",
+    dataPort: 0,
+    bindAddress: "",
     minPort: 20_000,
     maxPort: 32_000,
     handshakeTimeoutMs: 5000,

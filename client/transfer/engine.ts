@@ -6,10 +6,16 @@
  * engine (`ts_engine.ts`, also for Node); `tests/contract/` holds the suite both must pass.
  */
 
+import type { Socket } from "node:net";
 import type { HandshakeType } from "../../proto/handshake.ts";
 import type { Crc32c } from "../../proto/crc32c.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
-import type { SegmentBuffer, SegmentDevice } from "../../proto/metadata/segment_document.ts";
+import type {
+  DevicePreference,
+  SegmentBuffer,
+  SegmentDevice,
+} from "../../proto/metadata/segment_document.ts";
+import type { MemorySurvey } from "./memory_maps.ts";
 
 /** Direction of an operation, seen from the local side. Wire values. */
 export const Opcode = { READ: 0, WRITE: 1 } as const;
@@ -35,15 +41,89 @@ export const TransferCode = {
   NOT_IMPLEMENTED: -303,
   /** Ours: the deadline passed before the operation completed. */
   TIMEOUT: -1720,
+  /** Ours: the caller gave it up before it began. */
+  CANCELLED: -1723,
 } as const;
 export type TransferCode = (typeof TransferCode)[keyof typeof TransferCode];
 
-/** Memory owned by the engine. `bytes` is detached (length 0) once the region is disposed. */
+/**
+ * Memory of an accelerator, which this process cannot touch; bytes are copied by its driver.
+ *
+ * @example
+ * ```ts ignore
+ * using buffer = client.allocateBuffer(1 << 20, { location: "cuda:0" });
+ * const memory: DeviceMemory = buffer.device!;
+ * memory.write(0, new Uint8Array(1 << 20));
+ * await client.put("layer/0", buffer);
+ * ```
+ */
+export interface DeviceMemory {
+  /** `cuda:0`, `npu:0`. */
+  readonly location: string;
+  /** The device's name, as its driver gives it. */
+  readonly name: string;
+  /** What the code for this kind of device has been run on, for people to read. */
+  readonly standing: string;
+  /** Of the first byte, as the driver's functions take it. */
+  readonly address: bigint;
+  /** Copies from `offset` on into `target`. `RangeError` beyond the memory, `Error` on failure. */
+  read(offset: number, target: Uint8Array): void;
+  /** Copies `source` to `offset`; errors as {@linkcode DeviceMemory.read}. */
+  write(offset: number, source: Uint8Array): void;
+  /** CRC-32C of `[start, end)`, which follow bytes of checksum `seed`; errors as `read`. */
+  crc32c(start: number, end: number, seed: number): number;
+}
+
+/** Where on the host memory lies, in which pages, and whether it stays there. */
+export interface MemoryPlacement {
+  /** `off`, `interleave` or `split` over all NUMA nodes, or those to split over, as `0,1`. */
+  numa: string;
+  /** `auto`, `thp`, `off`, or the largest pages to take from a pool: `2mb`, `1gb`. */
+  hugepages: string;
+  /** Locked in memory. */
+  lockMemory: boolean;
+}
+
+/** The placement that nobody asked for. */
+export const DEFAULT_PLACEMENT: MemoryPlacement = {
+  ...{ numa: "off", hugepages: "auto", lockMemory: false },
+};
+
+/** What is known of the place of memory of the host. */
+export interface HostMemory {
+  /** As segment documents name it: `cpu:0`, `segments:4096:0,1`; absent = as the process's. */
+  readonly location?: string;
+  /** What was asked for and could not be had, and why; one line each. */
+  readonly notes: readonly string[];
+  /** Where its pages lie now. Takes the longer the more ordinary pages there are. */
+  survey(): Promise<MemorySurvey>;
+}
+
+/** Where and how memory is had. */
+export interface AllocateOptions {
+  /** Readable and writable by peers. */
+  publish?: boolean;
+  /** A device, as `cuda:0`; default memory of the host. */
+  location?: string;
+  /** Of memory of the host; default {@linkcode DEFAULT_PLACEMENT}. */
+  placement?: MemoryPlacement;
+  /** Memory of that device that the caller owns, and keeps until the region is disposed. */
+  address?: bigint;
+}
+
+/**
+ * Memory owned by the engine. `bytes` is detached (length 0) once the region is disposed; for
+ * memory of a device it throws `TypeError`.
+ */
 export interface Region extends Disposable {
   readonly id: number;
   /** Bytes. */
   readonly length: number;
   readonly bytes: Uint8Array;
+  /** Set for memory of a device. */
+  readonly device?: DeviceMemory;
+  /** Set for memory of the host whose place can be told. */
+  readonly host?: HostMemory;
   /** Address at which peers reach the first byte, or `null` while it is not published. */
   readonly remoteBase: bigint | null;
 
@@ -99,6 +179,8 @@ export interface RdmaPeerAddress {
   server: string;
   devices: readonly SegmentDevice[];
   buffers: readonly SegmentBuffer[];
+  /** Its devices by location of its memory. */
+  priorities: ReadonlyMap<string, DevicePreference>;
   /** Sends it a handshake and resolves with its reply. */
   exchange: (type: HandshakeType, body: JsonValue) => Promise<JsonValue>;
 }
@@ -107,6 +189,10 @@ export interface RdmaPeerAddress {
 export interface RdmaSide {
   /** As they stand in a segment document. */
   readonly devices: readonly SegmentDevice[];
+  /** These devices by location of memory. */
+  readonly priorities: Map<string, DevicePreference>;
+  /** Where memory lies that the engine allocates. */
+  readonly location: string;
   /** In front of the `@` of our device paths; changed before memory is published, not after. */
   serverName: string;
   /** Keys of a region, one for each device. */
@@ -115,11 +201,16 @@ export interface RdmaSide {
   accept(body: JsonValue): Promise<JsonValue>;
 }
 
+/** Takes a connection over that begins with a handshake; `first` was read from it already. */
+export type TakeHandshake = (socket: Socket, first: Uint8Array | null) => void;
+
 export interface ListenOptions {
   /** Address to bind; default `0.0.0.0`. */
   host?: string;
   /** 0 or absent = let the system choose. */
   port?: number;
+  /** Absent: handshakes are taken for requests, and refused. */
+  onHandshake?: TakeHandshake;
 }
 
 /**
@@ -154,10 +245,11 @@ export interface TransferEngine extends AsyncDisposable {
   readonly rdma?: RdmaSide;
 
   /**
-   * Allocates zeroed memory; `publish` makes it readable and writable by peers. `RangeError` for a
-   * length that is not a positive integer, `Error` when the system has not enough memory.
+   * Allocates zeroed memory, or takes that of a device. `RangeError` for a length that is not a
+   * positive integer, `Error` when the system or the device has not enough memory, or there is no
+   * such device.
    */
-  allocate(length: number, options?: { publish?: boolean }): Region;
+  allocate(length: number, options?: AllocateOptions): Region;
 
   /**
    * Makes a region of memory that the caller keeps alive, and where it is, until the region is

@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import {
   EMPTY_CONNECTION,
   encodeHandshake,
@@ -16,10 +16,6 @@ import type { Clock } from "./clock.ts";
 
 export interface HandshakeServerOptions {
   clock: Clock;
-  /** Address to bind. */
-  host: string;
-  /** Port to bind; 0 = the system chooses. */
-  port: number;
   /** Milliseconds that a connection may take from its first to its last byte. */
   timeoutMs: number;
   /** Bytes of a request frame. */
@@ -41,52 +37,46 @@ const DEFAULT_MAX_CONNECTIONS = 1024;
  * silent, slow or malformed peer costs its own connection and nothing else.
  */
 export class HandshakeServer {
-  readonly port: number;
-  readonly #server: Server;
-  readonly #sockets: Set<Socket>;
+  readonly #options: HandshakeServerOptions;
+  readonly #sockets = new Set<Socket>();
+  #closed = false;
 
-  private constructor(server: Server, sockets: Set<Socket>, port: number) {
-    this.#server = server;
-    this.#sockets = sockets;
-    this.port = port;
+  constructor(options: HandshakeServerOptions) {
+    this.#options = options;
   }
 
-  /** Binds and listens. Rejects with the system's error, as when the port is in use. */
-  static listen(options: HandshakeServerOptions): Promise<HandshakeServer> {
-    const sockets = new Set<Socket>();
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      sockets.add(socket);
-      socket.on("close", () => sockets.delete(socket));
-      serve(socket, options);
-    });
-    server.maxConnections = options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
-    return new Promise((resolve, reject) => {
-      server.once("error", reject);
-      server.listen({ host: options.host, port: options.port }, () => {
-        server.off("error", reject);
-        server.on("error", () => {});
-        const { port } = server.address() as { port: number };
-        resolve(new HandshakeServer(server, sockets, port));
-      });
-    });
+  /** Serves a connection, half of which may be closed; `first` has been read from it already. */
+  accept(socket: Socket, first: Uint8Array | null): void {
+    const { maxConnections = DEFAULT_MAX_CONNECTIONS } = this.#options;
+    if (this.#closed || this.#sockets.size >= maxConnections) {
+      socket.on("error", () => {});
+      socket.destroy();
+      return;
+    }
+    this.#sockets.add(socket);
+    socket.on("close", () => this.#sockets.delete(socket));
+    serve(socket, first, this.#options);
   }
 
-  /** Stops listening and drops every connection. */
-  close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  /** Drops every connection, and those that come later. */
+  close(): void {
+    this.#closed = true;
     for (const socket of this.#sockets) socket.destroy();
-    return closed;
   }
 }
 
-function serve(socket: Socket, options: HandshakeServerOptions): void {
+function serve(
+  socket: Socket,
+  first: Uint8Array | null,
+  options: HandshakeServerOptions,
+): void {
   const decoder = new HandshakeDecoder(options.maxLength);
   let answered = false;
   const cancel = options.clock.after(options.timeoutMs, () => socket.destroy());
   socket.on("close", cancel);
   socket.on("error", () => socket.destroy());
   socket.on("end", () => answered ? socket.end() : socket.destroy());
-  socket.on("data", (chunk) => {
+  const take = (chunk: Uint8Array) => {
     if (answered) return;
     try {
       const request = decoder.feed(chunk);
@@ -102,7 +92,9 @@ function serve(socket: Socket, options: HandshakeServerOptions): void {
     } catch {
       socket.destroy();
     }
-  });
+  };
+  socket.on("data", take);
+  if (first !== null) take(first);
 }
 
 function answer(

@@ -3,10 +3,11 @@ import { connect, createServer, type Socket } from "node:net";
 import { HandshakeType, type Notification } from "../../proto/handshake.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
 import { FakeClock } from "../../tests/support/fake_clock.ts";
+import { type HandshakeListener, listenHandshakes } from "../../tests/support/handshakes.ts";
 import { until } from "../../tests/support/until.ts";
 import { systemClock } from "./clock.ts";
 import { exchangeHandshake, probe, requestDocument, sendNotification } from "./handshake_client.ts";
-import { HandshakeServer, type HandshakeServerOptions } from "./handshake_server.ts";
+import type { HandshakeServerOptions } from "./handshake_server.ts";
 
 const HOST = "127.0.0.1";
 const options = { clock: systemClock, timeoutMs: 5000, maxLength: 1 << 20 };
@@ -19,14 +20,8 @@ const document = {
   tcp_proto_version: 2,
 };
 
-function listen(extra: Partial<HandshakeServerOptions> = {}): Promise<HandshakeServer> {
-  return HandshakeServer.listen({
-    ...options,
-    host: HOST,
-    port: 0,
-    document: () => document,
-    ...extra,
-  });
+function listen(extra: Partial<HandshakeServerOptions> = {}): Promise<HandshakeListener> {
+  return listenHandshakes(HOST, { ...options, document: () => document, ...extra });
 }
 
 /** Sends bytes as they are and resolves with everything that comes back until the end. */

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { createServer as createTcpServer } from "node:net";
 import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import { FakeClock } from "../../tests/support/fake_clock.ts";
+import { listenHandshakes } from "../../tests/support/handshakes.ts";
 import { ReferenceMetadata } from "../../tests/support/reference_metadata.ts";
 import { until } from "../../tests/support/until.ts";
 import { systemClock } from "./clock.ts";
-import { HandshakeServer } from "./handshake_server.ts";
 import { HttpKv } from "./http_kv.ts";
 import { KvMetadata, type KvMetadataOptions } from "./kv_metadata.ts";
 import { P2pMetadata } from "./metadata_store.ts";
@@ -144,10 +144,8 @@ Deno.test("a silent metadata server costs 3 seconds, an absent one an error", as
 Deno.test("without a service the peer itself answers for its document", async () => {
   const handshake = { clock: systemClock, timeoutMs: 5000, maxLength: 1 << 20 };
   const owner = new P2pMetadata(handshake);
-  const server = await HandshakeServer.listen({
+  const server = await listenHandshakes(HOST, {
     ...handshake,
-    host: HOST,
-    port: 0,
     document: () => owner.handshakeAnswer(),
   });
   const name = `${HOST}:${server.port}`;

@@ -1,6 +1,5 @@
 import type { Completions } from "../../ffi/completions.ts";
 import { nativeCrc32c } from "../../ffi/crc32c.ts";
-import { Errno } from "../../ffi/errno.ts";
 import type { Library } from "../../ffi/library.ts";
 import { NativeEngine, type NativeMemory } from "../../ffi/native_engine.ts";
 import { BORROWED, OperationBatch } from "../../ffi/operation_batch.ts";
@@ -16,7 +15,10 @@ import {
   type EngineTunables,
   timeoutOf,
 } from "./checks.ts";
+import { systemClock, within } from "./clock.ts";
 import {
+  type AllocateOptions,
+  DEFAULT_PLACEMENT,
   type LentMemory,
   type ListenOptions,
   type PeerAddress,
@@ -29,6 +31,10 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "./engine.ts";
+import { HandshakeDoor } from "./handshake_door.ts";
+import { registerOnHost } from "./host_memory.ts";
+import { codeOf } from "./native_codes.ts";
+import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
 import { openRdma, type RdmaOptions } from "./rdma_side.ts";
@@ -56,20 +62,6 @@ const INLINE_BURST_MS = 2;
 const BATCH = 1024;
 /** Milliseconds after which operations that found the queue full are tried again. */
 const FULL_RETRY_MS = 10;
-
-const codes = new Map<number, TransferCode>([
-  [0, TransferCode.OK],
-  [Errno.EFAULT, TransferCode.ADDRESS_NOT_REGISTERED],
-  [Errno.ETIMEDOUT, TransferCode.TIMEOUT],
-  [Errno.EHOSTUNREACH, TransferCode.ENDPOINT],
-  [Errno.ENOMEM, TransferCode.MEMORY],
-  [Errno.EINVAL, TransferCode.INVALID_ARGUMENT],
-  [Errno.ERANGE, TransferCode.INVALID_ARGUMENT],
-]);
-
-function codeOf(result: number): TransferCode {
-  return codes.get(-result) ?? TransferCode.SOCKET;
-}
 
 /** A transfer until its last operation has completed; keeps borrowed memory reachable. */
 interface Transfer {
@@ -119,6 +111,7 @@ export class NativeTransferEngine implements TransferEngine {
   #sinceTurn = 0;
   #inlineMs = 0;
   #polling: Promise<void> | null = null;
+  #door: HandshakeDoor | null = null;
   #closed = false;
   #closing: Promise<void> | null = null;
   #finalStats: TransferStats | null = null;
@@ -156,20 +149,28 @@ export class NativeTransferEngine implements TransferEngine {
     }
   }
 
-  allocate(length: number, options: { publish?: boolean } = {}): Region {
+  allocate(length: number, options: AllocateOptions = {}): Region {
     checkLength(length);
     this.#checkOpen();
-    return this.#regionOf(this.#engine.register(length, options.publish ?? false));
+    const { memory, ...place } = options.location
+      ? registerOnDevice(this.#library.symbols, this.#engine, length, options)
+      : registerOnHost(this.#engine, {
+        length,
+        publish: options.publish ?? false,
+        placement: options.placement ?? DEFAULT_PLACEMENT,
+        rdma: this.rdma !== undefined,
+      });
+    return this.#regionOf(memory, place);
   }
 
   adopt(memory: LentMemory, options: { publish?: boolean } = {}): Region {
     checkLent(memory);
     this.#checkOpen();
-    return this.#regionOf(this.#engine.adopt(memory, options.publish ?? false));
+    return this.#regionOf(this.#engine.adopt(memory, options.publish ?? false), {});
   }
 
-  #regionOf(memory: NativeMemory): Region {
-    const region = new NativeRegion(this.#engine, memory, () => {
+  #regionOf(memory: NativeMemory, place: Pick<Region, "device" | "host">): Region {
+    const region = new NativeRegion(this.#engine, memory, place, () => {
       this.#submitStaged();
       this.#regions.delete(memory.id);
     });
@@ -177,11 +178,15 @@ export class NativeTransferEngine implements TransferEngine {
     return region;
   }
 
-  // deno-lint-ignore require-await -- the interface allows an engine to bind asynchronously
   async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
     const host = options.host ?? "0.0.0.0";
     checkListenPort(options.port ?? 0);
     this.#checkOpen();
+    if (options.onHandshake !== undefined && this.#door === null) {
+      this.#door = await HandshakeDoor.open(options.onHandshake);
+      this.#checkOpen();
+      this.#engine.answerAt(this.#door.name);
+    }
     return { host, port: this.#engine.listen(host, options.port ?? 0) };
   }
 
@@ -230,25 +235,44 @@ export class NativeTransferEngine implements TransferEngine {
     options?: TransferOptions,
   ): Promise<Int32Array> {
     const timeoutMs = timeoutOf(options);
-    const named: PeerId[] = [];
-    for (const op of ops) {
-      this.#check(op);
-      if (this.#peers.native(op.peer) === 0) named.push(op.peer);
-    }
+    for (const op of ops) this.#check(op);
     const results = new Int32Array(ops.length);
     if (ops.length === 0) return results;
-    if (named.length > 0) {
-      await Promise.all(Array.from(new Set(named), (peer) => this.#peers.resolve(peer)));
-    }
-    return new Promise<Int32Array>((resolve) => {
-      const slot = this.#slot([...ops], results, ops.length, resolve);
+    return await new Promise<Int32Array>((resolve) => {
+      const kept = [...ops];
+      const slot = this.#slot(kept, results, ops.length, resolve);
+      let unresolved: Map<PeerId, number[]> | null = null;
       for (let i = 0; i < ops.length; i++) {
-        const native = this.#peers.native(ops[i].peer);
-        if (native === 0 || this.#closed) this.#complete(slot, i, this.#unresolved(ops[i].peer));
-        else this.#stage(ops[i], native, slot, i, timeoutMs);
+        const { peer } = ops[i];
+        const native = this.#peers.native(peer);
+        if (native !== 0) this.#stage(ops[i], native, slot, i, timeoutMs);
+        else if (!(unresolved ??= new Map()).get(peer)?.push(i)) unresolved.set(peer, [i]);
       }
       this.#scheduleTurn();
+      for (const [peer, which] of unresolved ?? []) {
+        void this.#stageResolved(kept, peer, slot, which, timeoutMs);
+      }
     });
+  }
+
+  /** Finds a peer, then packs the operations with it; other peers do not wait for that. */
+  async #stageResolved(
+    ops: readonly TransferOperation[],
+    peer: PeerId,
+    slot: number,
+    which: readonly number[],
+    timeoutMs: number,
+  ): Promise<void> {
+    const startedAt = performance.now();
+    await within(systemClock, timeoutMs, this.#peers.resolve(peer));
+    const restMs = Math.floor(timeoutMs - (performance.now() - startedAt));
+    const native = this.#closed ? 0 : this.#peers.native(peer);
+    for (const i of which) {
+      if (restMs < 1) this.#complete(slot, i, TransferCode.TIMEOUT);
+      else if (native === 0) this.#complete(slot, i, this.#unresolved(peer));
+      else this.#stage(ops[i], native, slot, i, restMs);
+    }
+    if (native !== 0) this.#scheduleTurn();
   }
 
   setIdentity(identity: Uint8Array): void {
@@ -271,6 +295,7 @@ export class NativeTransferEngine implements TransferEngine {
   async #close(): Promise<void> {
     this.#submitStaged();
     this.#closed = true;
+    this.#door?.close();
     this.#peers.clear();
     this.#engine.shutdown();
     await this.#polling;

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { openLibrary } from "../../ffi/library.ts";
 import { Opcode, TransferCode, type TransferOperation } from "./engine.ts";
 import { NativeTransferEngine, type NativeTransferOptions } from "./native_engine.ts";
+import { memoryNodes } from "./numa_nodes.ts";
 import { openEngine } from "./open_engine.ts";
 
 const probe = openLibrary();
@@ -100,9 +102,32 @@ test("a region can be populated, and disposed while it is", async () => {
   await populating.catch((error) => assert.match(error.message, /ECANCELED|ESTALE/));
 });
 
+test("memory of the host tells where it lies once it was provided", async () => {
+  await using engine = open();
+  const [node] = memoryNodes((path) => readFileSync(path, "utf8"));
+  const bytes = 8 << 20;
+  const region = engine.allocate(bytes, {
+    ...{ publish: true },
+    placement: {
+      numa: node === undefined ? "off" : `${node}`,
+      hugepages: "off",
+      lockMemory: false,
+    },
+  });
+  assert.equal(region.host?.location, node === undefined ? undefined : `cpu:${node}`);
+  await region.populate();
+  const survey = await region.host!.survey();
+  const provided = survey.pages.get(4096) ?? 0;
+  assert(provided >= bytes && provided <= bytes + (1 << 20), `${provided} bytes`);
+  if (node !== undefined) assert.equal(survey.nodes.get(node), provided);
+});
+
 test("memory that the system does not have is refused", async () => {
   await using t = await openLoop();
-  assert.throws(() => t.engine.allocate(2 ** 47), /mc_region_register failed: ENOMEM/);
+  assert.throws(
+    () => t.engine.allocate(2 ** 47),
+    /MiB of memory cannot be had: the system has not that much/,
+  );
   assert.equal(await t.engine.transferOne(t.read(5)), TransferCode.OK);
 });
 

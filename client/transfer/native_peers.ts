@@ -44,7 +44,7 @@ export class NativePeers implements EnginePeers {
   }
 
   open(address: PeerAddress, id: PeerId): void {
-    const named = isIP(address.host.split("%")[0]) === 0;
+    const named = isIP(address.host) === 0;
     const peer: Peer = {
       address: { ...address },
       named,
@@ -100,7 +100,10 @@ export class NativePeers implements EnginePeers {
   async #lookup(id: PeerId, peer: Peer): Promise<boolean> {
     let found: string;
     try {
-      found = (await lookup(peer.address.host)).address;
+      const all = await lookup(peer.address.host, { all: true });
+      // After a failure it is the turn of the address behind the one that failed.
+      const failed = all.findIndex(({ address }) => address === peer.resolved);
+      found = all[(failed + 1) % all.length].address;
     } catch {
       return false;
     }

@@ -1,7 +1,7 @@
 import type { NativeEngine, NativeMemory } from "../../ffi/native_engine.ts";
-import type { Region } from "./engine.ts";
+import type { DeviceMemory, HostMemory, Region } from "./engine.ts";
 
-/** A region outside the JavaScript heap. */
+/** A region outside the JavaScript heap, or on a device. */
 export class NativeRegion implements Region {
   readonly #engine: NativeEngine;
   readonly #memory: NativeMemory;
@@ -10,19 +10,32 @@ export class NativeRegion implements Region {
   readonly id: number;
   readonly length: number;
   readonly remoteBase: bigint | null;
+  readonly device?: DeviceMemory;
+  readonly host?: HostMemory;
 
   /** `onDispose` runs once, before the memory is withdrawn. */
-  constructor(engine: NativeEngine, memory: NativeMemory, onDispose: () => void) {
+  constructor(
+    engine: NativeEngine,
+    memory: NativeMemory,
+    place: { device?: DeviceMemory; host?: HostMemory },
+    onDispose: () => void,
+  ) {
     this.#engine = engine;
     this.#memory = memory;
     this.#onDispose = onDispose;
     this.id = memory.id;
-    this.length = memory.bytes.length;
+    this.length = memory.length;
     this.remoteBase = memory.remoteBase;
+    if (place.device) this.device = place.device;
+    if (place.host) this.host = place.host;
   }
 
   get bytes(): Uint8Array {
-    return this.#disposed ? new Uint8Array(0) : this.#memory.bytes;
+    const { bytes } = this.#memory;
+    if (bytes === null) {
+      throw new TypeError(`Memory of ${this.device?.location} cannot be touched: read copies it`);
+    }
+    return this.#disposed ? new Uint8Array(0) : bytes;
   }
 
   async populate(): Promise<void> {

@@ -151,12 +151,13 @@ export class PeerDirectory {
     document: SegmentDocument,
     handshake: RpcMeta,
   ): Peer {
-    const { devices, buffers, rdmaServerName } = document;
+    const { devices, buffers, priorities, rdmaServerName } = document;
     const keyed = buffers.filter(({ rkeys }) => rkeys.length === devices.length);
     const rdma: RdmaPeerAddress = {
       server: rdmaServerName || name,
       devices,
       buffers: keyed,
+      priorities,
       exchange: (type, body) => this.#handshake(handshake.host, handshake.port, type, body),
     };
     const { server } = rdma;

@@ -41,7 +41,8 @@ function gcd(a: number, b: number): number {
   return b === 0 ? a : gcd(b, a % b);
 }
 
-function isPortTaken(error: unknown): boolean {
+/** Whether an engine or a server could not listen since somebody else has the port. */
+export function isPortTaken(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code, errno } = error as { code?: unknown; errno?: unknown };
   return error.name === "AddrInUse" || code === "EADDRINUSE" || errno === "EADDRINUSE" ||

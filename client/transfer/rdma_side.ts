@@ -3,6 +3,7 @@ import type { NativeEngine } from "../../ffi/native_engine.ts";
 import { NativeRdma, type NativeRdmaOptions } from "../../ffi/native_rdma.ts";
 import { formatGid } from "../../proto/rdma_handshake.ts";
 import type { RdmaSide } from "./engine.ts";
+import { ANY_LOCATION, devicesFor, onlyDevices, type PriorityMatrix } from "./topology.ts";
 import type { EnginePeers } from "./native_peers.ts";
 import { RdmaLinks } from "./rdma_links.ts";
 import { RdmaPeers } from "./rdma_peers.ts";
@@ -15,6 +16,10 @@ export interface RdmaOptions extends NativeRdmaOptions {
   qpsPerLink?: number;
   /** Links kept; 4096. */
   maxLinks?: number;
+  /** Devices by location of memory. */
+  matrix: PriorityMatrix;
+  /** Where memory lies that the engine allocates. */
+  location: string;
   /** Receives lines about links that cannot be made. */
   log: (line: string) => void;
 }
@@ -31,10 +36,18 @@ export function openRdma(
   engine: NativeEngine,
   options: RdmaOptions,
 ): OpenedRdma {
-  const { serverName, qpsPerLink = 2, maxLinks = 4096, log, ...tunables } = options;
+  const { serverName, qpsPerLink = 2, maxLinks = 4096, log, matrix, location, ...tunables } =
+    options;
   const rdma = new NativeRdma(library.symbols, engine, tunables);
   const links = new RdmaLinks(rdma, serverName, { qpsPerLink, maxLinks });
+  const names = rdma.devices.map(({ name }) => name);
+  const priorities = onlyDevices(matrix, names);
+  priorities.set(ANY_LOCATION, devicesFor(priorities, ANY_LOCATION, names));
+  const { preferred } = devicesFor(priorities, location, names);
+  const near = names.map((name) => preferred.includes(name));
   return {
+    priorities,
+    location,
     devices: rdma.devices.map(({ name, lid, gid }) => ({ name, lid, gid: formatGid(gid) })),
     get serverName() {
       return links.serverName;
@@ -44,6 +57,6 @@ export function openRdma(
     },
     keysOf: (region) => rdma.keysOf(region.id),
     accept: (body) => links.accept(body),
-    peers: (sockets) => new RdmaPeers(engine, rdma, links, sockets, log),
+    peers: (sockets) => new RdmaPeers(engine, rdma, links, sockets, { near, log }),
   };
 }

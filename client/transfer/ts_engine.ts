@@ -11,6 +11,8 @@ import {
 } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import {
+  type AllocateOptions,
+  DEFAULT_PLACEMENT,
   type LentMemory,
   type ListenOptions,
   type PeerAddress,
@@ -71,8 +73,15 @@ export class TsTransferEngine implements TransferEngine {
     });
   }
 
-  allocate(length: number, options: { publish?: boolean } = {}): Region {
+  allocate(length: number, options: AllocateOptions = {}): Region {
     checkLength(length);
+    if (options.location) {
+      throw new Error(`Memory of ${options.location} needs the engine in C`);
+    }
+    const { numa, hugepages, lockMemory } = options.placement ?? DEFAULT_PLACEMENT;
+    if (numa !== "off" || hugepages !== "auto" || lockMemory) {
+      throw new Error("NUMA nodes, huge pages and locked memory need the engine in C");
+    }
     this.#checkOpen();
     return this.#regions.add(new Uint8Array(length), options.publish ?? false);
   }
@@ -90,7 +99,7 @@ export class TsTransferEngine implements TransferEngine {
     const host = options.host ?? "0.0.0.0";
     checkListenPort(options.port ?? 0);
     this.#checkOpen();
-    return { host, port: await this.#server.listen(host, options.port ?? 0) };
+    return { host, port: await this.#server.listen(host, options) };
   }
 
   openPeer(address: PeerAddress): PeerId {

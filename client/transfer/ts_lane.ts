@@ -38,10 +38,22 @@ export interface TsLaneOptions {
   resubmit: (request: TsRequest) => void;
 }
 
+const PROOF_BYTES = 1;
 const RESOLVER_ERRORS = new Set(["ENOTFOUND", "EAI_AGAIN", "EAI_FAIL", "EAI_NONAME", "EAI_NODATA"]);
 
 function bytesOf(local: TsRegion | Uint8Array): Uint8Array {
   return local instanceof Uint8Array ? local : local.bytes;
+}
+
+/**
+ * A READ of the first byte of an unacknowledged WRITE, to be sent behind it: the peer closes when it
+ * refuses a WRITE and says nothing when it does not, so only this answer tells.
+ */
+function proofOf(address: bigint): Uint8Array {
+  const header = new Uint8Array(TRANSFER_REQUEST_BYTES);
+  const proof = { opcode: Opcode.READ, version: 1, address, size: PROOF_BYTES } as const;
+  writeTransferRequest(new DataView(header.buffer), 0, proof);
+  return header;
 }
 
 function failedConnect(error: Error | null): TransferCode {
@@ -102,9 +114,14 @@ export class TsLane {
     socket.write(body, () => {
       if (!(local instanceof Uint8Array)) local.release();
       sent.flushed = true;
-      if (this.#socket === socket) this.#finishUnanswered();
     });
+    if (this.#statusBytes === 0) socket.write(proofOf(request.remoteAddress));
     socket.uncork();
+  }
+
+  /** Bytes of an answer in front of the body of a READ. */
+  #leadBytes({ opcode }: TsRequest): number {
+    return this.#statusBytes === 0 && opcode === Opcode.WRITE ? PROOF_BYTES : this.#statusBytes;
   }
 
   /** Closes the connection and fails what is queued. */
@@ -187,17 +204,18 @@ export class TsLane {
     while (at < chunk.length) {
       const first = this.#queue[0];
       if (first === undefined) return this.fail(TransferCode.SOCKET);
-      if (this.#received < this.#statusBytes) {
-        const part = chunk.subarray(at, at + this.#statusBytes - this.#received);
+      const { request } = first;
+      const lead = this.#leadBytes(request);
+      if (this.#received < lead) {
+        const part = chunk.subarray(at, at + lead - this.#received);
         this.#status.set(part, this.#received);
         this.#received += part.length;
         at += part.length;
-        if (this.#received < this.#statusBytes) return;
-        if (!this.#accepted()) return;
+        if (this.#received < lead) return;
+        if (this.#statusBytes > 0 && !this.#accepted()) return;
       }
-      const { request } = first;
       if (request.opcode === Opcode.READ) {
-        const done = this.#received - this.#statusBytes;
+        const done = this.#received - lead;
         const part = chunk.subarray(at, at + request.length - done);
         if (!request.abandoned) {
           const target = bytesOf(request.local);
@@ -210,7 +228,6 @@ export class TsLane {
         return this.fail(TransferCode.SOCKET);
       }
       this.#finishFirst();
-      this.#finishUnanswered();
     }
   }
 
@@ -249,15 +266,5 @@ export class TsLane {
     this.queuedBytes -= request.length + TRANSFER_REQUEST_BYTES;
     this.#received = 0;
     if (!request.abandoned) request.finish(TransferCode.OK);
-  }
-
-  /** An unacknowledged WRITE is over when its last byte has left. */
-  #finishUnanswered(): void {
-    if (this.#statusBytes > 0) return;
-    for (;;) {
-      const first = this.#queue[0];
-      if (first === undefined || first.request.opcode === Opcode.READ || !first.flushed) return;
-      this.#finishFirst();
-    }
   }
 }

@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Clock } from "./clock.ts";
+import type { ListenOptions, TakeHandshake } from "./engine.ts";
 import type { TsRegions } from "./ts_regions.ts";
 import { type SessionCounters, TsSession } from "./ts_session.ts";
 
@@ -29,6 +30,8 @@ export class TsServer {
     refused: 0,
   };
   #server: Server | null = null;
+  /** No room for more: who never sent anything has to go. */
+  #crowded = false;
   #cancelSweep: (() => void) | null = null;
 
   constructor(regions: TsRegions, options: TsServerOptions) {
@@ -41,11 +44,11 @@ export class TsServer {
   }
 
   /** Resolves with the port; rejects with the system's error. */
-  async listen(host: string, port: number): Promise<number> {
+  async listen(host: string, { port = 0, onHandshake }: ListenOptions): Promise<number> {
     if (this.#server !== null) throw new Error("The transfer engine listens already");
     const server = createServer(
       { allowHalfOpen: true, noDelay: true },
-      (socket) => this.#accept(socket),
+      (socket) => this.#accept(socket, onHandshake),
     );
     this.#server = server;
     try {
@@ -71,15 +74,23 @@ export class TsServer {
     await closed;
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, onHandshake: TakeHandshake | undefined): void {
     if (this.#sessions.size >= this.#options.maxConnections) {
+      this.#crowded = true;
       socket.destroy();
       return;
     }
     const { clock } = this.#options;
     const session = new TsSession(socket, this.#regions, this.counters, () => clock.now());
     this.#sessions.add(session);
-    socket.on("close", () => this.#sessions.delete(session));
+    const forget = () => this.#sessions.delete(session);
+    socket.on("close", forget);
+    if (onHandshake !== undefined) {
+      session.onHandshake = (first) => {
+        forget();
+        onHandshake(socket, first);
+      };
+    }
     this.#cancelSweep ??= clock.after(SWEEP_MS, () => this.#sweep());
   }
 
@@ -88,8 +99,10 @@ export class TsServer {
     const now = clock.now();
     for (const session of this.#sessions) {
       const limit = session.lingering ? LINGER_MS : stallTimeoutMs;
-      if (session.owes && now - session.active > limit) session.destroy();
+      const mayGo = session.owes || (this.#crowded && !session.heard);
+      if (mayGo && now - session.active > limit) session.destroy();
     }
+    this.#crowded = false;
     this.#cancelSweep = this.#sessions.size > 0 ? clock.after(SWEEP_MS, () => this.#sweep()) : null;
   }
 }

@@ -1,4 +1,6 @@
+import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
+import { firstBytes } from "../../proto/first_bytes.ts";
 import {
   TRANSFER_REQUEST_BYTES,
   TRANSFER_STATUS_BYTES,
@@ -51,6 +53,17 @@ export class TsSession {
   #answer: Cursor | null = null;
   #blocked = false;
   #ended = false;
+  /** Absent once it is known that the connection carries requests, or where that is certain. */
+  #onHandshake: ((first: Uint8Array) => void) | null = null;
+  #first: Uint8Array<ArrayBufferLike> = new Uint8Array(0);
+  readonly #listeners: Record<string, (chunk: Uint8Array) => void> = {
+    data: (chunk) => this.#onData(chunk),
+    drain: () => this.#onDrain(),
+    end: () => this.#onEnd(),
+    error: () => this.#socket.destroy(),
+  };
+  /** Whether a byte has ever come. */
+  heard = false;
   /** A refusal was sent; what still comes is thrown away. */
   lingering = false;
   /** When bytes last moved, milliseconds of `now`. */
@@ -67,15 +80,18 @@ export class TsSession {
     this.#counters = counters;
     this.#now = now;
     this.active = now();
-    socket.on("data", (chunk: Uint8Array) => this.#onData(chunk));
-    socket.on("drain", () => this.#onDrain());
-    socket.on("end", () => this.#onEnd());
-    socket.on("error", () => socket.destroy());
+    for (const [event, listener] of Object.entries(this.#listeners)) socket.on(event, listener);
+  }
+
+  /** Gets the connection, with what came on it, when that is a handshake. */
+  set onHandshake(take: (first: Uint8Array) => void) {
+    this.#onHandshake = take;
   }
 
   /** Whether the peer is in the middle of something, so that its silence is a stall. */
   get owes(): boolean {
-    return this.#headerFilled > 0 || this.#body !== null || this.#answer !== null ||
+    return this.#headerFilled > 0 || this.#first.length > 0 || this.#body !== null ||
+      this.#answer !== null ||
       this.#blocked || this.lingering;
   }
 
@@ -85,9 +101,27 @@ export class TsSession {
 
   #onData(chunk: Uint8Array): void {
     if (this.lingering) return;
+    this.heard = true;
     this.active = this.#now();
-    this.#chunks.push(chunk);
+    const known = this.#onHandshake === null ? chunk : this.#judge(this.#onHandshake, chunk);
+    if (known === null) return;
+    this.#chunks.push(known);
     this.#serve();
+  }
+
+  /** What has come, once it is known to begin a request; `null` before, and for a handshake. */
+  #judge(take: (first: Uint8Array) => void, chunk: Uint8Array): Uint8Array | null {
+    const bytes = this.#first.length === 0 ? chunk : Buffer.concat([this.#first, chunk]);
+    const what = firstBytes(bytes, bytes.length);
+    this.#first = what === "unknown" ? bytes : new Uint8Array(0);
+    if (what === "unknown") return null;
+    this.#onHandshake = null;
+    if (what === "request") return bytes;
+    for (const [event, listener] of Object.entries(this.#listeners)) {
+      this.#socket.off(event, listener);
+    }
+    take(bytes);
+    return null;
   }
 
   #onDrain(): void {

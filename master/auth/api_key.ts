@@ -23,6 +23,10 @@ export interface KeyRecord {
   readonly tenant: string | null;
   /** What people call it. */
   readonly label: string;
+  /** Whose key it is, absent or `null` = nobody's in particular. */
+  readonly user?: string | null;
+  /** Whether its user is disabled; the key is not taken then. Default: no. */
+  readonly isDisabled?: boolean;
   readonly createdMs: number;
   /** From then on the key is not taken any more, `null` = it does not end. */
   readonly expiresMs: number | null;
@@ -31,21 +35,26 @@ export interface KeyRecord {
 }
 
 /** What somebody who makes a key decides. */
-export type KeyWish = Pick<KeyRecord, "role" | "tenant" | "label" | "expiresMs">;
+export type KeyWish = Pick<KeyRecord, "role" | "tenant" | "label" | "user" | "expiresMs">;
 
 /** Makes a key; its text is shown once and cannot be had again. */
 export function createKey(wish: KeyWish, nowMs: number): { text: string; record: KeyRecord } {
   const id = randomBytes(ID_LENGTH / 2).toString("hex");
   const text = `mk_${id}_${randomBytes(32).toString("base64url")}`;
   const salt = new Uint8Array(randomBytes(16));
-  const { role, tenant, label, expiresMs } = wish;
+  const { role, tenant, label, user = null, expiresMs } = wish;
   return {
     text,
     record: {
-      ...{ id, role, tenant, label, createdMs: nowMs, expiresMs },
+      ...{ id, role, tenant, label, user, createdMs: nowMs, expiresMs },
       ...{ salt, hash: hashOf(text, salt) },
     },
   };
+}
+
+/** How the text of the key that a master makes by itself is told. */
+export function firstKeyLine(text: string): string {
+  return `the first admin key, shown only now: ${text}`;
 }
 
 /** The id in a key's text, or `null` when it is no key. */

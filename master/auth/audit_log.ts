@@ -11,6 +11,8 @@ export interface AuditEntry {
   /** Id of the key, `null` = there was none. */
   readonly key: string | null;
   readonly role: string | null;
+  /** Whose key it is, `null` = nobody's in particular. */
+  readonly user: string | null;
   /** Address of the caller. */
   readonly peer: string;
   readonly method: string;

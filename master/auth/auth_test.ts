@@ -7,6 +7,7 @@ import { createKey, isKeyOf, KEY_LENGTH, keyId, keyStart, type KeyWish } from ".
 import { AuditLog } from "./audit_log.ts";
 import { KeyRing } from "./key_ring.ts";
 import { KeyTable } from "./key_table.ts";
+import { isDisabled, isUserName, userOf, usersOf } from "./users.ts";
 
 const wish = (changes: Partial<KeyWish> = {}): KeyWish => ({
   ...{ role: "client", tenant: "a", label: "", expiresMs: null },
@@ -132,12 +133,70 @@ Deno.test("keys outlive the process, changed and without their secrets", async (
   await Deno.remove(directory, { recursive: true });
 });
 
+Deno.test("keys that change together are kept together, hundreds of them", async () => {
+  const directory = await Deno.makeTempDir();
+  const path = `${directory}/tables.kv`;
+  const longest = wish({ user: "ü".repeat(256), label: "ü".repeat(256), tenant: "ü".repeat(512) });
+  const records = Array.from({ length: 450 }, () => createKey(longest, 7).record);
+  {
+    await using table = await KeyTable.open(path);
+    await table.setAll(records);
+    await table.setAll(records.map((record) => ({ ...record, isDisabled: true })));
+    assert(table.records.every(isDisabled));
+  }
+  {
+    await using table = await KeyTable.open(path);
+    assert.equal(table.records.length, 450);
+    assert(table.records.every(isDisabled));
+  }
+  await Deno.remove(directory, { recursive: true });
+});
+
+Deno.test("all keys of a user that is disabled end, and come back when it is enabled", () => {
+  const mine = wish({ user: "alice" });
+  const { enter, ring, texts, keys } = opened(mine, wish(), wish({ user: "bob" }), mine);
+  const [alice, nobody, bob, alice2] = texts.map((text) => `a:${text}`);
+  assert.deepEqual([alice, nobody, bob, alice2].map((text) => enter(text)), Array(4).fill("a"));
+  const records = keys.map(({ record }) => record);
+  const disabled = records.map((record) =>
+    record.user === "alice" ? { ...record, isDisabled: true } : record
+  );
+  ring.replace(disabled);
+  assert.deepEqual([alice, nobody, bob, alice2].map((text) => enter(text)), [
+    ...["UNAUTHENTICATED", "a", "a", "UNAUTHENTICATED"],
+  ]);
+  const shown = usersOf(disabled).map(({ name, isDisabled, keys }) => [
+    ...[name, isDisabled, keys.length],
+  ]);
+  assert.deepEqual(shown, [["alice", true, 2], ["bob", false, 1]]);
+  ring.replace(records);
+  assert.equal(enter(alice2), "a");
+});
+
+Deno.test("a user is that of one tenant, or of none", () => {
+  const records = [
+    wish({ user: "x" }),
+    wish({ user: "x", tenant: "b" }),
+    wish({ user: "x", tenant: null, role: "admin" }),
+    wish({ user: null }),
+    wish(),
+  ].map((one) => createKey(one, 0).record);
+  assert.deepEqual(usersOf(records).map(({ tenant, name }) => [tenant, name]), [
+    ...[[null, "x"], ["a", "x"], ["b", "x"]],
+  ]);
+  assert.deepEqual(userOf(records, "b", "x")?.keys, [records[1]]);
+  assert.deepEqual(userOf(records, null, "x")?.keys, [records[2]]);
+  assert.equal(userOf(records, "c", "x"), null);
+  for (const bad of ["", "a\nb", "x".repeat(257), 7, null]) assert(!isUserName(bad));
+  assert(isUserName("alice@example.com ü"));
+});
+
 Deno.test("an audit log begins a new file at its limit and keeps five old ones", async () => {
   const directory = await Deno.makeTempDir();
   const path = `${directory}/audit.log`;
   const entry = {
     ...{ timeMs: 0, key: "k", role: "admin", peer: "::1", method: "POST", target: "/x" },
-    status: 200,
+    ...{ user: null, status: 200 },
   };
   for (let i = 0; i < 20; i++) {
     using log = new AuditLog(path, 300);

@@ -1,4 +1,5 @@
 import { isKeyOf, keyId, type KeyRecord } from "./api_key.ts";
+import { isDisabled } from "./users.ts";
 
 /** The keys that are taken now, by id. */
 export class KeyRing {
@@ -36,7 +37,7 @@ export class KeyRing {
   find(text: string): KeyRecord | null {
     const id = keyId(text);
     const record = id === null ? undefined : this.#records.get(id);
-    if (record === undefined || !isKeyOf(record, text)) return null;
+    if (record === undefined || !isKeyOf(record, text) || isDisabled(record)) return null;
     return record.expiresMs !== null && record.expiresMs <= this.#nowMs ? null : record;
   }
 

@@ -1,16 +1,18 @@
 /** `snowskin key`: makes, shows, rotates and takes back API keys. */
 import { hostname } from "node:os";
-import { ROLES } from "../auth/api_key.ts";
-import { KeyTable } from "../auth/key_table.ts";
+import { createKey, ROLES } from "../auth/api_key.ts";
+import { KeyDatabase } from "../auth/key_table.ts";
 import { DataDirectory, DataDirectoryError } from "../journal/data_directory.ts";
 import { callAdmin, CliError, parseVerb, required, runCli } from "./admin_client.ts";
 
 const HELP = `Usage: snowskin key VERB [--url=http://127.0.0.1:9003]
 
-  create --role=ROLE [--tenant=NAME] [--label=TEXT] [--expires_in_seconds=N]
-      Makes a key and prints it; it is shown only then. Roles: ${ROLES.join(", ")}.
+  create --role=ROLE [--tenant=NAME] [--user=NAME] [--label=TEXT] [--expires_in_seconds=N]
+      Makes a key and prints it; it is shown only then. All keys of a user can be disabled at once,
+      see snowskin user. Roles: ${ROLES.join(", ")}.
   create --role=admin --data_dir=DIR
-      Makes an admin key while no master runs on DIR, for when the first one is lost.
+      Makes an admin key while no master runs on DIR, for when the first one is lost. The next
+      master on DIR takes it, one of a cluster when it leads.
   list
       Shows all keys, without their secrets.
   rotate --id=ID [--grace_seconds=N]
@@ -26,7 +28,7 @@ Example:
 `;
 
 const VERBS = {
-  create: ["role", "tenant", "label", "expires_in_seconds", "data_dir"],
+  create: ["role", "tenant", "user", "label", "expires_in_seconds", "data_dir"],
   list: [],
   rotate: ["id", "grace_seconds"],
   revoke: ["id"],
@@ -60,10 +62,10 @@ export function main(args: string[]): Promise<number> {
 }
 
 async function create(options: Record<string, string | undefined>): Promise<string> {
-  const { url, tenant, label, expires_in_seconds: seconds, data_dir: directory } = options;
+  const { url, tenant, user, label, expires_in_seconds: seconds, data_dir: directory } = options;
   const role = required(options, "role");
   if (directory !== undefined) {
-    const others = [url, tenant, label, seconds].some((value) => value !== undefined);
+    const others = [url, tenant, user, label, seconds].some((value) => value !== undefined);
     if (role === "admin" && !others) return await createOffline(directory);
     throw new CliError("--data_dir goes with --role=admin and nothing else", 2);
   }
@@ -73,6 +75,7 @@ async function create(options: Record<string, string | undefined>): Promise<stri
   const wish = {
     role,
     ...(tenant !== undefined && { tenant }),
+    ...(user !== undefined && { user }),
     ...(label !== undefined && { label }),
     ...(seconds !== undefined && { expires_in_seconds: Number(seconds) }),
   };
@@ -84,9 +87,11 @@ async function createOffline(path: string): Promise<string> {
   try {
     const since = new Date().toISOString();
     using directory = DataDirectory.open(path, { pid: Deno.pid, host: hostname(), since });
-    await using table = await KeyTable.open(directory.tablesPath);
+    using database = await KeyDatabase.open(directory.tablesPath);
     const wish = { role: "admin", tenant: null, label: "made offline", expiresMs: null } as const;
-    return (await table.create(wish, Date.now())).text;
+    const { text, record } = createKey(wish, Date.now());
+    await database.addOffline(record);
+    return text;
   } catch (error) {
     if (error instanceof DataDirectoryError) throw new CliError(error.message, 1);
     throw error;

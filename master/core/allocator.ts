@@ -112,6 +112,13 @@ function binOf(units: number): number {
   return (log - GROUP_SHIFT + 1) * GROUP_BINS + (units >>> (log - GROUP_SHIFT) & (GROUP_BINS - 1));
 }
 
+/** Extents that are kept out of allocations, from one on up to an offset; in units. */
+export interface AsideRange {
+  readonly first: number;
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
  * Space of one segment: free blocks in size-class bins with bitmaps over them (two-level segregated
  * fit), merged with their neighbours when given back. Every operation is O(1).
@@ -127,6 +134,7 @@ export class SegmentAllocator {
   #held = 0;
   #lastFreed = 0;
   #closed = false;
+  #aside: AsideRange | null = null;
   /** Where writers of the past are kept out; `null` = nowhere. */
   fences: FencedRanges | null = null;
   #starts: Map<number, number> | null = null;
@@ -161,19 +169,51 @@ export class SegmentAllocator {
 
   /** An extent of `units`, at least 1, or 0 when no free block is long enough. */
   allocate(units: number): number {
-    const bin = binOf(units);
-    const larger = this.#binAbove(bin);
-    let block = this.#heads[bin];
-    let scan = larger < 0 ? FULL_SCAN : NEAR_SCAN;
-    while (block !== 0 && this.#pool.units(block) < units) {
-      block = --scan === 0 ? 0 : this.#records.word(block, LINK_AFTER);
-    }
-    if (block === 0) {
-      if (larger < 0) return 0;
-      block = this.#heads[larger];
-    }
+    const block = this.#blockFor(units);
+    if (block === 0) return 0;
     this.#remove(block);
     return this.#use(block, units);
+  }
+
+  /** Length of the free block that {@linkcode SegmentAllocator.allocate} would cut, 0 = none. */
+  fit(units: number): number {
+    const block = this.#blockFor(units);
+    return block === 0 ? 0 : this.#pool.units(block);
+  }
+
+  /** What no free block is longer than; it may be by up to a sixteenth too long. */
+  get freeBound(): number {
+    if (this.#groups === 0) return 0;
+    const group = 31 - Math.clz32(this.#groups);
+    const step = 31 - Math.clz32(this.#bins[group]);
+    return group === 0 ? step : (GROUP_BINS + step + 1) * 2 ** (group - 1) - 1;
+  }
+
+  /** Extents that are kept out of allocations, `null` = none. */
+  get aside(): AsideRange | null {
+    return this.#aside;
+  }
+
+  /**
+   * Keeps free units between the start of the extent `first` and `end`, where one ends, out of
+   * allocations, and from merging with what lies outside, until {@linkcode SegmentAllocator.endAside}.
+   */
+  setAside(first: number, end: number): void {
+    this.endAside();
+    for (let at = first; at !== 0 && this.#pool.offset(at) < end; at = this.#pool.after(at)) {
+      if (this.#pool.state(at) === ExtentState.FREE) this.#remove(at);
+    }
+    this.#aside = { first, start: this.#pool.offset(first), end };
+  }
+
+  /** Lets everything be allocated again. */
+  endAside(): void {
+    if (this.#aside === null) return;
+    const { first, end } = this.#aside;
+    this.#aside = null;
+    for (let at = first; at !== 0 && this.#pool.offset(at) < end; at = this.#pool.after(at)) {
+      if (this.#pool.state(at) === ExtentState.FREE) at = this.#insertMerged(at);
+    }
   }
 
   /** The extent `[offset, offset + units)`, or 0 when not all of it is free. */
@@ -229,20 +269,7 @@ export class SegmentAllocator {
     this.#heldStarts?.delete(this.#pool.offset(extent));
     this.#records.setWord(extent, STATE, ExtentState.FREE);
     if (this.#closed) return;
-    let block = extent;
-    const before = this.#records.word(extent, BEFORE);
-    if (before !== 0 && this.#pool.state(before) === ExtentState.FREE) {
-      this.#remove(before);
-      this.#absorb(before, extent);
-      block = before;
-    }
-    const after = this.#pool.after(block);
-    if (after !== 0 && this.#pool.state(after) === ExtentState.FREE) {
-      this.#remove(after);
-      this.#absorb(block, after);
-    }
-    this.#insert(block);
-    this.#lastFreed = this.#pool.units(block);
+    this.#lastFreed = this.#pool.units(this.#insertMerged(extent));
   }
 
   /** Length of the longest free block. */
@@ -264,6 +291,7 @@ export class SegmentAllocator {
     this.#heads.fill(0);
     this.#bins.fill(0);
     this.#groups = 0;
+    this.#aside = null;
     this.#starts = null;
     this.#heldStarts = null;
   }
@@ -360,6 +388,49 @@ export class SegmentAllocator {
     this.#records.release(extent);
   }
 
+  /** The free block from which `units` would be taken, or 0. */
+  #blockFor(units: number): number {
+    const bin = binOf(units);
+    const larger = this.#binAbove(bin);
+    let block = this.#heads[bin];
+    let scan = larger < 0 ? FULL_SCAN : NEAR_SCAN;
+    while (block !== 0 && this.#pool.units(block) < units) {
+      block = --scan === 0 ? 0 : this.#records.word(block, LINK_AFTER);
+    }
+    return block !== 0 || larger < 0 ? block : this.#heads[larger];
+  }
+
+  /** Makes a block that is in no bin one with its free neighbours; the block that came of it. */
+  #insertMerged(extent: number): number {
+    let block = extent;
+    const before = this.#records.word(extent, BEFORE);
+    if (this.#joins(before, extent)) {
+      this.#remove(before);
+      this.#absorb(before, extent);
+      block = before;
+    }
+    const after = this.#pool.after(block);
+    if (this.#joins(after, after)) {
+      this.#remove(after);
+      this.#absorb(block, after);
+    }
+    this.#insert(block);
+    return block;
+  }
+
+  /** Whether a neighbour is free and no edge of what is set aside lies where `second` begins. */
+  #joins(neighbour: number, second: number): boolean {
+    if (neighbour === 0 || this.#pool.state(neighbour) !== ExtentState.FREE) return false;
+    const border = this.#pool.offset(second);
+    return this.#aside === null || border !== this.#aside.start && border !== this.#aside.end;
+  }
+
+  #isAside(block: number): boolean {
+    if (this.#aside === null) return false;
+    const offset = this.#pool.offset(block);
+    return offset >= this.#aside.start && offset < this.#aside.end;
+  }
+
   #binAbove(bin: number): number {
     const group = bin >>> GROUP_SHIFT;
     const own = this.#bins[group] & (-2 << (bin & (GROUP_BINS - 1)));
@@ -372,19 +443,22 @@ export class SegmentAllocator {
   }
 
   #insert(block: number): void {
+    this.#records.setWord(block, STATE, ExtentState.FREE);
+    this.#starts?.set(this.#pool.offset(block), block);
+    if (this.#isAside(block)) return;
     const bin = binOf(this.#pool.units(block));
     const head = this.#heads[bin];
-    this.#records.setWord(block, STATE, ExtentState.FREE);
     this.#records.setWord(block, LINK_BEFORE, 0);
     this.#records.setWord(block, LINK_AFTER, head);
     if (head !== 0) this.#records.setWord(head, LINK_BEFORE, block);
     this.#heads[bin] = block;
     this.#bins[bin >>> GROUP_SHIFT] |= 1 << (bin & (GROUP_BINS - 1));
     this.#groups |= 1 << (bin >>> GROUP_SHIFT);
-    this.#starts?.set(this.#pool.offset(block), block);
   }
 
   #remove(block: number): void {
+    this.#starts?.delete(this.#pool.offset(block));
+    if (this.#isAside(block)) return;
     const before = this.#records.word(block, LINK_BEFORE);
     const after = this.#records.word(block, LINK_AFTER);
     if (after !== 0) this.#records.setWord(after, LINK_BEFORE, before);
@@ -399,6 +473,5 @@ export class SegmentAllocator {
         if (this.#bins[group] === 0) this.#groups &= ~(1 << group);
       }
     }
-    this.#starts?.delete(this.#pool.offset(block));
   }
 }

@@ -165,3 +165,53 @@ Deno.test("an empty segment holds nothing", () => {
   assert.equal(allocator.reserve(0, 1), 0);
   assert.equal(allocator.largestFree(), 0);
 });
+
+Deno.test("what is set aside is not handed out, and comes back as if it never had been", () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = new SeededRng(seed);
+    const below = (n: number) => randomBelow(random, n);
+    const total = 100 + below(2000);
+    const pool = new ExtentPool();
+    const allocator = new SegmentAllocator(pool, 3, total);
+    const model = new CellModel(total);
+    const live: number[] = [];
+    for (let step = 0; step < 2000; step++) {
+      const choice = below(100);
+      const { aside } = allocator;
+      if (choice < 50) {
+        const extent = allocator.allocate(1 + below(30));
+        if (extent === 0) continue;
+        const offset = pool.offset(extent);
+        const end = offset + pool.units(extent);
+        model.take(offset, pool.units(extent));
+        assert(aside === null || end <= aside.start || offset >= aside.end, `seed ${seed}`);
+        live.push(extent);
+      } else if (choice < 98) {
+        if (live.length === 0) continue;
+        const [extent] = live.splice(below(live.length), 1);
+        model.give(pool.offset(extent), pool.units(extent));
+        allocator.free(extent);
+      } else if (aside !== null) {
+        allocator.endAside();
+        walk(pool, allocator);
+        assert.equal(allocator.largestFree(), model.longest(), `seed ${seed}`);
+        assert(allocator.freeBound >= model.longest());
+        assert(allocator.freeBound <= model.longest() * 17 / 16 + 1);
+      } else {
+        let first = allocator.first;
+        for (let i = below(10); i > 0 && pool.after(first) !== 0; i--) first = pool.after(first);
+        let last = first;
+        for (let i = below(20); i > 0 && pool.after(last) !== 0; i--) last = pool.after(last);
+        allocator.setAside(first, pool.offset(last) + pool.units(last));
+        assert.equal(pool.offset(first), allocator.aside?.start);
+      }
+      assert.equal(
+        pool.offset(allocator.aside?.first ?? allocator.first),
+        allocator.aside?.start ?? 0,
+      );
+    }
+    allocator.endAside();
+    for (const extent of live) allocator.free(extent);
+    assert.equal(allocator.largestFree(), total);
+  }
+});

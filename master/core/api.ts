@@ -102,10 +102,20 @@ export interface CoreConfig {
   replicationMaxReplicas: number;
   /** Share of the pool that such replicas may take together. */
   replicationMaxShare: number;
+  /** Whether the master compacts by itself when a put finds no piece that is long enough. */
+  autoCompaction: boolean;
+  /** Share of a segment's free bytes below which the longest piece is too short, 0 = it never is. */
+  autoCompactionFreeRatio: number;
+  /** Bytes that it moves in a second then, 0 = no limit. */
+  autoCompactionBytesPerSecond: number;
   /** Events that are remembered of keys, live or gone: a power of 2, or 0 = none. */
   lifeEvents: number;
   /** Whether every tenant has a name space and a quota of its own, or all share one name space. */
   enableMultiTenants: boolean;
+  /** How keys tell their model and layer, see `key_format.ts`; "" = they do not. */
+  keyFormat: string;
+  /** Other names of models, see `model_aliases.ts`; "" = none. */
+  modelAliases: string;
   /** Directory of the shared file system that also gets a copy of every object, "" = none. */
   fsdir: string;
   /** Offset between `nowMs` and the Unix epoch, added to times that go on the wire. */

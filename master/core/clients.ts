@@ -50,6 +50,7 @@ export class ClientTable {
   readonly #scratch = new Uint8Array(UUID_BYTES);
   #oldest: Client | null = null;
   #newest: Client | null = null;
+  #held = 0;
   #awakeMs = 0;
   #lastTickMs = -Infinity;
   #remounted = 0;
@@ -167,6 +168,20 @@ export class ClientTable {
     this.#forgetIfUnused(client);
   }
 
+  /**
+   * Keeps a client known while a batch of its calls is answered, though its last write may end with
+   * one of them; until {@linkcode ClientTable.letGo}. 0 = nobody.
+   */
+  hold(index: number): void {
+    this.#held = index;
+  }
+
+  letGo(): void {
+    const client = this.#clients[this.#held] ?? null;
+    this.#held = 0;
+    if (client !== null) this.#forgetIfUnused(client);
+  }
+
   /** Notes a sign of life: the client's time starts again. */
   see(index: number): void {
     const client = this.#clients[index]!;
@@ -235,7 +250,7 @@ export class ClientTable {
   }
 
   #forgetIfUnused(client: Client): void {
-    if (client.references > 0 || client.watched) return;
+    if (client.references > 0 || client.watched || client.index === this.#held) return;
     this.#drop(client);
     this.#unused.push(client.index);
   }

@@ -1,4 +1,6 @@
 import type { CoreConfig } from "./api.ts";
+import { KeyFormat } from "./key_format.ts";
+import { ModelAliases } from "./model_aliases.ts";
 
 /** The reference's defaults. */
 export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig {
@@ -35,8 +37,13 @@ export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig
     replicationAdmissionQps: 0.8,
     replicationMaxReplicas: 2,
     replicationMaxShare: 0.1,
+    autoCompaction: true,
+    autoCompactionFreeRatio: 0,
+    autoCompactionBytesPerSecond: 64 * 2 ** 20,
     lifeEvents: 1024,
     enableMultiTenants: false,
+    keyFormat: "",
+    modelAliases: "",
     fsdir: "",
     epochOffsetMs: 0,
     ...changes,
@@ -61,6 +68,8 @@ export function checkCoreConfig(config: CoreConfig): void {
     ["replicationAdmissionQps", 0, Infinity],
     ["replicationMaxReplicas", 1, 64],
     ["replicationMaxShare", 0, 1],
+    ["autoCompactionFreeRatio", 0, 1],
+    ["autoCompactionBytesPerSecond", 0, Number.MAX_SAFE_INTEGER],
     ["promotionAdmissionThreshold", 1, 255],
   ];
   const { lifeEvents } = config;
@@ -69,6 +78,8 @@ export function checkCoreConfig(config: CoreConfig): void {
   ) {
     throw new RangeError(`lifeEvents is ${lifeEvents}, it must be 0 or a power of 2`);
   }
+  if (config.keyFormat !== "") new KeyFormat(config.keyFormat);
+  if (config.modelAliases !== "") new ModelAliases(config.modelAliases);
   for (const [name, least, most] of limits) {
     const value = config[name] as number;
     if (!(value >= least && value <= most)) {

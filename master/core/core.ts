@@ -9,6 +9,7 @@ import { digest } from "./digest.ts";
 import { FactWriter } from "./facts.ts";
 import { InspectionApi } from "./inspection_api.ts";
 import { JobsApi } from "./jobs_api.ts";
+import { KeyFormat } from "./key_format.ts";
 import { MovementApi } from "./movement_api.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
 import * as puts from "./puts.ts";
@@ -20,6 +21,7 @@ import { ScanApi } from "./scan_api.ts";
 import type { SegmentTable } from "./segments.ts";
 import { tellHomes, tellSnapshot } from "./snapshot.ts";
 import { CoreState } from "./state.ts";
+import { TableApi } from "./table_api.ts";
 import { TenantApi } from "./tenant_api.ts";
 import { isTenantName, NO_TENANT } from "./tenants.ts";
 import { tick } from "./tick.ts";
@@ -42,7 +44,7 @@ export class MasterCore {
   readonly cluster: ClusterApi;
   /** Copies, moves, promotions and the tasks that order them. */
   readonly movement: MovementApi;
-  /** Drains and rebalances. */
+  /** Drains, rebalances and compactions. */
   readonly jobs: JobsApi;
   /** Views for operators. */
   readonly inspection: InspectionApi;
@@ -50,8 +52,12 @@ export class MasterCore {
   readonly scans: ScanApi;
   /** Who may use how much. */
   readonly tenants: TenantApi;
+  /** What a cluster shares beside its objects. */
+  readonly tables: TableApi;
   readonly #state: CoreState;
+  /** Keys that were located, and whose they are. */
   #slots = new Int32Array(1024);
+  #tenant = 0;
   /** Told the names of the segments that went with a client that expired. */
   onClientExpired: (segmentNames: string[]) => void = () => {};
 
@@ -68,6 +74,7 @@ export class MasterCore {
     this.inspection = new InspectionApi(this.#state);
     this.scans = new ScanApi(this.#state);
     this.tenants = new TenantApi(this.#state);
+    this.tables = new TableApi(this.#state);
   }
 
   /** Whether changes are refused, because what is told about them could not be kept. */
@@ -85,8 +92,21 @@ export class MasterCore {
    */
   reconfigure(config: CoreConfig): void {
     checkCoreConfig(config);
+    this.#checkModels(config);
     const { epochOffsetMs, lifeEvents, fsdir } = this.#state.config;
     Object.assign(this.#state.config, config, { epochOffsetMs, lifeEvents, fsdir });
+    const { labels, lookups } = this.#state;
+    if (labels.setFormat(config.keyFormat, config.modelAliases)) lookups.forgetLabels();
+  }
+
+  /** A change must not leave tenants with nothing that they may write. */
+  #checkModels({ keyFormat }: CoreConfig): void {
+    const { config, models } = this.#state;
+    const namesModel = keyFormat !== "" && new KeyFormat(keyFormat).namesModel;
+    if (keyFormat === config.keyFormat || namesModel || !models.needFormat) return;
+    throw new RangeError(
+      `key_format=${keyFormat}: tenants have lists of models; allowed: a format with {model}`,
+    );
   }
 
   get segments(): SegmentTable {
@@ -122,7 +142,10 @@ export class MasterCore {
     replay(this.#state, bytes, start, end);
   }
 
-  /** Tells what objects refer to: tenants, clients, segments and disks. Twice is the same as once. */
+  /**
+   * Tells what objects refer to, tenants, clients, segments and disks, and the small tables but for
+   * documents. Twice is the same as once.
+   */
   tellHomes(sink: FactSink): void {
     tellHomes(this.#state, sink);
   }
@@ -177,6 +200,15 @@ export class MasterCore {
     return this.#state.clients.findBytes(bytes, at);
   }
 
+  /** Keeps a client known until {@linkcode MasterCore.letGoClient}: calls of its batch are answered. */
+  holdClient(index: number): void {
+    this.#state.clients.hold(index);
+  }
+
+  letGoClient(): void {
+    this.#state.clients.letGo();
+  }
+
   /** The index of a client by the text of its id. `RangeError` when it is no id. */
   internClientUuid(id: Uuid): number {
     return this.#state.clients.require(id);
@@ -218,30 +250,43 @@ export class MasterCore {
   }
 
   /**
-   * Looks many keys up at once, which is faster than one by one when the tables are large. The slots,
-   * 0 = no object, are for {@linkcode MasterCore.existAt} and {@linkcode MasterCore.getReplicaListAt}
-   * and good until the next call of anything else.
+   * Looks many keys up at once, which is faster than one by one when the tables are large.
+   * {@linkcode MasterCore.existAt} and {@linkcode MasterCore.getReplicaListAt} then serve them, until
+   * the next call of anything else.
    */
-  locate(tenant: number, bytes: Uint8Array, keys: Keys): Int32Array {
+  locate(tenant: number, bytes: Uint8Array, keys: Keys): void {
     if (this.#slots.length < keys.count) this.#slots = new Int32Array(keys.count * 2);
+    this.#tenant = tenant;
     reads.locate(this.#state, tenant, bytes, keys, this.#slots);
-    return this.#slots;
   }
 
-  /** {@linkcode MasterCore.existKey} of a key that was located. */
-  existAt(slot: number, nowMs: number): number {
-    return reads.existAt(this.#state, slot, nowMs);
+  /** {@linkcode MasterCore.existKey} of key `i` of those that were located. */
+  existAt(i: number, nowMs: number): number {
+    const state = this.#state;
+    if (state.labels.isOn) state.labels.turnTo(i);
+    return reads.existAt(state, this.#slots[i], nowMs);
   }
 
-  /** {@linkcode MasterCore.getReplicaList} of a key that was located. */
-  getReplicaListAt(slot: number, nowMs: number, sink: ReplicaSink): ErrorCode {
-    return reads.getReplicaListAt(this.#state, slot, nowMs, sink);
+  /**
+   * {@linkcode MasterCore.getReplicaList} of key `i` of those that were located. Its bytes count for the
+   * limits of the tenant.
+   */
+  getReplicaListAt(i: number, nowMs: number, sink: ReplicaSink): ErrorCode {
+    const state = this.#state;
+    if (state.labels.isOn) state.labels.turnTo(i);
+    const slot = this.#slots[i];
+    const code = reads.getReplicaListAt(state, slot, nowMs, sink);
+    if (state.limits.isOn && code === ErrorCode.OK) {
+      state.limits.spend(this.#tenant, state.objects.size(slot));
+    }
+    return code;
   }
 
   /**
    * Begins a put and describes the replicas to write; `group` is the key's group, `null` = none.
    * INVALID_PARAMS, OBJECT_ALREADY_EXISTS, NO_AVAILABLE_HANDLE, DFS_SERVICE_UNAVAILABLE,
-   * TENANT_NOT_REGISTERED, TENANT_QUOTA_EXCEEDED.
+   * TENANT_NOT_REGISTERED, TENANT_QUOTA_EXCEEDED, PERMISSION_DENIED for a model that the tenant may not
+   * write.
    */
   putStart(
     writer: Writer,

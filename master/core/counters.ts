@@ -102,6 +102,18 @@ export const Counter = {
   FENCES_REFUSED: 49,
   /** `snowskin_fenced_bytes_total` */
   FENCED_BYTES: 50,
+  /** `snowskin_compaction_no_piece_total` */
+  COMPACTION_NO_PIECE: 51,
+  /** `snowskin_compaction_opened_pieces_total` */
+  COMPACTION_OPENED: 52,
+  /** `snowskin_compaction_opened_bytes_total` */
+  COMPACTION_OPENED_BYTES: 53,
+  /** `snowskin_compaction_abandoned_total` */
+  COMPACTION_ABANDONED: 54,
+  /** `snowskin_compaction_moved_objects_total` */
+  COMPACTION_MOVES: 55,
+  /** `snowskin_compaction_moved_bytes_total` */
+  COMPACTION_MOVED_BYTES: 56,
 } as const;
 export type Counter = (typeof Counter)[keyof typeof Counter];
 

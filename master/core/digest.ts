@@ -1,6 +1,7 @@
 import { ExtentState } from "./allocator.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { isHoused, slotText } from "./queries.ts";
+import { textOf } from "./small_tables.ts";
 import type { CoreState } from "./state.ts";
 
 /** Sums of two digests are exact, so that their order does not matter. */
@@ -52,7 +53,10 @@ export function* durableState(state: CoreState): Iterable<string> {
   }
   for (const task of tasks.all()) {
     const { createdMs, updatedMs, client, ...rest } = task;
-    const times = [createdMs, updatedMs].map((time) => epoch(state, time));
+    // Always known: 0 is a moment like any other here.
+    const times = [createdMs, updatedMs].map((time) =>
+      Math.round(time + state.config.epochOffsetMs)
+    );
     yield JSON.stringify(["task", rest, times, uuid(state, client)]);
   }
   for (const { id, plan, status } of state.jobs.all()) {
@@ -63,6 +67,9 @@ export function* durableState(state: CoreState): Iterable<string> {
   }
   for (const { client, tenant, key, untilMs } of state.owedEnds.all()) {
     yield JSON.stringify(["owed end", client, tenant, Array.from(key), epoch(state, untilMs)]);
+  }
+  for (const { table, key, value } of state.tables.each()) {
+    yield JSON.stringify(["entry", table, textOf(key), textOf(value)]);
   }
   yield JSON.stringify(["next replica", state.nextReplicaId]);
 }

@@ -17,11 +17,12 @@ const MAX_PER_TICK = 256;
 
 /**
  * Evicts until `state.request` finds room. `false` when there is nothing more to evict or too much
- * would have to go; the next ticks then free a whole eviction ratio.
+ * would have to go; the next ticks then free a whole eviction ratio. Nothing is evicted for what no
+ * segment could hold.
  */
 export function makeRoom(state: CoreState, nowMs: number): boolean {
   const { counters, request } = state;
-  if (state.segments.openNames.length === 0) return false;
+  if (!state.segments.couldHold(request.size)) return false;
   if (state.hot.copies.size > 0 && shedForPut(state, nowMs)) return true;
   state.lives.evicting = LifeEvent.EVICTED_FOR_PUT;
   const enough = request.size + state.config.evictionRatio * counters.get(Counter.CAPACITY_BYTES);

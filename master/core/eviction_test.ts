@@ -134,6 +134,17 @@ Deno.test("room for a large object is made from many small ones", () => {
   assert.equal(driver.exist("small-128"), 1);
 });
 
+Deno.test("nothing is evicted for an object that no segment could hold", () => {
+  const driver = new CoreDriver();
+  driver.mount(1, MIB);
+  driver.mount(2, MIB / 2, { client: 1 });
+  for (let i = 0; i < 8; i++) driver.put(`k${i}`, 1000);
+  assertCode(driver.start("big", MIB + 1), ErrorCode.NO_AVAILABLE_HANDLE);
+  driver.pass(1000);
+  assert.equal(driver.keys().length, 8);
+  assertCode(driver.start("whole", MIB), ErrorCode.OK);
+});
+
 Deno.test("leased, hard pinned and unfinished objects are never evicted", () => {
   const driver = new CoreDriver({ evictionHighWatermarkRatio: 1 });
   driver.mount(1, 4 * BLOCK);

@@ -47,6 +47,8 @@ export const FactKind = {
   JOB_DROPPED: 37,
   EXTENT_FENCED: 38,
   WRITE_ENDED_CHECKED: 39,
+  TABLE_ENTRY_SET: 45,
+  TABLE_ENTRY_DROPPED: 46,
 } as const;
 export type FactKind = (typeof FactKind)[keyof typeof FactKind];
 
@@ -355,6 +357,15 @@ export class FactWriter extends FactEncoder {
   transferEnded(slot: number): void {
     this.begin(FactKind.TRANSFER_ENDED);
     this.object(slot);
+    this.end();
+  }
+
+  /** An entry of a small table; `value` = `null`: it is dropped. */
+  tableEntry(table: number, key: Uint8Array, value: Uint8Array | null): void {
+    this.begin(value === null ? FactKind.TABLE_ENTRY_DROPPED : FactKind.TABLE_ENTRY_SET);
+    this.u8(table);
+    this.blob(key);
+    if (value !== null) this.blob(value);
     this.end();
   }
 

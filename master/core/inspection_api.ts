@@ -40,10 +40,15 @@ export class InspectionApi {
     return keyPlaces(this.#state, tenant, keys, nowMs);
   }
 
-  /** What became of the lookups of at least the last `windowMs`, in Unix milliseconds. */
-  lookups(windowMs: number, nowMs: number): LookupWindow {
+  /**
+   * What became of the lookups of at least the last `windowMs`, in Unix milliseconds; `labelled` tells
+   * models and layers apart.
+   */
+  lookups(windowMs: number, labelled: boolean, nowMs: number): LookupWindow {
     const { lookups, config } = this.#state;
-    const { fromMs, toMs, counts } = lookups.window(windowMs, nowMs);
+    const { fromMs, toMs, counts } = labelled
+      ? lookups.labelledWindow(windowMs, nowMs)
+      : lookups.window(windowMs, nowMs);
     return { fromMs: fromMs + config.epochOffsetMs, toMs: toMs + config.epochOffsetMs, counts };
   }
 
@@ -61,6 +66,11 @@ export class InspectionApi {
   missCauses(tenant: number, windowMs: number, nowMs: number): number[] {
     this.#state.misses.explain();
     return this.#state.lookups.causes(MISS_CAUSES.length, tenant, windowMs, nowMs);
+  }
+
+  /** Names of models by the indices in {@linkcode InspectionApi.lookups}. */
+  modelNames(): string[] {
+    return this.#state.labels.modelNames();
   }
 
   /** Names of the tenants that lookups are counted for, by their indices. */

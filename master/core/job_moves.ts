@@ -2,7 +2,9 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { TaskStatus } from "../../proto/types.ts";
 import type { Job, JobRun, Unit } from "./job_table.ts";
 import type { Fills } from "./job_targets.ts";
+import { replicaById } from "./mutations.ts";
 import { changeTask, orderMove } from "./orders.ts";
+import { isHoused } from "./queries.ts";
 import { replicaUnder } from "./replication.ts";
 import type { CoreState } from "./state.ts";
 import { isFinished, type Task } from "./tasks.ts";
@@ -17,7 +19,7 @@ export function beginMove(
   state: CoreState,
   job: Job,
   run: JobRun,
-  fills: Fills,
+  fills: Fills | null,
   slot: number,
   replica: number,
   target: string,
@@ -27,10 +29,11 @@ export function beginMove(
   if (value === null) return code as ErrorCode;
   const source = state.segments.at(state.replicas.segment(replica)).name.name;
   const bytes = state.replicas.size(replica);
-  run.units.set(value, { slot, bytes, source, target, foundMs: Infinity });
+  const id = state.replicas.id(replica);
+  run.units.set(value, { slot, replica: id, bytes, source, target, foundMs: Infinity });
   run.slots.add(slot);
   run.allowance -= bytes;
-  fills.move(source, target, bytes);
+  fills?.move(source, target, bytes);
   return ErrorCode.OK;
 }
 
@@ -48,9 +51,9 @@ export function outcomeOf(
   nowMs: number,
 ): MoveOutcome {
   if (task?.status === TaskStatus.SUCCESS) return "moved";
-  const { slot, source, target, foundMs } = unit;
+  const { slot, target, foundMs } = unit;
   const known = slot !== 0 && state.objects.has(slot);
-  const left = !known || replicaUnder(state, slot, source) === 0;
+  const left = !known || !isAtHome(state, unit);
   if (task === null || isFinished(task.status)) return left ? "gone" : "failed";
   const transfer = known ? state.transfers.transfers.get(slot) : undefined;
   if (transfer === undefined && left) {
@@ -66,4 +69,11 @@ export function outcomeOf(
     abandonTransfer(state, transfer, Math.max(holdUntilMs, nowMs), nowMs);
   }
   return "failed";
+}
+
+/** Whether what is to be moved is still where it was. */
+function isAtHome(state: CoreState, { slot, replica, source }: Unit): boolean {
+  if (replica === 0) return replicaUnder(state, slot, source) !== 0;
+  const at = replicaById(state, slot, replica);
+  return at !== 0 && isHoused(state, at);
 }

@@ -3,8 +3,18 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { SegmentStatus, type Uuid } from "../../proto/types.ts";
 import { Counter } from "./counters.ts";
 import { drainReplica, type Looked } from "./drain.ts";
+import { stepCompaction } from "./compaction.ts";
 import { beginMove, outcomeOf } from "./job_moves.ts";
-import { isOver, type Job, JobKind, type JobRun, JobStatus } from "./job_table.ts";
+import {
+  afterFailure,
+  giveUp,
+  mayOrderMs,
+  ORDERS_PER_STEP,
+  PASS_MS,
+  refill,
+  VAIN_PASSES,
+} from "./job_pace.ts";
+import { isOver, type Job, JOB_TITLES, JobKind, type JobRun, JobStatus } from "./job_table.ts";
 import { Fills } from "./job_targets.ts";
 import { changeJob, finishJob, runOf } from "./jobs.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
@@ -12,16 +22,11 @@ import { isReadable } from "./queries.ts";
 import type { SegmentEntry } from "./segments.ts";
 import type { CoreState } from "./state.ts";
 
-/** Objects that one step of a job looks at, and orders that it gives. */
+/** Objects that one step of a job looks at. */
 const LOOKS_PER_STEP = 4096;
-const ORDERS_PER_STEP = 64;
 /** How often progress goes to the journal. */
 const KEEP_MS = 1000;
-/** Pause after a look at all objects; doubled, up to 32 times, while nothing can be done. */
-const PASS_MS = 250;
 const MAX_DOUBLINGS = 5;
-/** Looks in vain after which a rebalance is over. */
-const VAIN_PASSES = 3;
 
 /** Goes on with all jobs for a bounded time. Returns whether there is more to do at once. */
 export function stepJobs(state: CoreState, nowMs: number): boolean {
@@ -47,14 +52,13 @@ function step(state: CoreState, id: Uuid, nowMs: number): number {
   const created = state.jobs.find(id)!;
   const run = runOf(state, created, nowMs);
   if (created.status === JobStatus.CREATED) {
-    const name = created.plan.kind === JobKind.DRAIN ? "Drain" : "Rebalance";
-    changeJob(state, created, JobStatus.RUNNING, `${name} job running`, nowMs);
+    const title = JOB_TITLES[created.plan.kind];
+    changeJob(state, created, JobStatus.RUNNING, `${title} job running`, nowMs);
   }
   const job = state.jobs.find(id)!;
   collect(state, job, run, nowMs);
   refill(job, run, nowMs);
-  const drain = job.plan.kind === JobKind.DRAIN;
-  const untilMs = drain ? stepDrain(state, job, run, nowMs) : stepRebalance(state, job, run, nowMs);
+  const untilMs = STEPS[job.plan.kind](state, job, run, nowMs);
   if (run.changed && nowMs - run.keptMs >= KEEP_MS && state.jobs.runs.has(id)) {
     run.keptMs = nowMs;
     run.changed = false;
@@ -62,6 +66,12 @@ function step(state: CoreState, id: Uuid, nowMs: number): number {
   }
   return untilMs;
 }
+
+const STEPS = {
+  [JobKind.DRAIN]: stepDrain,
+  [JobKind.REBALANCE]: stepRebalance,
+  [JobKind.COMPACTION]: stepCompaction,
+};
 
 /** Notes which of the moves under way have ended. */
 function collect(state: CoreState, job: Job, run: JobRun, nowMs: number): void {
@@ -78,6 +88,10 @@ function collect(state: CoreState, job: Job, run: JobRun, nowMs: number): void {
       progress.movedBytes += unit.bytes;
       state.counters.add(Counter.JOB_MOVES, 1);
       state.counters.add(Counter.JOB_MOVED_BYTES, unit.bytes);
+      if (job.plan.kind === JobKind.COMPACTION) {
+        state.counters.add(Counter.COMPACTION_MOVES, 1);
+        state.counters.add(Counter.COMPACTION_MOVED_BYTES, unit.bytes);
+      }
     } else if (outcome === "failed") {
       progress.failedMoves++;
       state.counters.add(Counter.JOB_FAILED_MOVES, 1);
@@ -87,21 +101,6 @@ function collect(state: CoreState, job: Job, run: JobRun, nowMs: number): void {
     run.progressMs = nowMs;
     run.busyPass = true;
   }
-}
-
-function refill(job: Job, run: JobRun, nowMs: number): void {
-  const { bytesPerSecond } = job.plan;
-  const earned = bytesPerSecond * (nowMs - run.allowanceMs) / 1000;
-  run.allowance = Math.min(bytesPerSecond, run.allowance + earned);
-  run.allowanceMs = nowMs;
-}
-
-/** When the next move may begin: now, at a known time, or `Infinity` = when another has ended. */
-function mayOrderMs(job: Job, run: JobRun, nowMs: number): number {
-  const { maxConcurrency, bytesPerSecond } = job.plan;
-  if (run.units.size >= maxConcurrency) return Infinity;
-  if (bytesPerSecond === 0 || run.allowance >= 0) return nowMs;
-  return nowMs + Math.max(1, Math.ceil(-run.allowance * 1000 / bytesPerSecond));
 }
 
 function stepDrain(state: CoreState, job: Job, run: JobRun, nowMs: number): number {
@@ -243,19 +242,4 @@ function endPass({ progress }: Job, run: JobRun, nowMs: number): number {
   run.busyPass = false;
   run.nextPassMs = nowMs + PASS_MS * 2 ** Math.min(run.idlePasses, MAX_DOUBLINGS);
   return run.nextPassMs;
-}
-
-/** Ends a job that gets no further, once what is under way has ended. */
-function giveUp(state: CoreState, job: Job, run: JobRun, nowMs: number): number {
-  if (run.units.size > 0) return Infinity;
-  const { plan, progress } = job;
-  const reasons = Object.entries(progress.blocked).map(([why, count]) => `${why}: ${count}`);
-  const left = reasons.length === 0 ? "" : `; left behind: ${reasons.join(", ")}`;
-  const message = `no progress for ${plan.giveUpMs / 1000} s${left}${afterFailure(run)}`;
-  finishJob(state, job, JobStatus.FAILED, message, nowMs);
-  return Infinity;
-}
-
-function afterFailure({ lastFailure }: JobRun): string {
-  return lastFailure === "" ? "" : `; the last move failed with ${lastFailure}`;
 }

@@ -1,9 +1,13 @@
 /** Jobs that move many objects: what was asked for, and how far they are. */
 import type { Uuid } from "../../proto/types.ts";
+import type { CompactionRun } from "./compaction_run.ts";
 
 /** Values of `type` in the answers over HTTP; DRAIN is the reference's. */
-export const JobKind = { DRAIN: 0, REBALANCE: 1 } as const;
+export const JobKind = { DRAIN: 0, REBALANCE: 1, COMPACTION: 2 } as const;
 export type JobKind = (typeof JobKind)[keyof typeof JobKind];
+
+/** How messages call jobs, by kind. */
+export const JOB_TITLES = ["Drain", "Rebalance", "Compaction"] as const;
 
 /** Values of `status` in the answers over HTTP, the reference's. */
 export const JobStatus = {
@@ -19,7 +23,7 @@ export type JobStatus = (typeof JobStatus)[keyof typeof JobStatus];
 /** What was asked for. */
 export interface JobPlan {
   readonly kind: JobKind;
-  /** Names and ids of the segments that a drain empties. */
+  /** Names and ids of the segments that a drain empties; names that are compacted, empty = all. */
   readonly segments: readonly string[];
   readonly segmentIds: readonly Uuid[];
   /** Names that may take objects (a drain), or between which is moved; empty = all. */
@@ -34,6 +38,12 @@ export interface JobPlan {
   readonly threshold: number;
   /** A job that gets no further for so long has failed. */
   readonly giveUpMs: number;
+  /** Length in a row that a compaction is to free, 0 = what is free in one segment. */
+  readonly goalBytes: number;
+  /** What it is content with when it cannot get so far, 0 = whatever can be had. */
+  readonly leastBytes: number;
+  /** Begun by the master itself: it makes way for others. */
+  readonly automatic: boolean;
 }
 
 /** Why an object could not be moved or dropped when it was last looked at. */
@@ -80,6 +90,8 @@ export interface Job {
 /** A move under way. */
 export interface Unit {
   readonly slot: number;
+  /** Id of the replica that is moved, 0 = it is not known (ordered by an older master). */
+  readonly replica: number;
   readonly bytes: number;
   readonly source: string;
   readonly target: string;
@@ -111,6 +123,8 @@ export class JobRun {
   keptMs: number;
   changed = false;
   lastFailure = "";
+  /** How far a compaction is. */
+  compaction: CompactionRun | null = null;
 
   constructor(nowMs: number) {
     this.allowanceMs = nowMs;

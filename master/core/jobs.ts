@@ -2,11 +2,13 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import type { Expected } from "../../proto/struct_pack/schema.ts";
 import { SegmentStatus, TaskStatus, type Uuid } from "../../proto/types.ts";
+import { endAside } from "./aside.ts";
 import { Counter } from "./counters.ts";
 import { FactKind } from "./facts.ts";
 import {
   isOver,
   type Job,
+  JOB_TITLES,
   JobKind,
   type JobPlan,
   type JobProgress,
@@ -26,6 +28,11 @@ import { randomUuid } from "./uuid.ts";
 export const MAX_OPEN_JOBS = 16;
 export const MAX_FINISHED_JOBS = 64;
 export const MAX_JOB_CONCURRENCY = 1024;
+/** Compactions of the master's own that are remembered. */
+const MAX_OWN_JOBS = 8;
+
+/** Of jobs that are no compactions. */
+const NO_GOAL = { goalBytes: 0, leastBytes: 0, automatic: false };
 
 /** What may be asked of every job. */
 export interface JobLimits {
@@ -49,6 +56,15 @@ export interface RebalanceRequest extends JobLimits {
   threshold: number;
 }
 
+export interface CompactionRequest extends JobLimits {
+  /** Names of segments in which room is made; none = all. */
+  segments: readonly string[];
+  /** See {@linkcode JobPlan.goalBytes}, {@linkcode JobPlan.leastBytes}. */
+  goalBytes: number;
+  leastBytes: number;
+  automatic: boolean;
+}
+
 /** A job for those who ask; times are of the Unix epoch. */
 export interface JobView extends JobProgress {
   id: Uuid;
@@ -61,6 +77,10 @@ export interface JobView extends JobProgress {
   targets: string[];
   maxConcurrency: number;
   bytesPerSecond: number;
+  /** What a compaction is to free in a row, 0 = as much as it can. */
+  goalBytes: number;
+  /** Begun by the master itself. */
+  automatic: boolean;
   /** Moves under way. */
   activeMoves: number;
   /** Bytes of objects that a drain has still to move. */
@@ -101,7 +121,7 @@ export function createDrain(
     segments: [...names],
     segmentIds: entries.map(({ view }) => view.segment.id),
     dropUnplaced: request.dropUnplaced,
-    threshold: 0,
+    ...{ threshold: 0, ...NO_GOAL },
   }, nowMs);
   for (const entry of entries) setSegmentStatus(state, entry, SegmentStatus.DRAINING, Infinity);
   return ok(job);
@@ -128,6 +148,43 @@ export function createRebalance(
     ...limitsOf(request),
     kind: JobKind.REBALANCE,
     ...{ segments: [], segmentIds: [], dropUnplaced: false, threshold: request.threshold },
+    ...NO_GOAL,
+  }, nowMs));
+}
+
+/**
+ * Begins to move objects so that a long piece of memory becomes free. INVALID_PARAMS,
+ * SEGMENT_NOT_FOUND, UNAVAILABLE_IN_CURRENT_STATUS (one goes on that somebody has asked for, or the
+ * segments do not take data), TASK_PENDING_LIMIT_EXCEEDED.
+ */
+export function createCompaction(
+  state: CoreState,
+  request: CompactionRequest,
+  nowMs: number,
+): Expected<Job> {
+  const { segments, goalBytes, leastBytes, automatic } = request;
+  const sound = new Set(segments).size === segments.length && leastBytes >= 0 &&
+    goalBytes >= leastBytes && Number.isSafeInteger(goalBytes);
+  if (!sound) return failed(ErrorCode.INVALID_PARAMS);
+  const code = checkLimits(state, request);
+  if (code !== ErrorCode.OK) return failed(code);
+  for (const name of segments) {
+    const named = state.segments.byName(name);
+    if (named === null) return failed(ErrorCode.SEGMENT_NOT_FOUND);
+    if (named.open.length === 0) return failed(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS);
+  }
+  for (const { plan, status } of state.jobs.all()) {
+    if (plan.kind === JobKind.COMPACTION && !plan.automatic && !isOver(status)) {
+      return failed(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS);
+    }
+  }
+  return ok(addJob(state, {
+    ...limitsOf(request),
+    kind: JobKind.COMPACTION,
+    ...{ segments: [...segments], segmentIds: [], dropUnplaced: false },
+    // To a master that takes it for a rebalance, as older ones do, there is nothing to do.
+    threshold: 1,
+    ...{ goalBytes, leastBytes, automatic },
   }, nowMs));
 }
 
@@ -139,8 +196,8 @@ export function cancelJob(state: CoreState, id: Uuid, nowMs: number): ErrorCode 
   const job = state.jobs.find(id);
   if (job === null) return ErrorCode.JOB_NOT_FOUND;
   if (isOver(job.status)) return ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
-  const name = job.plan.kind === JobKind.DRAIN ? "Drain" : "Rebalance";
-  finishJob(state, job, JobStatus.CANCELED, `${name} job canceled`, nowMs);
+  const title = JOB_TITLES[job.plan.kind];
+  finishJob(state, job, JobStatus.CANCELED, `${title} job canceled`, nowMs);
   return ErrorCode.OK;
 }
 
@@ -156,6 +213,7 @@ export function finishJob(
     if (task.job?.id !== job.id || task.status !== TaskStatus.PENDING) continue;
     changeTask(state, task, TaskStatus.FAILED, "the job has ended", nowMs);
   }
+  if (job.plan.kind === JobKind.COMPACTION) endAside(state);
   const after = status === JobStatus.SUCCEEDED ? SegmentStatus.DRAINED : SegmentStatus.OK;
   for (const id of job.plan.segmentIds) {
     const entry = state.segments.byId(id);
@@ -190,7 +248,8 @@ export function runOf(state: CoreState, job: Job, nowMs: number): JobRun {
     const tenant = Math.max(0, state.tenants.find(tenantBytes, 0, tenantBytes.length));
     const bytes = encoder.encode(key);
     const slot = state.objects.find(tenant, bytes, 0, bytes.length);
-    run.units.set(task.id, { slot, bytes: task.job.bytes, source, target, foundMs: nowMs });
+    const { bytes: size, replica = 0 } = task.job;
+    run.units.set(task.id, { slot, replica, bytes: size, source, target, foundMs: nowMs });
     run.slots.add(slot);
   }
   return run;
@@ -214,6 +273,7 @@ export function describeJob(state: CoreState, job: Job): JobView {
     targets: [...plan.targets],
     maxConcurrency: plan.maxConcurrency,
     bytesPerSecond: plan.bytesPerSecond,
+    ...{ goalBytes: plan.goalBytes, automatic: plan.automatic },
     activeMoves: state.jobs.runs.get(id)?.units.size ?? 0,
     remainingBytes,
   };
@@ -232,7 +292,8 @@ export function applyJob(state: CoreState, kind: number, document: string): void
   if (kind === FactKind.JOB_DROPPED) return dropJob(state, job.id);
   const { epochOffsetMs } = state.config;
   const createdMs = job.createdMs - epochOffsetMs;
-  enterJob(state, { ...job, createdMs, updatedMs: job.updatedMs - epochOffsetMs });
+  const plan = "goalBytes" in job.plan ? job.plan : { ...job.plan as JobPlan, ...NO_GOAL };
+  enterJob(state, { ...job, plan, createdMs, updatedMs: job.updatedMs - epochOffsetMs });
 }
 
 function enterJob(state: CoreState, job: Job): void {
@@ -249,18 +310,24 @@ function dropJob(state: CoreState, id: Uuid): void {
   state.facts?.task(FactKind.JOB_DROPPED, JSON.stringify({ id }));
 }
 
+/** A new job; a compaction of the master's own makes way for it. */
 function addJob(state: CoreState, plan: JobPlan, nowMs: number): Job {
   const { jobs } = state;
+  const own = Array.from(jobs.all()).filter(({ plan: { automatic } }) => automatic);
+  for (const job of own) {
+    if (isOver(job.status)) continue;
+    finishJob(state, job, JobStatus.CANCELED, "it made way for another job", nowMs);
+  }
+  if (plan.automatic) { for (const { id } of own.slice(0, 1 - MAX_OWN_JOBS)) dropJob(state, id); }
   const finished = Array.from(jobs.all()).filter(({ status }) => isOver(status));
   for (const { id } of finished.slice(0, Math.max(0, finished.length - MAX_FINISHED_JOBS + 1))) {
     dropJob(state, id);
   }
   let id = randomUuid(state.rng);
   while (jobs.find(id) !== null) id = randomUuid(state.rng);
-  const name = plan.kind === JobKind.DRAIN ? "Drain" : "Rebalance";
   enterJob(state, {
     ...{ id, plan, status: JobStatus.CREATED, createdMs: nowMs, updatedMs: nowMs },
-    message: `${name} job created`,
+    message: `${JOB_TITLES[plan.kind]} job created`,
     progress: noProgress(),
   });
   jobs.nextMs = nowMs;

@@ -26,6 +26,12 @@ export class JobsApi {
     return this.#viewed(jobs.createRebalance(this.#state, request, nowMs));
   }
 
+  /** See {@linkcode jobs.createCompaction}. */
+  createCompaction(request: jobs.CompactionRequest, nowMs: number): Expected<jobs.JobView> {
+    if (this.#state.readOnly) return failed(ErrorCode.PERSISTENT_FAIL);
+    return this.#viewed(jobs.createCompaction(this.#state, request, nowMs));
+  }
+
   /** JOB_NOT_FOUND. */
   query(id: Uuid): Expected<jobs.JobView> {
     const job = this.#state.jobs.find(id);

@@ -4,127 +4,15 @@
 import assert from "node:assert/strict";
 import { assertCode, bytesOf, clientId, CoreDriver, MIB } from "../../tests/support/core_driver.ts";
 import { checkCore } from "../../tests/support/core_invariants.ts";
+import { JobCluster } from "../../tests/support/job_cluster.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
-import { SegmentStatus, type TaskAssignment, TaskStatus, type Uuid } from "../../proto/types.ts";
-import type { CoreConfig, FactSink } from "./api.ts";
+import { SegmentStatus, type TaskAssignment, TaskStatus } from "../../proto/types.ts";
 import { Blocker, JobStatus } from "./job_table.ts";
-import type { DrainRequest, JobView, RebalanceRequest } from "./jobs.ts";
 
 const KIB = 1024;
 
-class Cluster extends CoreDriver {
-  readonly segments: number;
-  readonly facts: Uint8Array[] = [];
-
-  constructor(segments: number, size = MIB, changes: Partial<CoreConfig> = {}) {
-    super(changes);
-    this.segments = segments;
-    const { facts } = this;
-    const sink: FactSink = {
-      append: (bytes, start, end) => void facts.push(bytes.slice(start, end)),
-    };
-    this.core.attachFacts(sink);
-    for (let i = 1; i <= segments; i++) this.mount(i, size, { client: i });
-  }
-
-  fill(prefix: string, count: number, segment: number, size = 10 * KIB): string[] {
-    const keys = Array.from({ length: count }, (_, i) => `${prefix}/${i}`);
-    for (const key of keys) this.put(key, size, { preferredSegment: `segment-${segment}` });
-    return keys;
-  }
-
-  drain(segments: string[], changes: Partial<DrainRequest> = {}) {
-    return this.core.jobs.createDrain({
-      ...{ segments, client: null, targets: [], maxConcurrency: 4, bytesPerSecond: 0 },
-      ...{ giveUpMs: 60_000, dropUnplaced: false },
-      ...changes,
-    }, this.nowMs);
-  }
-
-  rebalance(threshold: number, changes: Partial<RebalanceRequest> = {}) {
-    return this.core.jobs.createRebalance({
-      ...{ targets: [], maxConcurrency: 4, bytesPerSecond: 0, giveUpMs: 60_000, threshold },
-      ...changes,
-    }, this.nowMs);
-  }
-
-  job(id: Uuid): JobView {
-    const { code, value } = this.core.jobs.query(id);
-    assertCode(code, ErrorCode.OK);
-    return value!;
-  }
-
-  /** Every client fetches its tasks once and does them; how many were done. */
-  work(): number {
-    let done = 0;
-    for (let client = 1; client <= this.segments; client++) {
-      this.core.cluster.ping(clientId(client));
-      for (const task of this.fetch(client)) {
-        this.carryOut(client, task);
-        done++;
-      }
-    }
-    return done;
-  }
-
-  fetch(client: number): TaskAssignment[] {
-    return this.core.movement.fetchTasks(clientId(client), 1000, this.nowMs);
-  }
-
-  carryOut(client: number, { id, payload }: TaskAssignment): void {
-    const { movement } = this.core;
-    const { key, source, target } = JSON.parse(payload);
-    const who = clientId(client);
-    const { code } = movement.moveStart(who, 0, bytesOf(key), source, target, this.nowMs);
-    const end = code === ErrorCode.OK ? movement.moveEnd(who, 0, bytesOf(key), this.nowMs) : code;
-    const status = end === ErrorCode.OK ? TaskStatus.SUCCESS : TaskStatus.FAILED;
-    const message = end === ErrorCode.OK ? "" : `code ${end}`;
-    this.ok(movement.markTaskToComplete(who, { id, status, message }, this.nowMs));
-  }
-
-  /** Clients work and time passes until the job is over. */
-  finish(id: Uuid, stepMs = 100): JobView {
-    for (let i = 0; i < 3000; i++) {
-      while (this.core.tick(this.nowMs) === 0);
-      this.work();
-      const job = this.job(id);
-      if (job.status >= JobStatus.SUCCEEDED) return job;
-      this.nowMs += stepMs;
-    }
-    return assert.fail(`not over: ${JSON.stringify(this.job(id))}`);
-  }
-
-  segmentStatus(segment: number): number {
-    return this.core.cluster.querySegmentStatus(`segment-${segment}`).value!;
-  }
-
-  used(segment: number): number {
-    const detail = this.core.inspection.segmentDetails();
-    return detail.find(({ name }) => name === `segment-${segment}`)!.allocatedBytes;
-  }
-
-  /** A core that knows what was told, with all owners back. */
-  restart(): Cluster {
-    const next = new Cluster(0, MIB, this.core.state.config);
-    next.core.attachFacts(null);
-    for (const fact of this.facts) next.core.replay(fact);
-    next.nowMs = this.nowMs;
-    next.core.finishReplay(next.nowMs);
-    assert.equal(next.core.digest(), this.core.digest());
-    Object.assign(next, { segments: this.segments });
-    for (let i = 1; i <= this.segments; i++) {
-      const entry = Array.from(this.core.segments.mounted()).find(({ view }) =>
-        view.segment.id === `${i}-${i}`
-      );
-      if (entry === undefined) continue;
-      next.ok(next.core.cluster.remountSegments([entry.view.segment], clientId(i)));
-    }
-    return next;
-  }
-}
-
 Deno.test("a drain moves everything away, holds what is read, and then the node may leave", () => {
-  const c = new Cluster(3);
+  const c = new JobCluster(3);
   const keys = c.fill("a", 30, 1);
   const { id } = c.drain(["segment-1"]).value!;
   assert.equal(c.segmentStatus(1), SegmentStatus.DRAINING);
@@ -149,7 +37,7 @@ Deno.test("a drain moves everything away, holds what is read, and then the node 
 });
 
 Deno.test("a drain of a client takes all of its segments", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   c.mount(7, MIB, { client: 1 });
   c.fill("a", 5, 1);
   c.fill("b", 5, 7);
@@ -160,7 +48,7 @@ Deno.test("a drain of a client takes all of its segments", () => {
 });
 
 Deno.test("no more moves are under way than asked for, and no more bytes a second", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   c.fill("a", 40, 1);
   const limits = { maxConcurrency: 2, bytesPerSecond: 20 * KIB };
   const { id } = c.drain(["segment-1"], limits).value!;
@@ -180,7 +68,7 @@ Deno.test("no more moves are under way than asked for, and no more bytes a secon
 });
 
 Deno.test("without room a drain waits, tells why, and gives its segments back", () => {
-  const c = new Cluster(2, 100 * KIB, { evictionHighWatermarkRatio: 1 });
+  const c = new JobCluster(2, 100 * KIB, { evictionHighWatermarkRatio: 1 });
   c.fill("a", 5, 1);
   c.fill("b", 9, 2);
   const { id } = c.drain(["segment-1"], { giveUpMs: 5000 }).value!;
@@ -193,7 +81,7 @@ Deno.test("without room a drain waits, tells why, and gives its segments back", 
 });
 
 Deno.test("what has no room is dropped when asked, but nothing pinned and nothing being read", () => {
-  const c = new Cluster(2, 100 * KIB, { evictionHighWatermarkRatio: 1 });
+  const c = new JobCluster(2, 100 * KIB, { evictionHighWatermarkRatio: 1 });
   const pinned = { preferredSegment: "segment-1", withHardPin: true };
   c.put("pinned", 10 * KIB, pinned);
   c.fill("a", 4, 1);
@@ -215,7 +103,7 @@ Deno.test("what has no room is dropped when asked, but nothing pinned and nothin
 });
 
 Deno.test("a copy that has another beside it needs no room", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   const keys = Array.from({ length: 6 }, (_, i) => `r/${i}`);
   for (const key of keys) c.put(key, 10 * KIB, { replicaNum: 2 });
   const { id } = c.drain(["segment-1"]).value!;
@@ -226,7 +114,7 @@ Deno.test("a copy that has another beside it needs no room", () => {
 });
 
 Deno.test("a write that is under way is waited for", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   c.ok(c.start("slow", 10 * KIB, { preferredSegment: "segment-1" }));
   const { id } = c.drain(["segment-1"]).value!;
   for (let i = 0; i < 20; i++) {
@@ -242,7 +130,7 @@ Deno.test("a write that is under way is waited for", () => {
 });
 
 Deno.test("failed moves are counted and tried again", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   c.fill("a", 3, 1);
   const { id } = c.drain(["segment-1"]).value!;
   c.core.tick(c.nowMs);
@@ -256,7 +144,7 @@ Deno.test("failed moves are counted and tried again", () => {
 });
 
 Deno.test("moves that always fail end the job with their reason", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   c.fill("a", 3, 1);
   const { id } = c.drain(["segment-1"], { giveUpMs: 3000 }).value!;
   for (let i = 0; i < 100 && c.job(id).status < JobStatus.SUCCEEDED; i++) {
@@ -274,7 +162,7 @@ Deno.test("moves that always fail end the job with their reason", () => {
 });
 
 Deno.test("a canceled job takes its waiting moves back and opens its segments", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   c.fill("a", 10, 1);
   const { id } = c.drain(["segment-1"]).value!;
   c.core.tick(c.nowMs);
@@ -289,7 +177,7 @@ Deno.test("a canceled job takes its waiting moves back and opens its segments", 
 });
 
 Deno.test("a segment that leaves too early fails the drain", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   c.fill("a", 10, 1);
   const { id } = c.drain(["segment-1"]).value!;
   c.core.tick(c.nowMs);
@@ -300,7 +188,7 @@ Deno.test("a segment that leaves too early fails the drain", () => {
 });
 
 Deno.test("a restarted master goes on with a drain, the moves under way included", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   const keys = c.fill("a", 20, 1);
   const { id } = c.drain(["segment-1"]).value!;
   c.core.tick(c.nowMs);
@@ -319,7 +207,7 @@ Deno.test("a restarted master goes on with a drain, the moves under way included
 });
 
 Deno.test("moves whose client lost them with the old master are ordered again", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   const keys = c.fill("a", 6, 1);
   const { id } = c.drain(["segment-1"]).value!;
   c.core.tick(c.nowMs);
@@ -343,7 +231,7 @@ Deno.test("moves whose client lost them with the old master are ordered again", 
 });
 
 Deno.test("a snapshot carries jobs", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   c.fill("a", 5, 1);
   c.drain(["segment-1"]);
   c.core.tick(c.nowMs);
@@ -356,7 +244,7 @@ Deno.test("a snapshot carries jobs", () => {
 });
 
 Deno.test("a rebalance levels segments until they are alike enough", () => {
-  const c = new Cluster(3);
+  const c = new JobCluster(3);
   const keys = c.fill("a", 60, 1);
   c.fill("b", 6, 2);
   const { id } = c.rebalance(0.1).value!;
@@ -371,7 +259,7 @@ Deno.test("a rebalance levels segments until they are alike enough", () => {
 });
 
 Deno.test("a rebalance that cannot get there says how far it came", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   c.fill("big", 1, 1, 600 * KIB);
   const job = c.finish(c.rebalance(0.05).value!.id);
   assert.equal(job.status, JobStatus.FAILED);
@@ -381,7 +269,7 @@ Deno.test("a rebalance that cannot get there says how far it came", () => {
 });
 
 Deno.test("what makes no sense is refused", () => {
-  const c = new Cluster(2);
+  const c = new JobCluster(2);
   const { INVALID_PARAMS, SEGMENT_NOT_FOUND } = ErrorCode;
   assertCode(c.drain([]).code, INVALID_PARAMS);
   assertCode(c.drain(["segment-1", "segment-1"]).code, INVALID_PARAMS);
@@ -397,12 +285,12 @@ Deno.test("what makes no sense is refused", () => {
 });
 
 Deno.test("old finished jobs are forgotten, and so many at a time are enough", () => {
-  const c = new Cluster(1);
+  const c = new JobCluster(1);
   for (let i = 0; i < 80; i++) {
     c.ok(c.core.jobs.cancel(c.drain(["segment-1"]).value!.id, c.nowMs));
   }
   assert.equal(c.core.jobs.list().length, 64);
-  const many = new Cluster(20);
+  const many = new JobCluster(20);
   for (let i = 1; i <= 16; i++) many.ok(many.drain([`segment-${i}`]).code);
   assertCode(many.drain(["segment-17"]).code, ErrorCode.TASK_PENDING_LIMIT_EXCEEDED);
 });

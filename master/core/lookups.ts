@@ -1,5 +1,8 @@
-/** What became of the lookups of keys, by tenant, call, tier and data type, over the last hour. */
+/** What became of the lookups of keys, by tenant, call, tier, data type and label, over the last hour. */
 import { ReplicaType } from "../../proto/types.ts";
+import { type KeyLabels, layerOf, modelOf, NO_LAYER, NO_MODEL, OTHERS } from "./key_labels.ts";
+import { LabelledLookups } from "./labelled_lookups.ts";
+import { LookupHistory, type PastCells } from "./lookup_history.ts";
 
 /** The calls that look keys up. */
 export const LookupCall = { GET: 0, EXIST: 1 } as const;
@@ -20,6 +23,10 @@ export interface LookupCount {
   tier: LookupTier;
   /** Of the object; 0 for what was not found. */
   dataType: number;
+  /** Index of the model in `KeyLabels.modelNames`. */
+  model: number;
+  /** `NO_LAYER` and `OTHER_LAYERS` are special. */
+  layer: number;
   count: number;
   /** Sizes of the objects found, together. */
   bytes: number;
@@ -45,23 +52,21 @@ const CAUSES = NOT_READY + 1;
 const BYTES = 2 * CALL_CELLS;
 const ROW_CELLS = 4 * CALL_CELLS;
 
-/** Snapshots every 5 s for 5 min, every 60 s for an hour. */
-const STEPS = [{ stepMs: 5000, kept: 61 }, { stepMs: 60_000, kept: 61 }] as const;
-
-interface Snapshot {
-  timeMs: number;
-  cells: Float64Array;
-}
-
 /**
- * Running counts, and copies of them as they were: what happened in a window is a difference of two.
- * Counting is one or two additions; the copies take at most 16 MB, with 64 tenants.
+ * Running counts, and copies of them as they were. Counting is one or two additions while keys are not
+ * labelled; the copies take at most 16 MB, with 64 tenants.
  */
 export class Lookups {
   #cells = new Float64Array(ROW_CELLS);
   #row = 0;
   #tenant = 0;
-  readonly #rings: Snapshot[][] = STEPS.map(() => []);
+  readonly #history = new LookupHistory();
+  readonly #labels: KeyLabels;
+  #labelled = new LabelledLookups(OTHERS);
+
+  constructor(labels: KeyLabels) {
+    this.#labels = labels;
+  }
 
   /** Where the cells of the tenant are whose keys are looked up. */
   get row(): number {
@@ -82,32 +87,29 @@ export class Lookups {
   hit(call: LookupCall, kind: ReplicaType, dataType: number, size: number): void {
     const tier = kind === ReplicaType.MEMORY ? 0 : kind === ReplicaType.LOCAL_DISK ? 1 : 2;
     const cell = this.#row + call * CALL_CELLS + tier * TYPES + dataType;
-    this.#cells[cell]++;
+    this.#count(cell, size);
     this.#cells[cell + BYTES] += size;
   }
 
   /** Counts a key that is not there. */
   miss(call: LookupCall): void {
-    this.#cells[this.#row + call * CALL_CELLS + MISSES]++;
+    this.#count(this.#row + call * CALL_CELLS + MISSES, 0);
   }
 
   /** Counts a key that is there and cannot be read. */
   notReady(call: LookupCall): void {
-    this.#cells[this.#row + call * CALL_CELLS + NOT_READY]++;
+    this.#count(this.#row + call * CALL_CELLS + NOT_READY, 0);
+  }
+
+  /** Forgets what was counted by label; the labels mean something else now. */
+  forgetLabels(): void {
+    this.#labelled = new LabelledLookups(OTHERS);
   }
 
   /** Keeps a copy of the counts when it is time for one. */
   tick(nowMs: number): void {
-    STEPS.forEach(({ stepMs, kept }, i) => {
-      const ring = this.#rings[i];
-      if (ring.length > 0 && nowMs - ring[ring.length - 1].timeMs < stepMs) return;
-      const oldest = ring.length < kept ? undefined : ring.shift()!;
-      const cells = oldest?.cells.length === this.#cells.length
-        ? oldest.cells
-        : new Float64Array(this.#cells.length);
-      cells.set(this.#cells);
-      ring.push({ timeMs: nowMs, cells });
-    });
+    this.#history.tick(this.#cells, nowMs);
+    if (this.#labels.isOn) this.#labelled.tick(nowMs);
   }
 
   /**
@@ -115,17 +117,33 @@ export class Lookups {
    * older (60 s beyond 5 min), or with the first tick.
    */
   window(windowMs: number, nowMs: number): LookupWindow {
-    const start = this.#start(windowMs, nowMs);
+    const start = this.#history.start(windowMs, nowMs);
     const counts: LookupCount[] = [];
     const changed = (cell: number) => this.#cells[cell] - (start?.cells[cell] ?? 0);
     for (let row = 0; row < this.#cells.length; row += ROW_CELLS) {
       for (let at = 0; at < 2 * CALL_CELLS; at++) {
         if (at % CALL_CELLS >= CAUSES) continue;
         const count = changed(row + at);
-        if (count > 0) counts.push({ ...place(row, at), count, bytes: changed(row + at + BYTES) });
+        if (count === 0) continue;
+        const bytes = changed(row + at + BYTES);
+        counts.push({ ...place(row + at), model: NO_MODEL, layer: NO_LAYER, count, bytes });
       }
     }
-    return { fromMs: start?.timeMs ?? nowMs, toMs: nowMs, counts };
+    return windowOf(start, nowMs, counts);
+  }
+
+  /**
+   * The same by model and layer. While there is no format of keys, all are unknown; what was looked up
+   * before the one in force is left out.
+   */
+  labelledWindow(windowMs: number, nowMs: number): LookupWindow {
+    if (!this.#labels.isOn) return this.window(windowMs, nowMs);
+    const { start, counts } = this.#labelled.window(windowMs, nowMs);
+    const named = counts.map(({ label, kind, count, bytes }) => ({
+      ...place(kind),
+      ...{ model: modelOf(label), layer: layerOf(label), count, bytes },
+    }));
+    return windowOf(start, nowMs, named);
   }
 
   /**
@@ -133,7 +151,7 @@ export class Lookups {
    * for one that is counted by name.
    */
   causes(count: number, tenant: number, windowMs: number, nowMs: number): number[] {
-    const start = this.#start(windowMs, nowMs);
+    const start = this.#history.start(windowMs, nowMs);
     const sums = new Array<number>(count).fill(0);
     for (let row = 0; row < this.#cells.length; row += ROW_CELLS) {
       if (tenant >= 0 && row !== tenant * ROW_CELLS) continue;
@@ -145,11 +163,11 @@ export class Lookups {
     return sums;
   }
 
-  #start(windowMs: number, nowMs: number): Snapshot | null {
-    const ring = this.#rings[windowMs <= 300_000 ? 0 : 1];
-    let start: Snapshot | null = ring[0] ?? null;
-    for (const snapshot of ring) if (snapshot.timeMs <= nowMs - windowMs) start = snapshot;
-    return start;
+  /** Counts in a cell, whose index also says what is known of the lookup. */
+  #count(cell: number, bytes: number): void {
+    this.#cells[cell]++;
+    const labels = this.#labels;
+    if (labels.isOn) this.#labelled.count(labels.current, cell, bytes);
   }
 
   #turnTo(tenant: number): void {
@@ -162,8 +180,14 @@ export class Lookups {
   }
 }
 
-function place(row: number, at: number): Omit<LookupCount, "count" | "bytes"> {
-  const tenant = row / ROW_CELLS;
+function windowOf(start: PastCells | null, nowMs: number, counts: LookupCount[]): LookupWindow {
+  return { fromMs: start?.timeMs ?? nowMs, toMs: nowMs, counts };
+}
+
+/** What the cell of a count stands for. */
+function place(index: number): Pick<LookupCount, "tenant" | "call" | "tier" | "dataType"> {
+  const tenant = Math.floor(index / ROW_CELLS);
+  const at = index % ROW_CELLS;
   const call = at < CALL_CELLS ? LookupCall.GET : LookupCall.EXIST;
   const cell = at % CALL_CELLS;
   const tier = cell === NOT_READY ? NOT_READY_TIER : Math.min(MISS_TIER, Math.floor(cell / TYPES));

@@ -87,8 +87,8 @@ export function orderMove(
   if (key === null) return failed(ErrorCode.INVALID_KEY);
   const { owner, name } = segments.at(replicas.segment(replica));
   const payload = movePayload(tenantText(state, slot), key, name.name, target);
-  const bytes = replicas.size(replica);
-  return submit(state, TaskType.REPLICA_MOVE, owner, payload, nowMs, { id: job, bytes });
+  const moved = { id: job, bytes: replicas.size(replica), replica: replicas.id(replica) };
+  return submit(state, TaskType.REPLICA_MOVE, owner, payload, nowMs, moved);
 }
 
 /**
@@ -235,7 +235,7 @@ function submit(
   client: number,
   payload: string,
   nowMs: number,
-  job?: { id: Uuid; bytes: number },
+  job?: Task["job"],
 ): Expected<Uuid> {
   const { tasks, config } = state;
   if (tasks.pendingCount >= config.maxTotalPendingTasks) {

@@ -1,6 +1,7 @@
 /** Where the replicas of an object go. */
 import type { ReplicateConfig } from "../../proto/types.ts";
 import type { CoreConfig } from "./api.ts";
+import { yieldAside } from "./aside.ts";
 import { randomBelow } from "./rng.ts";
 import type { SegmentEntry, SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
@@ -14,13 +15,14 @@ const SHARE_STEPS = 1024;
 /**
  * Finds room for up to `state.request.wanted` replicas, each under another segment name, and enters
  * the extents in the request. Segments of clients that have missed pings are used only when there is
- * no other room. Returns the number found.
+ * no other room, what a compaction empties is taken before nothing is. Returns the number found.
  */
 export function placeReplicas(state: CoreState): number {
   const { request } = state;
   request.count = 0;
   place(state, false);
   if (request.count < request.wanted && hasSuspects(state)) place(state, true);
+  if (request.count === 0 && yieldAside(state, request.size)) return placeReplicas(state);
   return request.count;
 }
 

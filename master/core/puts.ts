@@ -3,6 +3,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType, SoftPinAction } from "../../proto/types.ts";
 import { admit } from "./admission.ts";
 import type { Checksum, ReplicaSink, Writer } from "./api.ts";
+import { noteNoPiece } from "./compaction_demand.ts";
 import { Counter } from "./counters.ts";
 import { describe } from "./describe.ts";
 import { makeRoom } from "./eviction.ts";
@@ -34,12 +35,14 @@ import {
 } from "./queries.ts";
 import { type CoreState, MAX_REPLICAS } from "./state.ts";
 
-/** Checks a put or upsert and enters what it asks for in `state.request`. */
+/** Checks a put or upsert of a key and enters what it asks for in `state.request`. */
 export function prepareRequest(
   state: CoreState,
   writer: Writer,
   tenant: number,
-  keyLength: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
   size: number,
   config: ReplicateConfig,
   group: Uint8Array | null,
@@ -49,7 +52,7 @@ export function prepareRequest(
   if (state.config.enableMultiTenants && !state.quotas.isRegistered(tenant)) {
     return ErrorCode.TENANT_NOT_REGISTERED;
   }
-  if (keyLength === 0 || size <= 0 || !Number.isSafeInteger(size)) return ErrorCode.INVALID_PARAMS;
+  if (start === end || size <= 0 || !Number.isSafeInteger(size)) return ErrorCode.INVALID_PARAMS;
   if (config.nofReplicaNum > 0 || config.dfsReplicaNum > 1) return ErrorCode.INVALID_PARAMS;
   if (config.replicaNum <= 0) return ErrorCode.INVALID_PARAMS;
   if (config.dfsReplicaNum > 0) return ErrorCode.DFS_SERVICE_UNAVAILABLE;
@@ -64,6 +67,7 @@ export function prepareRequest(
   }
   if (config.hostId !== "") state.clients.get(writer.client).hostId = config.hostId;
   const local = state.config.allocationStrategy === "local_first" || config.preferAllocInSameNode;
+  if (!state.models.mayWrite(tenant, bytes, start, end)) return ErrorCode.PERMISSION_DENIED;
   request.tenant = tenant;
   request.writer.client = writer.client;
   request.writer.writeId = writer.writeId;
@@ -90,9 +94,12 @@ export function findRoom(state: CoreState, besides: number, nowMs: number): Erro
   const { request, counters } = state;
   const over = admit(state, besides, nowMs);
   if (over !== ErrorCode.OK) return over;
-  if (placeReplicas(state) === 0 && !makeRoom(state, nowMs)) {
-    counters.add(Counter.ALLOCATION_FAILURES, 1);
-    return ErrorCode.NO_AVAILABLE_HANDLE;
+  if (placeReplicas(state) === 0) {
+    noteNoPiece(state, nowMs);
+    if (!makeRoom(state, nowMs)) {
+      counters.add(Counter.ALLOCATION_FAILURES, 1);
+      return ErrorCode.NO_AVAILABLE_HANDLE;
+    }
   }
   if (request.count < request.wanted) counters.add(Counter.PARTIAL_ALLOCATIONS, 1);
   return ErrorCode.OK;
@@ -112,7 +119,7 @@ export function putStart(
   nowMs: number,
   sink: ReplicaSink,
 ): ErrorCode {
-  const bad = prepareRequest(state, writer, tenant, end - start, size, config, group, nowMs);
+  const bad = prepareRequest(state, writer, tenant, bytes, start, end, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
   const slot = state.objects.find(tenant, bytes, start, end);
   if (slot !== 0) {

@@ -20,8 +20,8 @@ interface Account {
 }
 
 /**
- * Quotas by tenant, and the bytes that objects of each tenant have in memory. Quotas are settings;
- * the bytes follow from the replicas, so neither is among the facts.
+ * Quotas by tenant, and the bytes that objects of each tenant have in memory. The bytes follow from
+ * the replicas; quotas are settings, or entries of the small tables of a cluster.
  */
 export class QuotaTable {
   readonly #accounts: (Account | undefined)[] = [];

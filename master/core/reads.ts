@@ -22,6 +22,7 @@ export function locate(
 ): void {
   const { objects, replicas } = state;
   state.lookups.begin(tenant);
+  if (state.labels.isOn) state.labels.readMany(bytes, keys);
   objects.findMany(tenant, bytes, keys, slots);
   let touched = 0;
   for (let i = 0; i < keys.count; i++) {
@@ -48,7 +49,9 @@ export function locateOne(
   start: number,
   end: number,
 ): number {
+  const { labels } = state;
   state.lookups.begin(tenant);
+  if (labels.isOn) labels.current = labels.read(bytes, start, end);
   const slot = state.objects.find(tenant, bytes, start, end);
   if (slot === 0) state.misses.note(state.objects.lastHash, end - start);
   return slot;

@@ -53,6 +53,7 @@ import {
   taken,
 } from "./restore.ts";
 import type { CoreState } from "./state.ts";
+import { setEntry } from "./table_mutations.ts";
 import type { Task } from "./tasks.ts";
 import type { TransferKind } from "./transfers.ts";
 
@@ -223,6 +224,16 @@ function applyOne(state: CoreState, reader: FactReader): void {
     }
     case FactKind.SEGMENT_UNMOUNTED:
       return noteUnmounted(state, reader.text(), reader.text());
+    case FactKind.TABLE_ENTRY_SET:
+    case FactKind.TABLE_ENTRY_DROPPED: {
+      const table = reader.u8();
+      const key = reader.blob();
+      const value = kind === FactKind.TABLE_ENTRY_SET ? reader.blob() : null;
+      if (!setEntry(state, table, key, value)) {
+        throw reader.malformed("it is no quota and no rules of a tenant");
+      }
+      return;
+    }
     case FactKind.NEXT_REPLICA:
       state.nextReplicaId = Math.max(state.nextReplicaId, reader.f64());
       return;

@@ -1,6 +1,8 @@
 /** Copies and moves between segments, done by clients: start, end, revoke. */
 import { ErrorCode } from "../../proto/error_code.ts";
 import { ReplicaStatus, ReplicaType, SegmentStatus, type Uuid } from "../../proto/types.ts";
+import { yieldAside } from "./aside.ts";
+import { compactionOf } from "./compaction_units.ts";
 import { relist } from "./leases.ts";
 import {
   addReplica,
@@ -64,9 +66,8 @@ export function copyStart(
     if (yieldTransfer(state, slot, nowMs) === 0) return refused(ErrorCode.OBJECT_NOT_FOUND);
     keepCopies(state, slot, [source, ...targets]);
   }
-  if (state.objects.is(slot, ObjectFlag.TRANSFER)) {
-    return refused(ErrorCode.OBJECT_HAS_REPLICATION_TASK);
-  }
+  const busy = whileTransferred(state, slot);
+  if (busy !== ErrorCode.OK) return refused(busy);
   const epoch = dynamic ? epochFor(state, slot, leaseId, source, targets) : 0;
   if (dynamic && (epoch === 0 || checkTargets(state, targets) !== ErrorCode.OK)) {
     return refused(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS);
@@ -76,7 +77,10 @@ export function copyStart(
   return start(state, TransferKind.COPY, client, slot, source, free, nowMs, leaseId, epoch);
 }
 
-/** Gives a client an unfinished replica to move an object into, unless the target holds it already. */
+/**
+ * Gives a client an unfinished replica to move an object into, unless the target holds it already.
+ * Only a compaction moves within a name: INVALID_PARAMS otherwise.
+ */
 export function moveStart(
   state: CoreState,
   client: number,
@@ -86,17 +90,19 @@ export function moveStart(
   target: string,
   nowMs: number,
 ): StartedTransfer {
-  if (source === target) return refused(ErrorCode.INVALID_PARAMS);
+  const slot = findObject(state, tenant, key, 0, key.length);
+  const within = source === target;
+  if (within && (slot === 0 || !isCompacted(state, slot, source))) {
+    return refused(ErrorCode.INVALID_PARAMS);
+  }
   const code = checkTargets(state, [target]);
   if (code !== ErrorCode.OK) return refused(code);
-  const slot = findObject(state, tenant, key, 0, key.length);
   if (slot === 0) return refused(ErrorCode.OBJECT_NOT_FOUND);
   if (yieldTransfer(state, slot, nowMs) === 0) return refused(ErrorCode.OBJECT_NOT_FOUND);
   keepCopies(state, slot, [source, target]);
-  if (state.objects.is(slot, ObjectFlag.TRANSFER)) {
-    return refused(ErrorCode.OBJECT_HAS_REPLICATION_TASK);
-  }
-  const free = replicaUnder(state, slot, target) === 0 ? [target] : [];
+  const busy = whileTransferred(state, slot);
+  if (busy !== ErrorCode.OK) return refused(busy);
+  const free = within || replicaUnder(state, slot, target) === 0 ? [target] : [];
   return start(state, TransferKind.MOVE, client, slot, source, free, nowMs);
 }
 
@@ -194,6 +200,29 @@ export function checkTargets(state: CoreState, targets: readonly string[]): Erro
   return ErrorCode.OK;
 }
 
+/**
+ * What a copy or move is told of a transfer that is under way. A compaction's is soon over, and
+ * NO_AVAILABLE_HANDLE is what clients try again.
+ */
+function whileTransferred(state: CoreState, slot: number): ErrorCode {
+  if (!state.objects.is(slot, ObjectFlag.TRANSFER)) return ErrorCode.OK;
+  return compactionOf(state, slot) === null
+    ? ErrorCode.OBJECT_HAS_REPLICATION_TASK
+    : ErrorCode.NO_AVAILABLE_HANDLE;
+}
+
+/** Whether a compaction wants the object's replica elsewhere under the same name, still. */
+function isCompacted(state: CoreState, slot: number, name: string): boolean {
+  const unit = compactionOf(state, slot);
+  const from = replicaUnder(state, slot, name);
+  if (unit === null || from === 0 || unit.source !== name || unit.target !== name) return false;
+  const { aside, extents, replicas } = state;
+  const place = replicas.place(from);
+  const offset = extents.offset(place);
+  return replicas.id(from) === unit.replica && aside !== null &&
+    aside.entry.index === extents.segment(place) && offset >= aside.start && offset < aside.end;
+}
+
 function isOpen(name: SegmentName): boolean {
   return name.mounted.some((entry) => entry.status === SegmentStatus.OK);
 }
@@ -223,8 +252,10 @@ function start(
     return refused(ErrorCode.TENANT_QUOTA_EXCEEDED);
   }
   const places: number[] = [];
+  const ours = compactionOf(state, slot) !== null;
   for (const target of targets) {
-    const place = placeUnder(state, segments.byName(target)!, size);
+    const place = placeUnder(state, segments.byName(target)!, size) ||
+      (ours || !yieldAside(state, size) ? 0 : placeUnder(state, segments.byName(target)!, size));
     if (place === 0) {
       for (const taken of places) {
         segments.at(state.extents.segment(taken)).allocator.free(taken);

@@ -263,6 +263,16 @@ export class SegmentTable {
     return Math.ceil(bytes / 2 ** entry.unitShift);
   }
 
+  /** Whether an extent for `bytes` could lie in some segment that takes new data, were it empty. */
+  couldHold(bytes: number): boolean {
+    return this.#openNames.some(({ open }) =>
+      open.some((entry) => {
+        const units = Math.floor(entry.view.segment.size / 2 ** entry.unitShift);
+        return this.unitsFor(entry, bytes) <= units;
+      })
+    );
+  }
+
   #isOpen(entry: SegmentEntry): boolean {
     return entry.status === SegmentStatus.OK && this.isAttached(entry.index);
   }

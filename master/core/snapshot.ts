@@ -14,6 +14,7 @@ import { owedFor } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import type { OwedEnd } from "./owed_ends.ts";
 import { isHoused } from "./queries.ts";
+import { SmallTable } from "./small_tables.ts";
 import type { CoreState } from "./state.ts";
 import type { Task } from "./tasks.ts";
 
@@ -36,7 +37,7 @@ export function tellSnapshot(state: CoreState, sink: FactSink): number {
   return new SnapshotWriter(sink, state).tellAll();
 }
 
-/** Tells `sink` what everything else refers to: tenants, clients, segments and disks. */
+/** Tells `sink` what everything else refers to, and the small tables but for documents. */
 export function tellHomes(state: CoreState, sink: FactSink): void {
   new SnapshotWriter(sink, state).tellHomes();
 }
@@ -53,6 +54,7 @@ class SnapshotWriter extends FactEncoder {
   tellHomes(): void {
     const { tenants, clients, segments, disks } = this.state;
     for (let tenant = 1; tenant < tenants.count; tenant++) this.#facts.tenantAdded(tenant);
+    this.#entries((table) => table !== SmallTable.DOCUMENT);
     for (let client = 1; client < clients.limit; client++) {
       if (clients.has(client) && clients.get(client).references > 0) {
         this.#facts.clientAdded(client);
@@ -70,6 +72,7 @@ class SnapshotWriter extends FactEncoder {
   tellAll(): number {
     const { writes, owedEnds, transfers, quarantine, extents, tasks } = this.state;
     this.tellHomes();
+    this.#entries((table) => table === SmallTable.DOCUMENT);
     this.#objects();
     for (let write = writes.oldest; write !== 0; write = writes.next(write)) {
       const slot = writes.slot(write);
@@ -96,6 +99,12 @@ class SnapshotWriter extends FactEncoder {
     this.f64(this.state.nextReplicaId);
     this.end();
     return this.#told;
+  }
+
+  #entries(isMeant: (table: number) => boolean): void {
+    for (const { table, key, value } of this.state.tables.each()) {
+      if (isMeant(table)) this.#facts.tableEntry(table, key, value);
+    }
   }
 
   #fences(): void {

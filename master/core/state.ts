@@ -1,6 +1,8 @@
 import { ExtentPool } from "./allocator.ts";
 import type { CoreConfig, Rng } from "./api.ts";
+import type { Aside } from "./aside.ts";
 import { ClientTable } from "./clients.ts";
+import { CompactionDemand } from "./compaction_demand.ts";
 import { Counters } from "./counters.ts";
 import { DeadlineQueue } from "./deadline_queue.ts";
 import { DiskTable } from "./disks.ts";
@@ -11,10 +13,12 @@ import { GroupTable } from "./groups.ts";
 import { HotCopies } from "./hot_copies.ts";
 import { JobTable } from "./job_table.ts";
 import { KeyHasher } from "./key_hash.ts";
+import { KeyLabels } from "./key_labels.ts";
 import { RecencyLists } from "./lru.ts";
 import { LifeLog } from "./life_log.ts";
 import { Lookups } from "./lookups.ts";
 import { Misses } from "./misses.ts";
+import { ModelLists } from "./model_lists.ts";
 import { ObjectTable } from "./objects.ts";
 import { OwedEnds } from "./owed_ends.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
@@ -24,7 +28,9 @@ import { QuotaTable } from "./quotas.ts";
 import { ReplicaTable } from "./replicas.ts";
 import { SegmentTable } from "./segments.ts";
 import { longestSharedPath } from "./shared_path.ts";
+import { SmallTables } from "./small_tables.ts";
 import { TaskTable } from "./tasks.ts";
+import { TenantLimits } from "./tenant_limits.ts";
 import { TenantTable } from "./tenants.ts";
 import { TransferTable } from "./transfers.ts";
 import { UnmountedIds } from "./unmounted_ids.ts";
@@ -68,6 +74,8 @@ export class CoreState {
   readonly clients: ClientTable;
   readonly tenants = new TenantTable();
   readonly quotas = new QuotaTable();
+  readonly limits = new TenantLimits();
+  readonly tables = new SmallTables();
   readonly writes = new WriteTable();
   readonly groups: GroupTable;
   readonly recency: RecencyLists;
@@ -81,11 +89,16 @@ export class CoreState {
   readonly transfers = new TransferTable();
   readonly tasks = new TaskTable();
   readonly jobs = new JobTable();
+  readonly demand = new CompactionDemand();
+  /** What compaction keeps free of new data at the moment. */
+  aside: Aside | null = null;
   readonly hot = new HotCopies();
   readonly counters = new Counters();
   /** How often objects are read from disks. */
   readonly reads = new FrequencySketch();
-  readonly lookups = new Lookups();
+  readonly labels = new KeyLabels();
+  readonly models = new ModelLists(this.labels);
+  readonly lookups = new Lookups(this.labels);
   readonly lives: LifeLog;
   readonly misses: Misses;
   readonly request = new WriteRequest();
@@ -112,6 +125,7 @@ export class CoreState {
     this.recency = new RecencyLists(this.objects);
     this.lives = new LifeLog(config.lifeEvents);
     this.misses = new Misses(this.lives, this.lookups);
+    this.labels.setFormat(config.keyFormat, config.modelAliases);
     if (config.fsdir !== "") this.segments.noteText(longestSharedPath(config.fsdir));
   }
 }

@@ -15,8 +15,8 @@ export interface Task {
   message: string;
   readonly client: number;
   readonly maxRetryAttempts: number;
-  /** The job that ordered it, and the bytes of the object then. */
-  readonly job?: { readonly id: Uuid; readonly bytes: number };
+  /** The job that ordered it, the bytes of the object then, and the id of the replica it is about. */
+  readonly job?: { readonly id: Uuid; readonly bytes: number; readonly replica?: number };
 }
 
 /** Tasks by id, with a queue for each client and the finished ones in the order of their ends. */

@@ -2,8 +2,12 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { Counter } from "./counters.ts";
 import { addTenant } from "./mount_mutations.ts";
 import { MAX_QUOTA_BYTES } from "./quotas.ts";
+import { SmallTable } from "./small_tables.ts";
 import type { CoreState } from "./state.ts";
+import { applyRules, quotaValue, setEntry } from "./table_mutations.ts";
 import { quotaOf } from "./tenant_quota.ts";
+import type { LimitedCalls } from "./tenant_limits.ts";
+import { isRuled, NO_RULES, rulesValue, type TenantRules } from "./tenant_rules.ts";
 import { isTenantName, NO_TENANT } from "./tenants.ts";
 
 /** What is known of a tenant; sizes in bytes. */
@@ -21,9 +25,16 @@ export interface TenantUse {
   readonly rejected: number;
   /** Evicted for the tenant's own writes. */
   readonly evictedBytes: number;
+  /** What it is held to besides. */
+  readonly rules: TenantRules;
+  /** Calls that its rates did not allow. */
+  readonly limited: LimitedCalls;
 }
 
-/** Tenants and their quotas. Quotas are settings: they have to be given again after a start. */
+/**
+ * Tenants with their quotas and rules. Those of a cluster are among its small tables; those of a lone
+ * master are settings, which have to be given again after a start.
+ */
 export class TenantApi {
   readonly #state: CoreState;
 
@@ -62,18 +73,51 @@ export class TenantApi {
       tenant = addTenant(state, name, 0, name.length);
       if (tenant < 0) return ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS;
     }
-    state.quotas.set(tenant, bytes);
-    return ErrorCode.OK;
+    return this.#keep(tenant, bytes);
   }
 
-  /** Ends a tenant's registration. OBJECT_NOT_FOUND, TENANT_NOT_EMPTY. */
+  /** Ends a tenant's registration. OBJECT_NOT_FOUND, TENANT_NOT_EMPTY, PERSISTENT_FAIL. */
   removeQuota(name: Uint8Array): ErrorCode {
     const { quotas, objects } = this.#state;
     const tenant = this.find(name);
     if (!quotas.isRegistered(tenant)) return ErrorCode.OBJECT_NOT_FOUND;
     if (objects.countOf(tenant) > 0) return ErrorCode.TENANT_NOT_EMPTY;
-    quotas.set(tenant, null);
-    return ErrorCode.OK;
+    this.#keepRules(tenant, NO_RULES);
+    return this.#keep(tenant, null);
+  }
+
+  /** Says what a tenant is held to. OBJECT_NOT_FOUND when it is not registered, PERSISTENT_FAIL. */
+  setRules(name: Uint8Array, rules: TenantRules): ErrorCode {
+    const tenant = this.find(name);
+    if (!this.#state.quotas.isRegistered(tenant)) return ErrorCode.OBJECT_NOT_FOUND;
+    return this.#keepRules(tenant, rules);
+  }
+
+  /** Whether keys tell their model. */
+  get modelsAreTold(): boolean {
+    return this.#state.labels.namesModel;
+  }
+
+  /** Whether some tenant may write nothing because keys do not tell their model. */
+  get lacksModels(): boolean {
+    return this.#state.models.needFormat && !this.modelsAreTold;
+  }
+
+  /**
+   * Lets a client's call about `keys` keys in: the tenant, or RATE_LIMITED. `movesBytes` says whether it
+   * is about the bytes of objects.
+   */
+  admit(tenant: number, keys: number, movesBytes: boolean, nowMs: number): number {
+    const { limits } = this.#state;
+    if (!limits.isOn) return tenant;
+    const code = limits.admit(tenant, keys, movesBytes, nowMs);
+    return code === ErrorCode.OK ? tenant : code;
+  }
+
+  /** Takes the bytes of an object that a tenant writes from those of this second. */
+  spend(tenant: number, bytes: number): void {
+    const { limits } = this.#state;
+    if (limits.isOn) limits.spend(tenant, bytes);
   }
 
   /** What is known of a tenant that is registered or has objects, else `null`. */
@@ -107,13 +151,37 @@ export class TenantApi {
     return true;
   }
 
+  #keep(tenant: number, bytes: bigint | null): ErrorCode {
+    const state = this.#state;
+    if (!state.tables.shared) {
+      state.quotas.set(tenant, bytes);
+      return ErrorCode.OK;
+    }
+    if (state.readOnly) return ErrorCode.PERSISTENT_FAIL;
+    const value = bytes === null ? null : quotaValue(bytes);
+    setEntry(state, SmallTable.QUOTA, state.tenants.name(tenant), value);
+    return ErrorCode.OK;
+  }
+
+  #keepRules(tenant: number, rules: TenantRules): ErrorCode {
+    const state = this.#state;
+    if (!state.tables.shared) {
+      applyRules(state, tenant, rules);
+      return ErrorCode.OK;
+    }
+    if (state.readOnly) return ErrorCode.PERSISTENT_FAIL;
+    const value = isRuled(rules) ? rulesValue(rules) : null;
+    setEntry(state, SmallTable.RULES, state.tenants.name(tenant), value);
+    return ErrorCode.OK;
+  }
+
   #isThere(tenant: number): boolean {
     const { quotas, objects } = this.#state;
     return quotas.isRegistered(tenant) || objects.countOf(tenant) > 0;
   }
 
   #useOf(tenant: number): TenantUse {
-    const { quotas, objects, tenants } = this.#state;
+    const { quotas, objects, tenants, models, limits } = this.#state;
     return {
       index: tenant,
       name: tenants.name(tenant),
@@ -123,6 +191,8 @@ export class TenantApi {
       objects: objects.countOf(tenant),
       rejected: quotas.rejected(tenant),
       evictedBytes: quotas.evictedBytes(tenant),
+      rules: { models: models.names(tenant), ...limits.rates(tenant) },
+      limited: limits.limited(tenant),
     };
   }
 }

@@ -1,3 +1,4 @@
+import { NameTable } from "./name_table.ts";
 import { MAX_TENANTS } from "./objects.ts";
 
 /** Stands for every tenant that is not known: nothing belongs to it. */
@@ -23,9 +24,7 @@ const DELETE = 0x7f;
 
 /** Tenants by name. Index 0 is the tenant "default", and that of everybody while there is only one. */
 export class TenantTable {
-  readonly #names: Uint8Array[] = [];
-  /** Pairs of a hash and an index + 1, at most half of them in use. */
-  #table = new Int32Array(32);
+  readonly #names = new NameTable();
 
   constructor() {
     const name = new TextEncoder().encode("default");
@@ -33,58 +32,21 @@ export class TenantTable {
   }
 
   get count(): number {
-    return this.#names.length;
+    return this.#names.count;
   }
 
   /** The index of a name, -1 when it is not known. An empty name means "default". */
   find(bytes: Uint8Array, start: number, end: number): number {
-    if (start === end) return 0;
-    const table = this.#table;
-    const mask = table.length - 1;
-    const hash = hashOf(bytes, start, end);
-    for (let at = (hash << 1) & mask;; at = (at + 2) & mask) {
-      const index = table[at + 1] - 1;
-      if (index < 0) return -1;
-      if (table[at] === hash && isSame(this.#names[index], bytes, start, end)) return index;
-    }
+    return start === end ? 0 : this.#names.find(bytes, start, end);
   }
 
   /** Gives a new name the next index; -1 when there is no more room. */
   add(bytes: Uint8Array, start: number, end: number): number {
-    if (this.#names.length >= NO_TENANT) return -1;
-    const index = this.#names.push(bytes.slice(start, end)) - 1;
-    if (this.#names.length * 4 > this.#table.length) {
-      this.#table = new Int32Array(this.#table.length * 2);
-      this.#names.forEach((name, i) => this.#enter(hashOf(name, 0, name.length), i));
-    } else {
-      this.#enter(hashOf(bytes, start, end), index);
-    }
-    return index;
+    return this.#names.count >= NO_TENANT ? -1 : this.#names.add(bytes, start, end);
   }
 
   /** The name as given. Do not change it. */
   name(index: number): Uint8Array {
-    return this.#names[index];
+    return this.#names.name(index);
   }
-
-  #enter(hash: number, index: number): void {
-    const mask = this.#table.length - 1;
-    let at = (hash << 1) & mask;
-    while (this.#table[at + 1] !== 0) at = (at + 2) & mask;
-    this.#table[at] = hash;
-    this.#table[at + 1] = index + 1;
-  }
-}
-
-/** FNV-1a; names in the table are the operator's, so nobody gains by collisions. */
-function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  let hash = 0x811c9dc5;
-  for (let at = start; at < end; at++) hash = Math.imul(hash ^ bytes[at], 0x01000193);
-  return hash;
-}
-
-function isSame(name: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
-  if (name.length !== end - start) return false;
-  for (let i = 0; i < name.length; i++) if (name[i] !== bytes[start + i]) return false;
-  return true;
 }

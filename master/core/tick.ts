@@ -1,5 +1,6 @@
 /** The core's periodic work: time-outs, sessions, eviction, sweeping up. Every call is bounded. */
 import { ExtentState } from "./allocator.ts";
+import { stepAutoCompaction } from "./auto_compaction.ts";
 import { Counter } from "./counters.ts";
 import { takeOut } from "./departures.ts";
 import type { Disk } from "./disks.ts";
@@ -51,6 +52,7 @@ export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener)
   more = freeHeld(state, nowMs) || more;
   tickTasks(state, nowMs);
   tickFences(state, nowMs);
+  stepAutoCompaction(state, nowMs);
   more = stepJobs(state, nowMs) || more;
   stepReplication(state, nowMs);
   more = sweepSegments(state) || more;

@@ -1,4 +1,5 @@
 /** UpsertStart; its end and revoke are those of a put. */
+import { compactionOf } from "./compaction_units.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType } from "../../proto/types.ts";
 import type { ReplicaSink, Writer } from "./api.ts";
@@ -30,7 +31,7 @@ export function upsertStart(
   sink: ReplicaSink,
 ): ErrorCode {
   const { objects } = state;
-  const bad = prepareRequest(state, writer, tenant, end - start, size, config, group, nowMs);
+  const bad = prepareRequest(state, writer, tenant, bytes, start, end, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
   let slot = objects.find(tenant, bytes, start, end);
   if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) return ErrorCode.OBJECT_REPLICA_BUSY;
@@ -43,7 +44,10 @@ export function upsertStart(
     slot = 0;
   }
   if (slot === 0) return beginNew(state, tenant, bytes, start, end, nowMs, sink);
-  if (objects.is(slot, ObjectFlag.TRANSFER)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
+  if (objects.is(slot, ObjectFlag.TRANSFER)) {
+    const passes = compactionOf(state, slot) !== null;
+    return passes ? ErrorCode.OBJECT_REPLICA_BUSY : ErrorCode.OBJECT_HAS_REPLICATION_TASK;
+  }
   if (objects.is(slot, ObjectFlag.OFFLOAD)) {
     if (!isOffloadQueued(state, slot)) return ErrorCode.OBJECT_HAS_REPLICATION_TASK;
     cancelOffload(state, slot);

@@ -34,11 +34,11 @@ export async function fetchCheckpoint(
 ): Promise<void> {
   const incoming = `${dataPath}/incoming`;
   const failures: string[] = [];
-  for (const { admin, checkpoint } of members) {
+  for (const { admin, checkpoint, checkpointToken } of members) {
     try {
       remove(incoming);
       Deno.mkdirSync(incoming, { recursive: true });
-      const sequence = await download(admin, logId, incoming);
+      const sequence = await download(admin, checkpointToken, logId, incoming);
       if (sequence < base) throw new Error(`it is of group ${sequence}, and ${base} is needed`);
       const { digest, bytes } = await readBack({
         ...{ kind: "read", directory: incoming, sequence, config },
@@ -60,11 +60,19 @@ export async function fetchCheckpoint(
   throw new Error(`Cannot take a checkpoint: ${failures.join("; ")}`);
 }
 
-async function download(admin: string, logId: string, directory: string): Promise<number> {
+async function download(
+  admin: string,
+  token: string | undefined,
+  logId: string,
+  directory: string,
+): Promise<number> {
   const abort = new AbortController();
   let timer = setTimeout(() => abort.abort(), SILENCE_MS);
   try {
-    const response = await fetch(`http://${admin}${CHECKPOINT_PATH}`, { signal: abort.signal });
+    const response = await fetch(`http://${admin}${CHECKPOINT_PATH}`, {
+      signal: abort.signal,
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    });
     if (!response.ok || response.body === null) {
       throw new Error(`status ${response.status}: ${(await response.text()).slice(0, 200)}`);
     }

@@ -33,6 +33,8 @@ export interface MemberRecord {
   readonly rpc: string;
   /** `host:port` of its admin server. */
   readonly admin: string;
+  /** Opens its checkpoint where its admin server asks for keys; older masters have none. */
+  readonly checkpointToken?: string;
   readonly role: "leader" | "standby";
   /** Last group that it has. */
   readonly sequence: number;

@@ -50,7 +50,7 @@ export interface MemberOptions {
   core: CoreSide;
   timers: Timers;
   /** This master, as the others and the clients find it. */
-  self: Pick<MemberRecord, "id" | "rpc" | "admin">;
+  self: Pick<MemberRecord, "id" | "rpc" | "admin" | "checkpointToken">;
   /** The log that the files are a copy of, `null` = not known yet. */
   logId: string | null;
   /** Keeps the id of the log beside the files. */
@@ -121,9 +121,11 @@ export class Member {
   /** Begins to follow and to campaign. */
   start(): void {
     this.#options.elector.watch(() => void this.#campaign());
-    this.#every("tick", TICK_MS, () => this.#tick());
     this.#every("campaign", CAMPAIGN_MS, () => this.#campaign());
-    void this.#tick();
+    // One tick at a time: two that join would follow the log twice.
+    void this.#tick().finally(() => {
+      if (!this.#ended) this.#every("tick", TICK_MS, () => this.#tick());
+    });
   }
 
   /** Keeps a group that the core of this leader has told. */
@@ -332,7 +334,7 @@ export class Member {
   /** Compares this master's checkpoint of a group with the leader's. */
   async #check(sequence: number, digest: number): Promise<void> {
     const { copy, warn } = this.#options;
-    if ((copy.checkpoint?.sequence ?? 0) > sequence) return;
+    if (copy.checkpointSequence > sequence) return;
     this.#folding = true;
     try {
       const mark = copy.checkpoint?.sequence === sequence
@@ -368,6 +370,8 @@ export class Member {
         return;
       }
       const { epoch, validUntilMs } = candidacy;
+      // What it has was found to be of no use while the election was under way.
+      if (!this.#joined && !this.#ended) return await elector.resign(epoch);
       this.#epoch = epoch;
       if (this.#ended) return;
       info(`elected, epoch ${epoch}; reading the rest of the log behind group ${this.#sequence}`);
@@ -417,6 +421,7 @@ export class Member {
       }
     }
     if (this.#ended) return;
+    if (!this.#joined) return this.#over(this.#obstacle ?? "what it has is of no use");
     this.#promoted = true;
     this.#appender = new Appender({
       ...{ log, epoch, timers },

@@ -88,8 +88,15 @@ class Seat {
     this.epoch = this.over = null;
     this.validUntilMs = -Infinity;
     const { clock, cluster } = this.world;
+    const { elector, log } = cluster.engines(this.name);
+    const campaign = elector.campaign.bind(elector);
+    elector.campaign = async (address) => {
+      const candidacy = await campaign(address);
+      if (candidacy.won) await this.world.newsOfVictory;
+      return candidacy;
+    };
     this.member = new Member({
-      ...cluster.engines(this.name),
+      ...{ elector, log },
       ...{ copy: this.copy, timers: clock, leaseMs: LEASE_MS, logBytes: this.world.logBytes },
       ...{ logId: this.logId, keepLogId: (id) => this.logId = id, newId: () => `log-${this.name}` },
       self: { id: this.name, rpc: `${this.name}:1`, admin: `${this.name}:2` },
@@ -142,6 +149,8 @@ class World {
   readonly cluster = new MemoryCluster(this.clock, LEASE_MS);
   readonly seats = new Map<string, Seat>();
   logBytes = 1e9;
+  /** Holds up the news of an election that was won. */
+  newsOfVictory: Promise<void> | null = null;
 
   add(name: string): Seat {
     const seat = new Seat(this, name);
@@ -178,6 +187,20 @@ Deno.test("the first master creates the log and leads; another one follows it", 
   assert.deepEqual([a.logId, b.logId], ["log-a", "log-a"]);
   assert.deepEqual(b.status.obstacles, []);
   assert.equal(b.status.leaderAddress, "a:1");
+});
+
+Deno.test("a master that joins while the engine is slow follows the log once", async () => {
+  const { world, a } = await twoMasters();
+  const slow = Promise.withResolvers<void>();
+  const c = world.add("c");
+  world.cluster.slow = slow.promise;
+  await world.run(1500);
+  world.cluster.slow = Promise.resolve();
+  slow.resolve();
+  await world.run(1500);
+  a.tell("x");
+  await world.run(100);
+  assert.deepEqual([c.over, c.copy.groups, world.cluster.followers.size], [null, ["x"], 2]);
 });
 
 Deno.test("a leader that cannot reach the engine ends before another one begins", async () => {
@@ -330,4 +353,35 @@ Deno.test("a disk of the leader that takes nothing for long is told, and so is i
   a.copy.isFull = false;
   await world.run(1500);
   assert.equal(a.refusals.at(-1), null);
+});
+
+Deno.test("a standby whose checkpoint is found to differ while it is elected does not lead", async () => {
+  const world = new World();
+  world.logBytes = 50;
+  const { a, b } = await twoMasters(world);
+  const folded = Promise.withResolvers<void>();
+  const news = Promise.withResolvers<void>();
+  const fold = b.copy.fold.bind(b.copy);
+  b.copy.fold = async (sequence) => {
+    await folded.promise;
+    return fold(sequence);
+  };
+  a.tell("a long enough payload");
+  await world.run(100);
+  b.copy.groups[0] = "corrupted on the disk";
+  a.tell("another payload of some length");
+  await world.run(2500);
+  world.newsOfVictory = news.promise;
+  world.cluster.cutOff.add("a");
+  await world.run(2500);
+  const { living } = world.cluster;
+  assert.equal(living?.address, "b:1", "the engine has elected it");
+  folded.resolve();
+  await world.run(100);
+  assert.match(b.status.obstacles[0], /^its checkpoint of group \d+ differs/);
+  news.resolve();
+  await world.run(100);
+  assert.equal(world.cluster.leader, null, "it has given the epoch back");
+  assert.equal(b.epoch, null);
+  assert.equal(b.over, null);
 });

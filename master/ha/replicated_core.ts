@@ -19,6 +19,8 @@ export interface ReplicatedCoreOptions {
   send: (group: LogGroup) => void;
   /** Turns the replies that tell of a change into errors. */
   refuseChanges: (why: string) => void;
+  /** Told that the log holds more, before whoever waits for that goes on. */
+  onAcknowledged?: () => void;
   /** Told why changes begin to be refused, and `null` when they are taken again. */
   onRefusal: (why: string | null) => void;
 }
@@ -70,6 +72,16 @@ export class ReplicatedCore implements ReplyGate {
     return this.#refusal;
   }
 
+  /** The group in which the last change is, or will be. */
+  get position(): number {
+    return this.#facts.isEmpty ? this.#sent : this.#sent + 1;
+  }
+
+  /** The last group that the log is known to hold. */
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
   /** Begins to lead behind group `sequence`. */
   begin(sequence: number, validUntilMs: number): void {
     this.#sent = this.#acknowledged = sequence;
@@ -85,6 +97,7 @@ export class ReplicatedCore implements ReplyGate {
   /** The log holds every group up to `sequence`. */
   acknowledge(sequence: number): void {
     this.#acknowledged = sequence;
+    this.#options.onAcknowledged?.();
     this.#wakeWaiters();
   }
 
@@ -110,7 +123,7 @@ export class ReplicatedCore implements ReplyGate {
     const { replies, clock } = this.#options;
     if (this.#over) return replies.clear();
     if (this.#sent - this.#acknowledged < WINDOW && this.#refusal === null) this.#flush();
-    const position = this.#position;
+    const { position } = this;
     const leads = clock() < this.#validUntilMs;
     if (leads && this.#refusal !== null) return this.#settleRefused(this.#refusal);
     if (this.#held.length === 0 && leads && position <= this.#acknowledged) return;
@@ -120,15 +133,11 @@ export class ReplicatedCore implements ReplyGate {
 
   /** Resolves with `true` when everything told so far is in the log, with `false` if it may not be. */
   kept(): Promise<boolean> {
-    const position = this.#position;
+    const { position } = this;
     return new Promise((settle) => {
       this.#waiters.push({ position, settle });
       this.#wakeWaiters();
     });
-  }
-
-  get #position(): number {
-    return this.#facts.isEmpty ? this.#sent : this.#sent + 1;
   }
 
   #flush(): void {

@@ -14,6 +14,8 @@ export interface MemberOrder {
   /** `host:port` of its servers, as others reach them. */
   readonly rpc: string;
   readonly admin: string;
+  /** See `MemberRecord.checkpointToken`. */
+  readonly checkpointToken: string;
   /** Descriptor that ends the core thread's wait in C, once it has one. */
   readonly log: { json: boolean; minLevel: number; prefix: boolean };
 }

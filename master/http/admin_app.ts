@@ -11,7 +11,7 @@ import type { ProcessInfo } from "../metrics/families.ts";
 import { PROMETHEUS_TEXT_TYPE, prometheusText } from "../metrics/prometheus_text.ts";
 import type { MetricsSnapshot } from "../metrics/registry.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
-import type { PolicyFile } from "../tenants/policy_file.ts";
+import type { PolicyKeeper } from "../tenants/policy_file.ts";
 import {
   healthDocument,
   keyDocument,
@@ -38,11 +38,14 @@ import {
   json,
   refusal,
   type Register,
+  standbyAnswer,
   text,
 } from "./route_answers.ts";
 import type { Route } from "./route_types.ts";
-import { ROUTES } from "./routes.ts";
+import { type RouteId, ROUTES } from "./routes.ts";
+import { standbyRefusal } from "./standby.ts";
 import { addTenantRoutes, tenantParameter } from "./tenant_routes.ts";
+import { addTenantRuleRoutes } from "./tenant_rule_routes.ts";
 
 export interface AdminAppOptions extends ConfigRoutesOptions {
   /** Take changes from other machines, too. */
@@ -54,7 +57,7 @@ export interface AdminAppOptions extends ConfigRoutesOptions {
   /** Without it there are no routes for snapshots. */
   snapshots?: SnapshotRoutesOptions;
   /** Where quotas of tenants are kept, `null` = multi-tenancy is off. */
-  policies?: PolicyFile | null;
+  policies?: PolicyKeeper | null;
   processInfo: () => ProcessInfo;
   /** The summary of `/metrics/summary`. */
   summary: (current: MetricsSnapshot, status: MasterStatus) => string;
@@ -67,18 +70,26 @@ type App = Hono<{ Bindings: Peer }>;
 const TEXT_TYPE = "text/plain; charset=utf-8";
 const MAX_KEYS_PER_QUERY = 10_000;
 const KEYS_PER_LOOK = 256;
-const KEY_ROUTES = ["apiKeys", "createApiKey", "rotateApiKey", "deleteApiKey"] as const;
+const KEY_ROUTES = [
+  ...["apiKeys", "createApiKey", "rotateApiKey", "deleteApiKey"] as const,
+  ...["apiUsers", "changeApiUser"] as const,
+];
 
 /** Builds the app; `fetch(request, peer)` serves one request. */
 export function adminApp(options: AdminAppOptions): App {
   const app: App = new Hono();
   const { auth = null } = options;
   if (auth !== null) app.use("*", auth.guard());
+  const refusalOf = async (id: RouteId) => {
+    // Settings that are not to be kept are those of one master.
+    const refused = id === "changeConfig" ? null : await standbyRefusal(options.backend);
+    return refused === null ? null : standbyAnswer(refused);
+  };
   const on: Register = (id, handler) => {
     const { method, path, access }: Route = ROUTES[id];
-    app.on(method.toUpperCase(), path, (c) => {
-      const refused = access === "change" ? changeRefusal(c, options) : null;
-      return refused ?? handler(c);
+    app.on(method.toUpperCase(), path, async (c) => {
+      if (access !== "change") return await handler(c);
+      return changeRefusal(c, options) ?? await refusalOf(id) ?? await handler(c);
     });
   };
   addStatusRoutes(on, options);
@@ -89,8 +100,10 @@ export function adminApp(options: AdminAppOptions): App {
   addAnswerRoutes(on, options);
   addConfigRoutes(on, options);
   addHaRoutes(app, options);
-  if (auth !== null) auth.addRoutes(on);
-  else for (const id of KEY_ROUTES) on(id, () => refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE));
+  if (auth !== null) {
+    auth.addRoutes(on);
+    auth.addUserRoutes(on);
+  } else for (const id of KEY_ROUTES) on(id, () => refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE));
   const { snapshots } = options;
   if (snapshots !== undefined) {
     addSnapshotRoutes(app, options.backend, snapshots, guard(options));
@@ -227,6 +240,7 @@ function addChangeRoutes(on: Register, options: AdminAppOptions): void {
   });
   addJobRoutes(on, backend);
   addTenantRoutes(on, { backend, policies });
+  addTenantRuleRoutes(on, { backend, policies });
 }
 
 /** Removes every object of a tenant (`null` = of all) in steps, until the peer hangs up; how many. */

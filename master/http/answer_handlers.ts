@@ -2,7 +2,7 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { explained, readBodyOf, tooLarge } from "./answer_bodies.ts";
 import { type AdminBackend, packKeys } from "./backend.ts";
-import { hitsDocument, oneOf, readHitQuery, WINDOWS } from "./hit_stats.ts";
+import { hitsDocument, isLabelled, oneOf, readHitQuery, WINDOWS } from "./hit_stats.ts";
 import type { AdminAuth } from "./admin_auth.ts";
 import { percentDecode, rawParameter, textParameter } from "./query.ts";
 import { json, refusal, type Register } from "./route_answers.ts";
@@ -32,7 +32,9 @@ export function addAnswerRoutes(
   on("hitStats", async ({ req: { url } }) => {
     const given = (name: string) => textParameter(url, name);
     const query = readHitQuery(given("window"), given("by"), given("calls"));
-    return json(hitsDocument(query, await backend.hitStats(WINDOWS[query.window])));
+    return json(
+      hitsDocument(query, await backend.hitStats(WINDOWS[query.window], isLabelled(query))),
+    );
   });
   addWhyRoutes(on, backend);
 }

@@ -62,8 +62,8 @@ export const ANSWER_ROUTES = {
   ),
   hitStats: answers.get(
     "/v1/stats/hits",
-    "What became of the lookups of a window: by tier of the first readable replica, tenant, call " +
-      "and data type. No request tells its model, its layer or the host of its reader.",
+    "What became of the lookups of a window: by tier of the first readable replica, tenant, call, " +
+      "data type, and by the model and layer that keys tell (`--key_format`).",
     {
       200: json(
         "The shares. The window is up to 5 s longer than asked for, 60 s with `1h`.",

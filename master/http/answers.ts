@@ -9,6 +9,7 @@ import type { KeyPlaces, PackedKeys } from "../core/key_places.ts";
 export interface HitStats extends LookupWindow {
   /** Names by the indices in the counts. */
   tenants: string[];
+  models: string[];
 }
 
 /** A key's present state and what is known of its life. */
@@ -33,8 +34,11 @@ export interface AnswersCore {
    */
   keyPlaces(tenant: string, keys: PackedKeys, touch: boolean): KeyPlaces;
 
-  /** What became of the lookups of at least the last `windowMs`. */
-  hitStats(windowMs: number): HitStats;
+  /**
+   * What became of the lookups of at least the last `windowMs`; `labelled` tells models and layers
+   * apart.
+   */
+  hitStats(windowMs: number, labelled: boolean): HitStats;
 
   /** What is known of a key. TENANT_NOT_REGISTERED. */
   why(tenant: string, key: Uint8Array): WhyKey;

@@ -8,7 +8,10 @@ import type { ReplicaDescriptor, SegmentStatus, Uuid } from "../../proto/types.t
 import type { KeyRecord } from "../auth/api_key.ts";
 import type { SnapshotOutcome } from "../backup/snapshotter.ts";
 import type { ReplicationView } from "../core/hot_view.ts";
-import type { DrainRequest, JobView, RebalanceRequest } from "../core/jobs.ts";
+import type { CompactionRequest, DrainRequest, JobView, RebalanceRequest } from "../core/jobs.ts";
+import type { TableChange } from "../core/small_tables.ts";
+import type { LimitedCalls } from "../core/tenant_limits.ts";
+import type { TenantRules } from "../core/tenant_rules.ts";
 import type { CopyOutcome } from "../journal/master_journal.ts";
 import type { MemberStatus } from "../ha/member_status.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";
@@ -43,6 +46,13 @@ export interface TenantQuota {
   admissionClosed: boolean;
   overQuota: boolean;
   isRegistered: boolean;
+}
+
+/** What a tenant is held to besides its quota, and how often that has refused something. */
+export interface TenantRuled extends TenantRules {
+  tenant: string;
+  /** Calls that each of the rates did not allow since the start. */
+  limited: LimitedCalls;
 }
 
 /** A mounted segment with its use, sizes in bytes. */
@@ -141,6 +151,9 @@ export interface AdminCore extends AnswersCore {
   /** Begins to move objects from full to emptier segments. As {@linkcode AdminCore.createDrain}. */
   createRebalance(request: RebalanceRequest): JobView;
 
+  /** Begins to make a long piece of memory free. As {@linkcode AdminCore.createDrain}. */
+  createCompaction(request: CompactionRequest): JobView;
+
   /** JOB_NOT_FOUND. */
   queryJob(id: Uuid): JobView;
 
@@ -176,8 +189,26 @@ export interface AdminCore extends AnswersCore {
   /** Registers a tenant, or changes its quota. PERSISTENT_FAIL. */
   setTenantQuota(name: string, bytes: bigint): TenantQuota | Promise<TenantQuota>;
 
+  /** What registered tenants are held to. */
+  tenantRules(): TenantRuled[];
+
+  /**
+   * Changes what a tenant is held to; what `changes` does not name stays. OBJECT_NOT_FOUND,
+   * PERSISTENT_FAIL; INVALID_PARAMS when no key can be allowed.
+   */
+  setTenantRules(
+    name: string,
+    changes: Partial<TenantRules>,
+  ): TenantRuled | Promise<TenantRuled>;
+
   /** Ends a tenant's registration. OBJECT_NOT_FOUND, TENANT_NOT_EMPTY. */
   removeTenantQuota(name: string): void | Promise<void>;
+
+  /**
+   * Changes the small tables of a cluster; the changes come back once the log holds them.
+   * UNAVAILABLE_IN_CURRENT_MODE, UNAVAILABLE_IN_CURRENT_STATUS, PERSISTENT_FAIL.
+   */
+  changeTables(changes: TableChange[]): void | Promise<void>;
 
   /** From now on these keys are taken in RPCs, and no others. */
   setKeys(records: KeyRecord[]): void;
@@ -210,6 +241,7 @@ export const ADMIN_METHODS = [
   "readiness",
   "createDrain",
   "createRebalance",
+  "createCompaction",
   "queryJob",
   "listJobs",
   "replication",
@@ -221,7 +253,10 @@ export const ADMIN_METHODS = [
   "tenantQuotas",
   "tenantQuota",
   "setTenantQuota",
+  "tenantRules",
+  "setTenantRules",
   "removeTenantQuota",
+  "changeTables",
   "setKeys",
   "shutDown",
   ...ANSWER_METHODS,

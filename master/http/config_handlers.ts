@@ -7,8 +7,9 @@ import type { ShownFlag } from "../live_config.ts";
 import { oneOf } from "./hit_stats.ts";
 import type { Json } from "./json_text.ts";
 import { rawParameter } from "./query.ts";
-import { json, type Register } from "./route_answers.ts";
+import { json, type Register, standbyAnswer } from "./route_answers.ts";
 import type { SettingsKeeper } from "./settings_table.ts";
+import { standbyRefusal } from "./standby.ts";
 
 const MAX_BYTES = 64 * 1024;
 
@@ -38,6 +39,8 @@ export function addConfigRoutes(register: Register, options: ConfigRoutesOptions
       const message = "persist=true: nothing outlives this master; allowed: false";
       throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, message);
     }
+    const refused = persist ? await standbyRefusal(backend) : null;
+    if (refused !== null) return standbyAnswer(refused);
     const changes = readChanges(body);
     const flags = await backend.changeConfig(changes, persist);
     onLogLevel(flags.minloglevel.value as number);

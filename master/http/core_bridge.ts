@@ -2,6 +2,7 @@
 import { receiveMessageOnPort } from "node:worker_threads";
 import { ErrorCode, errorName } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
+import type { TableChange } from "../core/small_tables.ts";
 import type { AdminCore } from "./backend.ts";
 import { ListenError } from "./listen.ts";
 import type {
@@ -10,6 +11,7 @@ import type {
   CoreRequest,
   HttpListening,
   HttpWorkerConfig,
+  TableNews,
   WorkerMessage,
 } from "./worker_protocol.ts";
 
@@ -67,7 +69,7 @@ export class HttpWorker {
       this.#onMessage = (message) => {
         this.#onDeath = this.#options.onExit;
         if (message.type === "listening") {
-          this.#options.core.setKeys(message.keys);
+          if (message.keys !== null) this.#options.core.setKeys(message.keys);
           resolve(message.listening);
         } else if (message.type === "listen_failed") reject(new ListenError(message.failure));
         else if (message.type === "failed") reject(failure(message.message));
@@ -94,6 +96,11 @@ export class HttpWorker {
   /** From now on calls are there when this descriptor wakes the thread. */
   wakeBy(fd: number): void {
     this.#send({ type: "wake_by", fd });
+  }
+
+  /** Hands changes of the small tables on, before any later answer. */
+  publish(tables: TableChange[]): void {
+    this.#port.postMessage({ tables } satisfies TableNews);
   }
 
   /** Deletes the metadata documents of a segment whose owner expired. */

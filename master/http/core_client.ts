@@ -2,12 +2,13 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import { ADMIN_METHODS, type AdminBackend, type AdminMethod } from "./backend.ts";
-import type { CoreReply, CoreRequest } from "./worker_protocol.ts";
+import type { TableChange } from "../core/small_tables.ts";
+import type { CoreReply, CoreRequest, TableNews } from "./worker_protocol.ts";
 
 /** The part of a `MessagePort` that is used. */
 export interface CorePort {
   postMessage(message: CoreRequest): void;
-  onmessage: ((event: MessageEvent<CoreReply>) => void) | null;
+  onmessage: ((event: MessageEvent<CoreReply | TableNews>) => void) | null;
 }
 
 export interface CoreClientOptions {
@@ -16,6 +17,8 @@ export interface CoreClientOptions {
   wake: () => void;
   /** Milliseconds until a call is given up with RPC_TIMEOUT. */
   timeoutMs: number;
+  /** Told of changes of the small tables of a cluster. */
+  onTables?: (changes: TableChange[]) => void;
   /** Calls that may be open at a time; a further one is refused with RPC_TIMEOUT at once. */
   maxPending?: number;
 }
@@ -28,11 +31,12 @@ interface Pending {
 
 /** Makes the backend that posts every call and waits for its answer. */
 export function coreClient(options: CoreClientOptions): AdminBackend {
-  const { port, wake, timeoutMs, maxPending = 1024 } = options;
+  const { port, wake, timeoutMs, onTables, maxPending = 1024 } = options;
   const pending = new Map<number, Pending>();
   let lastId = 0;
 
   port.onmessage = ({ data: reply }) => {
+    if ("tables" in reply) return onTables?.(reply.tables);
     const call = pending.get(reply.id);
     if (call === undefined) return;
     pending.delete(reply.id);

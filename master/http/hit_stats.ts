@@ -3,6 +3,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import { ObjectDataType } from "../../proto/types.ts";
 import { LookupCall, type LookupCount } from "../core/lookups.ts";
+import { NO_LAYER, OTHER_LAYERS } from "../core/key_labels.ts";
 import type { HitStats } from "./answers.ts";
 import type { Json } from "./json_text.ts";
 
@@ -44,6 +45,11 @@ export function oneOf<T extends string>(name: string, value: string, allowed: re
   if (found !== undefined) return found;
   const message = `${name}=${value}: allowed: ${allowed.join(", ")}`;
   throw new StoreError(ErrorCode.INVALID_PARAMS, message);
+}
+
+/** Whether models or layers are to be told apart. */
+export function isLabelled({ by }: HitQuery): boolean {
+  return by.includes("model") || by.includes("layer");
 }
 
 interface Group {
@@ -104,22 +110,29 @@ function isHit({ tier }: LookupCount): boolean {
   return tier !== "miss" && tier !== "not_ready";
 }
 
-/** No request tells its model or layer. */
-function nameOf(by: Grouping, { tier, tenant, call, dataType }: LookupCount, stats: HitStats) {
+function nameOf(by: Grouping, count: LookupCount, stats: HitStats): string {
   switch (by) {
     case "tier":
-      return tier;
+      return count.tier;
     case "tenant":
-      return tenant < 0 ? "(others)" : stats.tenants[tenant];
+      return count.tenant < 0 ? OTHERS : stats.tenants[count.tenant];
     case "call":
-      return call === LookupCall.GET ? "get" : "exist";
+      return count.call === LookupCall.GET ? "get" : "exist";
     case "data_type":
-      return TYPE_NAMES.get(dataType) ?? "unknown";
+      return TYPE_NAMES.get(count.dataType) ?? "unknown";
     case "model":
+      return stats.models[count.model];
     case "layer":
-      return "unknown";
+      return layerName(count.layer);
   }
 }
+
+function layerName(layer: number): string {
+  if (layer === NO_LAYER) return "unknown";
+  return layer === OTHER_LAYERS ? OTHERS : String(layer);
+}
+
+const OTHERS = "(others)";
 
 const TYPE_NAMES = new Map(
   Object.entries(ObjectDataType).map(([name, value]) => [value as number, name.toLowerCase()]),

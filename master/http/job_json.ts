@@ -2,6 +2,7 @@
 import type { Uuid } from "../../proto/types.ts";
 import { Blocker, JobKind, JobStatus } from "../core/job_table.ts";
 import {
+  type CompactionRequest,
   type DrainRequest,
   type JobLimits,
   type JobView,
@@ -54,6 +55,15 @@ export function readRebalance(body: string): RebalanceRequest {
   return { ...readLimits(members), threshold };
 }
 
+/** Reads the body of `POST /api/v1/jobs/compact`. `JobBodyError`. */
+export function readCompaction(body: string): CompactionRequest {
+  const members = readMembers(body, ["segments", "largest_free_bytes", ...LIMIT_MEMBERS]);
+  const most = Number.MAX_SAFE_INTEGER;
+  const goalBytes = whole(members, "largest_free_bytes", 0, 0, most);
+  const segments = names(members, "segments");
+  return { ...readLimits(members), segments, goalBytes, leastBytes: goalBytes, automatic: false };
+}
+
 /** What the one who made or ended a job is told. */
 export function jobStateDocument({ id, status }: Pick<JobView, "id" | "status">): Json {
   return { success: true, job_id: id, status: statusName(status), ...noError };
@@ -75,6 +85,7 @@ export function jobDocument(job: JobView): Json {
     ...{ bytes_per_second: job.bytesPerSecond, remaining_bytes: job.remainingBytes },
     ...{ thinned_units: job.thinnedObjects, thinned_bytes: job.thinnedBytes },
     ...{ dropped_units: job.droppedObjects, dropped_bytes: job.droppedBytes },
+    ...{ largest_free_bytes: job.goalBytes, automatic: job.automatic },
     blocked: Object.fromEntries(
       Object.values(Blocker).map((reason) => [reason, job.blocked[reason] ?? 0]),
     ),

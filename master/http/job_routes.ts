@@ -1,10 +1,11 @@
-/** Drains and rebalances over HTTP: the reference's doors for drains, ours for every job. */
+/** Drains, rebalances and compactions over HTTP: the reference's doors for drains, ours for every job. */
 import { ErrorCode } from "../../proto/error_code.ts";
 import type { AdminBackend } from "./backend.ts";
 import {
   JobBodyError,
   jobDocument,
   jobStateDocument,
+  readCompaction,
   readDrain,
   readRebalance,
   replicationDocument,
@@ -33,6 +34,12 @@ export function addJobRoutes(on: Register, backend: AdminBackend): void {
     "rebalance",
     withBody(async (body) => {
       return json(jobStateDocument(await backend.createRebalance(readRebalance(body))));
+    }),
+  );
+  on(
+    "compact",
+    withBody(async (body) => {
+      return json(jobStateDocument(await backend.createCompaction(readCompaction(body))));
     }),
   );
   on("queryJob", query);

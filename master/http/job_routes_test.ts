@@ -66,10 +66,16 @@ Deno.test("every job has our doors", async () => {
     [core.drains[0].client, core.drains[0].dropUnplaced, core.drains[0].giveUpMs],
     ["3-4", true, 5000],
   );
+  const compact = '{"segments":["a"],"largest_free_bytes":4096,"target_segments":["b"]}';
+  assert.equal((await request("POST", "/api/v1/jobs/compact", compact)).status, 200);
+  assert.deepEqual(core.compactions, [{
+    ...{ segments: ["a"], targets: ["b"], goalBytes: 4096, leastBytes: 4096, automatic: false },
+    ...{ maxConcurrency: 4, bytesPerSecond: 0, giveUpMs: 60_000 },
+  }]);
   const { jobs } = JSON.parse((await request("GET", "/api/v1/jobs")).text);
   assert.deepEqual(
     jobs.map((job: Record<string, unknown>) => [job.job_id, job.type_name, job.max_concurrency]),
-    [["1-1", "REBALANCE", 8], ["1-2", "DRAIN", 4]],
+    [["1-1", "REBALANCE", 8], ["1-2", "DRAIN", 4], ["1-3", "COMPACTION", 4]],
   );
   assert.equal((await request("GET", "/api/v1/jobs/query?job_id=1-1")).status, 200);
   assert.equal((await request("POST", "/api/v1/jobs/cancel?job_id=1-1")).status, 200);
@@ -100,6 +106,8 @@ Deno.test("a body that makes no sense is refused with what is wrong", async () =
   }
   const odd = await request("POST", "/api/v1/jobs/rebalance", '{"threshold":1}');
   assert.match(odd.text, /\\"threshold\\" is 1; allowed: numbers between 0 and 1/);
+  const half = await request("POST", "/api/v1/jobs/compact", '{"largest_free_bytes":0.5}');
+  assert.match(half.text, /\\"largest_free_bytes\\" is 0.5; allowed: whole numbers from 0/);
   const unknown = await request("POST", "/api/v1/drain_jobs", '{"segments":["nope"]}');
   assert.deepEqual([unknown.status, JSON.parse(unknown.text).error_code], [404, -101]);
 });

@@ -6,12 +6,16 @@
  * key lists the keys that begin with it, as a JSON array.
  */
 import { Hono } from "hono";
+import { ErrorCode } from "../../proto/error_code.ts";
+import { StoreError } from "../../proto/error.ts";
 import type { Document, MetadataStore, PutOutcome } from "./metadata_store.ts";
 import { percentDecode, rawParameter } from "./query.ts";
 import { type BodyRefusal, readBody } from "./request_guard.ts";
 
 export interface MetadataAppOptions {
   store: MetadataStore;
+  /** Why changes are not taken here at present, `null` = they are. Default: they are. */
+  changeRefusal?: () => Promise<string | null>;
   /** Time for reading one body; default 10 s. */
   bodyTimeoutMs?: number;
   /** Bodies that may be read at the same time; default 64. */
@@ -21,6 +25,7 @@ export interface MetadataAppOptions {
 /** Builds the app; `fetch(request)` serves one request. */
 export function metadataApp(options: MetadataAppOptions): Hono {
   const { store, bodyTimeoutMs = 10_000, maxBodies = 64 } = options;
+  const { changeRefusal = () => Promise.resolve(null) } = options;
   const { maxValueBytes } = store.limits;
   let bodies = 0;
   const app = new Hono();
@@ -38,6 +43,8 @@ export function metadataApp(options: MetadataAppOptions): Hono {
   app.put("/metadata", async (c) => {
     const key = keyOf(c.req.url);
     if (key === null) return missingKey();
+    const refusal = await changeRefusal();
+    if (refusal !== null) return new Response(refusal, { status: 503 });
     if (bodies >= maxBodies) return new Response("too many uploads at once", { status: 503 });
     bodies++;
     let body: Document | BodyRefusal;
@@ -47,15 +54,21 @@ export function metadataApp(options: MetadataAppOptions): Hono {
       bodies--;
     }
     if (typeof body === "string") return bodyRefused(body, maxValueBytes);
-    return putAnswer(await store.put(key, body), store);
+    try {
+      return putAnswer(await store.put(key, body), store);
+    } catch (error) {
+      return notTaken(error);
+    }
   });
   app.delete("/metadata", async (c) => {
     const key = keyOf(c.req.url);
     if (key === null) return missingKey();
+    const refusal = await changeRefusal();
+    if (refusal !== null) return new Response(refusal, { status: 503 });
     try {
       if (await store.delete(key)) return new Response("metadata deleted");
-    } catch {
-      return notKept();
+    } catch (error) {
+      return notTaken(error);
     }
     return new Response("metadata not found", { status: 404 });
   });
@@ -79,7 +92,13 @@ function notAllowed(allow: string): Response {
 }
 
 function notKept(): Response {
-  return new Response("the change could not be written to the disk", { status: 507 });
+  return new Response("the change could not be kept", { status: 507 });
+}
+
+/** A cluster has not taken a change, or a lone master could not write it. */
+function notTaken(error: unknown): Response {
+  const refused = error instanceof StoreError && error.code !== ErrorCode.PERSISTENT_FAIL;
+  return refused ? new Response(error.message, { status: 503 }) : notKept();
 }
 
 function bodyRefused(reason: BodyRefusal, maxBytes: number): Response {

@@ -50,7 +50,11 @@ export class MetadataStore {
   readonly limits: MetadataLimits;
   readonly #probe: Probe;
   #keeper = forgetful;
+  /** Whether changes come back through `take` once they are kept. */
+  #shared = false;
   readonly #values = new Map<string, Document>();
+  /** The last put of a name that has not ended, in a cluster. */
+  readonly #turns = new Map<string, Promise<PutOutcome>>();
   #totalBytes = 0;
   #probes = 0;
 
@@ -85,16 +89,45 @@ export class MetadataStore {
     this.#keeper = keeper;
   }
 
+  /**
+   * From now on the documents are those of a cluster: a change is asked of `keeper`, and is made when
+   * it comes back through {@linkcode MetadataStore.take}.
+   */
+  shareThrough(keeper: DocumentKeeper): void {
+    this.#keeper = keeper;
+    this.#shared = true;
+  }
+
+  /** Makes a change that the cluster has kept; `null` = the document is gone. */
+  take(key: Uint8Array, value: Document | null): void {
+    if (value === null) this.#remove(textOf(key));
+    else this.#store(textOf(key), value);
+  }
+
   /** Takes in a document from an earlier life, if there is room. */
   restore(key: Uint8Array, value: Document): void {
-    this.#set(textOf(key), value);
+    if (this.#room(textOf(key), value) === "updated") this.#store(textOf(key), value);
   }
 
   /**
    * Stores a value; keeps `value` itself. Waits for the probe of a name's present owner, and until
-   * the document will outlive the process.
+   * the document will outlive the process. Rejects with what the keeper of a cluster says.
    */
-  async put(key: Uint8Array, value: Document): Promise<PutOutcome> {
+  put(key: Uint8Array, value: Document): Promise<PutOutcome> {
+    const put = () => this.#put(key, value);
+    if (!this.#shared) return put();
+    // A change is seen when it comes back: the next put of that name must not decide before.
+    const name = textOf(key);
+    const turn = (this.#turns.get(name) ?? Promise.resolve()).then(put, put);
+    this.#turns.set(name, turn);
+    const over = () => {
+      if (this.#turns.get(name) === turn) this.#turns.delete(name);
+    };
+    turn.then(over, over);
+    return turn;
+  }
+
+  async #put(key: Uint8Array, value: Document): Promise<PutOutcome> {
     const { maxKeyBytes, maxValueBytes } = this.limits;
     if (key.length > maxKeyBytes) return "key too long";
     if (value.length > maxValueBytes) return "value too large";
@@ -109,8 +142,13 @@ export class MetadataStore {
         old = now;
       }
     }
-    const outcome = this.#set(name, value);
+    const outcome = this.#room(name, value);
     if (outcome !== "updated") return outcome;
+    if (this.#shared) {
+      await this.#keeper.set(key, value);
+      return outcome;
+    }
+    this.#store(name, value);
     try {
       await this.#keeper.set(key, value);
       return outcome;
@@ -121,10 +159,11 @@ export class MetadataStore {
 
   /**
    * Deletes a document. Returns whether there was one; rejects when that is so for this life of the
-   * process only.
+   * process only, or with what the keeper of a cluster says.
    */
   async delete(key: Uint8Array): Promise<boolean> {
-    if (!this.#remove(textOf(key))) return false;
+    const name = textOf(key);
+    if (this.#shared ? !this.#values.has(name) : !this.#remove(name)) return false;
     await this.#keeper.delete(key);
     return true;
   }
@@ -134,19 +173,26 @@ export class MetadataStore {
     const text = textOf(new TextEncoder().encode(name));
     const keys = [`mooncake/ram/${text}`, `mooncake/rpc_meta/${text}`];
     if (text.includes("/")) keys.push(`mooncake/${text}`);
-    const removed = keys.filter((key) => this.#remove(key));
+    const removed = keys.filter((key) => this.#shared ? this.#values.has(key) : this.#remove(key));
     for (const key of removed) this.#keeper.delete(bytesOf(key)).catch(() => {});
     return removed.length;
   }
 
-  #set(name: string, value: Document): PutOutcome {
-    const old = this.#values.get(name);
-    const grown = value.length - (old?.length ?? -name.length);
-    if (old === undefined && this.#values.size >= this.limits.maxKeys) return "too many keys";
-    if (this.#totalBytes + grown > this.limits.maxTotalBytes) return "full";
+  /** "updated" when there is room for a document, else what there is too much of. */
+  #room(name: string, value: Document): PutOutcome {
+    const isNew = !this.#values.has(name);
+    if (isNew && this.#values.size >= this.limits.maxKeys) return "too many keys";
+    const bytes = this.#totalBytes + this.#growth(name, value);
+    return bytes > this.limits.maxTotalBytes ? "full" : "updated";
+  }
+
+  #store(name: string, value: Document): void {
+    this.#totalBytes += this.#growth(name, value);
     this.#values.set(name, value);
-    this.#totalBytes += grown;
-    return "updated";
+  }
+
+  #growth(name: string, value: Document): number {
+    return value.length - (this.#values.get(name)?.length ?? -name.length);
   }
 
   #remove(name: string): boolean {

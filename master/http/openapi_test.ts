@@ -65,6 +65,8 @@ const QUESTIONS: Partial<Record<keyof typeof ROUTES, [query: string, body?: unkn
   cancelDrainJob: [["?job_id=1-2"], [""]],
   setTenantQuota: [["?tenant_id=x"], [""]],
   deleteTenantQuota: [["?tenant_id=x"], [""]],
+  tenants: [[""], ["?tenant_id=x"]],
+  setTenant: [["?tenant_id=x", {}], [""]],
   changeConfig: [["", { put_wait_ms: 5 }], ["", { rpc_port: 1 }], ["?persist=true", {}]],
   route: [["", { keys: ["a", "b", "c"] }], ["", { seq_hashes: [] }]],
   hitStats: [[""], ["?by=tier,tenant,call,data_type,model,layer&calls=all"], ["?window=1"]],

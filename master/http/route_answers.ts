@@ -38,6 +38,11 @@ export function refusal(
   return json(errorDocument(code, message), status);
 }
 
+/** The answer of a standby to what only a leader does. */
+export function standbyAnswer(message: string): Response {
+  return refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_STATUS, message, 503);
+}
+
 export function json(document: Json, status = 200): Response {
   return new Response(jsonText(document), { status, headers: { "content-type": JSON_TYPE } });
 }

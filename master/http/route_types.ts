@@ -106,7 +106,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
   413: "Too many keys, or too large a body.",
   500: "The call failed.",
   501: "This version does not have it.",
-  503: "The master is not answering.",
+  503: "The master is not answering, or a standby, which changes nothing and names the leader.",
 };
 
 /** Refusals with the store's codes, by their statuses. */

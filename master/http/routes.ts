@@ -44,13 +44,23 @@ const WHOSE = parameter("tenant_id", "Name of the tenant. Default: all.");
 const KEY_ID = parameter("id", "Name of the key, 12 hexadecimal digits.", text, true);
 const KEY_PARTS = {
   ...{ id: text, role: text, tenant: nullable("string"), label: text },
+  ...{ user: nullable("string"), disabled: flag },
   ...{ created: text, expires: nullable("string") },
 };
 const API_KEY = record(KEY_PARTS);
 const NEW_API_KEY = record({ key: text, ...KEY_PARTS });
+const API_USER = record({
+  ...{ user: text, tenant: nullable("string"), disabled: flag, keys: list(text) },
+});
 const TENANT_QUOTA = record({
   ...{ tenant_id: text, requested_quota_bytes: count, effective_quota_bytes: count },
   ...{ charged_bytes: count, admission_closed: flag, over_quota: flag, has_explicit_policy: flag },
+});
+const RATE: Schema = { type: ["integer", "null"], minimum: 1 };
+const MODELS: Schema = { type: ["array", "null"], items: text };
+const TENANT_RULES = record({
+  ...{ tenant_id: text, models: MODELS, ops_per_second: RATE, bytes_per_second: RATE },
+  limited_calls: record({ ops_per_second: count, bytes_per_second: count }),
 });
 
 const BUFFERS = list(record({
@@ -109,6 +119,7 @@ const JOB_VIEW = record({
   ...{ target_segments: list(text), max_concurrency: count, bytes_per_second: count },
   ...{ remaining_bytes: count, thinned_units: count, thinned_bytes: count },
   ...{ dropped_units: count, dropped_bytes: count, blocked: mapOf(count) },
+  ...{ largest_free_bytes: count, automatic: flag },
 });
 const BEGUN = json("The job.", JOB_STATE);
 
@@ -244,6 +255,17 @@ export const ROUTES = {
       body: record({}, { threshold: { type: "number" }, ...JOB_LIMITS }),
     },
   ),
+  compact: jobs.post(
+    "/api/v1/jobs/compact",
+    "Moves objects so that a long piece of memory becomes free.",
+    {
+      200: BEGUN,
+      ...refusals(400, 404, 409, 413),
+    },
+    {
+      body: record({}, { segments: list(text), largest_free_bytes: count, ...JOB_LIMITS }),
+    },
+  ),
   queryJob: jobs.get("/api/v1/jobs/query", "Progress of a job.", {
     200: json("The job.", JOB_VIEW),
     ...refusals(400, 404),
@@ -287,6 +309,27 @@ export const ROUTES = {
     },
     { parameters: [TENANT] },
   ),
+  tenants: tenants.get(
+    "/api/v1/tenants",
+    "What registered tenants are held to besides their quotas, and how many calls that has refused.",
+    {
+      200: json("By name.", record({ success: { const: true }, data: list(TENANT_RULES) })),
+      ...refusals(404, 409),
+    },
+    { parameters: [WHOSE] },
+  ),
+  setTenant: tenants.put(
+    "/api/v1/tenants",
+    "Changes what a registered tenant is held to. What is not named stays; `null` = no limit.",
+    {
+      200: json("The tenant.", record({ success: { const: true }, data: TENANT_RULES })),
+      ...refusals(400, 404, 409, 413),
+    },
+    {
+      parameters: [TENANT],
+      body: record({}, { models: MODELS, ops_per_second: RATE, bytes_per_second: RATE }),
+    },
+  ),
 
   apiKeys: apiKeys.get("/api/v1/keys", "The API keys that the caller manages.", {
     200: json("Without their secrets.", record({ success: { const: true }, data: list(API_KEY) })),
@@ -300,7 +343,8 @@ export const ROUTES = {
       type: "object",
       properties: {
         role: choice("admin", "operator", "tenant-admin", "client", "read-only"),
-        ...{ tenant: nullable("string"), label: text, expires_in_seconds: nullable("integer") },
+        ...{ tenant: nullable("string"), label: text, user: nullable("string") },
+        expires_in_seconds: nullable("integer"),
       },
       required: ["role"],
       additionalProperties: false,
@@ -324,6 +368,30 @@ export const ROUTES = {
     200: json("Done.", record({ success: { const: true }, data: { const: null } })),
     ...refusals(404, 409),
   }, { parameters: [KEY_ID] }),
+  apiUsers: apiKeys.get("/api/v1/users", "The users whose keys the caller manages.", {
+    200: json(
+      "With the ids of their keys.",
+      record({
+        ...{ success: { const: true }, data: list(API_USER) },
+      }),
+    ),
+    ...refusals(409),
+  }),
+  changeApiUser: apiKeys.patch(
+    "/api/v1/users",
+    "Disables a user, which ends all its keys at once, or enables it, which brings them back.",
+    {
+      200: json("The user.", record({ success: { const: true }, data: API_USER })),
+      ...refusals(400, 404, 409),
+    },
+    {
+      parameters: [
+        parameter("user", "Name of the user.", text, true),
+        parameter("tenant_id", "Whose user it is. Default: that of no tenant."),
+      ],
+      body: record({ disabled: flag }),
+    },
+  ),
 
   config: about.get("/v1/config", "Every flag with its value and where the value came from.", {
     200: json("The flags.", CONFIG),

@@ -2,7 +2,7 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import { MAX_QUOTA_BYTES } from "../core/quotas.ts";
-import type { PolicyFile } from "../tenants/policy_file.ts";
+import type { PolicyKeeper } from "../tenants/policy_file.ts";
 import { isTenantText } from "../tenants/policy_yaml.ts";
 import type { AdminBackend, TenantQuota } from "./backend.ts";
 import type { Json } from "./json_text.ts";
@@ -12,8 +12,23 @@ import { type AppContext, type Handler, json, refusal, type Register } from "./r
 
 export interface TenantRouteParts {
   backend: AdminBackend;
-  /** Where quotas are kept, `null` = multi-tenancy is off. */
-  policies: PolicyFile | null;
+  /** Where quotas and rules are kept, `null` = multi-tenancy is off. */
+  policies: PolicyKeeper | null;
+}
+
+/** Changes one tenant, while no other change of what `file` keeps is under way. */
+export type TenantChange = (c: AppContext, name: string, file: PolicyKeeper) => Promise<Response>;
+
+/** Serves a change of the tenant that a call names. */
+export function changingTenant(policies: PolicyKeeper | null, serve: TenantChange): Handler {
+  return async (c) => {
+    const name = tenantParameter(c.req.url);
+    if (name === null || !isTenantText(name)) {
+      return refusal(ErrorCode.INVALID_PARAMS, "Missing or invalid tenant_id");
+    }
+    if (policies === null) return refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE);
+    return await policies.inTurn(() => serve(c, name, policies));
+  };
 }
 
 const BODY_LIMITS = { maxBytes: 64 * 1024, timeoutMs: 10_000 };
@@ -32,18 +47,7 @@ export function addTenantRoutes(on: Register, { backend, policies }: TenantRoute
     return json({ success: true, data: quotaDocument(quota) });
   });
 
-  const changing = (
-    serve: (c: AppContext, name: string, file: PolicyFile) => Promise<Response>,
-  ): Handler =>
-  async (c) => {
-    const name = tenantParameter(c.req.url);
-    if (name === null || !isTenantText(name)) {
-      return refusal(ErrorCode.INVALID_PARAMS, "Missing or invalid tenant_id");
-    }
-    if (policies === null) return refusal(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE);
-    return await policies.inTurn(() => serve(c, name, policies));
-  };
-
+  const changing = (serve: TenantChange) => changingTenant(policies, serve);
   on(
     "setTenantQuota",
     changing(async (c, name, file) => {
@@ -67,9 +71,14 @@ export function addTenantRoutes(on: Register, { backend, policies }: TenantRoute
     changing(async (_c, name, file) => {
       const before = file.get(name);
       await backend.removeTenantQuota(name);
+      const rules = file.rules(name);
       await keep(
         () => file.set(name, null),
-        () => before === null ? Promise.resolve() : put(backend, name, before),
+        async () => {
+          if (before === null) return;
+          await put(backend, name, before);
+          await backend.setTenantRules(name, rules);
+        },
       );
       return json({ success: true, data: null });
     }),
@@ -77,7 +86,10 @@ export function addTenantRoutes(on: Register, { backend, policies }: TenantRoute
 }
 
 /** Takes a change back that could not be written down. */
-async function keep(write: () => Promise<void>, takeBack: () => Promise<void>): Promise<void> {
+export async function keep(
+  write: () => Promise<void>,
+  takeBack: () => Promise<void>,
+): Promise<void> {
   try {
     await write();
   } catch (error) {

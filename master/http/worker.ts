@@ -4,7 +4,9 @@
  */
 import { eventfdWaker } from "../../ffi/wake.ts";
 import { Logger } from "../logger.ts";
-import { PolicyFile } from "../tenants/policy_file.ts";
+import { firstKeyLine } from "../auth/api_key.ts";
+import { KeyTable } from "../auth/key_table.ts";
+import { PolicyFile, sharedPolicies } from "../tenants/policy_file.ts";
 import { VERSION } from "../version.ts";
 import { adminApp } from "./admin_app.ts";
 import { AdminAuth } from "./admin_auth.ts";
@@ -16,6 +18,8 @@ import { addressOf, type HttpServer, listen, ListenError } from "./listen.ts";
 import { metadataApp } from "./metadata_app.ts";
 import { MetadataStore } from "./metadata_store.ts";
 import { SettingsTable } from "./settings_table.ts";
+import { SharedTables } from "./shared_tables.ts";
+import { standbyRefusal } from "./standby.ts";
 import { SummaryReporter } from "./summary_reporter.ts";
 import type { ControlMessage, HttpWorkerConfig, WorkerMessage } from "./worker_protocol.ts";
 
@@ -36,6 +40,8 @@ class HttpSide {
   #settings: SettingsTable | null = null;
   #wake = () => {};
   #auth: AdminAuth | null = null;
+  /** What a master of a cluster shares with the others. */
+  #shared: SharedTables | null = null;
 
   constructor(config: HttpWorkerConfig, port: MessagePort) {
     const { format, minLevel, prefix } = config.log;
@@ -46,15 +52,22 @@ class HttpSide {
       now: () => performance.timeOrigin + performance.now(),
       write: writeToStderr,
     });
+    this.#metadata = new MetadataStore((host, at) => probeHandshake(host, at, PROBE_TIMEOUT_MS));
     this.#backend = coreClient({
       port,
       wake: () => this.#wake(),
       timeoutMs: config.coreTimeoutMs,
+      onTables: (changes) => {
+        if (this.#shared?.take(changes, this.#metadata)) this.#auth?.keysChanged();
+      },
     });
+    if (config.haPath !== null) {
+      this.#shared = new SharedTables(this.#backend);
+      this.#metadata.shareThrough(this.#shared.documents);
+    }
     this.#reporter = new SummaryReporter({
       ...{ backend: this.#backend, logger: this.#logger, format },
     });
-    this.#metadata = new MetadataStore((host, at) => probeHandshake(host, at, PROBE_TIMEOUT_MS));
   }
 
   /** Opens the servers; throws `ListenError` with none left open. */
@@ -65,7 +78,11 @@ class HttpSide {
     if (this.#config.auth !== null) await this.#openAuth(this.#config.auth);
     const onFault = (error: unknown) => this.#logger.error(`HTTP request failed: ${error}`);
     const adminRoutes = this.#adminApp();
-    const metadataRoutes = metadataApp({ store: this.#metadata });
+    const metadataRoutes = metadataApp({
+      store: this.#metadata,
+      changeRefusal: () =>
+        this.#shared === null ? Promise.resolve(null) : standbyRefusal(this.#backend),
+    });
     try {
       this.#servers.push(
         listen("admin", admin, (request, peer) => adminRoutes.fetch(request, peer), onFault),
@@ -90,7 +107,7 @@ class HttpSide {
         metadata: metadataServer ? addressOf(metadataServer) : null,
         settings,
       },
-      keys: this.#auth?.records ?? [],
+      keys: this.#shared === null ? this.#auth?.records ?? [] : null,
     };
   }
 
@@ -140,25 +157,21 @@ class HttpSide {
     return await this.#settings.load();
   }
 
-  async #openAuth(paths: NonNullable<HttpWorkerConfig["auth"]>): Promise<void> {
+  async #openAuth({ auditPath }: NonNullable<HttpWorkerConfig["auth"]>): Promise<void> {
+    const { tablesPath, checkpointToken } = this.#config;
+    const now = () => Date.now();
+    if (this.#shared !== null) {
+      const { keys } = this.#shared;
+      this.#auth = new AdminAuth({ keys, auditPath, checkpointToken, now });
+      return;
+    }
     if (!DocumentTable.isAvailable) throw new Error("--require_auth needs --unstable-kv");
-    this.#auth = await AdminAuth.open({
-      ...paths,
-      now: () => Date.now(),
+    this.#auth = new AdminAuth({
+      ...{ keys: await KeyTable.open(tablesPath!), auditPath, checkpointToken: null, now },
       publish: (records) => this.#backend.setKeys(records),
     });
     const first = await this.#auth.firstKey();
-    if (first !== null) this.#tellAlways(`the first admin key, shown only now: ${first}`);
-  }
-
-  /** Logs at any level: what is said cannot be had again. */
-  #tellAlways(line: string): void {
-    const { format, prefix } = this.#config.log;
-    new Logger({
-      ...{ source: "master_admin", json: format === "json", minLevel: 0, prefix, pid: Deno.pid },
-      now: () => performance.timeOrigin + performance.now(),
-      write: writeToStderr,
-    }).info(line);
+    if (first !== null) this.#logger.always(firstKeyLine(first));
   }
 
   #adminApp() {
@@ -167,10 +180,14 @@ class HttpSide {
       backend: this.#backend,
       insecure: admin.insecure,
       auth: this.#auth,
-      policies: policies === null ? null : new PolicyFile(policies.path, policies.quotas),
+      policies: policies === null
+        ? null
+        : this.#shared !== null
+        ? sharedPolicies
+        : new PolicyFile(policies.path, policies.quotas, policies.rules),
       haPath: this.#config.haPath,
       version: VERSION,
-      settings: this.#settings,
+      settings: this.#shared?.settings ?? this.#settings,
       onLogLevel: (level) => this.#logger.minLevel = level,
       processInfo: () => ({
         version: VERSION,

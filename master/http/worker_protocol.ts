@@ -1,6 +1,8 @@
 /** Messages between the thread that owns the core and the Worker that serves HTTP. */
 import type { KeyRecord } from "../auth/api_key.ts";
 import type { SnapshotPlace } from "../backup/places.ts";
+import type { TableChange } from "../core/small_tables.ts";
+import type { LoadedPolicies } from "../tenants/load_policies.ts";
 import type { AdminMethod } from "./backend.ts";
 
 /** A place to listen; port 0 = the system chooses. */
@@ -14,16 +16,21 @@ export interface HttpWorkerConfig {
   admin: HttpAddress & { insecure: boolean };
   /** `null` = no metadata server. */
   metadata: HttpAddress | null;
-  /** Database in which metadata documents and settings outlive the master, `null` = they do not. */
+  /**
+   * Database in which metadata documents, settings and keys outlive the master, `null` = they do not,
+   * or this is a master of a cluster, which shares them with the others.
+   */
   tablesPath: string | null;
   /** Where snapshots lie, `null` = there are none. */
   snapshots: { places: readonly SnapshotPlace[]; timeoutMs: number } | null;
   /** Data directory of a master of a cluster, which hands its checkpoints out; `null` = it is alone. */
   haPath: string | null;
-  /** Where keys and the audit log are, `null` = no keys are asked for. */
-  auth: { tablesPath: string; auditPath: string } | null;
+  /** Where the audit log is, `null` = no keys are asked for. */
+  auth: { auditPath: string } | null;
+  /** What opens this master's checkpoint to the others of its cluster, whatever keys they have. */
+  checkpointToken: string | null;
   /** The file of the quotas and what is in it, `null` = multi-tenancy is off. */
-  policies: { path: string; quotas: ReadonlyMap<string, bigint> } | null;
+  policies: LoadedPolicies | null;
   log: {
     format: "text" | "kep" | "json";
     minLevel: number;
@@ -73,7 +80,8 @@ export type ControlMessage =
 
 /** From the Worker, on its own channel. */
 export type WorkerMessage =
-  | { type: "listening"; listening: HttpListening; keys: KeyRecord[] }
+  /** `keys`: those of a lone master; `null` = they come from the core. */
+  | { type: "listening"; listening: HttpListening; keys: KeyRecord[] | null }
   | { type: "listen_failed"; failure: ListenFailure }
   | { type: "failed"; message: string }
   | { type: "stopped" };
@@ -89,3 +97,8 @@ export interface CoreRequest {
 export type CoreReply =
   | { id: number; value: unknown }
   | { id: number; code: number; message: string };
+
+/** Changes of the small tables of a cluster, before the answer to who asked for them, on that port. */
+export interface TableNews {
+  tables: TableChange[];
+}

@@ -14,6 +14,7 @@ const config: HttpWorkerConfig = {
   haPath: null,
   policies: null,
   auth: null,
+  checkpointToken: null,
   metadata: { host: "127.0.0.1", port: 0 },
   log: { format: "text", minLevel: 0, prefix: true, summaryIntervalMs: null },
   clusterId: "c",

@@ -79,18 +79,7 @@ export function writeCheckpoint(
       bytes += data.length;
     };
     write(fileHeader(FileKind.CHECKPOINT, 1));
-    let part = 0;
-    const flush = () => {
-      if (facts.isEmpty) return;
-      sealGroup(facts.group, ++part);
-      write(facts.group);
-      facts.clear();
-    };
-    const facts = new FactBuffer(flush, PART_BYTES);
-    core.tellHomes(facts);
-    flush();
-    keys = core.tellSnapshot(facts);
-    flush();
+    keys = tellCheckpoint(core, write);
     file.syncSync();
   } catch (error) {
     file.close();
@@ -101,4 +90,21 @@ export function writeCheckpoint(
   Deno.renameSync(partial, path);
   syncDirectory(directory);
   return { bytes, keys };
+}
+
+/** Hands out all that a core holds in sealed parts, which `write` must use at once. Returns the keys. */
+export function tellCheckpoint(core: MasterCore, write: (part: Uint8Array) => void): number {
+  let part = 0;
+  const flush = () => {
+    if (facts.isEmpty) return;
+    sealGroup(facts.group, ++part);
+    write(facts.group);
+    facts.clear();
+  };
+  const facts = new FactBuffer(flush, PART_BYTES);
+  core.tellHomes(facts);
+  flush();
+  const keys = core.tellSnapshot(facts);
+  flush();
+  return keys;
 }

@@ -308,7 +308,7 @@ const ownFamilies: Family[] = [
     "snowskin_jobs_running",
     "gauge",
     CoreCounter.JOBS_RUNNING,
-    "Drains and rebalances going on.",
+    "Drains, rebalances and compactions going on.",
   ),
   core(
     "snowskin_job_moved_objects_total",
@@ -333,6 +333,42 @@ const ownFamilies: Family[] = [
     "counter",
     CoreCounter.JOB_DROPS,
     "Objects that drains dropped for want of room.",
+  ),
+  core(
+    "snowskin_compaction_no_piece_total",
+    "counter",
+    CoreCounter.COMPACTION_NO_PIECE,
+    "Tries to place an object that found no piece long enough, though enough was free in pieces.",
+  ),
+  core(
+    "snowskin_compaction_opened_pieces_total",
+    "counter",
+    CoreCounter.COMPACTION_OPENED,
+    "Long free pieces that compactions have opened.",
+  ),
+  core(
+    "snowskin_compaction_opened_bytes_total",
+    "counter",
+    CoreCounter.COMPACTION_OPENED_BYTES,
+    "Bytes of these pieces.",
+  ),
+  core(
+    "snowskin_compaction_abandoned_total",
+    "counter",
+    CoreCounter.COMPACTION_ABANDONED,
+    "Pieces given up before they were open: put to use by a write, or something could not leave.",
+  ),
+  core(
+    "snowskin_compaction_moved_objects_total",
+    "counter",
+    CoreCounter.COMPACTION_MOVES,
+    "Objects moved by compactions; also among those moved by jobs.",
+  ),
+  core(
+    "snowskin_compaction_moved_bytes_total",
+    "counter",
+    CoreCounter.COMPACTION_MOVED_BYTES,
+    "Bytes moved by compactions; also among those moved by jobs.",
   ),
   core(
     "snowskin_dynamic_replicas",

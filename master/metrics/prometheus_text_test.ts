@@ -44,7 +44,7 @@ Deno.test("every family has a name, a type, a help text and the samples of an id
   assert.equal(new Set(FAMILIES.map(({ name }) => name)).size, FAMILIES.length);
   for (const { name, type, help } of FAMILIES) {
     assert.match(help, /^\S.*\.$/, name);
-    if (/^segment_|largest_free|^mooncake_tenant_/.test(name)) continue;
+    if (/^segment_|largest_free|^(mooncake|snowskin)_tenant_/.test(name)) continue;
     const sample = type === "histogram" ? `${name}_count` : name;
     assert.ok([...samples.keys()].some((key) => key.split("{")[0] === sample), name);
   }

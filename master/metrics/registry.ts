@@ -1,4 +1,5 @@
 /** The numbers that the RPC side of the master keeps, and the snapshot that leaves its thread. */
+import type { LimitedCalls } from "../core/tenant_limits.ts";
 import { RPC_COUNTERS, type RpcMeter, rpcMeter } from "./rpc_counters.ts";
 
 /** Upper bounds, in bytes, of the reference's histogram of object sizes; beyond lies `+Inf`. */
@@ -48,6 +49,8 @@ export interface TenantUsage {
   isRegistered: boolean;
   rejected: number;
   evictedBytes: number;
+  /** Calls that its rates did not allow. */
+  limited: LimitedCalls;
 }
 
 export interface TenantsUsage {

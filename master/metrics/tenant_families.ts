@@ -1,4 +1,4 @@
-/** The reference's metrics of tenants, which are shown only with multi-tenancy. */
+/** Metrics of tenants, the reference's and one of ours, which are shown only with multi-tenancy. */
 import type { Family } from "./families.ts";
 import type { TenantsUsage, TenantUsage } from "./registry.ts";
 
@@ -31,7 +31,21 @@ function total(name: string, help: string, read: (tenants: TenantsUsage) => numb
 const sumOf = ({ each }: TenantsUsage, read: (tenant: TenantUsage) => number) =>
   each.reduce((sum, tenant) => sum + read(tenant), 0);
 
+const limited: Family = {
+  name: "snowskin_tenant_limited_total",
+  type: "counter",
+  help: "Calls that a limit of a tenant did not allow.",
+  isShown: ({ tenants }) => tenants !== undefined,
+  collect({ tenants }, emit) {
+    for (const { tenant, limited: { ops, bytes } } of tenants?.each ?? []) {
+      emit(ops, "tenant", tenant, "limit", "ops_per_second");
+      emit(bytes, "tenant", tenant, "limit", "bytes_per_second");
+    }
+  },
+};
+
 export const tenantFamilies: readonly Family[] = [
+  limited,
   perTenant(
     "mooncake_tenant_quota_reject_total",
     "counter",

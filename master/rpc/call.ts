@@ -15,6 +15,8 @@ export class Call {
   waitUntilMs = 0;
   /** The number that came with the request, 0 = none; see `write_id.ts`. */
   writeId = 0;
+  /** Whether the request has been let in before and has waited for space since. */
+  hasWaited = false;
   /** Index of the first item that is still to be served; above 0 only after a wait. */
   resumeAt = 0;
   /** Keys (or other items) served so far, and how many of them were answered with an error. */

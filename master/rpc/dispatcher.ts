@@ -100,6 +100,7 @@ export class Dispatcher {
     const call = this.#call;
     call.nowMs = nowMs;
     call.waitUntilMs = this.#waiting.admits(end - start) ? nowMs + this.putWaitMs : nowMs;
+    call.hasWaited = false;
     call.resumeAt = 0;
     call.items = 0;
     call.failedItems = 0;
@@ -185,6 +186,7 @@ export class Dispatcher {
     replies.writer.startSizes(request.width);
     call.nowMs = nowMs;
     call.waitUntilMs = Math.max(nowMs, request.untilMs);
+    call.hasWaited = true;
     call.resumeAt = request.resumeAt;
     call.items = request.items;
     call.failedItems = request.failedItems;

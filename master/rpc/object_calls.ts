@@ -13,6 +13,8 @@ import { KeyList } from "./key_list.ts";
 import {
   beginList,
   count,
+  Metered,
+  metered,
   refuseAll,
   takeKeys,
   takeTenant,
@@ -66,13 +68,13 @@ export class ObjectCalls {
 
   #exist<Q, R>(call: Call, rpc: Rpc<Q, R>, batch: boolean): Outcome {
     const { reader, nowMs, replies: { writer } } = call;
-    const tenant = this.#readKeys(call, rpc, batch);
+    const tenant = this.#readKeys(call, rpc, batch, Metered.KEYS);
     const keys = this.#keys;
     if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
-    const slots = this.#core.locate(tenant, reader.bytes, keys);
+    this.#core.locate(tenant, reader.bytes, keys);
     for (let i = 0; i < keys.count; i++) {
-      const code = this.#core.existAt(slots[i], nowMs);
+      const code = this.#core.existAt(i, nowMs);
       writeFlag(writer, code);
       count(call, code);
     }
@@ -81,7 +83,7 @@ export class ObjectCalls {
 
   #get<Q, R>(call: Call, rpc: Rpc<Q, R>, batch: boolean): Outcome {
     const { writer } = call.replies;
-    const tenant = this.#readKeys(call, rpc, batch);
+    const tenant = this.#readKeys(call, rpc, batch, Metered.BYTES);
     if (tenant < 0) return refuseAll(call, rpc, batch, this.#keys.count, tenant);
     let width = widthFor(Math.max(this.#keys.count, this.#core.segments.longestText));
     for (;;) {
@@ -104,12 +106,12 @@ export class ObjectCalls {
     const { reader: { bytes }, nowMs, replies: { writer } } = call;
     const keys = this.#keys;
     const encoder = this.#encoder;
-    const slots = this.#core.locate(tenant, bytes, keys);
+    this.#core.locate(tenant, bytes, keys);
     encoder.showsOurs = call.writeId === KNOWS_CHECKSUMS;
     beginList(call, rpc, batch, keys.count, width);
     for (let i = 0; i < keys.count; i++) {
       if (writer.length > this.#maxAnswerBytes) throw new AnswerTooLarge(this.#maxAnswerBytes);
-      const code = this.#core.getReplicaListAt(slots[i], nowMs, encoder);
+      const code = this.#core.getReplicaListAt(i, nowMs, encoder);
       if (code < 0) writeError(writer, code);
       else encoder.endList();
       count(call, code);
@@ -122,7 +124,8 @@ export class ObjectCalls {
     const keys = this.#keys;
     takeKeys(keys, reader, batch);
     const force = reader.bool();
-    const tenant = takeTenant(this.#door, reader, TenantAccess.CHANGE);
+    const named = takeTenant(this.#door, reader, TenantAccess.CHANGE);
+    const tenant = metered(this.#core, call, named, keys.count, Metered.KEYS);
     if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     const { bytes } = reader;
@@ -134,10 +137,12 @@ export class ObjectCalls {
     return Outcome.DONE;
   }
 
-  /** Takes a request that consists of keys and a tenant, and returns the tenant. */
-  #readKeys<Q, R>({ reader }: Call, rpc: Rpc<Q, R>, batch: boolean): number {
+  /** Takes a request that consists of keys and a tenant, and returns the tenant if it may go on. */
+  #readKeys<Q, R>(call: Call, rpc: Rpc<Q, R>, batch: boolean, by: boolean): number {
+    const { reader } = call;
     openBody(reader, rpc.request!);
     takeKeys(this.#keys, reader, batch);
-    return takeTenant(this.#door, reader, TenantAccess.READ);
+    const tenant = takeTenant(this.#door, reader, TenantAccess.READ);
+    return metered(this.#core, call, tenant, this.#keys.count, by);
   }
 }

@@ -376,3 +376,28 @@ Deno.test("calls that only name a client do not make it known", () => {
   }
   assert.equal(clients.limit, known);
 });
+
+Deno.test("a batch revokes the last write of a client that a new master has not heard of", () => {
+  const times = { putStartDiscardTimeoutMs: 1000, putStartReleaseTimeoutMs: 60_000 };
+  const facts: Uint8Array[] = [];
+  const first = new ServedCore({ core: times });
+  first.served.core.attachFacts({ append: (b, start, end) => facts.push(b.slice(start, end)) });
+  first.mount(1, 64 * MIB);
+  const put = (clientId: m.StartRequest["clientId"], key: string) =>
+    first.rpc.ask(m.PutStart, { ...startOf(key, 1000), clientId }).code;
+  assert.equal(put(stranger, "taken over"), ErrorCode.OK);
+  first.pass(2000);
+  assert.equal(put(client, "taken over"), ErrorCode.OK);
+  assert.equal(put(stranger, "open"), ErrorCode.OK);
+
+  const second = new ServedCore({ core: times });
+  const { core } = second.served;
+  for (const fact of facts) core.replay(fact);
+  core.finishReplay(second.rpc.nowMs);
+  const keys = [bytesOf("open"), bytesOf("taken over"), bytesOf("open")];
+  const revoke = { clientId: stranger, keys, replicaType: ALL, tenantId };
+  const codes = second.rpc.ask(m.BatchPutRevoke, revoke).map(({ code }) => code);
+  const { OK, ILLEGAL_CLIENT, OBJECT_NOT_FOUND } = ErrorCode;
+  assert.deepEqual(codes, [OK, ILLEGAL_CLIENT, OBJECT_NOT_FOUND]);
+  assert.deepEqual(second.rpc.faults, []);
+});

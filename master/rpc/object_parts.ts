@@ -3,6 +3,7 @@ import type { Rpc } from "../../proto/messages.ts";
 import { beginBody } from "../../proto/struct_pack/codec.ts";
 import type { Reader } from "../../proto/struct_pack/reader.ts";
 import { type SizeWidth, widthFor, type Writer } from "../../proto/struct_pack/writer.ts";
+import type { MasterCore } from "../core/core.ts";
 import { type Call, Outcome } from "./call.ts";
 import type { KeyList } from "./key_list.ts";
 import type { TenantAccess, TenantDoor } from "./tenant_door.ts";
@@ -22,6 +23,29 @@ export function takeTenant(door: TenantDoor, reader: Reader, access: TenantAcces
   const start = reader.skip(length);
   reader.expectEnd();
   return door.enter(reader.bytes, start, start + length, access);
+}
+
+/** How a call counts for the limits of its tenant. */
+export const Metered = {
+  /** By its keys. */
+  KEYS: false,
+  /** By its keys, and by the bytes of the objects that it is about. */
+  BYTES: true,
+} as const;
+
+/**
+ * Holds a call about `keys` keys to the limits of its tenant: the tenant, or RATE_LIMITED, which answers
+ * the call for each of its keys. A negative code that is known already stays.
+ */
+export function metered(
+  core: MasterCore,
+  call: Call,
+  tenant: number,
+  keys: number,
+  by: boolean,
+): number {
+  if (tenant < 0 || call.hasWaited) return tenant;
+  return core.tenants.admit(tenant, keys, by, call.nowMs);
 }
 
 /** Answers a call with the same code for each of its keys. */

@@ -11,7 +11,7 @@ import { byteText, MAX_PATTERN_BYTES } from "../core/key_pattern.ts";
 import type { ListingScan } from "../core/listing_scan.ts";
 import type { RemovalScan } from "../core/removal_scan.ts";
 import { type Call, type Handler, Outcome } from "./call.ts";
-import { count, takeTenant, writeError } from "./object_parts.ts";
+import { count, Metered, metered, takeTenant, writeError } from "./object_parts.ts";
 import { type HandlerEntry, handWritten } from "./plain_call.ts";
 import { MatchEncoder, ReplicaEncoder } from "./replica_encoder.ts";
 import { NamedDoor, TenantAccess, type TenantDoor } from "./tenant_door.ts";
@@ -55,7 +55,8 @@ export class ScanCalls {
   #list(call: Call): Outcome {
     openBody(call.reader, m.GetReplicaListByRegex.request!);
     const pattern = takePattern(call.reader);
-    const tenant = takeTenant(this.#door, call.reader, TenantAccess.READ);
+    const named = takeTenant(this.#door, call.reader, TenantAccess.READ);
+    const tenant = metered(this.#core, call, named, 1, Metered.KEYS);
     if (tenant < 0) return refuseListing(call, tenant as ErrorCode);
     const found = new Writer();
     found.startSizes(MATCHES_WIDTH);
@@ -79,7 +80,8 @@ export class ScanCalls {
     openBody(call.reader, m.RemoveByRegex.request!);
     const pattern = takePattern(call.reader);
     const force = call.reader.bool();
-    const tenant = takeTenant(this.#door, call.reader, TenantAccess.CHANGE);
+    const named = takeTenant(this.#door, call.reader, TenantAccess.CHANGE);
+    const tenant = metered(this.#core, call, named, 1, Metered.KEYS);
     const answer = (call: Call, code: ErrorCode, removed = 0) => {
       const expected: Expected<number> = { code, value: code === 0 ? removed : null };
       return answered(call, m.RemoveByRegex.response, expected, code);
@@ -97,9 +99,10 @@ export class ScanCalls {
     const { force, tenantId } = m.RemoveAll.request!.decode(call.reader);
     const ofAll = tenantId.length === 0;
     const { CHANGE } = TenantAccess;
-    const tenant = ofAll
+    const named = ofAll
       ? this.#door.enterAll(CHANGE)
       : this.#door.enter(tenantId, 0, tenantId.length, CHANGE);
+    const tenant = ofAll ? named : metered(this.#core, call, named, 1, Metered.KEYS);
     const answer = (call: Call, code: ErrorCode, removed = 0) =>
       answered(call, m.RemoveAll.response, code === 0 ? removed : code, code);
     // As the reference: what can be nobody's name has nothing to remove.

@@ -15,6 +15,8 @@ import type { KeyList } from "./key_list.ts";
 import {
   beginList,
   count,
+  Metered,
+  metered,
   refuseAll,
   takeKeys,
   takeTenant,
@@ -103,7 +105,8 @@ export class WriteCalls {
     if (batch) keys.readSizes(reader);
     else keys.readSize(reader);
     const config = this.#configs.read(reader);
-    const tenant = takeTenant(this.#door, reader, TenantAccess.CREATE);
+    const named = takeTenant(this.#door, reader, TenantAccess.CREATE);
+    const tenant = metered(this.#core, call, named, keys.count, Metered.BYTES);
     this.#writer.client = this.#core.internClient(reader.bytes, clientAt);
     this.#writer.writeId = call.writeId;
 
@@ -162,7 +165,10 @@ export class WriteCalls {
     const code = upsert
       ? core.upsertStart(writer, tenant, bytes, start, end, size, config, group, nowMs, sink)
       : core.putStart(writer, tenant, bytes, start, end, size, config, group, nowMs, sink);
-    if (code === ErrorCode.OK) this.#options.onSize(size);
+    if (code === ErrorCode.OK) {
+      this.#options.onSize(size);
+      core.tenants.spend(tenant, size);
+    }
     return code;
   }
 
@@ -194,6 +200,7 @@ export class WriteCalls {
     const by = this.#writer;
     const sum = this.#sum;
     by.client = core.findClient(bytes, clientAt);
+    core.holdClient(by.client);
     by.writeId = call.writeId;
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     for (let i = 0; i < keys.count; i++) {
@@ -208,6 +215,7 @@ export class WriteCalls {
       writeDone(writer, code);
       count(call, code);
     }
+    core.letGoClient();
     return Outcome.DONE;
   }
 
@@ -224,6 +232,7 @@ export class WriteCalls {
     const { bytes } = reader;
     const by = this.#writer;
     by.client = core.findClient(bytes, clientAt);
+    core.holdClient(by.client);
     by.writeId = call.writeId;
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     for (let i = 0; i < keys.count; i++) {
@@ -235,6 +244,7 @@ export class WriteCalls {
       writeDone(writer, code);
       count(call, code);
     }
+    core.letGoClient();
     return Outcome.DONE;
   }
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { NO_RULES, type TenantRules } from "../core/tenant_rules.ts";
 import { PolicyFile, readPolicies } from "./policy_file.ts";
 import { formatPolicies, parsePolicies, PolicyError, quotaBytes } from "./policy_yaml.ts";
 
@@ -64,6 +65,74 @@ Deno.test("what is written is what is read, in the order of the names", () => {
       '  - name: "b"\n    quota: 9223372036854775807\n',
   );
   assert.deepEqual(parsePolicies(text), new Map([...policies].reverse()));
+});
+
+const RULED = `version: 1
+tenants:
+  - name: a
+    quota: 1GB
+    models: [llama-3-8b, "qwen/qwen3 ü", 7, unknown]
+    ops_per_second: 20000
+    bytes_per_second: 2GB
+  - {name: b, quota: 1, models: []}
+  - {name: c, quota: 1, models: null, ops_per_second:}
+  - {name: d, quota: 1, bytes_per_second: 5}
+`;
+
+Deno.test("a quota file says what tenants are held to besides", () => {
+  const rules = new Map<string, TenantRules>();
+  assert.equal(parsePolicies(RULED, rules).size, 4);
+  assert.deepEqual(Array.from(rules), [
+    ["a", {
+      models: ["llama-3-8b", "qwen/qwen3 ü", "7", "unknown"],
+      ...{ opsPerSecond: 20_000, bytesPerSecond: 2 * 2 ** 30 },
+    }],
+    ["b", { ...NO_RULES, models: [] }],
+    ["d", { ...NO_RULES, bytesPerSecond: 5 }],
+  ]);
+  const again = new Map<string, TenantRules>();
+  const text = formatPolicies(parsePolicies(RULED), rules);
+  assert.deepEqual(parsePolicies(text, again), parsePolicies(RULED));
+  assert.deepEqual(again, rules);
+  for (
+    const [member, why] of [
+      ["models: llama", /"a": models llama; allowed: a list of at most 1024 texts/],
+      ['models: [""]', /allowed: a list/],
+      ["models: [[a]]", /allowed: a list/],
+      [`models: ["${"m".repeat(257)}"]`, /texts of 1 to 256 bytes/],
+      ["ops_per_second: 0", /ops_per_second 0; allowed: a whole number from 1 to 2\^50/],
+      ["ops_per_second: 1.5", /allowed: a whole number/],
+      ["ops_per_second: many", /allowed: a whole number/],
+      ["bytes_per_second: 1MiB", /bytes_per_second 1MiB; allowed: .*KB, MB, GB or TB/],
+      ["bytes_per_second: 2048TB", /allowed: a whole number/],
+    ] as const
+  ) {
+    const bad = `version: 1\ntenants: [{name: a, quota: 1, ${member}}]`;
+    assert.throws(() => parsePolicies(bad), (error) => {
+      assert(error instanceof PolicyError);
+      assert.match(error.message, why);
+      return true;
+    }, member);
+  }
+});
+
+Deno.test("what tenants are held to is kept with their quotas and goes with them", async () => {
+  const directory = await Deno.makeTempDir();
+  const path = `${directory}/tenants.yaml`;
+  const file = new PolicyFile(path, new Map([["a", 1n], ["b", 2n]]));
+  const ruled = { models: ["m"], opsPerSecond: 3, bytesPerSecond: null };
+  const read = () => {
+    const rules = new Map<string, TenantRules>();
+    return [Array.from(readPolicies(path, { missing: false }, rules)), Array.from(rules)];
+  };
+  await file.setRules("b", ruled);
+  await file.set("a", 5n);
+  assert.deepEqual(read(), [[["a", 5n], ["b", 2n]], [["b", ruled]]]);
+  await file.set("b", null);
+  await file.set("b", 7n);
+  assert.deepEqual(read(), [[["a", 5n], ["b", 7n]], []]);
+  assert.deepEqual(file.rules("b"), NO_RULES);
+  await Deno.remove(directory, { recursive: true });
 });
 
 Deno.test("a quota file is replaced as a whole, or stays what it was", async () => {

@@ -9,14 +9,29 @@
  *     quota: 64GB
  * ```
  *
- * A quota is a whole number of bytes, or of `KB`, `MB`, `GB` or `TB`, which are powers of 1024.
+ * A quota is a whole number of bytes, or of `KB`, `MB`, `GB` or `TB`, which are powers of 1024. Members
+ * of a tenant that are ours: `models`, a list of texts, `ops_per_second`, a number, and
+ * `bytes_per_second`, as a quota.
  */
-import { isMap, isScalar, isSeq, parseDocument } from "yaml";
+import { isMap, isScalar, isSeq, parseDocument, type YAMLMap } from "yaml";
 import { MAX_QUOTA_BYTES } from "../core/quotas.ts";
+import { MAX_RATE } from "../core/tenant_limits.ts";
+import {
+  isModelList,
+  isRate,
+  isRuled,
+  MODEL_LISTS,
+  NO_RULES,
+  RATES,
+  type TenantRules,
+} from "../core/tenant_rules.ts";
 import { isTenantName } from "../core/tenants.ts";
 
 /** Quotas in bytes by the name of the tenant. */
 export type QuotaPolicies = ReadonlyMap<string, bigint>;
+
+/** What tenants are held to besides, by name; those that are held to nothing are not in it. */
+export type RulesByName = ReadonlyMap<string, TenantRules>;
 
 /** The file is not a quota file; `message` is a line without its name. */
 export class PolicyError extends Error {
@@ -28,8 +43,14 @@ const UNITS = new Map<string, bigint>([
   ...[["GB", 1n << 30n], ["TB", 1n << 40n]] as const,
 ]);
 
-/** Reads a quota file. Throws {@linkcode PolicyError}. */
-export function parsePolicies(text: string): Map<string, bigint> {
+/**
+ * Reads a quota file; what it says besides of tenants is entered in `rules`. Throws
+ * {@linkcode PolicyError}.
+ */
+export function parsePolicies(
+  text: string,
+  rules = new Map<string, TenantRules>(),
+): Map<string, bigint> {
   const document = parseDocument(text);
   if (document.errors.length > 0) throw new PolicyError(firstLine(document.errors[0].message));
   const root = document.contents;
@@ -53,9 +74,45 @@ export function parsePolicies(text: string): Map<string, bigint> {
       throw new PolicyError(`tenant "${name}": quota ${quota}; allowed: ${QUOTAS}`);
     }
     policies.set(name, bytes);
+    const ruled = rulesOf(name, entry as YAMLMap);
+    if (isRuled(ruled)) rules.set(name, ruled);
   }
   return policies;
 }
+
+function rulesOf(name: string, entry: YAMLMap): TenantRules {
+  const read = <T>(member: string, allowed: string, of: (node: unknown) => T | null): T | null => {
+    const node = entry.get(member, true);
+    if (node === undefined || isScalar(node) && node.value === null) return null;
+    const value = of(node);
+    if (value !== null) return value;
+    throw new PolicyError(`tenant "${name}": ${member} ${node}; allowed: ${allowed}`);
+  };
+  return {
+    models: read("models", MODEL_LISTS, (node) => {
+      const names = isSeq(node) ? node.items.map(scalarText) : null;
+      return isModelList(names) ? names : null;
+    }),
+    opsPerSecond: read("ops_per_second", RATES, (node) => {
+      const rate = Number(scalarText(node) ?? "?");
+      return isRate(rate) ? rate : null;
+    }),
+    bytesPerSecond: read(
+      "bytes_per_second",
+      BYTE_RATES,
+      (node) => byteRate(scalarText(node) ?? ""),
+    ),
+  };
+}
+
+/** The bytes per second that a text stands for, or `null`. */
+export function byteRate(text: string): number | null {
+  const bytes = quotaBytes(text);
+  return bytes === null || bytes > MAX_RATE ? null : Number(bytes);
+}
+
+/** What {@linkcode byteRate} takes, for messages. */
+export const BYTE_RATES = `${RATES}, alone or with B, KB, MB, GB or TB`;
 
 /** What can name a tenant, for messages. */
 export const TENANT_NAMES = "1 to 1024 bytes without control characters, and no _ in front";
@@ -77,13 +134,23 @@ export function quotaBytes(text: string): bigint | null {
   return bytes >= 1n && bytes <= MAX_QUOTA_BYTES ? bytes : null;
 }
 
-/** Writes a quota file, tenants in the order of their names, quotas in bytes. */
-export function formatPolicies(policies: QuotaPolicies): string {
+/** Writes a quota file, tenants in the order of their names, quotas and rates in bytes. */
+export function formatPolicies(policies: QuotaPolicies, rules: RulesByName = new Map()): string {
   if (policies.size === 0) return "version: 1\n\ntenants: []\n";
   const lines = Array.from(policies)
     .sort(([a], [b]) => a < b ? -1 : 1)
-    .map(([name, bytes]) => `  - name: ${JSON.stringify(name)}\n    quota: ${bytes}\n`);
+    .map(([name, bytes]) =>
+      `  - name: ${JSON.stringify(name)}\n    quota: ${bytes}\n${formatRules(rules.get(name))}`
+    );
   return `version: 1\n\ntenants:\n${lines.join("")}`;
+}
+
+function formatRules(rules: TenantRules = NO_RULES): string {
+  const { models, opsPerSecond, bytesPerSecond } = rules;
+  const line = (member: string, value: string | number | null) =>
+    value === null ? "" : `    ${member}: ${value}\n`;
+  return line("models", models && `[${models.map((name) => JSON.stringify(name)).join(", ")}]`) +
+    line("ops_per_second", opsPerSecond) + line("bytes_per_second", bytesPerSecond);
 }
 
 /** A scalar as it is written, so that large numbers and `007` are what they look like. */

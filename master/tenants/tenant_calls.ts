@@ -3,7 +3,9 @@ import { ErrorCode, errorName } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import type { MasterCore } from "../core/core.ts";
 import type { TenantUse } from "../core/tenant_api.ts";
-import type { TenantQuota } from "../http/backend.ts";
+import { UNKNOWN_MODEL } from "../core/model_lists.ts";
+import { NO_RULES, type TenantRules } from "../core/tenant_rules.ts";
+import type { TenantQuota, TenantRuled } from "../http/backend.ts";
 import type { TenantsUsage } from "../metrics/registry.ts";
 
 const encoder = new TextEncoder();
@@ -33,17 +35,35 @@ export class TenantCalls {
   /** See `TenantApi.setQuota`. */
   setQuota(name: string, bytes: bigint): TenantQuota | Promise<TenantQuota> {
     this.#check(this.#enabled().setQuota(encoder.encode(name), bytes));
-    const answer = (kept: boolean) => {
-      if (!kept) this.#check(ErrorCode.PERSISTENT_FAIL);
-      return this.quota(name)!;
-    };
-    const settled = this.#settle();
-    return settled instanceof Promise ? settled.then(answer) : answer(settled);
+    return this.#kept(() => this.quota(name)!);
   }
 
   /** See `TenantApi.removeQuota`. */
-  removeQuota(name: string): void {
+  removeQuota(name: string): void | Promise<void> {
     this.#check(this.#enabled().removeQuota(encoder.encode(name)));
+    return this.#kept(() => {});
+  }
+
+  /** What registered tenants are held to. UNAVAILABLE_IN_CURRENT_MODE without multi-tenancy. */
+  rules(): TenantRuled[] {
+    return this.#enabled().list().filter(({ requested }) => requested !== null).map(ruledOf);
+  }
+
+  /**
+   * Changes what a tenant is held to; what `changes` does not name stays. See `TenantApi.setRules`;
+   * INVALID_PARAMS for a list of models while keys do not tell theirs.
+   */
+  setRules(name: string, changes: Partial<TenantRules>): TenantRuled | Promise<TenantRuled> {
+    const tenants = this.#enabled();
+    const id = encoder.encode(name);
+    if (changes.models?.includes(UNKNOWN_MODEL) === false && !tenants.modelsAreTold) {
+      throw new StoreError(
+        ErrorCode.INVALID_PARAMS,
+        `models: --key_format tells no model; allowed: a list with "${UNKNOWN_MODEL}"`,
+      );
+    }
+    this.#check(tenants.setRules(id, { ...tenants.use(id)?.rules ?? NO_RULES, ...changes }));
+    return this.#kept(() => ruledOf(tenants.use(id)!));
   }
 
   /** Numbers for metrics, absent without multi-tenancy. */
@@ -52,7 +72,7 @@ export class TenantCalls {
     if (!tenants.isEnabled) return {};
     const each = tenants.list().map((use) => ({
       ...this.#quotaOf(use),
-      ...{ rejected: use.rejected, evictedBytes: use.evictedBytes },
+      ...{ rejected: use.rejected, evictedBytes: use.evictedBytes, limited: use.limited },
     }));
     return { tenants: { capacityBytes: tenants.capacity, each } };
   }
@@ -66,6 +86,16 @@ export class TenantCalls {
     if (!tenants.isEnabled) return [0];
     if (name !== null) return [tenants.find(encoder.encode(name))];
     return tenants.list().map(({ index }) => index);
+  }
+
+  /** Answers once the changes made so far are kept. PERSISTENT_FAIL. */
+  #kept<T>(answer: () => T): T | Promise<T> {
+    const answerIf = (kept: boolean) => {
+      if (!kept) this.#check(ErrorCode.PERSISTENT_FAIL);
+      return answer();
+    };
+    const settled = this.#settle();
+    return settled instanceof Promise ? settled.then(answerIf) : answerIf(settled);
   }
 
   #enabled() {
@@ -89,4 +119,8 @@ export class TenantCalls {
       isRegistered: requested !== null,
     };
   }
+}
+
+function ruledOf({ name, rules, limited }: TenantUse): TenantRuled {
+  return { tenant: decoder.decode(name), ...rules, limited };
 }

@@ -103,6 +103,8 @@ static void release(struct mc_engine *engine)
 		transport->ops->close(transport);
 	}
 	cursor = 0;
+	mc_stages_free(&engine->stages);
+	mc_stages_free(&engine->bytes_stages);
 	while ((region = mc_slots_next(&engine->regions, &cursor)))
 		mc_region_free(region);
 	while (block) {
@@ -120,6 +122,7 @@ static void release(struct mc_engine *engine)
 	mc_slots_free(&engine->watches);
 	mc_publisher_free(&engine->publisher);
 	pthread_mutex_destroy(&engine->progress_lock);
+	pthread_mutex_destroy(&engine->bytes_lock);
 	pthread_mutex_destroy(&engine->state_lock);
 	free(engine);
 }
@@ -143,6 +146,7 @@ int mc_engine_open(const struct mc_engine_options *given, struct mc_engine **ope
 	}
 	pthread_mutex_init(&engine->state_lock, NULL);
 	pthread_mutex_init(&engine->progress_lock, NULL);
+	pthread_mutex_init(&engine->bytes_lock, NULL);
 	engine->max_ops = options.max_ops;
 	engine->next_deadline = MC_NEVER;
 	engine->epoll_fd = -1;
@@ -157,6 +161,13 @@ int mc_engine_open(const struct mc_engine_options *given, struct mc_engine **ope
 	}
 	*opened = engine;
 	return 0;
+}
+
+int mc_engine_answer_at(struct mc_engine *engine, const char *name)
+{
+	struct mc_transport *tcp = mc_engine_transport(engine, MC_TRANSPORT_TCP);
+
+	return name ? tcp->ops->answer_at(tcp, name) : -EINVAL;
 }
 
 int mc_engine_listen(struct mc_engine *engine, const char *host, uint32_t port)

@@ -9,6 +9,7 @@
 
 #include "mc/engine.h"
 #include "mc/op.h"
+#include "device/stage.h"
 #include "fence.h"
 #include "region.h"
 #include "slots.h"
@@ -70,10 +71,20 @@ struct mc_engine {
 	atomic_bool woken;
 	atomic_bool stopping;
 
+	struct mc_stages stages;       /* for local memory of devices; under progress_lock */
+	pthread_mutex_t bytes_lock;    /* of the next; of calls that copy for the caller */
+	struct mc_stages bytes_stages;
+
 	struct mc_publisher publisher;
 	uint8_t identity[MC_IDENTITY_SIZE]; /* of the owner; under state_lock */
 	struct mc_shared_counts shared; /* of withdrawn regions; under state_lock */
 };
+
+/* The device that the local memory lies on, or NULL. */
+static inline struct mc_device *mc_work_device(const struct mc_work *work)
+{
+	return work->region ? work->region->device : NULL;
+}
 
 /* Adds fd to the epoll set; the id is in watch until it is removed. 0 or -errno. */
 int mc_watch_add(struct mc_engine *engine, struct mc_watch *watch, int fd);

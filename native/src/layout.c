@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common.h"
+#include "mc/device.h"
 #include "mc/engine.h"
 #include "mc/op.h"
 #include "mc/peer.h"
@@ -52,11 +53,16 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_region_options, size),
 	FIELD(mc_region_options, flags),
 	FIELD(mc_region_options, length),
+	FIELD(mc_region_options, device),
+	FIELD(mc_region_options, page_shift),
 	FIELD(mc_region_options, address),
+	FIELD(mc_region_options, nodes),
 	SIZE(mc_region_info),
 	FIELD(mc_region_info, address),
 	FIELD(mc_region_info, length),
 	FIELD(mc_region_info, remote_base),
+	FIELD(mc_region_info, mapped),
+	FIELD(mc_region_info, mapped_length),
 	SIZE(mc_peer_options),
 	FIELD(mc_peer_options, size),
 	FIELD(mc_peer_options, transport),
@@ -64,6 +70,12 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_peer_options, port),
 	FIELD(mc_peer_options, host),
 	FIELD(mc_peer_options, local_name),
+	SIZE(mc_device_info),
+	FIELD(mc_device_info, unused),
+	FIELD(mc_device_info, total),
+	FIELD(mc_device_info, location),
+	FIELD(mc_device_info, name),
+	FIELD(mc_device_info, standing),
 	SIZE(mc_rdma_options),
 	FIELD(mc_rdma_options, size),
 	FIELD(mc_rdma_options, port),

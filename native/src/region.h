@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "fence.h"
+#include "host_memory.h"
 #include "mc/region.h"
 
 /* How often others have used a region without this process. */
@@ -20,15 +21,17 @@ struct mc_region_header {
 	struct mc_shared_counts served;
 	atomic_bool withdrawn;
 };
+struct mc_device;
 struct mc_region_keys;
 
 struct mc_region {
-	uint8_t *memory;
-	int fd;               /* of the file it lies in; -1: none */
+	uint8_t *memory;      /* of a device: its address there, not to be touched */
+	struct mc_device *device; /* NULL: memory of the host */
+	bool adopted;         /* the memory is the caller's, and not freed here */
+	struct mc_host_memory host; /* what is in front, then the memory if it is from here */
 	uint64_t length;
 	uint64_t remote_base; /* 0: not published */
 	uint32_t shift;       /* bytes mapped in front of memory */
-	bool foreign;         /* the caller's memory: neither mapped nor unmapped here */
 	struct mc_region_keys *keys; /* what RDMA devices call it, or NULL */
 	uint32_t users;       /* the registration, operations, populate; under state_lock */
 	atomic_bool withdrawn;
@@ -36,9 +39,15 @@ struct mc_region {
 
 struct mc_engine_stats;
 
+/* Memory of the host, or of a device. */
+struct mc_place {
+	uint8_t *memory; /* NULL: there is none */
+	struct mc_device *device;
+};
+
 struct mc_published_region {
 	uint64_t base;
-	uint8_t *memory;
+	struct mc_place start;
 	_Atomic uint64_t length; /* 0 once withdrawn */
 };
 
@@ -69,10 +78,17 @@ struct mc_publisher {
 int mc_publisher_init(struct mc_publisher *publisher);
 void mc_publisher_free(struct mc_publisher *publisher);
 
+/* Gives the region a base that was never one before: 0 or -ENOSPC. */
+int mc_publisher_draw(struct mc_publisher *publisher, struct mc_region *region);
+
+/* Makes the region visible, 0 or -ENOMEM, and invisible once no reader is in it any more. */
+int mc_publisher_add(struct mc_publisher *publisher, struct mc_region *region);
+void mc_publisher_remove(struct mc_publisher *publisher, const struct mc_region *region);
+
 void mc_reader_add(struct mc_publisher *publisher, struct mc_reader *reader);
 void mc_reader_remove(struct mc_publisher *publisher, struct mc_reader *reader);
 
-/* What lies between enter and leave must not sleep. */
+/* What lies between enter and leave must not sleep, but for copies of a device. */
 static inline struct mc_published *mc_reader_enter(struct mc_publisher *publisher,
 						   struct mc_reader *reader)
 {
@@ -89,7 +105,7 @@ static inline void mc_reader_leave(struct mc_reader *reader)
  * Returns the memory behind a range that lies inside one region, in any window; NULL when there
  * is none or a part of the range is fenced off.
  */
-uint8_t *mc_published_find(struct mc_published *published, uint64_t address, uint64_t length);
+struct mc_place mc_published_find(struct mc_published *published, uint64_t address, uint64_t length);
 
 /* Fences a range off: 0, -EFAULT, -ENOSPC or -ENOMEM. No reader uses it afterwards. */
 int mc_publisher_fence(struct mc_publisher *publisher, struct mc_fence fence);

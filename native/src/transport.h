@@ -38,6 +38,9 @@ struct mc_transport_ops {
 	/* Frees the transport, after stop() and when every link is disconnected. */
 	void (*close)(struct mc_transport *transport);
 
+	/* Optional: who gets connections that begin with a handshake. 0 or -errno. */
+	int (*answer_at)(struct mc_transport *transport, const char *name);
+
 	/* Optional. Returns the port or -errno. */
 	int (*listen)(struct mc_transport *transport, const char *host, uint16_t port);
 

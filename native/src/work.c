@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common.h"
 #include "engine.h"
@@ -123,6 +124,26 @@ void mc_work_finish(struct mc_engine *engine, struct mc_work *work, int result, 
 	work->detail = detail;
 	mc_queue_push(&engine->finished, work);
 	engine->finished_count++;
+}
+
+int mc_work_copy(struct mc_engine *engine, const struct mc_work *work, uint64_t at, uint8_t *remote,
+		 uint64_t count)
+{
+	struct mc_device *device = mc_work_device(work);
+	uint8_t *local = work->local + at;
+	struct mc_stage *stage;
+
+	if (!device) {
+		memcpy(work->opcode == MC_OP_READ ? local : remote,
+		       work->opcode == MC_OP_READ ? remote : local, count);
+		return 0;
+	}
+	stage = mc_stages_get(&engine->stages, device);
+	if (!stage)
+		return -EREMOTEIO;
+	if (work->opcode == MC_OP_READ)
+		return mc_stage_store(stage, (uintptr_t)local, remote, count);
+	return mc_stage_load(stage, remote, (uintptr_t)local, count);
 }
 
 struct mc_work *mc_work_alloc(struct mc_engine *engine)

@@ -24,7 +24,7 @@ struct mc_work {
 	uint32_t opcode;
 	int32_t result;
 	int32_t detail;
-	uint64_t transport[5]; /* the transport's own */
+	uint64_t transport[8]; /* the transport's own */
 };
 
 /* First in, first out; all zero is an empty one. last is meaningless while it is empty. */
@@ -78,6 +78,13 @@ static inline void mc_queue_remove_after(struct mc_work_queue *queue, struct mc_
  * progress_lock is held.
  */
 void mc_work_finish(struct mc_engine *engine, struct mc_work *work, int result, int detail);
+
+/*
+ * Copies count bytes from at on between the local memory and memory of this host, in the direction
+ * of the work: 0, or -EREMOTEIO where a device failed. progress_lock is held.
+ */
+int mc_work_copy(struct mc_engine *engine, const struct mc_work *work, uint64_t at, uint8_t *remote,
+		 uint64_t count);
 
 /* A work, not initialised, that no caller knows of, or NULL; and its end. */
 struct mc_work *mc_work_alloc(struct mc_engine *engine);

@@ -32,7 +32,12 @@ void test_fuzz(void);
 void test_crc32c(void);
 void test_disk(void);
 void test_fence(void);
+void test_relay(void);
 void test_shm(void);
+void test_placement(void);
 void test_verbs(void);
+void test_device(void);
+void test_device_region(void);
+void test_rate(void);
 
 #endif

@@ -2,7 +2,10 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "pair.h"
@@ -268,6 +271,9 @@ static void memory_of_the_caller_is_served_where_it_is(void)
 	pair_open(&pair, 1 << 17);
 	wrong.address = UINT64_MAX - 8;
 	CHECK_EQ(mc_region_register(pair.server, &wrong, &info), -EINVAL);
+	wrong.address = (uintptr_t)memory;
+	wrong.flags = MC_REGION_LOCKED;
+	CHECK_EQ(mc_region_register(pair.server, &wrong, &info), -EINVAL);
 	id = lend_region(pair.server, memory + 1, sizeof(memory) - 2, &info);
 	CHECK_EQ(mc_region_populate(pair.server, id), 0);
 	memset((void *)(uintptr_t)pair.local.address, 0x5a, sizeof(memory));
@@ -288,6 +294,74 @@ static void memory_of_the_caller_is_served_where_it_is(void)
 	pair_close(&pair);
 }
 
+/* Connections in another process, so that only the server's side counts here. */
+static pid_t connect_silently(uint32_t port, int count, const struct rlimit *limit)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	pid_t child = fork();
+
+	if (child)
+		return child;
+	setrlimit(RLIMIT_NOFILE, limit);
+	while (count-- > 0) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+		if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+			_exit(1);
+	}
+	pause();
+	_exit(0);
+}
+
+static void silence_gives_way_without_descriptors(void)
+{
+	struct mc_engine_options options = { .size = sizeof(options), .stall_timeout_ms = 200 };
+	struct mc_engine_stats stats = { 0 };
+	struct rlimit before, low;
+	struct mc_region_info remote;
+	struct mc_completion done;
+	struct mc_engine *server, *client = open_engine();
+	struct mc_op op = { .length = 8, .opcode = MC_OP_READ };
+	int port, result = -1;
+	pid_t child;
+
+	CHECK_EQ(mc_engine_open(&options, &server), 0);
+	op.region = open_region(client, 0, 64, &remote);
+	open_region(server, MC_REGION_PUBLISHED, 64, &remote);
+	op.remote = remote.remote_base;
+	port = mc_engine_listen(server, "127.0.0.1", 0);
+	CHECK(port > 0);
+	op.peer = open_peer(client, (uint32_t)port, 2);
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = (struct rlimit){ .rlim_cur = (rlim_t)dup(0) + 12, .rlim_max = before.rlim_max };
+	CHECK_EQ(close((int)low.rlim_cur - 12), 0);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+	child = connect_silently((uint32_t)port, 40, &before);
+	CHECK(child > 0);
+	for (int i = 0; i < 1000 && stats.connections < 8; i++) {
+		usleep(10000);
+		CHECK_EQ(mc_engine_stats(server, &stats, sizeof(stats)), 0);
+	}
+	CHECK(stats.connections >= 8);
+	for (int i = 0; i < 200 && result; i++) {
+		CHECK_EQ(mc_submit(client, &op, 1, 500), 1);
+		CHECK_EQ(mc_poll(client, &done, 1, 10000), 1);
+		result = done.result;
+		if (result)
+			usleep(50000);
+	}
+	CHECK_EQ(result, 0);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	CHECK_EQ(mc_engine_destroy(client), 0);
+	CHECK_EQ(mc_engine_destroy(server), 0);
+}
+
 void test_engine(void)
 {
 	bytes_arrive_both_ways();
@@ -300,4 +374,5 @@ void test_engine(void)
 	a_wake_ends_one_poll();
 	a_stale_descriptor_is_refused_after_the_region_came_back();
 	memory_of_the_caller_is_served_where_it_is();
+	silence_gives_way_without_descriptors();
 }

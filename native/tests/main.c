@@ -18,8 +18,13 @@ static const struct {
 	{ "crc32c", test_crc32c },
 	{ "disk", test_disk },
 	{ "fence", test_fence },
+	{ "relay", test_relay },
 	{ "shm", test_shm },
+	{ "placement", test_placement },
 	{ "verbs", test_verbs },
+	{ "device", test_device },
+	{ "device_region", test_device_region },
+	{ "rate", test_rate },
 };
 
 int main(int argc, char **argv)
@@ -33,6 +38,7 @@ int main(int argc, char **argv)
 			continue;
 		groups[i].run();
 		printf("ok %s\n", groups[i].name);
+		fflush(stdout); /* a child of a later group has no copy of it */
 	}
 	return 0;
 }

@@ -56,6 +56,33 @@ static void bytes_are_copied_without_a_connection(void)
 	pair_close(&pair);
 }
 
+/* The first part of a long copy is done by the call that submits it, the rest by polls. */
+static void memory_that_is_withdrawn_ends_a_copy_at_its_next_part(void)
+{
+	static const uint32_t opcodes[] = { MC_OP_READ, MC_OP_WRITE };
+	const uint64_t length = 16 << 20;
+
+	for (size_t i = 0; i < sizeof(opcodes) / sizeof(opcodes[0]); i++) {
+		struct pair pair;
+		struct mc_op op;
+		uint8_t *local;
+
+		local_pair_open(&pair, length);
+		local = (uint8_t *)(uintptr_t)pair.local.address;
+		memset((void *)(uintptr_t)pair.remote.address, 3, length);
+		run_one(&pair, pair_op(&pair, MC_OP_READ, 0, 1), 0);
+		memset(local, 0, length);
+		op = pair_op(&pair, opcodes[i], 0, length);
+		CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+		CHECK_EQ(mc_region_unregister(pair.server, pair.remote_id), 0);
+		expect_results(pair.client, 1, -EFAULT);
+		CHECK_EQ(local[length - 1], 0);
+		if (opcodes[i] == MC_OP_READ)
+			CHECK_EQ(local[0], 3);
+		pair_close(&pair);
+	}
+}
+
 static void memory_that_is_not_published_is_refused(void)
 {
 	struct mc_region_info later;
@@ -189,6 +216,7 @@ static void closed_peers_and_engines_leave_nothing(void)
 void test_shm(void)
 {
 	bytes_are_copied_without_a_connection();
+	memory_that_is_withdrawn_ends_a_copy_at_its_next_part();
 	memory_that_is_not_published_is_refused();
 	memory_that_cannot_be_mapped_is_reached_over_tcp();
 	many_regions_are_found();

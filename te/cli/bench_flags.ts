@@ -72,7 +72,8 @@ transfer_engine_bench; either side can be that program.
   --backend=classic
 
 MC_FORCE_TCP=1 keeps to TCP on one host, where memory is mapped and copied otherwise;
-MC_TCP_BIND_ADDRESS is the host that is published.
+MC_TCP_BIND_ADDRESS is the host that is published, MC_CUSTOM_TOPO_JSON a file with the RDMA devices of
+each location of memory.
 
 Example:
   snowskin te bench --mode=target --local_server_name=10.0.0.7 &
@@ -124,6 +125,7 @@ export function parseBenchFlags(
       metadataClusterId: env("MC_METADATA_CLUSTER_ID") ?? "",
       ...{ protocol, deviceName: devices, forceTcp: isOn(env("MC_FORCE_TCP")) },
       advertisedHost: env("MC_TCP_BIND_ADDRESS") ?? "",
+      topologyFile: env("MC_CUSTOM_TOPO_JSON") ?? "",
     },
   };
 }

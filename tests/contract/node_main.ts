@@ -4,6 +4,7 @@
  */
 import process from "node:process";
 import { TsTransferEngine } from "../../client/transfer/ts_engine.ts";
+import { onePortSuite } from "./one_port_suite.ts";
 import { storeSuite } from "./store_suite.ts";
 import { teSuite } from "./te_suite.ts";
 import { transferEngineSuite } from "./transfer_engine_suite.ts";
@@ -38,6 +39,7 @@ function collect(suite: string, tests: Test[]): void {
     transferEngineSuite(titled, { client: kind, server: kind, version });
     transferClientFaultSuite(titled, kind, version);
   }
+  onePortSuite((name, run) => register(`one port: ${name}`, run), kind);
   transferServerFaultSuite(register, kind);
 }
 

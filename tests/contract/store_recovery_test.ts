@@ -18,8 +18,8 @@ function test(name: string, fn: () => Promise<void>, kind: MasterKind = ourMaste
 
 /** Starts a node process whose start is not awaited. */
 function spawnNode(...flags: string[]): LocalProcess {
-  const args = ["run", "-A", `${root}client/node/main.ts`, "--host=127.0.0.1", ...flags];
-  return new LocalProcess("node", Deno.execPath(), args);
+  const args = ["run", "-A", `${root}client/node/main.ts`, "--host=127.0.0.1"];
+  return new LocalProcess("node", Deno.execPath(), [...args, "--data_port=0", ...flags]);
 }
 
 for (const kind of [referenceMaster, ourMaster]) {
@@ -87,6 +87,16 @@ test("a node waits for its master, serves it, and leaves in order on SIGTERM", a
         /^store node ready: segment 127\.0\.0\.1:\d+, 16\.00 MiB, tcp \(\w+\), master 127\.0\.0\.1:\d+$/,
       );
       assert.match(await health("/health/ready"), /^200 OK/);
+      if (ready.includes("tcp (native)")) {
+        await node.line(/^store node memory: .*in pages of/);
+        const memory = JSON.parse((await health("/health/memory")).replace(/^200 /, ""));
+        const bytes = Object.values<number>(memory.pages).reduce((sum, part) => sum + part, 0);
+        assert(bytes >= 16 << 20 && bytes < 18 << 20, `${bytes} bytes`);
+        assert.match(
+          await health("/metrics"),
+          /^snowskin_node_memory_by_page_bytes\{page="\d+"\} \d+$/m,
+        );
+      } else assert.equal(await health("/health/memory"), "200 null");
       const client = await StoreClient.connect({ masterServerAddress: address });
       await client.put("k", value);
       assert.deepEqual(await client.get("k"), value);

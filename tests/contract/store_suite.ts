@@ -15,8 +15,8 @@ export interface StoreSuiteOptions {
   target(): Promise<{ masterAddress: string; metadataServer: string }>;
   /** The engine under test. */
   engine: EngineChoice;
-  /** Whether memory of the same host is reached over TCP, too; default false. */
-  forceTcp?: boolean;
+  /** Whether bytes take plain connections only; default false. */
+  rpcOnly?: boolean;
 }
 
 /** Registers a test; the runner decides what that means. */
@@ -54,7 +54,7 @@ export function storeSuite(register: Register, options: StoreSuiteOptions): void
       masterServerAddress: masterAddress,
       metadataServer,
       engine: options.engine,
-      forceTcp: options.forceTcp ?? false,
+      protocol: options.rpcOnly ? "rpc_only" : "tcp",
       ...extra,
     });
   };
@@ -430,6 +430,35 @@ export function storeSuite(register: Register, options: StoreSuiteOptions): void
         String(call),
       );
     }
+  });
+
+  test("priorities and signals pass through every call that moves bytes", async ({ client, key }) => {
+    const stop = new AbortController();
+    const target = new Uint8Array(5000);
+    for (const priority of ["high", "normal", "low"] as const) {
+      const options = { priority, signal: stop.signal };
+      const value = pattern(5000, priority.length);
+      assert.equal(await client.put(key(priority), value, options), "stored");
+      await client.upsert(key(priority), value, options);
+      assert.deepEqual(await client.get(key(priority), options), value);
+      assert.equal(await client.getInto(key(priority), target, options), 5000);
+      assert.deepEqual(target, value);
+      const [batched] = await client.batchGet([key(priority)], options);
+      assert.deepEqual(batched.value, value);
+    }
+    const reason = new Error("no longer wanted");
+    stop.abort(reason);
+    const { signal } = stop;
+    await assert.rejects(client.get(key("low"), { signal }), reason);
+    await assert.rejects(client.put(key("never"), target, { signal }), reason);
+    const [put] = await client.batchPut([{ key: key("never"), value: target }], { signal });
+    const [got] = await client.batchGetInto([{ key: key("low"), target }], { signal });
+    assert.deepEqual([put.code, got.code], [ErrorCode.CANCELLED, ErrorCode.CANCELLED]);
+    assert.equal(await client.isExist(key("never")), false);
+    const wrong = { priority: "urgent" } as never;
+    await assert.rejects(client.get(key("low"), wrong), /allowed: high, normal, low/);
+    await assert.rejects(client.put(key("x"), target, { signal: 1 } as never), /AbortSignal/);
+    await assert.rejects(client.get(key("low"), { prio: 1 } as never), /no option prio/);
   });
 
   test("calls after close are refused, and closing twice is once", async ({ client, key }) => {

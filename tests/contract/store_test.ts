@@ -15,10 +15,10 @@ function run(
   kind: MasterKind,
   engine: "native" | "typescript",
   metadata: "p2p" | "http",
-  forceTcp = false,
+  rpcOnly = false,
 ): void {
   const missing = kind.missing ?? (engine === "native" ? noShim : null);
-  const lanes = forceTcp ? ", TCP only" : "";
+  const lanes = rpcOnly ? ", rpc_only" : "";
   const title = `store on ${kind.name}, ${engine} engine, ${metadata} metadata${lanes}`;
   if (missing !== null) {
     Deno.test({ name: `${title} (skipped: ${missing})`, ignore: true, fn() {} });
@@ -33,7 +33,7 @@ function run(
       return { masterAddress: address, metadataServer };
     },
     engine,
-    forceTcp,
+    rpcOnly,
   });
 }
 

@@ -211,6 +211,53 @@ export function teSuite(
     assert.deepEqual(await user.transferSync([read(third)]), [0]);
   });
 
+  test("what is cancelled before it begins has that code, and priorities pass", async (scope) => {
+    const owner = scope.own(await open());
+    const user = scope.own(await open());
+    const memory = await owner.registerMemory(4096);
+    const segment = await user.openSegment(owner.localName);
+    const local = new Uint8Array(64);
+    const read = { opcode: "read", segment, remoteAddress: memory.address, local } as const;
+    const signal = AbortSignal.abort();
+    assert.deepEqual(await user.transferSync([read], { signal }), [EngineCode.CANCELLED]);
+    const batch = user.submitTransfer([read], { signal });
+    assert.deepEqual(await batch.wait(), [EngineCode.CANCELLED]);
+    assert.equal(batch.poll()[0].state, "cancelled");
+    for (const priority of ["high", "normal", "low"] as const) {
+      assert.deepEqual(await user.transferSync([read], { priority }), [0]);
+    }
+    assert.throws(
+      () => user.submitTransfer([read], { priority: "urgent" as "high" }),
+      engineError(EngineCode.INVALID_ARGUMENT, /priority="urgent".*high, normal, low/),
+    );
+  });
+
+  test("handshakes and data share one port of the range", async (scope) => {
+    const ports = { first: 15_000, last: 17_000 };
+    const engine = scope.own(await open({ ports, localServerName: "127.0.0.1" }));
+    const [host, port] = engine.localName.split(":");
+    assert.equal(host, "127.0.0.1");
+    assert(Number(port) >= ports.first && Number(port) <= ports.last);
+    const taken = { first: Number(port), last: Number(port) };
+    await assert.rejects(open({ ports: taken }), engineError(EngineCode.METADATA, /port/));
+    const there = scope.own(await open({ bindAddress: "127.0.0.1" }));
+    assert(await engine.probe(there.localName));
+    await assert.rejects(
+      open({ bindAddress: "localhost" }),
+      engineError(EngineCode.INVALID_ARGUMENT, /bindAddress="localhost"/),
+    );
+  });
+
+  test("the topology of this machine is told, or that of a file", async (scope) => {
+    const plain = scope.own(await open());
+    assert(plain.getLocalTopology() instanceof Map);
+    const bad = scope.own(await open({ topologyFile: "/nonexistent/topology.json" }));
+    assert.throws(
+      () => bad.getLocalTopology(),
+      engineError(EngineCode.INVALID_ARGUMENT, /topology/),
+    );
+  });
+
   test("messages are taken in their order, and refused when too many wait", async (scope) => {
     const owner = scope.own(await open({ maxNotifications: 2 }));
     const user = scope.own(await open());

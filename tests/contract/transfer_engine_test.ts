@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { openLibrary } from "../../ffi/library.ts";
 import { NativeTransferEngine } from "../../client/transfer/native_engine.ts";
 import { TsTransferEngine } from "../../client/transfer/ts_engine.ts";
+import { FaultEngine } from "../support/fault_engine.ts";
 import type { EngineKind } from "./engine_pair.ts";
+import { onePortSuite } from "./one_port_suite.ts";
 import { transferEngineSuite } from "./transfer_engine_suite.ts";
 import { transferClientFaultSuite, transferServerFaultSuite } from "./transfer_faults_suite.ts";
 
@@ -49,6 +51,14 @@ transferEngineSuite(register("native to native, same host", [native]), {
   ...{ client: native, server: native, version: 2, sameHost: true },
 });
 
+const wrapped: EngineKind = {
+  name: "wrapped by faults that are off",
+  open: (options) => new FaultEngine(typescript.open(options)),
+};
+transferEngineSuite(register("typescript wrapped by faults that are off", [typescript]), {
+  ...{ client: wrapped, server: wrapped, version: 2 },
+});
+
 /** Two-family listeners, where this machine has both. */
 const noV6 = Deno.networkInterfaces().some(({ address }) => address === "::1")
   ? null
@@ -74,5 +84,6 @@ for (const kind of [native, typescript]) {
 }
 
 for (const server of [native, typescript]) {
+  onePortSuite(register(`${server.name} port`, [server]), server);
   transferServerFaultSuite(register(`${server.name} server`, [server]), server);
 }

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { Opcode, TransferCode } from "../../client/transfer/engine.ts";
+import { WINDOW_BYTES } from "../../proto/address_window.ts";
 import { until } from "../support/until.ts";
 import {
   type EngineKind,
@@ -334,6 +335,42 @@ export function transferServerFaultSuite(register: RegisterTest, kind: EngineKin
     assert.equal(await client.transferOne(read), TransferCode.ADDRESS_NOT_REGISTERED);
   });
 
+  test("a fence ends the reads and writes under way in its window, and no others", async (scope) => {
+    const t = scope.own(await serving(64 << 20));
+    const length = 1 << 20;
+    const half = new Uint8Array(length / 2).fill(7);
+    fill(t.remote.bytes.subarray(0, 4096), 4);
+    const expected = t.remote.bytes.slice(0, 4096);
+    const reader = scope.own(await RawClient.connect(t.port));
+    reader.send(requestBytes(READ, 2, t.at(0), t.remote.length));
+    await reader.receive(4096);
+    reader.pause();
+    const [late, next] = [
+      scope.own(await RawClient.connect(t.port)),
+      scope.own(await RawClient.connect(t.port)),
+    ];
+    const nextAddress = t.at(length) + BigInt(WINDOW_BYTES);
+    late.send(requestBytes(WRITE, 2, t.at(length), length), half);
+    next.send(requestBytes(WRITE, 2, nextAddress, length), half);
+    await until(() => t.server.stats().servedWriteBytes === length);
+
+    const writer = new Uint8Array(16).fill(1);
+    assert(await t.server.fence(t.at(0), t.remote.length, 60_000, writer));
+    late.send(half);
+    late.end();
+    await late.untilClosed();
+    assert.deepEqual(late.bytes, statusBytes(1));
+    const second = t.remote.bytes.subarray(length * 1.5, length * 2);
+    assert(second.every((byte) => byte === 0), "bytes came in after the fence");
+    next.send(half);
+    assert.deepEqual(await next.receive(8), statusBytes(0));
+    assert(second.every((byte) => byte === 7));
+    reader.resume();
+    await reader.untilClosed();
+    assert(reader.length < t.remote.length, "the whole region was sent");
+    assert(same(reader.bytes.subarray(8, 4104), expected));
+  });
+
   test("serves 500 connections", async (scope) => {
     const t = scope.own(await serving(1 << 20));
     fill(t.remote.bytes, 5);
@@ -358,6 +395,21 @@ export function transferServerFaultSuite(register: RegisterTest, kind: EngineKin
     await until(() => t.server.stats().connections === 3);
     const surplus = scope.own(await RawClient.connect(t.port));
     await surplus.untilClosed();
+    await t.works();
+  });
+
+  test("silent connections give way when there are too many", async (scope) => {
+    const t = scope.own(await serving(4096, { maxConnections: 3, stallTimeoutMs: 100 }));
+    await t.works();
+    const silent = [];
+    for (let i = 0; i < 2; i++) silent.push(scope.own(await RawClient.connect(t.port)));
+    await until(() => t.server.stats().connections === 3);
+    await until(async () => {
+      const raw = scope.own(await RawClient.connect(t.port));
+      raw.send(requestBytes(READ, 2, t.at(0), 5));
+      return (await raw.receive(13)).length === 13;
+    });
+    assert(silent.every(({ closed }) => closed));
     await t.works();
   });
 

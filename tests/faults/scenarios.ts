@@ -15,6 +15,8 @@ export interface ScenarioResult extends LoadCounts {
   rounds: number;
   /** Answers that a master gave though another one led. */
   stale?: number;
+  /** What there is to tell instead of the counts of a load. */
+  summary?: string;
   /** From the fault to the first put that was acknowledged after it, in milliseconds. */
   pausesMs: number[];
 }
@@ -24,6 +26,10 @@ export interface Scenario {
   readonly what: string;
   /** Why it cannot run here. */
   readonly missing?: string | null;
+  /** Its rounds are short: it gets all of them. */
+  readonly short?: boolean;
+  /** Whether wrong bytes fail the run; default true. */
+  readonly judged?: boolean;
   run(rounds: number, random: () => number, progress: (line: string) => void): Promise<
     ScenarioResult
   >;

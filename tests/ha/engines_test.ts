@@ -13,7 +13,7 @@ import {
 import type { EngineConfig, HaConfig } from "../../master/ha/ha_config.ts";
 import { threadTimers } from "../../master/ha/timers.ts";
 import { EngineServer, etcdAbsent, redisAbsent } from "../support/engine_servers.ts";
-import { MemoryCluster } from "../support/memory_cluster.ts";
+import { type EngineManner, MemoryCluster } from "../support/memory_cluster.ts";
 import { until } from "../support/until.ts";
 
 const LEASE_MS = 2000;
@@ -56,17 +56,22 @@ function serverKind(kind: "etcd" | "redis", missing: string | null): EngineKind 
   };
 }
 
-const kinds: EngineKind[] = [
-  {
-    ...{ name: "memory", missing: null, disorder: true },
+function memoryKind(manner: EngineManner): EngineKind {
+  return {
+    ...{ name: `memory as ${manner}`, missing: null, disorder: manner === "etcd" },
     start() {
-      const cluster = new MemoryCluster(threadTimers, LEASE_MS);
+      const cluster = new MemoryCluster(threadTimers, LEASE_MS, manner);
       return Promise.resolve({
         connect: (name) => Promise.resolve(cluster.engines(name)),
         stop: () => Promise.resolve(),
       });
     },
-  },
+  };
+}
+
+const kinds: EngineKind[] = [
+  memoryKind("etcd"),
+  memoryKind("redis"),
   serverKind("etcd", etcdAbsent),
   serverKind("redis", redisAbsent),
 ];

@@ -233,6 +233,11 @@ Deno.test("on the admin port a key opens what its role is for, and changes are w
       ["GET", quota, { own: 403, client: 403, operator: 200 }],
       ["GET", "/v1/config", { own: 403, nobody: 401, monitor: 200 }],
       ["GET", "/api/v1/keys", { nobody: 401, operator: 403, monitor: 403, own: 200, client: 403 }],
+      ["GET", "/api/v1/users", { nobody: 401, operator: 403, monitor: 403, own: 200, client: 403 }],
+      ["PATCH", "/api/v1/users?user=x", { nobody: 401, operator: 403, client: 403, own: 400 }],
+      ["GET", "/api/v1/tenants?tenant_id=a", { nobody: 401, own: 200, client: 200, monitor: 200 }],
+      ["GET", "/api/v1/tenants", { own: 403, client: 403, operator: 200 }],
+      ["PUT", "/api/v1/tenants?tenant_id=a", { own: 403, client: 403, monitor: 403, nobody: 401 }],
       ["DELETE", `${quota}?tenant_id=x`, { nobody: 401, monitor: 403, own: 403, operator: 404 }],
       ["GET", "/v1/why?key=k&tenant=a", { nobody: 401, own: 200, client: 200, monitor: 200 }],
       ["GET", "/v1/why?key=k&tenant=b", { own: 403, client: 403, reader: 403, operator: 200 }],
@@ -295,6 +300,92 @@ Deno.test("on the admin port a key opens what its role is for, and changes are w
   await Deno.remove(directory, { recursive: true });
 });
 
+Deno.test("a user that is disabled loses all its keys at once, and has them back when enabled", async () => {
+  const directory = await Deno.makeTempDir();
+  const { master, admin } = await startMaster(directory);
+  let alice: { key: string; id: string };
+  let next: { key: string };
+  const ofAlice = "/api/v1/users?user=alice&tenant_id=a";
+  {
+    await using _master = master;
+    await mount(master);
+    for (const tenant of ["a", "b"]) {
+      const path = `/api/v1/tenant_quotas?tenant_id=${tenant}`;
+      await admin.ask("PUT", path, { requested_quota_bytes: MIB });
+    }
+    alice = await admin.make({ role: "client", tenant: "a", user: "alice" });
+    const other = await admin.make({ role: "client", tenant: "b", user: "alice" });
+    const bob = await admin.make({ role: "client", tenant: "a", user: "bob" });
+    const own = new Operator(
+      admin.url,
+      (await admin.make({ role: "tenant-admin", tenant: "a", user: "carol" })).key,
+    );
+    const rotated = await admin.ask("POST", `/api/v1/keys/rotate?id=${alice.id}`);
+    next = rotated.document.data;
+    assert.equal(rotated.document.data.user, "alice");
+    const codes = async () => [
+      ...[await put(master, `a:${alice.key}`, "1"), await put(master, `a:${next.key}`, "2")],
+      ...[await put(master, `b:${other.key}`, "3"), await put(master, `a:${bob.key}`, "4")],
+    ];
+    assert.deepEqual(await codes(), Array(4).fill("OK"));
+    const disabled = await own.ask("PATCH", ofAlice, { disabled: true });
+    assert.deepEqual([disabled.status, disabled.document.data.disabled], [200, true]);
+    const later = ["UNAUTHENTICATED", "UNAUTHENTICATED", "OBJECT_ALREADY_EXISTS"];
+    assert.deepEqual(await codes(), [...later, "OBJECT_ALREADY_EXISTS"]);
+    const http = new Operator(admin.url, next.key);
+    assert.equal((await http.ask("GET", "/query_key?key=2&tenant_id=a")).status, 401);
+
+    const refused: [Operator, string, string, unknown, number][] = [
+      [admin, "POST", "/api/v1/keys", { role: "client", tenant: "a", user: "alice" }, 409],
+      [admin, "POST", "/api/v1/keys", { role: "client", tenant: "a", user: "" }, 400],
+      [admin, "POST", `/api/v1/keys/rotate?id=${alice.id}`, undefined, 409],
+      [admin, "PATCH", "/api/v1/users?user=alice", { disabled: true }, 404],
+      [admin, "PATCH", "/api/v1/users?user=dave&tenant_id=a", { disabled: true }, 404],
+      [admin, "PATCH", ofAlice, { disabled: 1 }, 400],
+      [admin, "PATCH", "/api/v1/users", { disabled: true }, 400],
+      [own, "PATCH", "/api/v1/users?user=alice&tenant_id=b", { disabled: true }, 404],
+      [own, "PATCH", "/api/v1/users?user=carol&tenant_id=a", { disabled: true }, 404],
+    ];
+    for (const [caller, method, path, body, status] of refused) {
+      const answer = await caller.ask(method, path, body);
+      assert.equal(answer.status, status, `${method} ${path}: ${JSON.stringify(answer.document)}`);
+    }
+    const listed = (await admin.ask("GET", "/api/v1/users")).document.data;
+    assert.deepEqual(
+      listed.map((one: Record<string, unknown>) => [one.tenant, one.user, one.disabled]),
+      [["a", "alice", true], ["a", "bob", false], ["a", "carol", false], ["b", "alice", false]],
+    );
+    const seen = (await own.ask("GET", "/api/v1/users")).document.data;
+    assert.deepEqual(seen.map(({ user }: { user: string }) => user), ["alice", "bob"]);
+    const boss = await admin.make({ role: "admin", user: "boss" });
+    const self = new Operator(admin.url, boss.key);
+    assert.equal(
+      (await self.ask("PATCH", "/api/v1/users?user=boss", { disabled: true })).status,
+      409,
+    );
+    assert.equal(
+      (await admin.ask("PATCH", "/api/v1/users?user=boss", { disabled: true })).status,
+      200,
+    );
+    assert.equal((await self.ask("GET", "/api/v1/users")).status, 401);
+    const lines = (await Deno.readTextFile(`${directory}/audit.log`)).trim().split("\n");
+    const entry = lines.map((line) => JSON.parse(line)).find(({ target }) => target === ofAlice);
+    assert.deepEqual([entry.user, entry.role, entry.status], ["carol", "tenant-admin", 200]);
+    master.process.child.kill("SIGKILL");
+    await master.process.child.status;
+  }
+  {
+    const again = await startMaster(directory);
+    await using master = again.master;
+    await mount(master);
+    assert.equal(await put(master, `a:${next.key}`, "5"), "UNAUTHENTICATED");
+    const operator = new Operator(master.adminUrl, admin.key);
+    assert.equal((await operator.ask("PATCH", ofAlice, { disabled: false })).status, 200);
+    assert.equal(await put(master, `a:${next.key}`, "5"), "OK");
+  }
+  await Deno.remove(directory, { recursive: true });
+});
+
 Deno.test("tenants and keys are managed from the command line", async () => {
   const directory = await Deno.makeTempDir();
   const program = new URL("../../snowskin.ts", import.meta.url).pathname;
@@ -323,9 +414,29 @@ Deno.test("tenants and keys are managed from the command line", async () => {
     assert.equal((await run(made.text, ...set)).code, 0);
     const [shown] = (await run(made.text, "tenant", "list")).text.split("\n");
     assert.equal(JSON.parse(shown).requested_quota_bytes, MIB);
-    const client = await run(made.text, "key", "create", "--role=client", "--tenant=a");
+    const limit = ["tenant", "limit", "--tenant=a"];
+    const limits = async () =>
+      JSON.parse((await run(made.text, "tenant", "limits", "--tenant=a")).text);
+    const given = ["--models=m,unknown", "--ops_per_second=100000", "--bytes_per_second=2GB"];
+    assert.equal((await run(made.text, ...limit, ...given)).code, 0);
+    const { models, ops_per_second, bytes_per_second } = await limits();
+    assert.deepEqual([models, ops_per_second, bytes_per_second], [
+      ...[["m", "unknown"], 100_000, 2 ** 31],
+    ]);
+    assert.equal((await run(made.text, ...limit, "--models=none")).code, 0);
+    assert.equal((await limits()).models, null);
+    assert.match((await run(made.text, ...limit, "--ops_per_second=x")).error, /=x: allowed: /);
+    assert.equal((await run(made.text, ...limit)).code, 2);
+    const create = ["key", "create", "--role=client", "--tenant=a", "--user=alice"];
+    const client = await run(made.text, ...create);
     await mount(master);
     assert.equal(await put(master, `a:${client.text}`, "k"), "OK");
+    const user = ["--user=alice", "--tenant=a"];
+    assert.equal((await run(made.text, "user", "disable", ...user)).code, 0);
+    assert.equal(await put(master, `a:${client.text}`, "j"), "UNAUTHENTICATED");
+    const listed = JSON.parse((await run(made.text, "user", "list")).text);
+    assert.deepEqual([listed.user, listed.tenant, listed.disabled], ["alice", "a", true]);
+    assert.equal((await run(made.text, "user", "enable", ...user)).code, 0);
     const id = client.text.slice(3, 15);
     const next = await run(made.text, "key", "rotate", `--id=${id}`, "--grace_seconds=0");
     assert.equal(await put(master, `a:${next.text}`, "l"), "OK");

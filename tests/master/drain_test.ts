@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { StoreClient } from "../../client/store_client.ts";
 import { type LocalProcess, startNode } from "../../examples/local_cluster.ts";
-import { StoreError } from "../../proto/error.ts";
 import { MasterLives } from "../support/master_lives.ts";
+import { PoolReader } from "../support/pool_reader.ts";
 import { until } from "../support/until.ts";
 
 const MIB = 1 << 20;
@@ -27,40 +27,6 @@ function valueOf(index: number): Uint8Array {
   const value = new Uint8Array(VALUE_BYTES);
   for (let i = 0; i < value.length; i++) value[i] = Math.imul(index + 1, i + 7) >>> 5;
   return value;
-}
-
-/** Reads keys in turn until it is told to stop. */
-class Reader {
-  reads = 0;
-  readonly failures: string[] = [];
-  #stopped = false;
-  readonly #done: Promise<void>;
-
-  constructor(client: StoreClient, values: readonly Uint8Array[], mayMiss: () => boolean) {
-    this.#done = this.#run(client, values, mayMiss);
-  }
-
-  async #run(client: StoreClient, values: readonly Uint8Array[], mayMiss: () => boolean) {
-    for (let i = 0; !this.#stopped; i = (i + 7) % values.length) {
-      const missing = mayMiss();
-      let value: Uint8Array | null;
-      try {
-        value = await client.get(`k/${i}`);
-      } catch (error) {
-        if (!(error instanceof StoreError)) throw error;
-        if (!missing && !mayMiss()) this.failures.push(`k/${i}: ${error.message}`);
-        continue;
-      }
-      if (value !== null) assert.deepEqual(value, values[i]);
-      else if (!missing && !mayMiss()) this.failures.push(`k/${i} is missing`);
-      this.reads++;
-    }
-  }
-
-  stop(): Promise<void> {
-    this.#stopped = true;
-    return this.#done;
-  }
 }
 
 async function nameOf(node: LocalProcess): Promise<string> {
@@ -111,7 +77,8 @@ for (const killed of [false, true]) {
     const before = await allocatedBytes(master);
     let away = false;
     const clients = await Promise.all(Array.from({ length: READERS }, connect));
-    const readers = clients.map((client) => new Reader(client, values, () => away));
+    const byKey = new Map(values.map((value, i) => [`k/${i}`, value]));
+    const readers = clients.map((client) => new PoolReader(client, byKey, () => away));
     const readCount = () => readers.reduce((sum, { reads }) => sum + reads, 0);
     await until(() => readCount() > 50);
 

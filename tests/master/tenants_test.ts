@@ -71,6 +71,75 @@ Deno.test("tenants, their objects and their quotas outlive a kill of the master"
   await Deno.remove(directory, { recursive: true });
 });
 
+Deno.test("models and limits of tenants are in force at once, and after a restart", async () => {
+  const directory = await Deno.makeTempDir();
+  const flags = [MULTI, `--data_dir=${directory}`, "--key_format={model}@{}"];
+  const set = (master: MasterProcess, tenant: string, body: unknown) =>
+    ask(master, `/api/v1/tenants?tenant_id=${tenant}`, "PUT", JSON.stringify(body));
+  {
+    await using master = await MasterProcess.start(someLoop, flags);
+    const client = master.connect();
+    await MetadataNode.join(client, 1, 64 * MIB);
+    await setQuota(master, "a", 8 * MIB);
+    await setQuota(master, "b", 8 * MIB);
+    assertOk(await put(client, "a", "old@1", 10));
+    const { data } = await set(master, "a", { models: ["llama"], ops_per_second: 3 });
+    assert.deepEqual(data, {
+      ...{ tenant_id: "a", models: ["llama"], ops_per_second: 3, bytes_per_second: null },
+      limited_calls: { ops_per_second: 0, bytes_per_second: 0 },
+    });
+    assertOk(await put(client, "a", "llama@1", 10));
+    assert.equal(errorName(await put(client, "a", "old@2", 10)), "PERMISSION_DENIED");
+    assert.equal(errorName(await put(client, "a", "plain", 10)), "PERMISSION_DENIED");
+    for (let i = 0; i < 20; i++) assertOk(await put(client, "b", `plain ${i}`, 10));
+    const tenantId = bytesOf("a");
+    let limited = 0;
+    for (let i = 0; i < 20; i++) {
+      const { code } = await client.existKey({ key: bytesOf("llama@1"), tenantId });
+      assert(code === 0 || code === ErrorCode.RATE_LIMITED, errorName(code));
+      if (code !== 0) limited++;
+    }
+    assert(limited > 0);
+    const [shown] = (await ask(master, "/api/v1/tenants?tenant_id=a")).data;
+    assert.equal(shown.limited_calls.ops_per_second, limited);
+    const metrics: string = await ask(master, "/metrics");
+    const line = `snowskin_tenant_limited_total{tenant="a",limit="ops_per_second"} ${limited}`;
+    assert(metrics.includes(line), line);
+
+    for (
+      const [body, why] of [
+        [{ model: [] }, /^model: allowed: models, ops_per_second, bytes_per_second/],
+        [{ models: "llama" }, /^models "llama"; allowed: a list/],
+        [{ ops_per_second: 0 }, /^ops_per_second 0; allowed: a whole number from 1 to 2\^50/],
+        [{ bytes_per_second: 1.5 }, /^bytes_per_second 1.5; allowed/],
+        [[], /not a JSON object/],
+      ] as const
+    ) {
+      const { error_code, error_message } = await set(master, "a", body);
+      assert.equal(error_code, ErrorCode.INVALID_PARAMS);
+      assert.match(error_message, why);
+    }
+    assert.equal((await set(master, "c", {})).error_code, ErrorCode.OBJECT_NOT_FOUND);
+    const patch = JSON.stringify({ key_format: "" });
+    const refused = await ask(master, "/v1/config", "PATCH", patch);
+    assert.match(refused.error_message, /^--key_format=: tenants have lists of models/);
+    await set(master, "a", { ops_per_second: null, bytes_per_second: 5 });
+  }
+  {
+    await using master = await MasterProcess.start(someLoop, flags);
+    const { data } = await ask(master, "/api/v1/tenants");
+    const rules = data.map((
+      one: Record<string, unknown>,
+    ) => [one.tenant_id, one.models, one.ops_per_second, one.bytes_per_second]);
+    assert.deepEqual(rules, [["a", ["llama"], null, 5], ["b", null, null, null]]);
+  }
+  await using master = await MasterProcess.start(someLoop, flags.slice(0, 2));
+  assert(master.process.lines.some((line) => line.includes("--key_format tells no model")));
+  const { error_message } = await set(master, "b", { models: ["llama"] });
+  assert.match(error_message, /^models: --key_format tells no model; allowed: .*"unknown"/);
+  await Deno.remove(directory, { recursive: true });
+});
+
 Deno.test("operators ask for the keys of one tenant, or of all", async () => {
   const directory = await Deno.makeTempDir();
   await using master = await MasterProcess.start(someLoop, [MULTI, `--data_dir=${directory}`]);
@@ -149,6 +218,32 @@ Deno.test({
     assert.deepEqual(new TextDecoder().decode(stdout).trim().split("\n"), [
       ...["put k1 0", "get k1 k1 of a tenant", "put k2 0", "get k2 k2 of a tenant"],
       ...["exists 0", `put stranger ${ErrorCode.TENANT_NOT_REGISTERED}`],
+    ]);
+    await Deno.remove(directory, { recursive: true });
+  },
+});
+
+Deno.test({
+  name: `the published wheel is told of keys that its tenant may not write${
+    "python" in wheel ? "" : ` (skipped: ${wheel.reason})`
+  }`,
+  ignore: !("python" in wheel),
+  async fn() {
+    assert("python" in wheel);
+    const directory = await Deno.makeTempDir();
+    const flags = [MULTI, `--data_dir=${directory}`, "--key_format={model}@{}"];
+    await using master = await MasterProcess.start(someLoop, flags);
+    await setQuota(master, "a", 8 * MIB);
+    await ask(master, "/api/v1/tenants?tenant_id=a", "PUT", '{"models":["llama"]}');
+    const script = new URL("../support/wheel_tenant.py", import.meta.url).pathname;
+    const { stdout } = await new Deno.Command(wheel.python, {
+      args: ["-B", script, `127.0.0.1:${master.rpcPort}`, "a", "llama@1"],
+      env: { OTHER_TENANT: "a" },
+      stderr: "null",
+    }).output();
+    assert.deepEqual(new TextDecoder().decode(stdout).trim().split("\n"), [
+      ...["put llama@1 0", "get llama@1 llama@1 of a tenant", "exists 1"],
+      `put stranger ${ErrorCode.PERMISSION_DENIED}`,
     ]);
     await Deno.remove(directory, { recursive: true });
   },

@@ -1,6 +1,7 @@
 /** Compiles the shim with its own tests under sanitizers and runs them. */
 import assert from "node:assert/strict";
 import { compile, librarySources, listFiles, nativeFolder } from "../../ffi/build.ts";
+import { buildDeviceStandIns } from "../support/device_stand_ins.ts";
 
 const native = nativeFolder();
 
@@ -22,20 +23,24 @@ function missing(sanitizer: string): string | null {
 
 async function runTests(sanitizer: string, groups: string[]): Promise<void> {
   assert(native !== null);
+  const checked = [`-fsanitize=${sanitizer}`, "-fno-sanitize-recover=all"];
   const folder = await Deno.makeTempDir();
+  using standIns = buildDeviceStandIns(checked);
   try {
     const program = `${folder}/tests`;
     const failure = compile([
       ...["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"],
-      ...[`-fsanitize=${sanitizer}`, "-fno-sanitize-recover=all", `-I${native}include`],
-      ...["-o", program],
+      ...[...checked, `-I${native}include`, "-o", program],
       ...librarySources(native),
-      ...listFiles(`${native}tests/`).filter((path) => path.endsWith(".c")),
+      ...listFiles(`${native}tests/`).filter((path) => /\/tests\/\w+\.c$/.test(path)),
     ]);
     assert.equal(failure, null);
     const { code, stdout, stderr } = await new Deno.Command(program, {
       args: groups,
-      env: { TSAN_OPTIONS: "halt_on_error=1", ASAN_OPTIONS: "detect_leaks=1" },
+      env: {
+        ...standIns.env,
+        ...{ TSAN_OPTIONS: "halt_on_error=1", ASAN_OPTIONS: "detect_leaks=1" },
+      },
       stdout: "piped",
       stderr: "piped",
     }).output();
@@ -56,10 +61,28 @@ const runs = {
     "crc32c",
     "disk",
     "fence",
+    "relay",
     "shm",
+    "placement",
     "verbs",
+    "rate",
+    "device",
+    "device_region",
   ],
-  "thread": ["slots", "engine", "stress", "disk", "fence", "shm"],
+  "thread": [
+    ...[
+      "slots",
+      "engine",
+      "stress",
+      "disk",
+      "fence",
+      "relay",
+      "shm",
+      "placement",
+      "device",
+      "device_region",
+    ],
+  ],
 };
 for (const [sanitizer, groups] of Object.entries(runs)) {
   const reason = missing(sanitizer);

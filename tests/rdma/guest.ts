@@ -3,8 +3,25 @@ import assert from "node:assert/strict";
 import { cpuUsage } from "node:process";
 import { StoreClient, type StoreOptions } from "../../mod.ts";
 import { until } from "../support/until.ts";
+import { findWheel } from "../support/wheel.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
+
+const inGuest = Deno.env.get("SNOWSKIN_RDMA_GUEST") === "1";
+const wheel = inGuest ? await findWheel() : { reason: "" };
+
+/** The interpreter that has the published wheel, or `null`. */
+export const python = "python" in wheel ? wheel.python : null;
+
+/** A test that runs in the machine only, and only with what it needs. */
+export function guestTest(name: string, fn: () => Promise<void>, needs: unknown = true): void {
+  const skipped = !inGuest
+    ? " (skipped: it runs in the machine of deno task test:rdma)"
+    : needs
+    ? ""
+    : " (skipped: the published wheel is not installed)";
+  Deno.test({ name: `${name}${skipped}`, ignore: skipped !== "", fn });
+}
 
 /** Bytes that `wheel_peer.py` makes of the same size. */
 export function pattern(size: number): Uint8Array {
@@ -64,7 +81,7 @@ export class GuestMaster implements AsyncDisposable {
       } catch {
         return false;
       }
-    }, 120_000);
+    }, 300_000);
     return new GuestMaster(process, `127.0.0.1:${port}`);
   }
 
@@ -79,6 +96,8 @@ export class GuestMaster implements AsyncDisposable {
       rpcTimeoutMs: 60_000,
       rpcConnectTimeoutMs: 60_000,
       transferTimeoutMs: 60_000,
+      // Where the machine is interpreted, a handshake alone takes longer than the default.
+      replicaPatienceMs: 20_000,
       handshakeTimeoutMs: 60_000,
       ...options,
     });

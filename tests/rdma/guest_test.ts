@@ -1,21 +1,17 @@
 /** RDMA on real verbs: Soft-RoCE devices rxe0 and rxe1, two ends of a wire that can be disturbed. */
 import assert from "node:assert/strict";
-import { findWheel } from "../support/wheel.ts";
-import { command, cpuMs, GuestMaster, pattern, sentPackets, WheelPeer } from "./guest.ts";
+import {
+  command,
+  cpuMs,
+  GuestMaster,
+  guestTest,
+  pattern,
+  python,
+  sentPackets,
+  WheelPeer,
+} from "./guest.ts";
 
 const MIB = 1 << 20;
-const inGuest = Deno.env.get("SNOWSKIN_RDMA_GUEST") === "1";
-const wheel = inGuest ? await findWheel() : { reason: "" };
-const python = "python" in wheel ? wheel.python : null;
-
-function guestTest(name: string, fn: () => Promise<void>, needs: unknown = true): void {
-  const skipped = !inGuest
-    ? " (skipped: it runs in the machine of deno task test:rdma)"
-    : needs
-    ? ""
-    : " (skipped: the published wheel is not installed)";
-  Deno.test({ name: `${name}${skipped}`, ignore: skipped !== "", fn });
-}
 
 guestTest(
   "objects of all sizes go over the wire to a node and come back as they were",

@@ -1,7 +1,7 @@
 /**
  * `deno task test:rdma`: runs `guest_test.ts` in a virtual machine with two Soft-RoCE devices; see
- * `docs/transports.md`. `measure` runs `measure.ts` instead; other
- * arguments are handed to `deno test`.
+ * `docs/transports.md`. `measure` runs `measure.ts` instead, `numa` runs `numa_test.ts` in a machine
+ * with two NUMA nodes; other arguments are handed to `deno test`.
  */
 const KERNEL = "linux-image-6.12-amd64";
 const folder = new URL("./", import.meta.url).pathname;
@@ -32,17 +32,33 @@ if (reason !== null) {
   console.log(`test:rdma is skipped: ${reason}`);
   Deno.exit(0);
 }
-const prepared = await run(["--kernel", KERNEL, "--prepare"]);
+const [what, ...rest] = Deno.args;
+/** A machine of its own has to boot from scratch. */
+const hardware = what === "numa"
+  ? [
+    "--no-snapshot",
+    "--qemu",
+    [0, 1].flatMap((n) => [
+      `-object memory-backend-ram,id=node${n},size=2G`,
+      `-numa node,cpus=${n},memdev=node${n}`,
+    ]).join(" "),
+  ]
+  : [];
+const prepared = await run(["--kernel", KERNEL, ...hardware, "--prepare"]);
 if (prepared !== 0) {
   console.log(`test:rdma is skipped: the machine could not be prepared (${prepared})`);
   Deno.exit(0);
 }
-const work = Deno.args[0] === "measure"
+const test = ["deno", "test", "--no-check", "-A"];
+const work = what === "measure"
   ? ["deno", "run", "--no-check", "-A", `${folder}measure.ts`]
-  : ["deno", "test", "--no-check", "-A", ...Deno.args, `${folder}guest_test.ts`];
+  : what === "numa"
+  ? [...test, ...rest, `${folder}numa_test.ts`]
+  : [...test, ...Deno.args, `${folder}guest_test.ts`];
 Deno.exit(
   await run([
-    ...["--kernel", KERNEL, "--timeout", "580", "--", "env", "SNOWSKIN_RDMA_GUEST=1"],
+    ...["--kernel", KERNEL, ...hardware, "--timeout", "580"],
+    ...["--", "env", "SNOWSKIN_RDMA_GUEST=1"],
     ...work,
   ]),
 );

@@ -9,6 +9,8 @@ export interface WriteRecord {
   endMs: number;
   /** `unknown`: nobody can say whether it took effect, or it is still going on. */
   outcome: "unknown" | "stored" | "exists" | "failed";
+  /** Somebody has read it. */
+  seen: boolean;
 }
 
 /** Something acknowledged after which older values of a key must not be seen. */
@@ -26,7 +28,7 @@ const ID_BYTES = 4;
  *
  * The bytes of a value follow from its number, so a read that mixes two of them, or returns that of
  * another key, shows. Per key the store must be linearizable, except that a value may vanish at any
- * time: evicted, or lost with a node.
+ * time: evicted, or lost with a node. What was read once is not older than what is read later.
  */
 export class History {
   /** By number, from 1: memory that was never written names nobody. */
@@ -41,7 +43,7 @@ export class History {
   beginWrite(key: string, size: number, nowMs: number): WriteRecord {
     const record: WriteRecord = {
       ...{ id: this.#writes.size + 1, key, size },
-      ...{ startMs: nowMs, endMs: Infinity, outcome: "unknown" },
+      ...{ startMs: nowMs, endMs: Infinity, outcome: "unknown", seen: false },
     };
     this.#writes.set(record.id, record);
     return record;
@@ -93,6 +95,10 @@ export class History {
         `${told} returned ${what}, after ${later.what} from ${later.startMs} to ${later.endMs}`,
       );
     }
+    // Whatever its writer was told: what was seen has taken effect.
+    if (write.seen) return;
+    write.seen = true;
+    this.#supersede(key, write.startMs, endMs, `a read of value ${id}`);
   }
 
   #supersede(key: string, startMs: number, endMs: number, what: string): void {

@@ -1,22 +1,30 @@
 /**
  * Runs many seeds of the simulation by hand:
- * `deno run -A tests/sim/main.ts [--seeds=N] [--first=N]`, or one with its log: `SEED=n deno run -A
- * tests/sim/main.ts`.
+ * `deno run -A tests/sim/main.ts [--seeds=N] [--first=N] [--ha]`, or one with its log: `SEED=n deno
+ * run -A tests/sim/main.ts [--ha]`. With `--ha` each world has several masters over a simulated engine.
  */
 import { parseArgs } from "node:util";
-import { SimError, World, type WorldSummary } from "./world.ts";
+import { Cluster } from "./cluster.ts";
+import { SimError, World, type WorldOptions, type WorldSummary } from "./world.ts";
 
 /** Seeds between two lines of progress. */
 const PROGRESS_EVERY = 500;
 
-async function runOne(seed: number): Promise<void> {
-  const world = new World(seed, { log: (line) => console.log(line) });
+/** What is told of clusters besides. */
+interface Summary extends WorldSummary {
+  reigns: number;
+  fetched: number;
+}
+
+async function runOne(seed: number, options: WorldOptions): Promise<void> {
+  const world = new World(seed, { ...options, log: (line) => console.log(line) });
   console.log(world.profile);
+  if (world.haProfile !== null) console.log(world.haProfile);
   console.log(await world.run());
 }
 
-async function runMany(first: number, count: number): Promise<void> {
-  const total: WorldSummary = {
+async function runMany(first: number, count: number, options: WorldOptions): Promise<void> {
+  const total: Summary = {
     ...{
       steps: 0,
       stored: 0,
@@ -26,13 +34,21 @@ async function runMany(first: number, count: number): Promise<void> {
       restarts: 0,
       evicted: 0,
       moved: 0,
+      opened: 0,
       copied: 0,
+      reigns: 0,
+      fetched: 0,
     },
   };
   const began = performance.now();
   for (let seed = first; seed < first + count; seed++) {
-    const summary = await new World(seed).run();
-    for (const name of Object.keys(total) as (keyof WorldSummary)[]) total[name] += summary[name];
+    const world = new World(seed, options);
+    const summary = await world.run();
+    const { reigns, fetched } = world.master instanceof Cluster
+      ? world.master
+      : { reigns: 0, fetched: 0 };
+    const all: Summary = { ...summary, reigns, fetched };
+    for (const name of Object.keys(total) as (keyof Summary)[]) total[name] += all[name];
     const done = seed - first + 1;
     if (done % PROGRESS_EVERY !== 0 && done !== count) continue;
     const each = (performance.now() - began) / done;
@@ -52,18 +68,22 @@ if (import.meta.main) {
     options: {
       seeds: { type: "string", default: "1000" },
       first: { type: "string", default: "1" },
+      ha: { type: "boolean", default: false },
     },
   });
   const given = Deno.env.get("SEED");
+  const options: WorldOptions = values.ha ? { ha: {} } : {};
   try {
-    if (given !== undefined) await runOne(integer("SEED", given));
-    else await runMany(integer("first", values.first), integer("seeds", values.seeds));
+    if (given !== undefined) await runOne(integer("SEED", given), options);
+    else await runMany(integer("first", values.first), integer("seeds", values.seeds), options);
   } catch (error) {
     if (!(error instanceof SimError)) throw error;
     console.error(error.cause instanceof Error ? error.cause.stack : error.cause);
     console.error(error.message);
     const seed = /^seed (\d+)/.exec(error.message)?.[1];
-    if (given === undefined) console.error(`SEED=${seed} deno run -A tests/sim/main.ts`);
+    if (given === undefined) {
+      console.error(`SEED=${seed} deno run -A tests/sim/main.ts${values.ha ? " --ha" : ""}`);
+    }
     Deno.exit(1);
   }
 }

@@ -19,10 +19,10 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import type { BufferDescriptor, Segment, Uuid } from "../../proto/types.ts";
 import type { Random } from "../support/random.ts";
+import type { ControlPlane } from "./control_plane.ts";
 import { type Fabric, SimEngine } from "./fabric.ts";
 import type { Profile } from "./profile.ts";
 import type { Host, Scheduler } from "./scheduler.ts";
-import { Link, type Server, type Wire } from "./wire.ts";
 
 /** How long a node waits before it tries to mount again. */
 const MOUNT_PAUSE_MS = 300;
@@ -111,11 +111,9 @@ const namesAreAddresses: MetadataStore = {
 
 export interface ProcessOptions {
   scheduler: Scheduler;
-  wire: Wire;
   fabric: Fabric;
   random: Random;
-  delay: () => number;
-  master: Server;
+  master: ControlPlane;
   profile: Profile;
   host: Host;
   /** `host:port`; a process that comes back keeps it. */
@@ -143,15 +141,13 @@ export class StoreProcess {
     const clock = new HostClock(scheduler, host, random);
     const engine = new SimEngine(fabric, host);
     fabric.engines.set(name, engine);
-    const link = new Link({
-      ...{ scheduler, client: host, server: options.master, wire: options.wire },
-      ...{ delay: options.delay, requestTimeoutMs: profile.requestTimeoutMs },
-    });
-    const master = new MasterClient(link);
+    const link = options.master.connect(host, clock, log);
+    const master = new MasterClient(link.rpc);
     const endpoint = new SimEndpoint({
       ...{ engine, clock, log, metadata: namesAreAddresses, named: false },
       ...{ random: () => random.u32() / 0x1_0000_0000, localHostname: name, advertisedHost: "" },
-      ...{ minPort: 1, maxPort: 1, handshakeTimeoutMs: 1000, handshakeMaxLength: 1 << 20 },
+      ...{ dataPort: 1, bindAddress: "", minPort: 1, maxPort: 1 },
+      ...{ handshakeTimeoutMs: 1000, handshakeMaxLength: 1 << 20 },
       ...{ maxProtocolVersion: 2, memcpy: true, forceTcp: false },
     });
     this.store = {
@@ -160,14 +156,27 @@ export class StoreProcess {
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),
       transferTimeoutMs: profile.transferTimeoutMs,
+      replicaPatienceMs: 50,
+      ...{ opBudgetMs: 60_000, answerWithinMs: Infinity },
+      beginWithinMs: profile.requestTimeoutMs + profile.transferTimeoutMs,
       nextWriteId: profile.numbersWrites ? writeNumbers() : () => 0,
     };
     this.segments = new SegmentTable({
-      ...{ master, endpoint, clock, clientId, localHostname: name, populate: false, log },
+      ...{
+        master,
+        endpoint,
+        clock,
+        clientId,
+        localHostname: name,
+        location: "",
+        populate: false,
+        log,
+      },
       newId: () => `${random.u32()}-${random.u32()}`,
     });
     const tasks = new TaskRunner(this.store, log);
     this.#session = new MasterSession(this.store, this.segments, tasks, { log, checked: false });
+    link.onChange = () => this.#session.hurry();
   }
 
   /** Begins the session and lends what there is to lend. */

@@ -36,7 +36,7 @@ export const Fault = {
   MASTER_RESTART: "master restart",
   /** The master dies between two steps of writing down a batch. */
   TORN_BATCH: "torn batch",
-  /** An operator drains a node, levels the segments, or cancels what goes on. */
+  /** An operator drains a node, levels or compacts the segments, or cancels what goes on. */
   JOB: "job",
   /** Bytes of lent memory change, in worlds whose clients check what they read. */
   BIT_FLIPS: "bit flips",
@@ -152,6 +152,9 @@ export function drawProfile(random: Random): Profile {
       pendingTaskTimeoutMs: 5000,
       processingTaskTimeoutMs: 5000,
       reattachGraceMs: random.pick([6000, 9000]),
+      autoCompaction: random.oneIn(2),
+      autoCompactionFreeRatio: random.pick([0, 0, 0.5]),
+      autoCompactionBytesPerSecond: random.pick([0, 20_000]),
       replicationMode: random.pick(["off", "observe", "enforce"] as const),
       replicationHeatWindowMs: random.pick([100, 1000]),
       replicationAdmissionQps: random.pick([0.5, 5]),

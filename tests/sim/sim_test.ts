@@ -3,9 +3,10 @@
 // Method: seeded worlds with the real core, dispatcher and client, see world.ts. `SEED=417 deno run
 // -A tests/sim/main.ts` replays one with its log.
 import assert from "node:assert/strict";
+import { broken } from "./broken.ts";
 import { type Reader, readWhole } from "./user.ts";
 import { Command, Fault, type Profile } from "./profile.ts";
-import { SimError, World, type WorldOptions } from "./world.ts";
+import { World } from "./world.ts";
 
 const SEEDS = 300;
 
@@ -32,6 +33,31 @@ Deno.test("drains and rebalances keep the promises, too, across restarts of the 
     moved += (await new World(seed, { profile }).run()).moved;
   }
   assert(moved > 100, `only ${moved} objects were moved`);
+});
+
+Deno.test("compactions keep the promises, too, while everybody reads, writes and removes", async () => {
+  let opened = 0;
+  let moved = 0;
+  for (let seed = 1; seed <= 20; seed++) {
+    const { PUT, GET, UPSERT, REMOVE, COPY } = Command;
+    const { core } = new World(seed).profile;
+    const faults = [Fault.CLIENT_CRASH, Fault.NODE_FREEZE, Fault.CONNECTION_LOSS];
+    const profile = {
+      ...{ clients: 3, nodes: 1 + seed % 2, users: 2, keys: 40, mostReplicas: 1 },
+      ...{ segmentBytes: 32 * 1024, leastValue: 64, mostValue: 2000, thinkMs: 20, busyMs: 6000 },
+      ...{ faultEveryMs: 1000, commands: [PUT, GET, UPSERT, REMOVE, COPY] },
+      faults: seed % 3 === 0 ? [...faults, Fault.MASTER_RESTART] : faults,
+      core: {
+        ...{ ...core, autoCompaction: true, autoCompactionFreeRatio: 0.8 },
+        ...{ autoCompactionBytesPerSecond: 0, evictionHighWatermarkRatio: 1 },
+        defaultKvLeaseTtlMs: 200,
+      },
+    };
+    const summary = await new World(seed, { profile }).run();
+    opened += summary.opened;
+    moved += summary.moved;
+  }
+  assert(opened > 10 && moved > opened, `${opened} pieces were opened by ${moved} moves`);
 });
 
 Deno.test("dynamic replication keeps the promises, too", async () => {
@@ -61,19 +87,6 @@ Deno.test("the same seed is the same world", async () => {
   assert(first.length > 100);
   assert.deepEqual(await told(), first);
 });
-
-/** A seed of up to `count` whose world breaks a promise, and how it says so. */
-async function broken(count: number, options: WorldOptions): Promise<string> {
-  for (let seed = 1; seed <= count; seed++) {
-    try {
-      await new World(seed, options).run();
-    } catch (error) {
-      if (!(error instanceof SimError)) throw error;
-      return error.message;
-    }
-  }
-  return "no world noticed anything";
-}
 
 /** A busy world with little memory and slow transfers. */
 const crowded: Partial<Profile> = {

@@ -1,11 +1,12 @@
 /** Connections of clients to the master, with the master's real frames on them. */
 import type { RpcCaller } from "../../client/master_client.ts";
+import { CallError, type CallFate } from "../../client/rpc_client.ts";
 import { appendWriteId } from "../../proto/coro_rpc/write_id.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
-import { StoreError } from "../../proto/error.ts";
 import type { Rpc } from "../../proto/messages.ts";
+import { Reader } from "../../proto/struct_pack/reader.ts";
 import { Writer } from "../../proto/struct_pack/writer.ts";
-import { type Answer, decodeAnswer } from "../support/dispatcher.ts";
+import { type Answer, errorText } from "../support/dispatcher.ts";
 import type { Host, Scheduler, SimEvent } from "./scheduler.ts";
 
 /** A call whose answer has not come. */
@@ -27,6 +28,12 @@ export interface Frame {
   readonly bytes: Uint8Array;
   readonly bodyLength: number;
   readonly writeId: number;
+  /** When the master has begun with it. */
+  readMs?: number;
+  /** Facts that the master had told when it had done it for the first time. */
+  told?: number;
+  /** It told some of them. */
+  changes?: boolean;
 }
 
 /** An answer, with the request that it is for. */
@@ -39,6 +46,8 @@ export interface Served {
 export interface Server {
   /** The present life of the server, or the last one. */
   readonly host: Host;
+  /** Whether it takes connections. */
+  readonly listens: boolean;
   receive(frame: Frame): void;
   hungUp(connection: Connection): void;
 }
@@ -97,20 +106,22 @@ export class Wire {
     });
   }
 
-  /** Carries an answer back. */
-  answer(frame: Frame, answer: Answer): Served {
+  /** Carries an answer back; `null` = it is an error of the transport. */
+  answer(frame: Frame, answer: Answer): Served | null {
     const { scheduler, delay } = this.#options;
     const { connection, seq, rpc } = frame;
-    const response = decodeAnswer(rpc, answer);
+    const refused = answer.errorCode !== 0;
+    const response = refused ? null : rpc.response.decode(new Reader(answer.body));
     connection.toClientMs = Math.max(connection.toClientMs, scheduler.nowMs + delay());
     scheduler.at(connection.toClientMs, connection.client, () => {
       const call = connection.pending.get(seq);
       if (call === undefined || !connection.open) return;
       connection.pending.delete(seq);
       call.timer.cancelled = true;
-      call.resolve(response);
+      if (!refused) call.resolve(response);
+      else call.reject(failure(rpc, "refused", errorText(answer.body, answer.errorCode)));
     });
-    return { frame, response };
+    return refused ? null : { frame, response };
   }
 
   /** Breaks a connection: what is on its way is lost, and both sides learn of it. */
@@ -125,7 +136,7 @@ export class Wire {
       for (const call of pending.values()) {
         call.timer.cancelled = true;
         call.reject(
-          new StoreError(ErrorCode.RPC_FAIL, `${call.rpc.name}: the connection was lost`),
+          failure(call.rpc, "unanswered", "the connection was lost"),
         );
       }
       pending.clear();
@@ -178,7 +189,7 @@ export class Link implements RpcCaller {
     return new Promise<Response>((resolve, reject) => {
       const timer = scheduler.after(requestTimeoutMs, client, () => {
         connection.pending.delete(seq);
-        reject(new StoreError(ErrorCode.RPC_TIMEOUT, `${rpc.name}: no answer came`));
+        reject(new CallError(ErrorCode.RPC_TIMEOUT, `${rpc.name}: no answer came`, "unanswered"));
       });
       const known = rpc as Rpc<unknown, unknown>;
       const settle = resolve as (value: unknown) => void;
@@ -196,4 +207,9 @@ export class Link implements RpcCaller {
       });
     });
   }
+}
+
+/** The failure of a call, as of `RpcClient`. */
+export function failure({ name }: { name: string }, fate: CallFate, why: string): CallError {
+  return new CallError(ErrorCode.RPC_FAIL, `Cannot call ${name}: ${why}`, fate);
 }

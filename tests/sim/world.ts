@@ -4,12 +4,15 @@ import * as m from "../../proto/messages.ts";
 import type { Expected } from "../../proto/messages.ts";
 import { StoreError } from "../../proto/error.ts";
 import type { ReplicaDescriptor, ReplicaList } from "../../proto/types.ts";
-import { checkCore } from "../support/core_invariants.ts";
 import { Random } from "../support/random.ts";
-import { durableState } from "../../master/core/digest.ts";
+import type { ReplicatedCore } from "../../master/ha/replicated_core.ts";
+import type { Replies } from "../../master/rpc/replies.ts";
 import { Counter } from "../../master/core/counters.ts";
+import { Cluster } from "./cluster.ts";
 import { Fabric } from "./fabric.ts";
+import { drawHaProfile, type HaProfile } from "./ha_profile.ts";
 import { History } from "./history.ts";
+import type { ControlPlane } from "./control_plane.ts";
 import { MasterHost } from "./master_host.ts";
 import { StoreProcess } from "./process.ts";
 import { type Command, drawProfile, Fault, type Profile } from "./profile.ts";
@@ -38,6 +41,10 @@ export class SimError extends Error {
 export interface WorldOptions {
   /** Overrides what the seed would have. */
   profile?: Partial<Profile>;
+  /** Several masters instead of one; with what the seed would not have. */
+  ha?: Partial<HaProfile>;
+  /** How the masters of a cluster hold replies back, to break it. */
+  gate?: (leading: ReplicatedCore, replies: Replies) => void;
   /** How users read. */
   read?: Reader;
   /** Called with the world after every step, to break things in it. */
@@ -66,6 +73,8 @@ export interface WorldSummary {
   evicted: number;
   /** Objects that jobs have moved, as of the last life of the master. */
   moved: number;
+  /** Long free pieces that compactions have opened, as of the last life of the master. */
+  opened: number;
   /** Further replicas of hot objects, as of the last life of the master. */
   copied: number;
 }
@@ -74,7 +83,9 @@ export class World {
   readonly scheduler = new Scheduler();
   readonly profile: Profile;
   readonly history = new History();
-  readonly master: MasterHost;
+  /** `null` = one master alone. */
+  readonly haProfile: HaProfile | null;
+  readonly master: ControlPlane;
   readonly #random: Random;
   readonly #options: WorldOptions;
   readonly #wire: Wire;
@@ -85,7 +96,6 @@ export class World {
   readonly #done = new Set<string>();
   #failure: unknown = null;
   #calm = false;
-  #evicted = 0;
   #nextClient = 1;
 
   constructor(readonly seed: number, options: WorldOptions = {}) {
@@ -97,14 +107,28 @@ export class World {
     const delay = () => this.#delay();
     this.#wire = new Wire({ scheduler, delay, onSent: (frame) => this.#noteSent(frame) });
     this.#fabric = new Fabric({ scheduler, random, delay });
-    this.master = new MasterHost({
-      ...{ scheduler, random, wire: this.#wire },
-      ...{ config: this.profile.core, putWaitMs: this.profile.putWaitMs },
-      onServed: (served) => this.#guard(() => this.#oversee(served)),
-      onFault: (error) => {
-        throw error;
-      },
-    });
+    const { core, putWaitMs, requestTimeoutMs } = this.profile;
+    const parts = {
+      ...{ scheduler, random, delay, wire: this.#wire, core, putWaitMs, requestTimeoutMs },
+      onServed: (served: Served) => this.#guard(() => this.#oversee(served)),
+    };
+    this.haProfile = options.ha === undefined
+      ? null
+      : { ...drawHaProfile(new Random(~seed)), ...options.ha };
+    this.master = this.haProfile === null
+      ? new MasterHost({
+        ...parts,
+        onFault: (error) => {
+          throw error;
+        },
+      })
+      : new Cluster({
+        ...parts,
+        profile: this.haProfile,
+        ...(options.gate && { gate: options.gate }),
+        onFault: (error) => this.#failure ??= error,
+        log: (line) => this.log(line),
+      });
   }
 
   /** Runs everything and throws {@linkcode SimError} at the first thing that is wrong. */
@@ -128,13 +152,13 @@ export class World {
 
   #summary(): WorldSummary {
     const { stored, hits, misses } = this.history;
-    const { restarts, core } = this.master;
-    const evicted = this.#evicted + core.counters.get(Counter.EVICTED_KEYS);
+    const { restarts, core, evicted } = this.master;
     const { steps } = this.scheduler;
     const moved = core.jobs.list().reduce((sum, { movedObjects }) => sum + movedObjects, 0);
+    const opened = core.counters.get(Counter.COMPACTION_OPENED);
     const copied = core.counters.get(Counter.HOT_ADDED);
     const { lateWrites } = this.#fabric;
-    return { steps, stored, hits, misses, restarts, evicted, moved, copied, lateWrites };
+    return { steps, stored, hits, misses, restarts, evicted, moved, opened, copied, lateWrites };
   }
 
   #delay(): number {
@@ -174,8 +198,7 @@ export class World {
     const log = (line: string) => this.log(`${name} ${line}`);
     site.process = new StoreProcess({
       ...{ scheduler, random, profile, host, name, segments, log },
-      ...{ wire: this.#wire, fabric: this.#fabric, master: this.master },
-      ...{ delay: () => this.#delay(), clientId: `${client}-${client}` },
+      ...{ fabric: this.#fabric, master: this.master, clientId: `${client}-${client}` },
     });
     this.#watch(site.process.start());
     const { store } = site.process;
@@ -218,37 +241,23 @@ export class World {
       }
       for (let i = 0; i < SETTLE_ROUNDS; i++) await null;
       this.#options.meddle?.(this);
-      if (scheduler.steps % CHECK_EVERY === 0) this.#inspect();
+      if (scheduler.steps % CHECK_EVERY === 0) this.master.inspect();
       if (this.#failure !== null) throw this.#failure;
     }
     return true;
   }
 
-  #inspect(): void {
-    if (!this.master.host.alive) return;
-    const { core } = this.master;
-    checkCore(core.state);
-    if (!this.#random.oneIn(8)) return;
-    const follower = this.master.follower();
-    if (follower === null || core.segments.dead.length > 0) return;
-    if (follower.digest() === core.digest()) return;
-    const known = Array.from(durableState(core.state)).sort();
-    assert.deepEqual(Array.from(durableState(follower.state)).sort(), known, "what is kept");
-    assert.fail("the digests differ, the states do not");
-  }
-
   /** Compares what the master answers with what it has promised before. */
   #oversee({ frame, response }: Served): void {
     const { rpc, request } = frame;
-    const nowMs = this.scheduler.nowMs;
     if (this.#options.log !== undefined) {
       this.log(`master ${rpc.name} ${summary(request)} -> ${summary(response)}`);
     }
     switch (rpc.name) {
       case m.GetReplicaList.name:
-        return this.#leased([response as Expected<ReplicaList>], nowMs);
+        return this.#leased([response as Expected<ReplicaList>], frame.readMs!);
       case m.BatchGetReplicaList.name:
-        return this.#leased(response as Expected<ReplicaList>[], nowMs);
+        return this.#leased(response as Expected<ReplicaList>[], frame.readMs!);
       case m.PutStart.name:
       case m.UpsertStart.name: {
         const { clientId, key } = request as m.StartRequest;
@@ -262,9 +271,24 @@ export class World {
     }
   }
 
-  /** A writer that says that it is done, however that ends, writes no more. */
+  /**
+   * A writer that says that it is done, however that ends, writes no more, unless it begins anew:
+   * that is what a client does whose start was not answered before another master led.
+   */
   #noteSent({ rpc, request, writeId }: Frame): void {
     switch (rpc.name) {
+      case m.PutStart.name:
+      case m.UpsertStart.name: {
+        const { clientId, key } = request as m.StartRequest;
+        this.#done.delete(writerName(writeId, clientId, key));
+        return;
+      }
+      case m.BatchPutStart.name:
+      case m.BatchUpsertStart.name: {
+        const { clientId, keys } = request as m.BatchStartRequest;
+        for (const key of keys) this.#done.delete(writerName(writeId, clientId, key));
+        return;
+      }
       case m.PutEnd.name:
       case m.UpsertEnd.name: {
         const { clientId, objectMeta } = request as m.EndRequest;
@@ -288,10 +312,10 @@ export class World {
     }
   }
 
-  #leased(answers: readonly Expected<ReplicaList>[], nowMs: number): void {
+  #leased(answers: readonly Expected<ReplicaList>[], readMs: number): void {
     for (const { value } of answers) {
       if (value === null) continue;
-      this.#promises.promise(value.replicas, nowMs + value.leaseTtlMs, "a reader");
+      this.#promises.promise(value.replicas, readMs + value.leaseTtlMs, "a reader");
     }
   }
 
@@ -360,21 +384,12 @@ export class World {
         if (flights.length > 0) this.#fabric.breakFlight(random.pick(flights));
         return;
       }
-      case Fault.MASTER_STALL:
-        return scheduler.freeze(this.master.host, freezeMs);
-      case Fault.MASTER_RESTART:
-        return this.#crashMaster();
-      case Fault.TORN_BATCH:
-        if (this.master.host.alive) {
-          this.master.dieIn = random.oneIn(2)
-            ? "before its facts are kept"
-            : "before its answers leave";
-        }
-        return this.#bringMasterBack();
       case Fault.JOB:
         return this.#operate(node.name);
       case Fault.BIT_FLIPS:
         return this.#flip();
+      default:
+        return this.master.strike(fault, freezeMs);
     }
   }
 
@@ -392,14 +407,20 @@ export class World {
 
   /** Begins a job, or cancels one. */
   #operate(segment: string): void {
-    if (!this.master.host.alive) return;
+    if (!this.master.isUp) return;
     const random = this.#random;
     const { core, nowMs } = this.master;
     const limits = {
       ...{ targets: [], maxConcurrency: 1 + random.below(8), giveUpMs: 1000 + random.below(9000) },
       bytesPerSecond: random.oneIn(3) ? 20_000 : 0,
     };
-    switch (random.below(4)) {
+    switch (random.below(6)) {
+      case 4:
+      case 5: {
+        const goalBytes = random.below(2) * (1 + random.below(this.profile.segmentBytes));
+        const goal = { goalBytes, leastBytes: goalBytes, automatic: false };
+        return void core.jobs.createCompaction({ ...limits, segments: [], ...goal }, nowMs);
+      }
       case 0: {
         const jobs = core.jobs.list();
         if (jobs.length > 0) core.jobs.cancel(random.pick(jobs).id, nowMs);
@@ -426,52 +447,38 @@ export class World {
     scheduler.after(this.#random.below(LONGEST_ABSENCE_MS), null, () => this.#revive(site));
   }
 
-  #crashMaster(): void {
-    if (!this.master.host.alive) return;
-    this.#evicted += this.master.core.counters.get(Counter.EVICTED_KEYS);
-    this.master.crash();
-    this.#bringMasterBack();
-  }
-
-  #bringMasterBack(): void {
-    this.scheduler.after(this.#random.below(LONGEST_ABSENCE_MS) + 50, null, () => {
-      if (!this.master.host.alive) this.master.start();
-    });
-  }
-
   /** Ends all trouble, and waits until everybody has got every answer. */
   async #heal(): Promise<void> {
     this.log("** heal");
     this.#calm = true;
-    this.master.dieIn = null;
     for (const site of this.#sites) {
       for (const user of site.users) user.stop();
       this.scheduler.thaw(site.host);
       this.#revive(site);
     }
-    this.scheduler.thaw(this.master.host);
-    if (!this.master.host.alive) this.master.start();
+    this.master.heal();
     const users = () => this.#sites.flatMap((site) => site.users);
     const idle = () => users().every(({ busy }) => busy === null);
     if (!await this.#until(idle, 60_000)) {
       const busy: Command[] = users().flatMap((user) => user.busy ?? []);
       throw new Error(`a minute after everything was well, these still go on: ${busy.join(", ")}`);
     }
-    this.#inspect();
+    this.master.inspect();
   }
 
   /** Removes everything and waits until the pool is as it was in the beginning. */
   async #drain(): Promise<void> {
     const { store } = this.#sites.at(-1)!.process;
-    const { core } = this.master;
-    const { state } = core;
     const { putStartReleaseTimeoutMs, pendingTaskTimeoutMs, processingTaskTimeoutMs } =
-      state.config;
+      this.master.core.state.config;
     const worstMs = putStartReleaseTimeoutMs + pendingTaskTimeoutMs + processingTaskTimeoutMs;
-    const isEmpty = () =>
-      core.keyCount === 0 && core.counters.get(Counter.ALLOCATED_BYTES) === 0 &&
-      core.counters.get(Counter.HELD_BYTES) === 0 && core.segments.awaiting.size === 0 &&
-      core.segments.dead.length === 0 && this.#allLent();
+    const isEmpty = () => {
+      const { core } = this.master;
+      return this.master.isUp && core.keyCount === 0 &&
+        core.counters.get(Counter.ALLOCATED_BYTES) === 0 &&
+        core.counters.get(Counter.HELD_BYTES) === 0 && core.segments.awaiting.size === 0 &&
+        core.segments.dead.length === 0 && this.#allLent();
+    };
     for (let round = 0; round < 4; round++) {
       const removal = store.master.removeAll({ force: true, tenantId: store.tenantId });
       this.#watch(removal.catch((error) => {
@@ -479,7 +486,9 @@ export class World {
       }));
       if (await this.#until(isEmpty, worstMs + 5000)) break;
     }
-    this.#inspect();
+    this.master.inspect();
+    const { core } = this.master;
+    const { state } = core;
     const left = {
       keys: core.keyCount,
       allocated: core.counters.get(Counter.ALLOCATED_BYTES),

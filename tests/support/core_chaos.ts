@@ -41,6 +41,8 @@ export class Chaos {
       offloadingQueueLimit: 20,
       promotionOnHit: offload > 0,
       enableMultiTenants: this.#shared,
+      autoCompaction: this.#below(2) === 0,
+      autoCompactionFreeRatio: this.#below(2) / 4,
       fsdir: this.#below(3) === 0 ? "/shared/cluster" : "",
       allocationStrategy: (["random", "free_ratio_first", "local_first"] as const)[this.#below(3)],
     }, seed);
@@ -184,7 +186,19 @@ export class Chaos {
       bytesPerSecond: this.#below(2) * 1000,
       giveUpMs: 1000 + this.#below(60_000),
     };
-    switch (this.#below(4)) {
+    switch (this.#below(6)) {
+      case 4:
+      case 5: {
+        const goalBytes = this.#below(2) * this.#below(MIB);
+        const segments = this.#below(3) === 0 ? [this.#name()] : [];
+        const leastBytes = this.#below(goalBytes + 1);
+        const automatic = this.#below(2) === 0;
+        core.jobs.createCompaction(
+          { ...limits, segments, goalBytes, leastBytes, automatic },
+          nowMs,
+        );
+        break;
+      }
       case 0:
         core.jobs.createRebalance({ ...limits, threshold: 0.01 + this.#below(90) / 100 }, nowMs);
         break;

@@ -221,6 +221,26 @@ export class CoreDriver {
     return this.core.getReplicaList(this.tenant, bytes, 0, bytes.length, this.nowMs, this.sink);
   }
 
+  /** Whether each of the keys of a batch was found. */
+  getMany(keys: readonly string[]): boolean[] {
+    const starts: number[] = [];
+    const ends: number[] = [];
+    let at = 0;
+    for (const key of keys) {
+      starts.push(at);
+      ends.push(at += bytesOf(key).length);
+    }
+    const list = {
+      count: keys.length,
+      starts: Uint32Array.from(starts),
+      ends: Uint32Array.from(ends),
+    };
+    this.core.locate(this.tenant, bytesOf(keys.join("")), list);
+    return keys.map((_, i) =>
+      this.core.getReplicaListAt(i, this.nowMs, this.sink) === ErrorCode.OK
+    );
+  }
+
   /** What a key is, without a lease; `null` = there is no such key. */
   peek(key: string) {
     return this.core.inspection.keyDetail(this.tenant, bytesOf(key));

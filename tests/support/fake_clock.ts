@@ -45,6 +45,15 @@ export class FakeClock implements Clock {
     this.#now = until;
     await settle();
   }
+
+  /** Moves the time on at once, as for a process that was held up, and fires what is overdue then. */
+  async stall(ms: number): Promise<void> {
+    this.#now += ms;
+    const due = this.#timers.filter(({ at }) => at <= this.#now).sort((a, b) => a.at - b.at);
+    this.#timers = this.#timers.filter(({ at }) => at > this.#now);
+    for (const { run } of due) run();
+    await settle();
+  }
 }
 
 /** Lets every promise that is ready run. */

@@ -12,7 +12,14 @@ export class Meddler implements AsyncDisposable {
     engine: new TsTransferEngine(),
     metadata: new P2pMetadata({ clock: systemClock, timeoutMs: 5000, maxLength: 1 << 20 }),
     ...{ named: false, clock: systemClock, random: Math.random, localHostname: "127.0.0.1" },
-    ...{ advertisedHost: "", minPort: 15_000, maxPort: 17_000, handshakeTimeoutMs: 5000 },
+    ...{
+      advertisedHost: "",
+      dataPort: 0,
+      bindAddress: "",
+      minPort: 15_000,
+      maxPort: 17_000,
+      handshakeTimeoutMs: 5000,
+    },
     ...{ handshakeMaxLength: 1 << 20, maxProtocolVersion: 2, forceTcp: true, memcpy: false },
     log: () => {},
   });

@@ -15,10 +15,17 @@ import {
   type SegmentDetail,
   type SegmentUse,
   type TenantQuota,
+  type TenantRuled,
 } from "../../master/http/backend.ts";
 import { JobKind, JobStatus, noProgress } from "../../master/core/job_table.ts";
 import type { ReplicationView } from "../../master/core/hot_view.ts";
-import type { DrainRequest, JobLimits, JobView, RebalanceRequest } from "../../master/core/jobs.ts";
+import type {
+  CompactionRequest,
+  DrainRequest,
+  JobLimits,
+  JobView,
+  RebalanceRequest,
+} from "../../master/core/jobs.ts";
 import { AnswerCalls } from "../../master/answer_calls.ts";
 import type { SnapshotOutcome } from "../../master/backup/snapshotter.ts";
 import type { CopyOutcome } from "../../master/journal/master_journal.ts";
@@ -167,6 +174,7 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
   readonly jobs: JobView[] = [];
   readonly drains: DrainRequest[] = [];
   readonly rebalances: RebalanceRequest[] = [];
+  readonly compactions: CompactionRequest[] = [];
 
   createDrain(request: DrainRequest): JobView {
     for (const name of request.segments) this.#segment(name);
@@ -177,6 +185,11 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
   createRebalance(request: RebalanceRequest): JobView {
     this.rebalances.push(request);
     return this.#addJob(JobKind.REBALANCE, request, []);
+  }
+
+  createCompaction(request: CompactionRequest): JobView {
+    this.compactions.push(request);
+    return this.#addJob(JobKind.COMPACTION, request, request.segments, request.goalBytes);
   }
 
   queryJob(id: Uuid): JobView {
@@ -207,11 +220,17 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
     return job;
   }
 
-  #addJob(kind: JobKind, limits: JobLimits, segments: readonly string[]): JobView {
+  #addJob(
+    kind: JobKind,
+    limits: JobLimits,
+    segments: readonly string[],
+    goalBytes = 0,
+  ): JobView {
     const job: JobView = {
       ...noProgress(),
       ...{ id: `1-${this.jobs.length + 1}`, kind, status: JobStatus.CREATED, message: "made" },
       ...{ createdAtMsEpoch: 1, updatedAtMsEpoch: 2, activeMoves: 0, remainingBytes: 0 },
+      ...{ goalBytes, automatic: false },
       ...{ segments: [...segments], targets: [...limits.targets] },
       ...{ maxConcurrency: limits.maxConcurrency, bytesPerSecond: limits.bytesPerSecond },
     };
@@ -250,8 +269,20 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
     throw tenantsOff();
   }
 
+  tenantRules(): TenantRuled[] {
+    throw tenantsOff();
+  }
+
+  setTenantRules(): TenantRuled {
+    throw tenantsOff();
+  }
+
   removeTenantQuota(): void {
     throw tenantsOff();
+  }
+
+  changeTables(): void {
+    throw new StoreError(ErrorCode.UNAVAILABLE_IN_CURRENT_MODE, "This master is alone");
   }
 
   setKeys(): void {}

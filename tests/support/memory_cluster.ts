@@ -13,25 +13,47 @@ import {
 } from "../../master/ha/fact_log.ts";
 import type { Timers } from "../../master/ha/timers.ts";
 
+/**
+ * What a memory engine behaves like. `etcd`: groups come in any order, and a leader can append for as
+ * long as its lease lasts. `redis`: a group comes after the one before it, and a leader can append
+ * until the next one has taken the log.
+ */
+export type EngineManner = "etcd" | "redis";
+
 /** What the engine holds, and how it misbehaves. */
 export class MemoryCluster {
   readonly timers: Timers;
   readonly leaseMs: number;
+  readonly manner: EngineManner;
   leader: { address: string; epoch: number; expiresMs: number } | null = null;
   epoch = 0;
   head: LogHead | null = null;
+  /** The epoch that has taken the log. */
+  logEpoch = 0;
   readonly log = new Map<number, Uint8Array>();
-  readonly members = new Map<string, MemberRecord>();
+  readonly members = new Map<string, { record: MemberRecord; untilMs: number }>();
   readonly followers = new Set<() => void>();
   readonly watchers = new Set<() => void>();
+  /** Whether epochs are compared; off to see what comes of that. */
+  fences = true;
   /** Why nothing can be kept. */
   full: string | null = null;
+  /** What answers wait for; it is slow for as long as that has not settled. */
+  slow: Promise<void> = Promise.resolve();
   /** Members that cannot reach it. */
   readonly cutOff = new Set<string>();
 
-  constructor(timers: Timers, leaseMs: number) {
+  constructor(timers: Timers, leaseMs: number, manner: EngineManner = "etcd") {
     this.timers = timers;
     this.leaseMs = leaseMs;
+    this.manner = manner;
+  }
+
+  /** Last group that has all groups before it. */
+  get last(): number {
+    let last = this.head?.base ?? 0;
+    if (this.log.size > 0) { while (this.log.has(last + 1)) last++; }
+    return last;
   }
 
   /** The leader of now. */
@@ -47,7 +69,7 @@ export class MemoryCluster {
   reach(name: string): Promise<void> {
     return this.cutOff.has(name)
       ? Promise.reject(new EngineError("memory: not reachable"))
-      : Promise.resolve();
+      : this.slow;
   }
 }
 
@@ -111,9 +133,10 @@ class MemoryLog implements FactLog {
   }
 
   async take(epoch: number, first: LogHead, known: number): Promise<LogHead> {
-    await this.#leads(epoch);
+    await this.#leads(epoch, true);
     const cluster = this.#cluster;
     cluster.head ??= first;
+    cluster.logEpoch = epoch;
     if (cluster.head.base > known) return cluster.head;
     if (cluster.head.base < known && !cluster.log.has(known)) throw endsEarly(known);
     let last = known;
@@ -130,8 +153,14 @@ class MemoryLog implements FactLog {
 
   async append(epoch: number, { sequence, bytes }: LogGroup): Promise<void> {
     await this.#leads(epoch);
-    if (this.#cluster.full !== null) throw new LogRefusal(this.#cluster.full);
-    this.#cluster.log.set(sequence, bytes.slice());
+    const { full, manner, log } = this.#cluster;
+    if (full !== null) throw new LogRefusal(full);
+    if (manner === "redis") {
+      const { last } = this.#cluster;
+      if (sequence <= last) return;
+      if (sequence > last + 1) throw new EngineError(`memory: group ${sequence} comes too early`);
+    }
+    log.set(sequence, bytes.slice());
     for (const grown of this.#cluster.followers) grown();
   }
 
@@ -168,14 +197,17 @@ class MemoryLog implements FactLog {
     for (const sequence of log.keys()) if (sequence <= through) log.delete(sequence);
   }
 
-  async announce(record: MemberRecord): Promise<void> {
+  async announce(record: MemberRecord, ttlMs: number): Promise<void> {
     await this.#cluster.reach(this.#name);
-    this.#cluster.members.set(this.#name, record);
+    const untilMs = this.#cluster.timers.now() + ttlMs;
+    this.#cluster.members.set(this.#name, { record, untilMs });
   }
 
   async members(): Promise<MemberRecord[]> {
     await this.#cluster.reach(this.#name);
-    return Array.from(this.#cluster.members.values());
+    const nowMs = this.#cluster.timers.now();
+    return Array.from(this.#cluster.members.values())
+      .flatMap(({ record, untilMs }) => untilMs > nowMs ? record : []);
   }
 
   close(): Promise<void> {
@@ -192,8 +224,14 @@ class MemoryLog implements FactLog {
     return groups;
   }
 
-  async #leads(epoch: number): Promise<void> {
+  async #leads(epoch: number, takes = false): Promise<void> {
     await this.#cluster.reach(this.#name);
-    if (this.#cluster.living?.epoch !== epoch) throw new FencedError("another master leads");
+    const { manner, living, logEpoch, fences } = this.#cluster;
+    const fenced = manner === "etcd"
+      ? living?.epoch !== epoch
+      : takes
+      ? logEpoch > epoch
+      : logEpoch !== epoch;
+    if (fenced && fences) throw new FencedError("another master leads");
   }
 }

@@ -1,3 +1,4 @@
+import { createServer, type Server } from "node:net";
 import {
   type LentMemory,
   type ListenOptions,
@@ -54,6 +55,7 @@ export class MemoryEngine implements TransferEngine {
   readonly #peers = new Map<PeerId, string>();
   readonly #fences = new Fences(() => performance.now());
   #address = "";
+  #handshakes: Server | null = null;
   #nextPeer = 1;
   disposed = false;
 
@@ -72,12 +74,21 @@ export class MemoryEngine implements TransferEngine {
     return region;
   }
 
-  listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
+  async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
     const host = options.host ?? "127.0.0.1";
     const port = options.port || 40_000 + this.network.engines.size;
+    const { onHandshake } = options;
+    if (onHandshake !== undefined) {
+      const server = createServer({ allowHalfOpen: true }, (socket) => onHandshake(socket, null));
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        server.listen({ host, port }, resolve);
+      });
+      this.#handshakes = server;
+    }
     this.#address = `${host}:${port}`;
     this.network.engines.set(this.#address, this);
-    return Promise.resolve({ host, port });
+    return { host, port };
   }
 
   /** Stops answering, as a killed process does. */
@@ -128,6 +139,7 @@ export class MemoryEngine implements TransferEngine {
 
   [Symbol.asyncDispose](): Promise<void> {
     this.vanish();
+    this.#handshakes?.close();
     this.disposed = true;
     return Promise.resolve();
   }

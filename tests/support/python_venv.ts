@@ -28,8 +28,8 @@ export async function findVenv(
 ): Promise<{ python: string } | { reason: string }> {
   const venv = `${cache}${options.folder}`;
   const python = `${venv}/bin/python`;
-  const isThere = async () => (await run(python, ["-c", options.probe])).ok;
-  if (await isThere()) return { python };
+  const probe = () => run(python, ["-c", options.probe]);
+  if ((await probe()).ok) return { python };
   if (!install) return { reason: "it is not installed (deno task test installs it)" };
   if (!(await run("python3", ["--version"])).ok) return { reason: "python3 is not installed" };
   console.log(`Installing ${options.requirement} into .cache/${options.folder} ...`);
@@ -40,7 +40,9 @@ export async function findVenv(
     ...["-m", "pip", "install", "-q", "--disable-pip-version-check", options.requirement],
   ]);
   if (!pip.ok) return { reason: `pip could not install it: ${lastLine(pip.text)}` };
-  return await isThere() ? { python } : { reason: "it was installed but cannot be imported" };
+  const probed = await probe();
+  if (probed.ok) return { python };
+  return { reason: `it was installed but cannot be imported: ${lastLine(probed.text)}` };
 }
 
 function lastLine(text: string): string {

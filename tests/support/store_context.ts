@@ -9,6 +9,7 @@ import type { MetadataStore } from "../../client/transfer/metadata_store.ts";
 import type { Rpc } from "../../proto/messages.ts";
 import { type ReplicaDescriptor, ReplicaStatus } from "../../proto/types.ts";
 import { FakeClock } from "./fake_clock.ts";
+import { FaultEngine } from "./fault_engine.ts";
 import { MemoryEngine, MemoryNetwork } from "./memory_engine.ts";
 
 /** Answers of a master that a test writes down, by call; a call without one fails the test. */
@@ -19,6 +20,8 @@ export class StoreFixture {
   readonly clock = new FakeClock();
   readonly network = new MemoryNetwork();
   readonly engine: MemoryEngine = new MemoryEngine(this.network);
+  /** Stands between the client and `engine`. */
+  readonly faults = new FaultEngine(this.engine, this.clock);
   readonly endpoint: TransferEndpoint;
   readonly store: StoreContext;
   /** Every call with its request, in order. */
@@ -30,13 +33,15 @@ export class StoreFixture {
   constructor(answers: Answers = {}) {
     this.answers = answers;
     this.endpoint = new TransferEndpoint({
-      engine: this.engine,
+      engine: this.faults,
       metadata: addressesAsNames(),
       named: true,
       clock: this.clock,
       random: () => 0.5,
       localHostname: "10.0.0.1:1",
       advertisedHost: "127.0.0.1",
+      dataPort: 0,
+      bindAddress: "",
       minPort: 20_000,
       maxPort: 32_000,
       handshakeTimeoutMs: 5000,
@@ -58,6 +63,10 @@ export class StoreFixture {
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),
       transferTimeoutMs: 30_000,
+      replicaPatienceMs: 500,
+      opBudgetMs: 60_000,
+      answerWithinMs: 6000,
+      beginWithinMs: 35_000,
       nextWriteId: writeNumbers(),
     };
   }

@@ -39,6 +39,14 @@ MC_API int mc_engine_open(const struct mc_engine_options *options, struct mc_eng
 MC_API int mc_engine_listen(struct mc_engine *engine, const char *host, uint32_t port);
 
 /*
+ * Before the engine listens: connections whose first bytes are a handshake are passed on to
+ * the Unix socket with that name in the abstract name space, which answers them; without
+ * this their bytes are taken for requests. Returns 0, -EINVAL (no name, or one of over 106
+ * bytes), or -EALREADY (it serves already).
+ */
+MC_API int mc_engine_answer_at(struct mc_engine *engine, const char *name);
+
+/*
  * The name under which other engines on this host reach published memory directly, once
  * the engine listens; NUL-terminated, empty where that is not possible. size is at least
  * MC_LOCAL_NAME_SIZE. Returns 0 or -EINVAL.

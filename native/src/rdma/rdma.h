@@ -9,6 +9,7 @@
 
 #include "../engine.h"
 #include "../list.h"
+#include "rate.h"
 #include "verbs.h"
 
 struct rdma_device {
@@ -36,6 +37,7 @@ struct rdma_link {
 	uint32_t next_qp;
 	uint32_t max_inline;
 	uint64_t bytes; /* posted */
+	struct mc_rate rate;
 	bool connected;
 	bool connecting; /* a thread is in mc_rdma_link_connect() */
 	bool closed;     /* meanwhile */
@@ -51,6 +53,8 @@ struct rdma_slice {
 	uint8_t *bounce; /* NULL: the device uses local itself, or had a copy */
 	uint32_t length;
 	uint32_t qp;
+	uint64_t under_way; /* bytes of the link when it was posted, with its own */
+	int64_t posted_at;
 	uint32_t turn; /* of this slot, so that a late completion is recognised */
 };
 

@@ -48,6 +48,9 @@ void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 		fail(work, result);
 	else if (slice->bounce && work->opcode == MC_OP_READ)
 		memcpy(slice->local, slice->bounce, slice->length);
+	if (!result)
+		mc_rate_note(&link->rate, rdma->base.engine->now, slice->under_way,
+			     rdma->base.engine->now - slice->posted_at);
 	if (slice->bounce)
 		rdma->free_bounce[rdma->free_bounce_count++] = slice->bounce;
 	link->posted[slice->qp]--;
@@ -61,15 +64,35 @@ void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 	settle(rdma, work);
 }
 
-/* Returns the connected link with the least to do, or NULL; *alive tells whether there is any. */
+/* Speed of the fastest link that is known, for those that are not. */
+static uint64_t best_rate(struct rdma *rdma, struct rdma_peer *peer)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (uint32_t i = 0; i < peer->link_count; i++) {
+		struct rdma_link *link = mc_slots_get(&rdma->links, peer->links[i]);
+
+		if (link && link->connected && mc_rate_known(&link->rate, rdma->base.engine->now))
+			best = mc_min(best, link->rate.ns_per_kib);
+	}
+	return best == UINT64_MAX ? 1 : best;
+}
+
+/*
+ * Returns the connected link that will be done first with a slice more, or NULL; *alive tells
+ * whether there is any.
+ */
 static struct rdma_link *choose_link(struct rdma *rdma, struct rdma_peer *peer, uint32_t *path,
 				     bool *alive)
 {
+	uint64_t other = peer->link_count > 1 ? best_rate(rdma, peer) : 1;
 	struct rdma_link *best = NULL;
+	uint64_t least = UINT64_MAX;
 
 	*alive = false;
 	for (uint32_t i = 0; i < peer->link_count; i++) {
 		struct rdma_link *link = mc_slots_get(&rdma->links, peer->links[i]);
+		uint64_t cost;
 
 		if (!link || !link->connected)
 			continue;
@@ -78,8 +101,11 @@ static struct rdma_link *choose_link(struct rdma *rdma, struct rdma_peer *peer, 
 			link->next_qp = (link->next_qp + 1) % link->qp_count;
 		if (link->posted[link->next_qp] >= link->device->max_wr)
 			continue;
-		if (!best || link->bytes < best->bytes) {
+		cost = mc_rate_cost(&link->rate, rdma->base.engine->now,
+				    link->bytes + rdma->options.slice_bytes, other);
+		if (!best || cost < least) {
 			best = link;
+			least = cost;
 			*path = i;
 		}
 	}
@@ -131,6 +157,8 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 		.length = (uint32_t)length,
 		.qp = link->next_qp,
 		.turn = slice->turn,
+		.under_way = link->bytes + length,
+		.posted_at = rdma->base.engine->now,
 	};
 	sge->addr = (uintptr_t)local;
 	sge->length = (uint32_t)length;

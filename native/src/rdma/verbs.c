@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "verbs.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "../common.h"
+#include "../dynamic.h"
 
 #define LIBRARY "libibverbs.so.1"
 
@@ -14,12 +13,9 @@ static struct mcv_calls calls;
 static char failure[160];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-#define CALL(field, symbol) { symbol, offsetof(struct mcv_calls, field) }
+#define CALL(field, symbol) { symbol, offsetof(struct mcv_calls, field), false }
 
-static const struct {
-	const char *symbol;
-	size_t offset;
-} wanted[] = {
+static const struct mc_symbol wanted[] = {
 	CALL(get_device_list, "ibv_get_device_list"),
 	CALL(free_device_list, "ibv_free_device_list"),
 	CALL(get_device_name, "ibv_get_device_name"),
@@ -45,23 +41,7 @@ static const struct {
 
 static void load(void)
 {
-	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-
-	if (!library) {
-		snprintf(failure, sizeof(failure), "%s cannot be loaded", LIBRARY);
-		return;
-	}
-	for (size_t i = 0; i < MC_ARRAY_SIZE(wanted); i++) {
-		void *function = dlsym(library, wanted[i].symbol);
-
-		if (!function) {
-			snprintf(failure, sizeof(failure), "%s is too old: it has no %s", LIBRARY,
-				 wanted[i].symbol);
-			dlclose(library);
-			return;
-		}
-		memcpy((char *)&calls + wanted[i].offset, &function, sizeof(function));
-	}
+	mc_dynamic_load(LIBRARY, wanted, MC_ARRAY_SIZE(wanted), &calls, failure, sizeof(failure));
 }
 
 const struct mcv_calls *mcv_load(char *why, size_t size)

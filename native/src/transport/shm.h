@@ -19,11 +19,14 @@
  * was under way hurts nothing, and whoever looks at the region's state afterwards sees that it
  * failed.
  *
+ * Memory of a device is offered as a file with nothing but the region's state; its bytes go over
+ * TCP.
+ *
  * Only the first window is reached this way. A writer that is to be kept out must have ended its
  * connection, and is answered nothing as long as it is kept out.
  */
 
-#define SHM_MAGIC 0x324d4853u /* "SHM2" */
+#define SHM_MAGIC 0x334d4853u /* "SHM3" */
 #define SHM_BATCH 64u         /* regions in one answer */
 
 /* Both ends of a message lie in memory of one machine: native byte order. */
@@ -35,7 +38,7 @@ struct shm_question {
 struct shm_offer {
 	uint64_t base;   /* of the first byte, as peers name it */
 	uint64_t length; /* bytes */
-	uint64_t shift;  /* where they begin in the file */
+	uint64_t shift;  /* where they begin in the file; 0: they lie on a device */
 };
 
 struct shm_answer {
@@ -51,7 +54,8 @@ struct shm_map {
 	uint64_t base;
 	uint64_t length;
 	struct mc_region_header *header; /* where the file is mapped */
-	uint8_t *memory;
+	uint64_t mapped; /* bytes of it: a whole number of its pages */
+	uint8_t *memory; /* NULL: not reached this way */
 };
 
 /* All of an owner's regions, sorted by base. */

@@ -116,17 +116,29 @@ static void activate(struct shm_client *client, struct shm_link *link, struct mc
 		mc_list_append(&client->ready, &link->ready);
 }
 
+/* Takes work whose range is known: to copy, or to TCP where it lies on a device. */
+static void take(struct shm_client *client, struct shm_link *link, struct mc_work *work,
+		 const struct shm_map *map)
+{
+	if (map->memory)
+		activate(client, link, work);
+	else
+		send_by_tcp(work);
+}
+
 static void route_waiting(struct shm_client *client, struct shm_link *link)
 {
 	struct mc_work *work;
 
 	while ((work = mc_queue_pop(&link->waiting))) {
+		const struct shm_map *map = find_map(link, work->remote, work->length);
+
 		if (is_absent(client, link))
 			send_by_tcp(work);
-		else if (find_map(link, work->remote, work->length))
-			activate(client, link, work);
-		else /* not memory that can be mapped, or none at all: the owner knows */
-			send_by_tcp(work);
+		else if (map)
+			take(client, link, work, map);
+		else
+			mc_work_finish(client->engine, work, -EFAULT, 0);
 	}
 }
 
@@ -325,13 +337,14 @@ static void ask_for(struct shm_client *client, struct shm_link *link, struct mc_
 void shm_client_submit(struct shm_client *client, struct mc_work *work)
 {
 	struct shm_link *link = work->peer->direct_link;
+	const struct shm_map *map = find_map(link, work->remote, work->length);
 
 	if (client->stopped)
 		mc_work_finish(client->engine, work, -ECANCELED, 0);
 	else if (is_absent(client, link) || work->remote > MC_WINDOW_MASK)
 		send_by_tcp(work);
-	else if (find_map(link, work->remote, work->length))
-		activate(client, link, work);
+	else if (map)
+		take(client, link, work, map);
 	else
 		ask_for(client, link, work);
 }
@@ -380,13 +393,12 @@ static bool copy_some(struct shm_client *client, struct shm_link *link, uint64_t
 	uint64_t at = link->copied_bytes;
 	uint64_t count = mc_min(work->length - at, *budget);
 
-	if (map) {
-		uint8_t *remote = map->memory + (work->remote - map->base) + at;
+	int err = 0;
 
-		if (work->opcode == MC_OP_READ)
-			memcpy(work->local + at, remote, count);
-		else
-			memcpy(remote, work->local + at, count);
+	if (map)
+		err = mc_work_copy(client->engine, work, at,
+				   map->memory + (work->remote - map->base) + at, count);
+	if (map && !err) {
 		*budget -= count;
 		link->copied_bytes += count;
 		if (link->copied_bytes < work->length)
@@ -394,8 +406,10 @@ static bool copy_some(struct shm_client *client, struct shm_link *link, uint64_t
 	}
 	link->copied_bytes = 0;
 	mc_queue_pop(&link->active);
-	if (map)
+	if (map && !err)
 		mc_queue_push(&link->copied, work);
+	else if (err)
+		mc_work_finish(client->engine, work, err, 0);
 	else
 		mc_work_finish(client->engine, work, link->fd < 0 ? -ECONNRESET : -EFAULT, 0);
 	return *budget > 0;

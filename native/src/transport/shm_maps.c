@@ -40,7 +40,7 @@ struct shm_map *shm_maps_find(struct shm_maps *maps, uint64_t address, uint64_t 
 
 static void unmap(struct shm_map *map)
 {
-	munmap(map->header, (size_t)(map->memory - (uint8_t *)map->header) + map->length);
+	munmap(map->header, map->mapped);
 }
 
 static int compare_maps(const void *left, const void *right)
@@ -109,23 +109,28 @@ static int receive(int fd, struct shm_answer *answer, int *descriptors)
 /* A file that could shrink would end this process when it is touched. */
 static int map_offer(const struct shm_offer *offer, int fd, struct shm_map *map)
 {
+	uint64_t size = offer->shift ? offer->shift + offer->length : sizeof(*map->header);
 	int seals = fcntl(fd, F_GET_SEALS);
 	struct stat file;
 	uint8_t *start;
 
 	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &file) < 0 ||
-	    offer->shift < sizeof(*map->header) || offer->length == 0 ||
-	    !mc_range_ok(offer->shift, offer->length, (uint64_t)file.st_size))
+	    offer->length == 0 || (offer->shift && offer->shift < sizeof(*map->header)) ||
+	    !mc_range_ok(offer->shift, offer->shift ? offer->length : size,
+			 (uint64_t)file.st_size))
 		return -EPROTO;
-	start = mmap(NULL, offer->shift + offer->length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	/* All of the file: huge pages cannot be mapped, or unmapped, in part. */
+	size = (uint64_t)file.st_size;
+	start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (start == MAP_FAILED)
 		return -errno;
-	madvise(start, offer->shift + offer->length, MADV_DONTFORK);
-	madvise(start, offer->shift + offer->length, MADV_DONTDUMP);
+	madvise(start, size, MADV_DONTFORK);
+	madvise(start, size, MADV_DONTDUMP);
+	map->mapped = size;
 	map->base = offer->base;
 	map->length = offer->length;
 	map->header = (struct mc_region_header *)start;
-	map->memory = start + offer->shift;
+	map->memory = offer->shift ? start + offer->shift : NULL;
 	return 0;
 }
 

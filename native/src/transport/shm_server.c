@@ -132,7 +132,7 @@ static void collect(struct mc_engine *engine, uint32_t *cursor, struct shm_answe
 	answer->reserved = 0;
 	pthread_mutex_lock(&engine->state_lock);
 	while (answer->count < SHM_BATCH && (region = mc_slots_next(&engine->regions, cursor))) {
-		int fd = region->fd < 0 || !region->remote_base ? -1 : dup(region->fd);
+		int fd = region->host.fd < 0 || !region->remote_base ? -1 : dup(region->host.fd);
 
 		if (fd < 0)
 			continue;
@@ -140,7 +140,7 @@ static void collect(struct mc_engine *engine, uint32_t *cursor, struct shm_answe
 		answer->offers[answer->count++] = (struct shm_offer){
 			.base = region->remote_base,
 			.length = region->length,
-			.shift = region->shift,
+			.shift = region->device ? 0 : region->shift,
 		};
 	}
 	pthread_mutex_unlock(&engine->state_lock);

@@ -153,6 +153,11 @@ static int tcp_listen(struct mc_transport *transport, const char *host, uint16_t
 	return tcp_server_listen(to_tcp(transport)->server, host, port);
 }
 
+static int tcp_answer_at(struct mc_transport *transport, const char *name)
+{
+	return tcp_server_answer_at(to_tcp(transport)->server, name);
+}
+
 static int tcp_connect(struct mc_transport *transport, const struct mc_peer_options *options,
 		       void **link)
 {
@@ -191,6 +196,7 @@ const struct mc_transport_ops mc_tcp_ops = {
 	.open = tcp_open,
 	.stop = tcp_stop,
 	.close = tcp_close,
+	.answer_at = tcp_answer_at,
 	.listen = tcp_listen,
 	.connect = tcp_connect,
 	.disconnect = tcp_disconnect,

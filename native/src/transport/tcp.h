@@ -77,6 +77,7 @@ struct tcp_server;
 
 int tcp_server_open(struct mc_engine *engine, const struct mc_engine_options *options,
 		    struct tcp_server **server);
+int tcp_server_answer_at(struct tcp_server *server, const char *name);
 int tcp_server_listen(struct tcp_server *server, const char *host, uint16_t port);
 void tcp_server_stop(struct tcp_server *server);
 void tcp_server_free(struct tcp_server *server);

@@ -114,6 +114,9 @@ int tcp_lane_push(struct tcp_lane *lane, struct mc_work *work)
 		.header.address = work->remote,
 		.header.opcode = (uint8_t)work->opcode |
 				 (lane->link->acknowledged ? TCP_ACKNOWLEDGED : 0),
+		.proof.size = 1,
+		.proof.address = work->remote,
+		.proof.opcode = MC_OP_READ,
 		.bounced = tcp_lane_collides(lane, work),
 	};
 	mc_queue_push(&lane->queue, work);
@@ -140,8 +143,9 @@ static struct mc_work_queue take_queue(struct tcp_lane *lane)
 	return queue;
 }
 
-/* Closes the connection; overdue, if any, fails with another result than the rest. */
-static void lane_break(struct tcp_lane *lane, struct mc_work *overdue, int result, int detail)
+/* Closes the connection; one work, if any, fails with another result than the rest. */
+static void lane_break(struct tcp_lane *lane, struct mc_work *cause, int cause_result, int result,
+		       int detail)
 {
 	struct mc_engine *engine = lane->link->client->engine;
 	struct mc_work_queue queue = take_queue(lane);
@@ -152,13 +156,18 @@ static void lane_break(struct tcp_lane *lane, struct mc_work *overdue, int resul
 		if (tcp_request(work)->abandoned)
 			mc_work_free(engine, work);
 		else
-			mc_work_finish(engine, work, work == overdue ? -ETIMEDOUT : result, detail);
+			mc_work_finish(engine, work, work == cause ? cause_result : result, detail);
 	}
 }
 
 void tcp_lane_fail(struct tcp_lane *lane, int result, int detail)
 {
-	lane_break(lane, NULL, result, detail);
+	lane_break(lane, NULL, 0, result, detail);
+}
+
+void tcp_lane_device_failed(struct tcp_lane *lane, struct mc_work *work)
+{
+	lane_break(lane, work, -EREMOTEIO, -ECONNRESET, 0);
 }
 
 void tcp_lane_finish_first(struct tcp_lane *lane, int result)
@@ -306,7 +315,7 @@ int64_t tcp_lane_expire(struct tcp_lane *lane, int64_t now)
 			before = abandon(lane, work, before);
 			if (before)
 				continue;
-			lane_break(lane, work, -ECONNRESET, 0);
+			lane_break(lane, work, -ETIMEDOUT, -ECONNRESET, 0);
 			return MC_NEVER;
 		}
 		mc_queue_remove_after(&lane->queue, before);

@@ -10,7 +10,8 @@
 /* A request on its way through a lane; lives in mc_work.transport. */
 struct tcp_request {
 	struct tcp_header header;
-	struct tcp_status status;
+	struct tcp_header proof; /* behind an unacknowledged WRITE: a READ of its first byte */
+	struct tcp_status status; /* or the byte that proves */
 	bool abandoned; /* its completion was handed out: what still arrives is thrown away */
 	bool bounced;   /* its body goes by way of the client's buffer */
 };
@@ -95,6 +96,12 @@ bool tcp_lane_run(struct tcp_lane *lane, uint64_t *budget);
 /* One call into the kernel for as much as it takes, up to about *budget. */
 void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget);
 void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget);
+
+/*
+ * The device of a request's local memory failed in the middle of its bytes: the connection is
+ * closed, that request fails with -EREMOTEIO and the others with -ECONNRESET.
+ */
+void tcp_lane_device_failed(struct tcp_lane *lane, struct mc_work *work);
 
 /* Ends the first request of the queue. */
 void tcp_lane_finish_first(struct tcp_lane *lane, int result);

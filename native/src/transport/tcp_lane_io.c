@@ -25,7 +25,7 @@ bool tcp_lane_collides(const struct tcp_lane *lane, const struct mc_work *work)
 {
 	uint64_t memory = (uintptr_t)work->local, distance;
 
-	if (work->length < COLLISION_MIN)
+	if (work->length < COLLISION_MIN || mc_work_device(work))
 		return false;
 	if (work->opcode == MC_OP_WRITE)
 		distance = TCP_HEADER_SIZE - memory;
@@ -35,27 +35,33 @@ bool tcp_lane_collides(const struct tcp_lane *lane, const struct mc_work *work)
 	return distance > 0 && distance < COLLISION_BYTES;
 }
 
-/* An unacknowledged WRITE is over when its last byte has left. */
-static void finish_unanswered(struct tcp_lane *lane)
+/*
+ * A peer that acknowledges nothing closes when it refuses a WRITE, and may be asked to READ
+ * behind it on the same connection: the answer says that the WRITE was carried out.
+ */
+static bool needs_proof(const struct tcp_lane *lane, const struct mc_work *work)
 {
-	struct mc_work *work;
-
-	if (lane->link->acknowledged)
-		return;
-	while ((work = lane->queue.first) && work != lane->sending &&
-	       work->opcode == MC_OP_WRITE)
-		tcp_lane_finish_first(lane, 0);
+	return !lane->link->acknowledged && work->opcode == MC_OP_WRITE;
 }
 
-static uint64_t message_size(const struct mc_work *work)
+/* Bytes of an answer in front of the body of a READ. */
+static uint64_t lead_size(const struct tcp_lane *lane, const struct mc_work *work)
 {
-	return TCP_HEADER_SIZE + (work->opcode == MC_OP_WRITE ? work->length : 0);
+	if (lane->link->acknowledged)
+		return TCP_STATUS_SIZE;
+	return needs_proof(lane, work) ? 1 : 0;
+}
+
+static uint64_t message_size(const struct tcp_lane *lane, const struct mc_work *work)
+{
+	return TCP_HEADER_SIZE + (work->opcode == MC_OP_WRITE ? work->length : 0) +
+	       (needs_proof(lane, work) ? TCP_HEADER_SIZE : 0);
 }
 
 static void advance_sending(struct tcp_lane *lane, uint64_t bytes)
 {
 	while (bytes > 0) {
-		uint64_t left = message_size(lane->sending) - lane->sent;
+		uint64_t left = message_size(lane, lane->sending) - lane->sent;
 
 		if (bytes < left) {
 			lane->sent += bytes;
@@ -67,7 +73,50 @@ static void advance_sending(struct tcp_lane *lane, uint64_t bytes)
 	}
 }
 
-/* One call of sendmsg with as many requests as it takes. */
+/* What a call that sent said: count, or -errno. */
+static void sent(struct tcp_lane *lane, int64_t count, uint64_t total, uint64_t *budget)
+{
+	if (count < 0) {
+		if (count == -EAGAIN) {
+			lane->writable = false;
+		} else if (count != -EINTR) {
+			lane->broken = (int)-count;
+			lane->readable = true;
+		}
+		return;
+	}
+	if ((uint64_t)count < total)
+		lane->writable = false;
+	*budget -= mc_min(*budget, (uint64_t)count);
+	advance_sending(lane, (uint64_t)count);
+}
+
+static bool is_staged(const struct mc_work *work, uint32_t opcode)
+{
+	return work->opcode == opcode && mc_work_device(work);
+}
+
+/* Sends a request whose bytes lie on a device. */
+static void send_staged(struct tcp_lane *lane, uint64_t *budget)
+{
+	struct mc_work *work = lane->sending;
+	struct mc_stage *stage =
+		mc_stages_get(&lane->link->client->engine->stages, mc_work_device(work));
+	uint64_t skip = mc_min(lane->sent, TCP_HEADER_SIZE);
+	uint64_t from = lane->sent - skip, part = mc_min(work->length - from, CALL_BYTES);
+	int64_t count = -EREMOTEIO;
+
+	if (stage)
+		count = mc_stage_send(stage, lane->fd,
+				      (const uint8_t *)&tcp_request(work)->header + skip,
+				      TCP_HEADER_SIZE - skip, (uintptr_t)work->local + from, part);
+	if (count == -EREMOTEIO)
+		tcp_lane_device_failed(lane, work);
+	else
+		sent(lane, count, TCP_HEADER_SIZE - skip + part, budget);
+}
+
+/* One call of sendmsg with as many requests as it takes; one alone where it lies on a device. */
 void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
 {
 	struct iovec iov[IOV_COUNT];
@@ -76,8 +125,14 @@ void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
 	struct mc_work *work;
 	ssize_t count;
 
-	for (work = lane->sending; work && message.msg_iovlen + 2 <= IOV_COUNT && total < CALL_BYTES;
+	if (is_staged(lane->sending, MC_OP_WRITE) && skip < TCP_HEADER_SIZE + lane->sending->length) {
+		send_staged(lane, budget);
+		return;
+	}
+	for (work = lane->sending; work && message.msg_iovlen + 3 <= IOV_COUNT && total < CALL_BYTES;
 	     work = work->next) {
+		if (is_staged(work, MC_OP_WRITE) && skip < TCP_HEADER_SIZE + work->length)
+			break;
 		if (skip < TCP_HEADER_SIZE) {
 			iov[message.msg_iovlen].iov_base =
 				(uint8_t *)&tcp_request(work)->header + skip;
@@ -85,7 +140,7 @@ void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
 			total += TCP_HEADER_SIZE - skip;
 			skip = TCP_HEADER_SIZE;
 		}
-		if (work->opcode == MC_OP_WRITE) {
+		if (work->opcode == MC_OP_WRITE && skip < TCP_HEADER_SIZE + work->length) {
 			uint64_t from = skip - TCP_HEADER_SIZE;
 			uint64_t part = mc_min(work->length - from, CALL_BYTES);
 			uint8_t *body = work->local + from;
@@ -99,24 +154,19 @@ void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
 			total += part;
 			if (from + part < work->length || tcp_request(work)->bounced)
 				break;
+			skip = TCP_HEADER_SIZE + work->length;
+		}
+		if (needs_proof(lane, work)) {
+			skip -= TCP_HEADER_SIZE + work->length;
+			iov[message.msg_iovlen].iov_base =
+				(uint8_t *)&tcp_request(work)->proof + skip;
+			iov[message.msg_iovlen++].iov_len = TCP_HEADER_SIZE - skip;
+			total += TCP_HEADER_SIZE - skip;
 		}
 		skip = 0;
 	}
 	count = sendmsg(lane->fd, &message, MSG_NOSIGNAL);
-	if (count < 0) {
-		if (errno == EAGAIN) {
-			lane->writable = false;
-		} else if (errno != EINTR) {
-			lane->broken = errno;
-			lane->readable = true;
-		}
-		return;
-	}
-	if ((uint64_t)count < total)
-		lane->writable = false;
-	*budget -= mc_min(*budget, (uint64_t)count);
-	advance_sending(lane, (uint64_t)count);
-	finish_unanswered(lane);
+	sent(lane, count < 0 ? -errno : count, total, budget);
 }
 
 /* Is the header of work on its way, so that an answer may come? */
@@ -134,7 +184,6 @@ static bool by_bounce(struct mc_work *work)
 /* Lists where the next bytes of the answers belong, and whether that is all that may come. */
 static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *total, bool *all)
 {
-	const uint64_t status_size = lane->link->acknowledged ? TCP_STATUS_SIZE : 0;
 	uint64_t skip = lane->received;
 	struct mc_work *work;
 	int count = 0;
@@ -142,16 +191,20 @@ static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *tota
 	*total = 0;
 	*all = false;
 	for (work = lane->queue.first; work && is_asked(lane, work); work = work->next) {
+		const uint64_t lead = lead_size(lane, work);
+
 		if (count + 2 > IOV_COUNT || *total >= CALL_BYTES)
 			return count;
-		if (skip < status_size) {
+		if (skip < lead) {
 			iov[count].iov_base = (uint8_t *)&tcp_request(work)->status + skip;
-			iov[count++].iov_len = status_size - skip;
-			*total += status_size - skip;
-			skip = status_size;
+			iov[count++].iov_len = lead - skip;
+			*total += lead - skip;
+			skip = lead;
 		}
+		if (is_staged(work, MC_OP_READ))
+			return count;
 		if (work->opcode == MC_OP_READ) {
-			uint64_t from = skip - status_size;
+			uint64_t from = skip - lead;
 			uint64_t part = mc_min(work->length - from, CALL_BYTES);
 
 			iov[count].iov_base = work->local + from;
@@ -170,55 +223,58 @@ static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *tota
 	return count;
 }
 
+/* Looks at a whole status; false: the lane was closed. */
+static bool accepted(struct tcp_lane *lane, const struct tcp_status *status)
+{
+	if (status->magic == TCP_STATUS_MAGIC && status->code == TCP_STATUS_OK)
+		return true;
+	if (status->magic == TCP_STATUS_MAGIC && status->code == TCP_STATUS_REFUSED)
+		tcp_lane_refuse_first(lane);
+	else
+		tcp_lane_fail(lane, -EPROTO, 0);
+	return false;
+}
+
 /* Accounts for received bytes; false: the lane was closed. */
 static bool advance_receiving(struct tcp_lane *lane, uint64_t bytes)
 {
-	const uint64_t status_size = lane->link->acknowledged ? TCP_STATUS_SIZE : 0;
-
 	while (bytes > 0) {
 		struct mc_work *work = lane->queue.first;
+		const uint64_t lead = lead_size(lane, work);
 		struct tcp_status *status = &tcp_request(work)->status;
 		uint64_t part;
 
-		if (lane->received < status_size) {
-			part = mc_min(bytes, status_size - lane->received);
+		if (lane->received < lead) {
+			part = mc_min(bytes, lead - lane->received);
 			lane->received += part;
 			bytes -= part;
-			if (lane->received < status_size)
+			if (lane->received < lead)
 				return true;
-			if (status->magic != TCP_STATUS_MAGIC ||
-			    (status->code != TCP_STATUS_OK && status->code != TCP_STATUS_REFUSED)) {
-				tcp_lane_fail(lane, -EPROTO, 0);
+			if (lane->link->acknowledged && !accepted(lane, status))
 				return false;
-			}
-			if (status->code == TCP_STATUS_REFUSED) {
-				tcp_lane_refuse_first(lane);
-				return false;
-			}
 		}
 		if (work->opcode == MC_OP_READ) {
-			part = mc_min(bytes, status_size + work->length - lane->received);
+			part = mc_min(bytes, lead + work->length - lane->received);
 			if (tcp_request(work)->bounced && !tcp_request(work)->abandoned)
-				memcpy(work->local + lane->received - status_size,
+				memcpy(work->local + lane->received - lead,
 				       lane->link->client->bounce, part);
 			lane->received += part;
 			bytes -= part;
-			if (lane->received < status_size + work->length)
+			if (lane->received < lead + work->length)
 				return true;
 		} else if (work == lane->sending) {
 			tcp_lane_fail(lane, -EPROTO, 0); /* acknowledged before it was sent */
 			return false;
 		}
 		tcp_lane_finish_first(lane, 0);
-		finish_unanswered(lane);
 	}
 	return true;
 }
 
-/* recv() said count: 0 or an error, or bytes that nobody asked for. */
-static void fail_receiving(struct tcp_lane *lane, ssize_t count)
+/* A call that received said count: 0 or -errno, or bytes that nobody asked for. */
+static void fail_receiving(struct tcp_lane *lane, int64_t count)
 {
-	int detail = count < 0 ? errno : 0;
+	int detail = count < 0 ? (int)-count : 0;
 
 	if (count > 0)
 		tcp_lane_fail(lane, -EPROTO, 0);
@@ -235,7 +291,58 @@ void tcp_lane_check(struct tcp_lane *lane)
 	lane->readable = false;
 	if (count < 0 && (errno == EAGAIN || errno == EINTR) && !lane->broken)
 		return;
-	fail_receiving(lane, count);
+	fail_receiving(lane, count < 0 ? -errno : count);
+}
+
+/*
+ * What a call that received said: count, or -errno. It asked for total bytes, and with surplus for
+ * one more that nobody may send.
+ */
+static void received(struct tcp_lane *lane, int64_t count, uint64_t total, bool surplus,
+		     uint64_t *budget)
+{
+	if (count == -EINTR)
+		return;
+	if (count == -EAGAIN && !lane->broken) {
+		lane->readable = false;
+		return;
+	}
+	if (count <= 0) {
+		fail_receiving(lane, count);
+		return;
+	}
+	if ((uint64_t)count < total + surplus)
+		lane->readable = lane->hung_up || lane->broken;
+	*budget -= mc_min(*budget, (uint64_t)count);
+	if (advance_receiving(lane, mc_min((uint64_t)count, total)) && (uint64_t)count > total)
+		tcp_lane_fail(lane, -EPROTO, 0);
+}
+
+/* The first answer's bytes are next, and belong on a device. */
+static bool wants_staged(const struct tcp_lane *lane)
+{
+	const struct mc_work *work = lane->queue.first;
+
+	return work && is_asked(lane, work) && is_staged(work, MC_OP_READ) &&
+	       lane->received >= lead_size(lane, work);
+}
+
+static void receive_staged(struct tcp_lane *lane, uint64_t *budget)
+{
+	struct mc_work *work = lane->queue.first;
+	struct mc_stage *stage =
+		mc_stages_get(&lane->link->client->engine->stages, mc_work_device(work));
+	uint64_t from = lane->received - lead_size(lane, work);
+	uint64_t part = mc_min(work->length - from, CALL_BYTES);
+	int64_t count = -EREMOTEIO;
+
+	if (stage)
+		count = mc_stage_receive(stage, lane->fd, (uintptr_t)work->local + from, part);
+	if (count == -EREMOTEIO) {
+		tcp_lane_device_failed(lane, work);
+		return;
+	}
+	received(lane, count, part, false, budget);
 }
 
 /* One call of recvmsg into the memory of as many requests as there are answers. */
@@ -248,6 +355,10 @@ void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget)
 	ssize_t count;
 	bool all;
 
+	if (wants_staged(lane)) {
+		receive_staged(lane, budget);
+		return;
+	}
 	message.msg_iovlen = (size_t)list_answers(lane, iov, &total, &all);
 	if (total == 0) {
 		tcp_lane_check(lane);
@@ -258,19 +369,5 @@ void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget)
 		iov[message.msg_iovlen++].iov_len = 1;
 	}
 	count = recvmsg(lane->fd, &message, 0);
-	if (count < 0 && errno == EINTR)
-		return;
-	if (count < 0 && errno == EAGAIN && !lane->broken) {
-		lane->readable = false;
-		return;
-	}
-	if (count <= 0) {
-		fail_receiving(lane, count);
-		return;
-	}
-	if ((uint64_t)count < total + all)
-		lane->readable = lane->hung_up || lane->broken;
-	*budget -= mc_min(*budget, (uint64_t)count);
-	if (advance_receiving(lane, mc_min((uint64_t)count, total)) && (uint64_t)count > total)
-		tcp_lane_fail(lane, -EPROTO, 0);
+	received(lane, count < 0 ? -errno : count, total, all, budget);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -47,6 +48,8 @@ static struct tcp_thread *start_thread(struct tcp_server *server)
 	mc_list_init(&thread->incoming);
 	mc_list_init(&thread->sessions);
 	mc_list_init(&thread->ready);
+	mc_list_init(&thread->relays);
+	mc_list_init(&thread->ready_relays);
 	pthread_mutex_init(&thread->lock, NULL);
 	err = tcp_thread_open(thread);
 	if (err) {
@@ -105,16 +108,22 @@ static uint64_t count_sessions(struct tcp_server *server)
 	return sum;
 }
 
-static void reject(struct tcp_server *server, int fd)
+/* There is no room for another connection: who was silent for long has to go. */
+static void make_room(struct tcp_server *server)
 {
 	uint32_t count = atomic_load(&server->thread_count);
 
-	close(fd);
-	atomic_fetch_add(&server->rejected, 1);
 	for (uint32_t i = 0; i < count; i++) {
 		atomic_store(&server->threads[i]->crowded, true);
 		tcp_thread_wake(server->threads[i]);
 	}
+}
+
+static void reject(struct tcp_server *server, int fd)
+{
+	close(fd);
+	atomic_fetch_add(&server->rejected, 1);
+	make_room(server);
 }
 
 static void admit(struct tcp_thread *acceptor, int fd)
@@ -167,6 +176,7 @@ void tcp_server_accept(struct tcp_thread *thread)
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 			   errno == ENOMEM) {
 			tcp_server_watch(thread, false);
+			make_room(thread->server);
 			return;
 		} else if (errno == EAGAIN) {
 			return;
@@ -207,6 +217,21 @@ static int local_port(int fd)
 		return -errno;
 	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port :
 						     ((struct sockaddr_in *)&address)->sin_port);
+}
+
+int tcp_server_answer_at(struct tcp_server *server, const char *name)
+{
+	size_t length = strlen(name);
+
+	if (server->listener >= 0)
+		return -EALREADY;
+	if (length == 0 || length >= sizeof(server->answerer.sun_path))
+		return -EINVAL;
+	server->answerer = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(server->answerer.sun_path + 1, name, length);
+	server->answerer_size =
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+	return 0;
 }
 
 int tcp_server_listen(struct tcp_server *server, const char *host, uint16_t port)

@@ -2,6 +2,9 @@
 #ifndef MC_TCP_SERVER_H
 #define MC_TCP_SERVER_H
 
+#include <sys/un.h>
+
+#include "../device/stage.h"
 #include "../list.h"
 #include "tcp.h"
 
@@ -32,6 +35,7 @@ struct tcp_session {
 	bool lingers;  /* ... and after the peer has closed too, its input thrown away */
 	bool draining; /* that is under way */
 	bool heard;    /* has sent a request */
+	bool foreign;  /* what came first is a handshake */
 	int64_t active; /* when bytes last moved */
 
 	uint8_t *held; /* input that waits, held_size bytes from held_at: own or partial */
@@ -66,7 +70,11 @@ struct tcp_thread {
 	struct mc_list incoming; /* sessions handed over by the accepting thread */
 	struct mc_list sessions;
 	struct mc_list ready;
+	struct mc_list relays;
+	struct mc_list ready_relays;
+	uint32_t relay_count;
 	struct mc_reader reader;
+	struct mc_stages stages; /* for memory of devices */
 	int64_t now;
 	int64_t sweep_at; /* look for stalled sessions; MC_NEVER when none can be */
 	atomic_bool crowded; /* no room for more: who never asked for anything has to go */
@@ -82,7 +90,17 @@ enum tcp_session_turn {
 	SESSION_WAITS,
 	SESSION_HAS_MORE,
 	SESSION_OVER,
+	SESSION_FOREIGN,
 };
+
+/* What the first bytes of a connection begin. */
+enum tcp_first {
+	FIRST_UNKNOWN, /* as yet */
+	FIRST_REQUEST,
+	FIRST_HANDSHAKE,
+};
+
+enum tcp_first tcp_first_bytes(const uint8_t *bytes, uint32_t size);
 
 /* Serves what has arrived, up to a limit of bytes. */
 enum tcp_session_turn tcp_session_run(struct tcp_session *session, struct tcp_thread *thread);
@@ -104,6 +122,8 @@ struct tcp_server {
 	uint32_t max_connections;
 	int64_t stall_timeout; /* ns */
 	int listener;
+	struct sockaddr_un answerer; /* of handshakes */
+	socklen_t answerer_size;     /* 0: nobody answers them */
 	int64_t accept_at; /* MC_NEVER: accepting; else when to try again. Of thread 0 */
 	atomic_bool stopping;
 	pthread_mutex_t lock; /* changes of the two below; only thread 0 makes them later */

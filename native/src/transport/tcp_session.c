@@ -41,7 +41,8 @@ void tcp_session_free(struct tcp_session *session)
 	mc_list_remove(&session->ready);
 	if (session->held != session->partial)
 		free(session->held);
-	close(session->fd);
+	if (session->fd >= 0)
+		close(session->fd);
 	free(session);
 }
 
@@ -94,7 +95,7 @@ static void begin_request(struct tcp_session *session, struct tcp_thread *thread
 	acknowledged = header.opcode & TCP_ACKNOWLEDGED;
 	opcode = header.opcode & (uint8_t)~TCP_ACKNOWLEDGED;
 	session->heard = true;
-	if (opcode > MC_OP_WRITE || !mc_published_find(published, header.address, header.size)) {
+	if (opcode > MC_OP_WRITE || !mc_published_find(published, header.address, header.size).memory) {
 		refuse(session, thread, acknowledged);
 	} else if (opcode == MC_OP_READ) {
 		tcp_count(thread, TCP_READS, 1);
@@ -106,18 +107,37 @@ static void begin_request(struct tcp_session *session, struct tcp_thread *thread
 	}
 }
 
-/* Takes the next part of a WRITE's bytes; false when its region is gone. */
+/* The thread's way to memory of a device; without room for one the request is refused. */
+static struct mc_stage *stage_for(struct tcp_thread *thread, struct mc_place place)
+{
+	return mc_stages_get(&thread->stages, place.device);
+}
+
+/* Copies to where a body belongs: 0 or -EREMOTEIO. */
+static int store(struct tcp_thread *thread, struct mc_place place, const uint8_t *bytes,
+		 uint64_t size)
+{
+	struct mc_stage *stage;
+
+	if (!place.device) {
+		memcpy(place.memory, bytes, size);
+		return 0;
+	}
+	stage = stage_for(thread, place);
+	return stage ? mc_stage_store(stage, (uintptr_t)place.memory, bytes, size) : -EREMOTEIO;
+}
+
+/* Takes the next part of a WRITE's bytes; false when its region is gone or its device fails. */
 static bool store_body(struct tcp_session *session, struct tcp_thread *thread,
 		       struct mc_published *published, const uint8_t *bytes, uint64_t size)
 {
-	uint8_t *memory =
+	struct mc_place place =
 		mc_published_find(published, session->body_address, session->body_left);
 
-	if (!memory) {
+	if (!place.memory || store(thread, place, bytes, size)) {
 		refuse(session, thread, session->body_acknowledged);
 		return false;
 	}
-	memcpy(memory, bytes, size);
 	tcp_count(thread, TCP_WRITE_BYTES, size);
 	session->body_address += size;
 	session->body_left -= size;
@@ -132,14 +152,30 @@ static bool can_take_request(const struct tcp_session *session)
 	       session->answer_bytes < CALL_BYTES;
 }
 
+/* May the first bytes of a connection be taken for a request? */
+static bool begins_request(struct tcp_session *session, const struct tcp_thread *thread,
+			   const uint8_t *input, uint32_t size)
+{
+	enum tcp_first first;
+
+	if (session->heard || !thread->server->answerer_size)
+		return true;
+	first = tcp_first_bytes(input, size);
+	session->foreign = first == FIRST_HANDSHAKE;
+	return first == FIRST_REQUEST;
+}
+
 /* Carries out what the input holds; returns how much of it is used up. */
 static uint32_t consume(struct tcp_session *session, struct tcp_thread *thread,
 			const uint8_t *input, uint32_t size)
 {
 	struct mc_publisher *publisher = tcp_server_publisher(thread->server);
-	struct mc_published *published = mc_reader_enter(publisher, &thread->reader);
+	struct mc_published *published;
 	uint32_t at = 0;
 
+	if (!begins_request(session, thread, input, size))
+		return 0;
+	published = mc_reader_enter(publisher, &thread->reader);
 	while (at < size) {
 		if (session->body_left) {
 			uint32_t part = (uint32_t)mc_min(size - at, session->body_left);
@@ -208,20 +244,36 @@ static int64_t io_result(ssize_t count)
 	return errno == EAGAIN ? IO_WAIT : IO_ERROR;
 }
 
+/* Receives into memory of a device; IO_ERROR also when that fails. */
+static int64_t receive_staged(struct tcp_session *session, struct tcp_thread *thread,
+			      struct mc_place place, uint64_t size)
+{
+	struct mc_stage *stage = stage_for(thread, place);
+	int64_t count = stage ? mc_stage_receive(stage, session->fd, (uintptr_t)place.memory, size) :
+				-EREMOTEIO;
+
+	if (count < 0)
+		return count == -EAGAIN ? IO_WAIT : IO_ERROR;
+	return count ? count : IO_END;
+}
+
 /* Receives into the region that is being written. */
 static int64_t receive_body(struct tcp_session *session, struct tcp_thread *thread)
 {
 	struct mc_publisher *publisher = tcp_server_publisher(thread->server);
 	uint64_t part = mc_min(session->body_left, CALL_BYTES);
 	struct mc_published *published;
-	uint8_t *memory;
-	int64_t count;
+	struct mc_place place;
+	int64_t count = IO_WAIT;
 
 	published = mc_reader_enter(publisher, &thread->reader);
-	memory = mc_published_find(published, session->body_address, session->body_left);
-	count = memory ? io_result(recv(session->fd, memory, part, 0)) : IO_WAIT;
+	place = mc_published_find(published, session->body_address, session->body_left);
+	if (place.device)
+		count = receive_staged(session, thread, place, part);
+	else if (place.memory)
+		count = io_result(recv(session->fd, place.memory, part, 0));
 	mc_reader_leave(&thread->reader);
-	if (!memory) {
+	if (!place.memory) {
 		refuse(session, thread, session->body_acknowledged);
 		return IO_WAIT;
 	}
@@ -278,7 +330,25 @@ static int64_t receive(struct tcp_session *session, struct tcp_thread *thread)
 	return receive_input(session, thread);
 }
 
-/* One call of sendmsg with as many answers as it takes. */
+/* Sends an answer whose bytes lie on a device. */
+static int64_t send_staged(struct tcp_session *session, struct tcp_thread *thread,
+			   const struct tcp_answer *answer, struct mc_place place, uint64_t size)
+{
+	struct mc_stage *stage = stage_for(thread, place);
+	int64_t count;
+
+	if (!stage)
+		return IO_ERROR;
+	count = mc_stage_send(stage, session->fd,
+			      (const uint8_t *)&status_frames[answer->code] + TCP_STATUS_SIZE -
+				      answer->status_left,
+			      answer->status_left, (uintptr_t)place.memory, size);
+	if (count < 0)
+		return count == -EAGAIN ? IO_WAIT : IO_ERROR;
+	return count;
+}
+
+/* One call of sendmsg with as many answers as it takes; one alone where it lies on a device. */
 static int64_t send_answers(struct tcp_session *session, struct tcp_thread *thread)
 {
 	struct mc_publisher *publisher = tcp_server_publisher(thread->server);
@@ -294,13 +364,20 @@ static int64_t send_answers(struct tcp_session *session, struct tcp_thread *thre
 		struct tcp_answer *answer =
 			&session->answers[(session->answer_first + i) % TCP_ANSWERS_MAX];
 		uint64_t part = mc_min(answer->left, CALL_BYTES);
-		uint8_t *memory = NULL;
+		struct mc_place place = { NULL, NULL };
 
 		if (answer->left) {
-			memory = mc_published_find(published, answer->address, answer->left);
-			gone = !memory;
+			place = mc_published_find(published, answer->address, answer->left);
+			gone = !place.memory;
 			if (gone)
 				break;
+		}
+		if (place.device) {
+			if (total)
+				break;
+			total = answer->status_left + part;
+			count = send_staged(session, thread, answer, place, part);
+			goto sent;
 		}
 		if (answer->status_left) {
 			iov[message.msg_iovlen].iov_base =
@@ -310,7 +387,7 @@ static int64_t send_answers(struct tcp_session *session, struct tcp_thread *thre
 			total += answer->status_left;
 		}
 		if (answer->left) {
-			iov[message.msg_iovlen].iov_base = memory;
+			iov[message.msg_iovlen].iov_base = place.memory;
 			iov[message.msg_iovlen++].iov_len = part;
 			total += part;
 			if (part < answer->left)
@@ -318,6 +395,7 @@ static int64_t send_answers(struct tcp_session *session, struct tcp_thread *thre
 		}
 	}
 	count = total ? io_result(sendmsg(session->fd, &message, MSG_NOSIGNAL)) : IO_ERROR;
+sent:
 	mc_reader_leave(&thread->reader);
 	if (count < (int64_t)total)
 		session->writable = false;
@@ -377,6 +455,8 @@ static enum tcp_session_turn take_turn(struct tcp_session *session, struct tcp_t
 
 		if (can_take_request(session) && (session->readable || session->held_size)) {
 			count = receive(session, thread);
+			if (session->foreign)
+				return SESSION_FOREIGN;
 			if (count == IO_ERROR || (count == IO_END && !session->answer_count))
 				return SESSION_OVER;
 			if (count == IO_END)

@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include "../common.h"
+#include "tcp_relay.h"
 #include "tcp_server.h"
 
 #define EVENTS_MAX 128
-#define STACK_SIZE (256u << 10)
+/* Drivers of devices run on it. */
+#define STACK_SIZE (1u << 20)
 #define SWEEP_NS 500000000
 #define LINGER_NS 2000000000
 
@@ -80,6 +82,8 @@ static void sweep(struct tcp_thread *thread)
 				tcp_set_mark(session->fd, 0, &session->mark);
 		}
 	}
+	if (tcp_relay_sweep(thread))
+		thread->sweep_at = thread->now + SWEEP_NS;
 }
 
 static void run_session(struct tcp_thread *thread, struct tcp_session *session)
@@ -87,6 +91,12 @@ static void run_session(struct tcp_thread *thread, struct tcp_session *session)
 	switch (tcp_session_run(session, thread)) {
 	case SESSION_OVER:
 		end_session(thread, session);
+		break;
+	case SESSION_FOREIGN:
+		tcp_relay_begin(thread, session);
+		end_session(thread, session);
+		if (thread->sweep_at == MC_NEVER)
+			thread->sweep_at = thread->now + SWEEP_NS;
 		break;
 	case SESSION_HAS_MORE:
 		set_ready(thread, session);
@@ -125,7 +135,7 @@ static int wait_ms(const struct tcp_thread *thread)
 {
 	int64_t until = thread->sweep_at;
 
-	if (!mc_list_empty(&thread->ready))
+	if (!mc_list_empty(&thread->ready) || !mc_list_empty(&thread->ready_relays))
 		return 0;
 	if (thread == thread->server->threads[0])
 		until = mc_earlier(until, thread->server->accept_at);
@@ -152,11 +162,16 @@ static void *thread_main(void *argument)
 			} else if (events[i].data.ptr == thread) {
 				eventfd_read(thread->wake_fd, &value);
 				adopt_incoming(thread);
+			} else if ((uintptr_t)events[i].data.ptr & TCP_RELAY_TAG) {
+				tcp_relay_event(thread,
+						(void *)((uintptr_t)events[i].data.ptr - TCP_RELAY_TAG),
+						events[i].events);
 			} else {
 				on_session(thread, events[i].data.ptr, events[i].events);
 			}
 		}
 		run_ready(thread);
+		tcp_relay_run_ready(thread);
 		if (thread->now >= thread->sweep_at || atomic_load(&thread->crowded))
 			sweep(thread);
 		if (thread == server->threads[0] && thread->now >= server->accept_at)
@@ -172,6 +187,8 @@ void tcp_thread_free(struct tcp_thread *thread)
 	adopt_incoming(thread);
 	mc_list_each(node, following, &thread->sessions)
 		end_session(thread, mc_list_entry(node, struct tcp_session, entry));
+	tcp_relay_end_all(thread);
+	mc_stages_free(&thread->stages);
 	if (thread->wake_fd >= 0)
 		close(thread->wake_fd);
 	if (thread->epoll_fd >= 0)

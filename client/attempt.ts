@@ -1,0 +1,61 @@
+import type { StoreContext } from "./context.ts";
+import type { EndpointOperation } from "./transfer/endpoint.ts";
+import { TransferCode } from "./transfer/engine.ts";
+
+/** Bytes for each millisecond below which a peer counts as slow: 64 MiB a second. */
+const PATIENT_BYTES_PER_MS = 65_536;
+
+/**
+ * Runs operations for at most `timeoutMs` (0 = there is no time, all of them time out) and notes for
+ * later reads which peers work. Those that `isHasty`, and those with a peer that failed a short while
+ * ago, are only waited for as long as a healthy peer may take; they fail with `TIMEOUT` then.
+ */
+export async function attempt(
+  store: StoreContext,
+  ops: readonly EndpointOperation[],
+  timeoutMs: number,
+  isHasty: (at: number) => boolean,
+): Promise<Int32Array> {
+  if (timeoutMs < 1) return new Int32Array(ops.length).fill(TransferCode.TIMEOUT);
+  const { choice } = store;
+  const hasty: number[] = [];
+  let bytes = 0;
+  for (let i = 0; i < ops.length; i++) {
+    if (!choice.isSuspected(ops[i].endpoint) && !isHasty(i)) continue;
+    hasty.push(i);
+    bytes += ops[i].length;
+  }
+  const patienceMs = Math.floor(store.replicaPatienceMs + bytes / PATIENT_BYTES_PER_MS);
+  const codes = hasty.length === 0 || patienceMs >= timeoutMs
+    ? await store.endpoint.transfer(ops, timeoutMs, store.traffic)
+    : await transferBoth(store, ops, hasty, patienceMs, timeoutMs);
+  for (let i = 0; i < codes.length; i++) {
+    const { endpoint } = ops[i];
+    if (codes[i] === TransferCode.OK) choice.note(endpoint, true);
+    else if (codes[i] === TransferCode.CANCELLED) continue;
+    // Who had less time than a healthy peer may take is not to blame.
+    else if (codes[i] !== TransferCode.TIMEOUT || timeoutMs >= store.replicaPatienceMs) {
+      choice.note(endpoint, false);
+    }
+  }
+  return codes;
+}
+
+async function transferBoth(
+  { endpoint, traffic }: StoreContext,
+  ops: readonly EndpointOperation[],
+  hasty: readonly number[],
+  patienceMs: number,
+  timeoutMs: number,
+): Promise<Int32Array> {
+  if (hasty.length === ops.length) return endpoint.transfer(ops, patienceMs, traffic);
+  const quick = new Set(hasty);
+  const calm = Array.from(ops.keys()).filter((i) => !quick.has(i));
+  const codes = new Int32Array(ops.length);
+  const run = async (which: readonly number[], ms: number) => {
+    const results = await endpoint.transfer(which.map((i) => ops[i]), ms, traffic);
+    which.forEach((i, at) => codes[i] = results[at]);
+  };
+  await Promise.all([run(hasty, patienceMs), run(calm, timeoutMs)]);
+  return codes;
+}

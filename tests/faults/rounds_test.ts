@@ -1,0 +1,68 @@
+// Goal: a read by our client gives the right bytes or a miss, although readers and writers stand still
+// for longer than their lease or their time-outs and others use the memory meanwhile.
+// Method: `deno task faults --only=rounds`, a few rounds of it: real processes, each transport.
+import assert from "node:assert/strict";
+import { ErrorCode } from "../../proto/error_code.ts";
+import { StoreError } from "../../proto/error.ts";
+import { Random } from "../support/random.ts";
+import { runRounds, ways } from "./rounds.ts";
+import { Ledger, STAMP_BYTES, stamped, versionIn } from "./stamps.ts";
+
+const ROUNDS = 100;
+
+for (const way of ways) {
+  const { missing } = way;
+  Deno.test({
+    name: `no wrong bytes in ${ROUNDS} rounds, ${way.what}${
+      missing ? ` (skipped: ${missing})` : ""
+    }`,
+    ignore: missing !== null,
+    async fn() {
+      const random = new Random(1);
+      const fraction = () => random.u32() / 2 ** 32;
+      const result = await runRounds(way, true, ROUNDS, fraction, () => {});
+      const { heldReads, heldWrites, refusedByNode, late } = result.dangers;
+      assert.deepEqual(result.complaints, []);
+      assert.equal(result.wrong, 0, result.summary);
+      assert(heldReads >= ROUNDS && heldWrites >= ROUNDS, result.summary);
+      assert(refusedByNode + late > 0 && result.stopped > 0, `harmless: ${result.summary}`);
+      assert(result.right > 0 && result.acknowledged > 0, result.summary);
+    },
+  });
+}
+
+Deno.test("a value tells whose it is, and a mix of two is seen", () => {
+  const value = stamped(5, 7, 4 * STAMP_BYTES);
+  assert.equal(versionIn(5, value), 7);
+  assert.equal(versionIn(6, value), null);
+  assert.equal(versionIn(5, value.subarray(0, 3 * STAMP_BYTES)), null, "a part");
+  for (const other of [stamped(6, 7, value.length), stamped(5, 8, value.length)]) {
+    const mix = value.slice();
+    mix.set(other.subarray(STAMP_BYTES, 2 * STAMP_BYTES), STAMP_BYTES);
+    assert.equal(versionIn(5, mix), null);
+  }
+  const moved = value.slice();
+  moved.copyWithin(0, STAMP_BYTES);
+  assert.equal(versionIn(5, moved), null);
+});
+
+Deno.test("a version whose write was refused must not be read", async () => {
+  const ledger = new Ledger(10);
+  assert.equal(await ledger.write(() => Promise.resolve()), true);
+  const refuse = (code: ErrorCode) => () => Promise.reject(new StoreError(code, "a write"));
+  assert.equal(await ledger.write(refuse(ErrorCode.TRANSFER_FAIL)), false);
+  assert.equal(await ledger.write(refuse(ErrorCode.RPC_TIMEOUT)), false);
+  for (const version of [11, 12, 13]) {
+    await ledger.read(1, () => Promise.resolve(stamped(1, version, 64)));
+  }
+  await ledger.read(1, () => Promise.resolve(null));
+  await ledger.read(1, refuse(ErrorCode.LEASE_EXPIRED));
+  const { right, wrong, missing, errors, complaints } = ledger;
+  assert.deepEqual({ right, wrong, missing, errors }, {
+    right: 2,
+    wrong: 1,
+    missing: 1,
+    errors: 1,
+  });
+  assert.deepEqual(complaints, ["key 1: version 12, which was not ended"]);
+});
