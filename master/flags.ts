@@ -2,8 +2,9 @@
  * Every flag of the master: name, type, default, what is allowed and what it does.
  *
  * Names and defaults are the reference master's, so that its start scripts and config files work
- * unchanged, but that servers are bound to both families; the flags marked `*` in the help have no counterpart there. A flag whose feature
- * this version does not have is listed with `unavailable` and accepted at its default only.
+ * unchanged, but that servers are bound to both families; the flags marked `*` in the help have no
+ * counterpart there. A flag whose feature this version does not have is listed with `unavailable` and
+ * accepted at its default only.
  */
 import { GFLAGS_FLAGS } from "./gflags_flags.ts";
 import { absent, type Flag, FlagGroup, type FlagValue, group } from "./flag_types.ts";
