@@ -17,6 +17,14 @@ const commands: Record<string, Command> = {
     summary: "run a store node: lend this machine's memory to a pool",
     load: () => import("./client/node/main.ts"),
   },
+  te: {
+    summary: "the transfer engine on its own: te bench",
+    load: () => import("./te/cli/main.ts"),
+  },
+  meta: {
+    summary: "look at and remove what engines keep in a metadata server",
+    load: () => import("./te/cli/meta.ts"),
+  },
   topology: {
     summary: "show which RDMA devices lie close to which memory",
     load: () => import("./client/node/topology.ts"),

@@ -45,6 +45,8 @@ interface Source {
   /** Keys of the file and of `-D`, as the reference spells them. */
   keys?: readonly string[];
   env?: readonly string[];
+  /** Variables that count, too, when Redis keeps the metadata. */
+  redisEnv?: readonly string[];
   /** Turns the outer unit into that of the setting. */
   convert?: (name: string, value: unknown) => unknown;
 }
@@ -52,6 +54,20 @@ interface Source {
 const sources: readonly Source[] = [
   { field: "localHostname", keys: ["local_hostname"], env: ["MOONCAKE_LOCAL_HOSTNAME"] },
   { field: "metadataServer", keys: ["metadata_server"], env: ["MOONCAKE_TE_META_DATA_SERVER"] },
+  {
+    field: "metadataUser",
+    env: ["SNOWSKIN_METADATA_USER"],
+    redisEnv: ["MC_REDIS_USERNAME"],
+  },
+  {
+    field: "metadataPassword",
+    env: ["SNOWSKIN_METADATA_PASSWORD"],
+    redisEnv: ["MC_REDIS_PASSWORD"],
+  },
+  { field: "metadataDatabase", redisEnv: ["MC_REDIS_DB_INDEX"] },
+  { field: "metadataTlsCa", env: ["SNOWSKIN_METADATA_TLS_CA"] },
+  { field: "metadataTlsCert", env: ["SNOWSKIN_METADATA_TLS_CERT"] },
+  { field: "metadataTlsKey", env: ["SNOWSKIN_METADATA_TLS_KEY"] },
   {
     field: "masterServerAddress",
     keys: ["master_server_address", "master_server_addr"],
@@ -154,8 +170,9 @@ const unusedKeys = ["ssd_offload_path"];
 export function readConfig(from: ConfigSources): Config {
   const file = readConfigFile(from);
   const given = new Map<keyof StoreSettings, { name: string; value: unknown }>();
-  for (const { field, keys = [], env = [], convert } of sources) {
-    const entry = firstOf(from, file, keys, env);
+  for (const { field, keys = [], env = [], redisEnv = [], convert } of sources) {
+    const redis = /^rediss?:/i.test(String(given.get("metadataServer")?.value));
+    const entry = firstOf(from, file, keys, redis ? [...env, ...redisEnv] : env);
     if (entry === null) continue;
     const { name, value } = entry;
     given.set(field, { name, value: convert === undefined ? value : convert(name, value) });

@@ -78,6 +78,9 @@ Deno.test("every variable of the environment reaches its setting", () => {
     ["MC_MAX_PRC_PORT", "16010", "maxPort", 16010],
     ["MC_TCP_BIND_ADDRESS", "10.0.0.9", "advertisedHost", "10.0.0.9"],
     ["MC_METADATA_CLUSTER_ID", "c7", "metadataClusterId", "c7"],
+    ["SNOWSKIN_METADATA_USER", "te", "metadataUser", "te"],
+    ["SNOWSKIN_METADATA_PASSWORD", "p", "metadataPassword", "p"],
+    ["SNOWSKIN_METADATA_TLS_CA", "ca.pem", "metadataTlsCa", "ca.pem"],
     ["MC_STORE_MEMCPY", "0", "memcpy", false],
     ["MC_FORCE_TCP", "1", "forceTcp", true],
     ["MC_CUSTOM_TOPO_JSON", "topo.json", "topologyFile", "topo.json"],
@@ -124,6 +127,21 @@ Deno.test("the file may hold numbers, texts and truth values, and both spellings
   assert.equal(settings.httpPort, 9301);
 });
 
+Deno.test("the reference's variables for Redis count when Redis keeps the metadata", () => {
+  const env = {
+    MC_REDIS_USERNAME: "u",
+    MC_REDIS_PASSWORD: "p",
+    MC_REDIS_DB_INDEX: "7",
+  };
+  const read = (server: string) =>
+    readConfig({ env: { ...env, MOONCAKE_TE_META_DATA_SERVER: server }, readFile: () => "" })
+      .settings;
+  const { metadataUser, metadataPassword, metadataDatabase } = read("redis://h:6379");
+  assert.deepEqual([metadataUser, metadataPassword, metadataDatabase], ["u", "p", 7]);
+  const other = read("etcd://h:2379");
+  assert.deepEqual([other.metadataUser, other.metadataPassword], ["", ""]);
+});
+
 Deno.test("a bad value is refused with its variable, itself and what is allowed", () => {
   const cases: [string, string, RegExp][] = [
     ["MOONCAKE_GLOBAL_SEGMENT_SIZE", "12xb", /allowed: a number of bytes/],
@@ -143,9 +161,10 @@ Deno.test("a bad value is refused with its variable, itself and what is allowed"
     ["MC_STORE_CLUSTER_ID", "a/b", /allowed: 1 to 128 of/],
     ["MOONCAKE_MASTER", "hostonly", /allowed: host:port/],
     ["MOONCAKE_MASTER", "", /allowed: host:port/],
-    ["MOONCAKE_TE_META_DATA_SERVER", "etcd://h:2379", /etcd is not available in this version/],
-    ["MOONCAKE_TE_META_DATA_SERVER", "redis://h:1", /redis is not available in this version/],
-    ["MOONCAKE_TE_META_DATA_SERVER", "localhost:8080", /allowed: P2PHANDSHAKE/],
+    ["MOONCAKE_TE_META_DATA_SERVER", "etcd://h", /allowed: P2PHANDSHAKE, .*etcd:/],
+    ["MOONCAKE_TE_META_DATA_SERVER", "redis://u:p@h:1", /allowed: P2PHANDSHAKE, .*redis:/],
+    ["MOONCAKE_TE_META_DATA_SERVER", "localhost", /allowed: P2PHANDSHAKE/],
+    ["SNOWSKIN_METADATA_TLS_CERT", "client.pem", /allowed: together with metadataTlsKey/],
     ["MOONCAKE_TE_META_DATA_SERVER", "ftp://h/", /allowed: P2PHANDSHAKE/],
     ["MOONCAKE_LOCAL_HOSTNAME", "a b", /allowed: host, host:port/],
     ["MOONCAKE_OFFLOAD_ENABLED", "true", /offload to SSD is not available in this version/],

@@ -25,8 +25,23 @@ export interface StoreSettings {
    * 127.0.0.1, or ::1 with a master that is given by an IPv6 address.
    */
   localHostname: string;
-  /** `P2PHANDSHAKE` or an http(s) URL. */
+  /**
+   * Where transfer endpoints find each other: `P2PHANDSHAKE`, an http(s) URL,
+   * `etcd://host:port,host:port` or `redis://host:port/db`.
+   */
   metadataServer: string;
+  /** User and password for an etcd or Redis that keeps these metadata; empty = none. */
+  metadataUser: string;
+  /** See `metadataUser`. */
+  metadataPassword: string;
+  /** Database of a Redis whose URL names none. */
+  metadataDatabase: number;
+  /** PEM files for connections to them; empty = none. */
+  metadataTlsCa: string;
+  /** Certificate that this client shows; see `metadataTlsCa`. */
+  metadataTlsCert: string;
+  /** Its key. */
+  metadataTlsKey: string;
   /**
    * `host:port`; or where the leader of several masters is found: a list of `host:port` with commas,
    * `etcd://host:port,host:port`, `redis://host:port/db`, `k8s://namespace`.
@@ -295,6 +310,12 @@ export const settingTable: {
 } = {
   localHostname: { fallback: "127.0.0.1", read: hostname },
   metadataServer: { fallback: "P2PHANDSHAKE", read: metadataServer },
+  metadataUser: { fallback: "", read: text },
+  metadataPassword: { fallback: "", read: text },
+  metadataDatabase: { fallback: 0, read: wholeNumber(0, 255) },
+  metadataTlsCa: { fallback: "", read: text },
+  metadataTlsCert: { fallback: "", read: text },
+  metadataTlsKey: { fallback: "", read: text },
   masterServerAddress: { fallback: "127.0.0.1:50051", read: masterAddress },
   clusterId: { fallback: "mooncake_cluster", read: clusterId },
   haUser: { fallback: "", read: text },
@@ -352,6 +373,8 @@ export const settingTable: {
   rdmaSpinUs: { fallback: 0, read: wholeNumber(0, 1000000) },
 };
 
+const TOGETHER = [["haTlsCert", "haTlsKey"], ["metadataTlsCert", "metadataTlsKey"]] as const;
+
 /**
  * Settings from values that somebody gave, each with the name under which it was given; the rest are
  * defaults. `RangeError` naming the setting, the value and what is allowed.
@@ -367,8 +390,10 @@ export function resolveSettings(
   }
   const resolved = settings as unknown as StoreSettings;
   if (!given.has("localHostname")) resolved.localHostname = loopbackFor(resolved);
-  if ((resolved.haTlsCert === "") !== (resolved.haTlsKey === "")) {
-    refuse("haTlsCert", resolved.haTlsCert, "together with haTlsKey");
+  for (const [cert, key] of TOGETHER) {
+    if ((resolved[cert] === "") === (resolved[key] === "")) continue;
+    const [one, other] = resolved[cert] === "" ? [key, cert] : [cert, key];
+    refuse(given.get(one)?.name ?? one, resolved[one], `together with ${other}`);
   }
   if (resolved.protocol === "rdma" && resolved.deviceMemory !== "") {
     const name = given.get("deviceMemory")?.name ?? "deviceMemory";

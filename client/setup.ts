@@ -19,10 +19,7 @@ import { TaskRunner } from "./task_runner.ts";
 import { type Clock, systemClock } from "./transfer/clock.ts";
 import { TransferEndpoint } from "./transfer/endpoint.ts";
 import type { TransferEngine } from "./transfer/engine.ts";
-import { probe } from "./transfer/handshake_client.ts";
-import { HttpMetadata } from "./transfer/http_metadata.ts";
-import { parseMetadataServer } from "./transfer/metadata_server.ts";
-import { type MetadataStore, P2pMetadata } from "./transfer/metadata_store.ts";
+import { openMetadata, parseMetadataServer } from "./transfer/metadata_server.ts";
 import { errorText } from "./transfer/error_text.ts";
 import { openEngine } from "./transfer/open_engine.ts";
 import { findDevices } from "./transfer/rdma_devices.ts";
@@ -234,20 +231,23 @@ function openSource(
   }, clock);
 }
 
-function openMetadata(settings: StoreSettings, clock: Clock): MetadataStore {
-  const handshake = {
-    clock,
-    timeoutMs: settings.handshakeTimeoutMs,
-    maxLength: settings.handshakeMaxLength,
-  };
+function metadataOf(settings: StoreSettings, clock: Clock) {
   const server = parseMetadataServer("metadataServer", settings.metadataServer);
-  if (server.kind === "p2p") return new P2pMetadata(handshake);
-  return new HttpMetadata({
-    url: server.url,
+  const { metadataUser, metadataPassword, metadataDatabase, ...rest } = settings;
+  const { metadataTlsCa, metadataTlsCert, metadataTlsKey } = rest;
+  const metadata = openMetadata(server, {
+    access: {
+      ...{ user: metadataUser, password: metadataPassword, database: metadataDatabase },
+      ...{ tlsCa: metadataTlsCa, tlsCert: metadataTlsCert, tlsKey: metadataTlsKey },
+    },
     clusterId: settings.metadataClusterId,
-    clock,
-    probe: (host, port) => probe(host, port, handshake),
+    handshake: {
+      clock,
+      timeoutMs: settings.handshakeTimeoutMs,
+      maxLength: settings.handshakeMaxLength,
+    },
   });
+  return { metadata, named: server.kind !== "p2p" };
 }
 
 function assemble(
@@ -263,9 +263,8 @@ function assemble(
   const endpoint = new TransferEndpoint({
     ...settings,
     engine,
+    ...metadataOf(settings, clock),
     limits: parseBandwidth("bandwidth", settings.bandwidth),
-    metadata: openMetadata(settings, clock),
-    named: parseMetadataServer("metadataServer", settings.metadataServer).kind !== "p2p",
     clock,
     random: Math.random,
     maxProtocolVersion: settings.tcpProtocolVersion,

@@ -1,5 +1,6 @@
 /**
- * Compiles the C shim: `deno task build`, or {@linkcode buildLibrary} from code.
+ * Compiles the C shim: `deno task build`, or {@linkcode buildLibrary} from code. With
+ * `--install=DIR` the library and its headers are put there for programs in other languages.
  *
  * Needs a C compiler and nothing else. The result is named after a hash of the sources and flags, so
  * an up-to-date build is found by its name alone and an old one is never loaded by mistake.
@@ -20,7 +21,7 @@ export const COMPILE_FLAGS = [
 ];
 
 /** The code stays mapped when the library is closed: an engine left open still has threads in it. */
-const LINK_FLAGS = ["-shared", "-Wl,-z,nodelete"];
+const LINK_FLAGS = ["-shared", "-Wl,-z,nodelete", "-Wl,-soname,libsnowskin.so"];
 
 /** A library on disk, or one line that says why there is none. */
 export type BuildResult = { path: string } | { reason: string };
@@ -140,11 +141,31 @@ export function buildLibrary(): BuildResult {
   }
 }
 
-if (import.meta.main) {
+/** Copies a built library and its headers to `folder`/lib and `folder`/include. */
+function install(library: string, folder: string): void {
+  const headers = `${nativeFolder()}include/`;
+  Deno.mkdirSync(`${folder}/lib`, { recursive: true });
+  Deno.mkdirSync(`${folder}/include/mc`, { recursive: true });
+  Deno.copyFileSync(library, `${folder}/lib/libsnowskin.so`);
+  for (const path of listFiles(headers)) {
+    Deno.copyFileSync(path, `${folder}/include/${path.slice(headers.length)}`);
+  }
+}
+
+function main(args: string[]): number {
+  const folder = /^--install=(.+)$/.exec(args[0] ?? "--install=.")?.[1];
+  if (folder === undefined || args.length > 1) {
+    console.error(`${args.join(" ")} is refused; allowed: nothing, or --install=DIR`);
+    return 2;
+  }
   const result = buildLibrary();
   if ("reason" in result) {
     console.error(`Cannot build the C shim: ${result.reason}`);
-    Deno.exit(1);
+    return 1;
   }
-  console.log(result.path);
+  if (args.length > 0) install(result.path, folder);
+  console.log(args.length > 0 ? `${folder}/lib/libsnowskin.so` : result.path);
+  return 0;
 }
+
+if (import.meta.main) Deno.exit(main(Deno.args));

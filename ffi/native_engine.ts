@@ -50,7 +50,9 @@ export interface NativeMemory {
   address: bigint;
   /** Address at which peers find it, or `null` when it is not published. */
   remoteBase: bigint | null;
-  /** Where the mapping begins that holds it. */
+  /** The caller's array, which is not detached when it is unregistered. */
+  lent: boolean;
+  /** Where the mapping begins that holds it; 0 for memory of a device, or of the caller. */
   mapped: bigint;
   /** Bytes of that mapping. */
   mappedLength: number;
@@ -61,6 +63,8 @@ export interface NativeMemoryOptions {
   publish?: boolean;
   /** Of {@linkcode openDevice}; with an address the caller's own memory is used. */
   device?: { id: number; address?: bigint };
+  /** Of the caller's own memory of the host. */
+  address?: bigint;
   /** Of memory of the host. */
   host?: {
     /** NUMA nodes, 0 to 63; none = any. */
@@ -216,27 +220,41 @@ export class NativeEngine implements AsyncDisposable {
     return true;
   }
 
+  /**
+   * Takes memory of the caller, which stays where it is, and alive, until it is unregistered: an
+   * array that is not detached meanwhile, or the address of memory outside of JavaScript.
+   */
+  adopt(memory: Uint8Array | { address: bigint; length: number }, publish: boolean): NativeMemory {
+    if (!(memory instanceof Uint8Array)) {
+      return this.register(memory.length, { publish, address: memory.address });
+    }
+    const bytes = memory as Uint8Array<ArrayBuffer>;
+    const address = Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
+    return { ...this.register(bytes.length, { publish, address }), bytes, lent: true };
+  }
+
   /** Maps zeroed memory, or has it on a device. Release it with {@linkcode unregister}. */
-  register(length: number, { publish, device, host }: NativeMemoryOptions = {}): NativeMemory {
+  register(length: number, options: NativeMemoryOptions = {}): NativeMemory {
+    const { publish, device, host } = options;
     const flags = (publish ? PUBLISHED : 0) | (host?.locked ? LOCKED : 0) |
       (host?.interleaved ? INTERLEAVED : 0) | (host?.smallPages ? SMALL_PAGES : 0);
     const nodes = host?.nodes.reduce((mask, node) => mask | 1n << BigInt(node), 0n) ?? 0n;
-    const options = new Struct("mc_region_options")
+    const struct = new Struct("mc_region_options")
       .u32("size", LAYOUT["sizeof mc_region_options"])
       .u32("flags", flags)
       .u64("length", length)
       .u32("device", device?.id ?? 0)
       .u32("page_shift", host?.pageShift ?? 0)
-      .u64("address", device?.address ?? 0)
+      .u64("address", (device ?? options).address ?? 0)
       .u64("nodes", nodes);
     const info = new Struct("mc_region_info");
-    const result = this.#library.mc_region_register(this.#open, options.bytes, info.bytes);
+    const result = this.#library.mc_region_register(this.#open, struct.bytes, info.bytes);
     const id = checked("mc_region_register", result);
     const address = info.read("address");
     const base = info.read("remote_base");
     const bytes = device === undefined ? bytesAt(address, length) : null;
     return {
-      ...{ id, length, bytes, address, remoteBase: base === 0n ? null : base },
+      ...{ id, length, bytes, address, remoteBase: base === 0n ? null : base, lent: false },
       ...{ mapped: info.read("mapped"), mappedLength: Number(info.read("mapped_length")) },
     };
   }
@@ -261,7 +279,7 @@ export class NativeEngine implements AsyncDisposable {
 
   /** Withdraws memory from peers and detaches `bytes`; it is unmapped when nothing uses it. */
   unregister(memory: NativeMemory): void {
-    memory.bytes?.buffer.transfer();
+    if (!memory.lent) memory.bytes?.buffer.transfer();
     checked("mc_region_unregister", this.#library.mc_region_unregister(this.#open, memory.id));
   }
 

@@ -20,11 +20,14 @@ const areas: { prefix: string; may: string[] }[] = [
   { prefix: "client/transfer/", may: ["proto/", "ffi/"] },
   { prefix: "client/node/", may: ["proto/", "ffi/", "client/", "client/transfer/"] },
   { prefix: "client/", may: ["proto/", "client/transfer/"] },
+  { prefix: "te/", may: ["proto/", "client/transfer/"] },
+  { prefix: "te.ts", may: ["proto/", "client/transfer/", "te/"] },
+  { prefix: "examples/transfer_engine/", may: ["te.ts"] },
   { prefix: "examples/", may: ["mod.ts", "client/", "client/transfer/", "ffi/"] },
   { prefix: "bench/", may: ["*"] },
   { prefix: "tests/", may: ["*"] },
   { prefix: "mod.ts", may: ["proto/", "client/", "client/transfer/"] },
-  { prefix: "snowskin.ts", may: ["master/", "client/node/"] },
+  { prefix: "snowskin.ts", may: ["master/", "client/node/", "te/"] },
 ];
 
 const sources = await walk(root, (path) => path.endsWith(".ts"));
@@ -102,10 +105,10 @@ Deno.test("the core reads no clock, timer, socket or random number", () => {
 });
 
 Deno.test("files that Node runs do not name Deno", () => {
-  const denoOnly = /^client\/(node\/|transfer\/(native_engine|open_engine))/;
+  const denoOnly = /^(client\/(node\/|transfer\/(native_engine|open_engine))|te\/cli\/)/;
   const wrong: string[] = [];
   for (const [path, text] of texts) {
-    if (!/^(proto|client)\//.test(path) || denoOnly.test(path) || isTest(path)) continue;
+    if (!/^(proto|client|te)\//.test(path) || denoOnly.test(path) || isTest(path)) continue;
     if (/\bDeno\.(?!test)/.test(text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, ""))) wrong.push(path);
   }
   assert.deepEqual(wrong, []);

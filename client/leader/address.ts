@@ -1,5 +1,6 @@
 /** Master addresses that name several masters, or a place where the leading one is found. */
 import { parseHostPort } from "../transfer/address.ts";
+import { isRedisUrl, parseEtcdEndpoints } from "../transfer/service_address.ts";
 
 /** A checked master address. */
 export type MasterAddress =
@@ -21,17 +22,12 @@ export function parseMasterAddress(text: string): MasterAddress | null {
     case null:
       return parsePlain(rest);
     case "etcd": {
-      const endpoints = rest.split(/[;,]/).map((one) => one.trim());
-      const bare = (one: string) => parseHostPort(one.replace(/^https?:\/\//, ""));
-      const valid = endpoints.every((one) => (bare(one)?.port ?? null) !== null);
-      return valid ? { kind: "etcd", endpoints } : null;
+      const endpoints = parseEtcdEndpoints(rest);
+      return endpoints === null ? null : { kind: "etcd", endpoints };
     }
     case "redis":
-    case "rediss": {
-      const url = URL.canParse(text) ? new URL(text) : null;
-      if (url === null || url.hostname === "" || url.username + url.password !== "") return null;
-      return /^\/?\d*$/.test(url.pathname) ? { kind: "redis", url: text } : null;
-    }
+    case "rediss":
+      return isRedisUrl(text) ? { kind: "redis", url: text } : null;
     case "k8s": {
       const valid = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(rest);
       return valid ? { kind: "k8s", namespace: rest } : null;

@@ -1,9 +1,7 @@
-import { readFileSync } from "node:fs";
-import type { Etcd3, IOptions } from "etcd3";
-import { loadOptional } from "./optional_package.ts";
+import type { Etcd3 } from "etcd3";
+import { openEtcd } from "../transfer/etcd_client.ts";
 import type { LeaderAccess, LeaderSource } from "./source.ts";
 
-const ETCD_VERSION = "1.1.2";
 const TIMEOUT_MS = 1000;
 
 /** Finds the leader in the key that the reference's clients read, too. */
@@ -32,28 +30,7 @@ export class EtcdLeaderSource implements LeaderSource {
     etcd?.close();
   }
 
-  async #load(): Promise<Etcd3> {
-    const { Etcd3 } = await loadOptional<typeof import("etcd3")>("etcd3", ETCD_VERSION);
-    const { user, password, tlsCa, tlsCert, tlsKey } = this.#access;
-    const scheme = tlsCa === "" ? "http://" : "https://";
-    const options: IOptions = {
-      hosts: this.#endpoints.map((host) => host.includes("://") ? host : scheme + host),
-      ...(tlsCa !== "" && {
-        credentials: {
-          rootCertificate: readFileSync(tlsCa),
-          ...(tlsCert !== "" && {
-            certChain: readFileSync(tlsCert),
-            privateKey: readFileSync(tlsKey),
-          }),
-        },
-      }),
-      ...(user !== "" && { auth: { username: user, password } }),
-      defaultCallOptions: () => ({ deadline: Date.now() + TIMEOUT_MS }),
-      grpcOptions: {
-        "grpc.initial_reconnect_backoff_ms": 100,
-        "grpc.max_reconnect_backoff_ms": 1000,
-      },
-    };
-    return new Etcd3(options);
+  #load(): Promise<Etcd3> {
+    return openEtcd(this.#endpoints, this.#access, TIMEOUT_MS);
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "../transfer/clock.ts";
+import type { ServiceAccess } from "../transfer/service_access.ts";
 import type { MasterAddress } from "./address.ts";
 import { EtcdLeaderSource } from "./etcd_source.ts";
 import { K8sLeaderSource } from "./k8s_source.ts";
@@ -20,13 +21,8 @@ export interface LeaderSource {
 }
 
 /** How the engine that elects is reached. PEM files by path; "" = none. */
-export interface LeaderAccess {
+export interface LeaderAccess extends ServiceAccess {
   readonly clusterId: string;
-  readonly user: string;
-  readonly password: string;
-  readonly tlsCa: string;
-  readonly tlsCert: string;
-  readonly tlsKey: string;
 }
 
 /** Opens the source that a master address names. */

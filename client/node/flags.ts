@@ -78,7 +78,7 @@ const flags: Readonly<Record<string, Flag>> = {
   metadata_server: {
     key: "metadata_server",
     placeholder: "WHERE",
-    help: "P2PHANDSHAKE or http://host:port/metadata " +
+    help: "P2PHANDSHAKE, http://host:port/metadata, etcd://host:port or redis://host:port " +
       "(MOONCAKE_TE_META_DATA_SERVER; default P2PHANDSHAKE)",
   },
   protocol: {

@@ -1,4 +1,4 @@
-import { Opcode, type TransferOperation, type TransferOptions } from "./engine.ts";
+import { type LentMemory, Opcode, type TransferOperation, type TransferOptions } from "./engine.ts";
 
 const ADDRESS_LIMIT = 1n << 64n;
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -96,6 +96,16 @@ export function checkLength(length: number): void {
   if (!Number.isSafeInteger(length) || length <= 0) {
     throw new RangeError(`A region of ${length} bytes: the length must be a positive integer`);
   }
+}
+
+/** Refuses memory that cannot be registered where it is: `TypeError` or `RangeError`. */
+export function checkLent(memory: LentMemory): void {
+  if (memory instanceof Uint8Array) checkBorrowed(memory);
+  else if (typeof memory.address !== "bigint") throw new TypeError("address must be a bigint");
+  else if (memory.address <= 0n || memory.address + BigInt(memory.length) > ADDRESS_LIMIT) {
+    throw new RangeError(`${memory.length} bytes at address ${memory.address} exceed 64 bits`);
+  }
+  checkLength(memory.length);
 }
 
 /** Refuses the address of a peer with `RangeError`. */

@@ -20,6 +20,7 @@ import { errorText } from "./error_text.ts";
 import { Fences } from "./fences.ts";
 import { exchangeHandshake } from "./handshake_client.ts";
 import { HandshakeServer } from "./handshake_server.ts";
+import { type MemoryToLend, publishedRegion } from "./lent_memory.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory } from "./peer_directory.ts";
 import { listenAtChoice, type PortChoice } from "./port_choice.ts";
@@ -127,42 +128,54 @@ export class TransferEndpoint {
     return host === "localhost" ? "127.0.0.1" : host;
   }
 
+  /** Serves peers without memory, too. Rejects as {@linkcode lend}. */
+  async start(): Promise<void> {
+    await this.#ensureStarted();
+    await this.#publish();
+  }
+
   /**
    * Allocates memory of `length` bytes and publishes it to peers; `location` is a device, or empty
    * for memory of the host, which lies as `placement` says. Rejects with `Error` when there is
    * no memory, no port, or the metadata cannot be stored; nothing is left behind then.
    */
   async lend(length: number, location = "", placement?: MemoryPlacement): Promise<Region> {
+    return (await this.lendAll([{ length, location, ...(placement && { placement }) }]))[0];
+  }
+
+  /** {@linkcode lend} of several, allocated here or the caller's own, published as one change. */
+  async lendAll(memories: readonly MemoryToLend[]): Promise<Region[]> {
     await this.#ensureStarted();
-    const region = this.engine.allocate(length, {
-      ...{ publish: true, location },
-      ...(placement && { placement }),
-    });
-    this.#lent.push(region);
+    const regions: Region[] = [];
     try {
+      for (const memory of memories) regions.push(publishedRegion(this.engine, memory));
+      this.#lent.push(...regions);
       await this.#publish();
     } catch (error) {
-      this.#lent.splice(this.#lent.indexOf(region), 1);
-      region[Symbol.dispose]();
+      this.#drop(regions);
       throw error;
     }
-    return region;
+    return regions;
   }
 
   /**
-   * Takes published memory back and frees it; peers that still use it are refused. Never rejects: a
-   * document that cannot be stored now is stored later.
+   * Takes published memory back and frees what was allocated; peers that still use it are refused.
+   * Never rejects: a document that cannot be stored now is stored later.
    */
-  async reclaim(region: Region): Promise<void> {
-    const at = this.#lent.indexOf(region);
-    if (at < 0) return;
-    this.#lent.splice(at, 1);
-    region[Symbol.dispose]();
+  async reclaim(...regions: readonly Region[]): Promise<void> {
+    const lent = regions.filter((region) => this.#lent.includes(region));
+    if (lent.length === 0) return;
+    this.#drop(lent);
     try {
       await this.#publish();
     } catch (error) {
       this.#options.log(`cannot publish the documents of ${this.#name}: ${errorText(error)}`);
     }
+  }
+
+  /** Closes the connections to a peer; operations in flight with it complete with `SOCKET`. */
+  release(name: string): void {
+    this.#directory.close(name);
   }
 
   /** Puts documents back that somebody replaced or deleted. Never rejects. */
@@ -229,6 +242,7 @@ export class TransferEndpoint {
     this.#stopGuard();
     this.#door.close();
     await within(this.#options.clock, WITHDRAW_LIMIT_MS, this.#withdraw());
+    await this.#options.metadata.close();
     this.#server?.close();
     this.#directory.clear();
     for (const region of this.#lent.splice(0)) region[Symbol.dispose]();
@@ -332,6 +346,14 @@ export class TransferEndpoint {
       priorities: rdma?.priorities ?? new Map(),
       timestamp: documentTimestamp(this.#options.clock.wallTime()),
     };
+  }
+
+  #drop(regions: readonly Region[]): void {
+    for (const region of regions) {
+      const at = this.#lent.indexOf(region);
+      if (at >= 0) this.#lent.splice(at, 1);
+      region[Symbol.dispose]();
+    }
   }
 
   /** Whether both ends are memory that this thread can copy. */

@@ -144,6 +144,7 @@ class MovingMetadata implements MetadataStore {
   restore = () => Promise.resolve(false);
   withdraw = () => Promise.resolve();
   handshakeAnswer = () => null;
+  close = () => Promise.resolve();
 }
 
 Deno.test("a document is looked up once, and again when a transfer failed", async () => {

@@ -134,6 +134,12 @@ export interface Region extends Disposable {
   populate(): Promise<void>;
 }
 
+/**
+ * Memory of the caller: an array, which must not be detached while it is registered, or the address
+ * of memory outside of JavaScript.
+ */
+export type LentMemory = Uint8Array | { readonly address: bigint; readonly length: number };
+
 /** Identifies an open peer of one engine; reused ids carry a new generation. */
 export type PeerId = number;
 
@@ -244,6 +250,13 @@ export interface TransferEngine extends AsyncDisposable {
    * such device.
    */
   allocate(length: number, options?: AllocateOptions): Region;
+
+  /**
+   * Makes a region of memory that the caller keeps alive, and where it is, until the region is
+   * disposed and no operation uses it; peers that were let in may be in the middle of it until then.
+   * Errors as {@linkcode allocate}; `TypeError` for memory that this engine cannot take.
+   */
+  adopt(memory: LentMemory, options?: { publish?: boolean }): Region;
 
   /** Serves published regions to peers. Rejects with the system's error when the port is in use. */
   listen(options?: ListenOptions): Promise<{ host: string; port: number }>;

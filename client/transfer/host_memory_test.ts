@@ -32,7 +32,7 @@ class FakeEngine {
     const errno = this.fail(options);
     if (errno !== 0) throw new NativeError("mc_region_register", errno);
     return {
-      ...{ id: 1, length, bytes: null, address: 4096n, remoteBase: null },
+      ...{ id: 1, length, bytes: null, address: 4096n, remoteBase: null, lent: false },
       ...{ mapped: 4096n, mappedLength: length },
     };
   }

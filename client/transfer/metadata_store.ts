@@ -39,6 +39,9 @@ export interface MetadataStore {
 
   /** What we answer when a peer asks us for our document; `null` when it is to look elsewhere. */
   handshakeAnswer(): JsonValue;
+
+  /** Gives connections to a service up; nothing is asked afterwards. */
+  close(): Promise<void>;
 }
 
 /** Without a service: every node answers for itself, and its name is its handshake address. */
@@ -84,5 +87,9 @@ export class P2pMetadata implements MetadataStore {
 
   handshakeAnswer(): JsonValue {
     return this.#published;
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
   }
 }

@@ -1,13 +1,13 @@
 import type { Completions } from "../../ffi/completions.ts";
 import { nativeCrc32c } from "../../ffi/crc32c.ts";
-import { Errno } from "../../ffi/errno.ts";
 import type { Library } from "../../ffi/library.ts";
-import { NativeEngine } from "../../ffi/native_engine.ts";
+import { NativeEngine, type NativeMemory } from "../../ffi/native_engine.ts";
 import { BORROWED, OperationBatch } from "../../ffi/operation_batch.ts";
 import { type Crc32c, crc32c } from "../../proto/crc32c.ts";
 import {
   checkBorrowed,
   checkLength,
+  checkLent,
   checkListenPort,
   checkOperation,
   checkPeerAddress,
@@ -19,6 +19,7 @@ import { systemClock, within } from "./clock.ts";
 import {
   type AllocateOptions,
   DEFAULT_PLACEMENT,
+  type LentMemory,
   type ListenOptions,
   type PeerAddress,
   type PeerId,
@@ -32,6 +33,7 @@ import {
 } from "./engine.ts";
 import { HandshakeDoor } from "./handshake_door.ts";
 import { registerOnHost } from "./host_memory.ts";
+import { codeOf } from "./native_codes.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
@@ -60,21 +62,6 @@ const INLINE_BURST_MS = 2;
 const BATCH = 1024;
 /** Milliseconds after which operations that found the queue full are tried again. */
 const FULL_RETRY_MS = 10;
-
-const codes = new Map<number, TransferCode>([
-  [0, TransferCode.OK],
-  [Errno.EFAULT, TransferCode.ADDRESS_NOT_REGISTERED],
-  [Errno.ETIMEDOUT, TransferCode.TIMEOUT],
-  [Errno.EHOSTUNREACH, TransferCode.ENDPOINT],
-  [Errno.ENOMEM, TransferCode.MEMORY],
-  [Errno.EREMOTEIO, TransferCode.MEMORY],
-  [Errno.EINVAL, TransferCode.INVALID_ARGUMENT],
-  [Errno.ERANGE, TransferCode.INVALID_ARGUMENT],
-]);
-
-function codeOf(result: number): TransferCode {
-  return codes.get(-result) ?? TransferCode.SOCKET;
-}
 
 /** A transfer until its last operation has completed; keeps borrowed memory reachable. */
 interface Transfer {
@@ -173,6 +160,16 @@ export class NativeTransferEngine implements TransferEngine {
         placement: options.placement ?? DEFAULT_PLACEMENT,
         rdma: this.rdma !== undefined,
       });
+    return this.#regionOf(memory, place);
+  }
+
+  adopt(memory: LentMemory, options: { publish?: boolean } = {}): Region {
+    checkLent(memory);
+    this.#checkOpen();
+    return this.#regionOf(this.#engine.adopt(memory, options.publish ?? false), {});
+  }
+
+  #regionOf(memory: NativeMemory, place: Pick<Region, "device" | "host">): Region {
     const region = new NativeRegion(this.#engine, memory, place, () => {
       this.#submitStaged();
       this.#regions.delete(memory.id);

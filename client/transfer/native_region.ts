@@ -17,7 +17,7 @@ export class NativeRegion implements Region {
   constructor(
     engine: NativeEngine,
     memory: NativeMemory,
-    place: { device: DeviceMemory } | { host: HostMemory },
+    place: { device?: DeviceMemory; host?: HostMemory },
     onDispose: () => void,
   ) {
     this.#engine = engine;
@@ -26,8 +26,8 @@ export class NativeRegion implements Region {
     this.id = memory.id;
     this.length = memory.length;
     this.remoteBase = memory.remoteBase;
-    if ("device" in place) this.device = place.device;
-    else this.host = place.host;
+    if (place.device) this.device = place.device;
+    if (place.host) this.host = place.host;
   }
 
   get bytes(): Uint8Array {
@@ -35,7 +35,7 @@ export class NativeRegion implements Region {
     if (bytes === null) {
       throw new TypeError(`Memory of ${this.device?.location} cannot be touched: read copies it`);
     }
-    return bytes;
+    return this.#disposed ? new Uint8Array(0) : bytes;
   }
 
   async populate(): Promise<void> {

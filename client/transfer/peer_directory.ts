@@ -98,6 +98,11 @@ export class PeerDirectory {
     return this.#failures.get(name)?.error;
   }
 
+  /** Closes the peer of a name, if it is open. */
+  close(name: string): void {
+    this.#forget(name);
+  }
+
   /** Closes every peer. */
   clear(): void {
     for (const name of [...this.#peers.keys()]) this.#forget(name);

@@ -1,6 +1,7 @@
 import {
   checkBorrowed,
   checkLength,
+  checkLent,
   checkListenPort,
   checkOperation,
   checkPeerAddress,
@@ -12,6 +13,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import {
   type AllocateOptions,
   DEFAULT_PLACEMENT,
+  type LentMemory,
   type ListenOptions,
   type PeerAddress,
   type PeerId,
@@ -81,7 +83,16 @@ export class TsTransferEngine implements TransferEngine {
       throw new Error("NUMA nodes, huge pages and locked memory need the engine in C");
     }
     this.#checkOpen();
-    return this.#regions.add(length, options.publish ?? false);
+    return this.#regions.add(new Uint8Array(length), options.publish ?? false);
+  }
+
+  adopt(memory: LentMemory, options: { publish?: boolean } = {}): Region {
+    checkLent(memory);
+    if (!(memory instanceof Uint8Array)) {
+      throw new TypeError("The engine in TypeScript has no access to memory by its address");
+    }
+    this.#checkOpen();
+    return this.#regions.add(memory as Uint8Array<ArrayBuffer>, options.publish ?? false, true);
   }
 
   async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {

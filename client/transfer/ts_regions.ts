@@ -20,6 +20,8 @@ function randomBase(): bigint {
 export class TsRegion implements Region {
   readonly #regions: TsRegions;
   #bytes: Uint8Array<ArrayBuffer>;
+  /** The caller's array, which is not detached. */
+  readonly #lent: boolean;
   /** Sockets that still read from the memory; it must outlive them. */
   #users = 0;
   readonly #kept: ArrayBuffer[] = [];
@@ -30,12 +32,14 @@ export class TsRegion implements Region {
   constructor(
     regions: TsRegions,
     readonly id: number,
-    length: number,
+    bytes: Uint8Array<ArrayBuffer>,
     readonly remoteBase: bigint | null,
+    lent: boolean,
   ) {
     this.#regions = regions;
-    this.#bytes = new Uint8Array(length);
-    this.length = length;
+    this.#bytes = bytes;
+    this.#lent = lent;
+    this.length = bytes.length;
     this.splitBase = splitAddress(remoteBase ?? 0n);
   }
 
@@ -66,6 +70,10 @@ export class TsRegion implements Region {
     if (this.isDisposed) return;
     this.#regions.remove(this);
     const { buffer } = this.#bytes;
+    if (this.#lent) {
+      this.#bytes = new Uint8Array(0);
+      return;
+    }
     const moved = structuredClone(buffer, { transfer: [buffer] });
     if (this.#users > 0) this.#kept.push(moved);
   }
@@ -93,12 +101,12 @@ export class TsRegions {
     this.#fences = new Fences(now);
   }
 
-  /** Zeroed memory. */
-  add(length: number, publish: boolean): TsRegion {
+  /** Memory that is detached when the region is disposed, unless it is `lent`. */
+  add(bytes: Uint8Array<ArrayBuffer>, publish: boolean, lent = false): TsRegion {
     const base = publish ? this.#nextBase : null;
-    const region = new TsRegion(this, this.#nextId++, length, base);
+    const region = new TsRegion(this, this.#nextId++, bytes, base, lent);
     if (publish) {
-      const pages = (BigInt(length) + BASE_GAP - 1n) / BASE_GAP + 1n;
+      const pages = (BigInt(bytes.length) + BASE_GAP - 1n) / BASE_GAP + 1n;
       this.#nextBase += pages * BASE_GAP;
       this.#published.add(region);
     }

@@ -2,7 +2,8 @@
  * The HTTP metadata server of transfer engines: `/metadata?key=` and `/health`.
  *
  * Bodies and codes are the reference's. Keys are percent-decoded, so that an escaped and a plain
- * slash name the same document; methods it does not know are answered 405.
+ * slash name the same document; methods it does not know are answered 405. Ours: `?prefix=` without a
+ * key lists the keys that begin with it, as a JSON array.
  */
 import { Hono } from "hono";
 import { ErrorCode } from "../../proto/error_code.ts";
@@ -32,6 +33,8 @@ export function metadataApp(options: MetadataAppOptions): Hono {
   app.get("/health", () => new Response("OK"));
   app.get("/metadata", (c) => {
     const key = keyOf(c.req.url);
+    const prefix = rawParameter(c.req.url, "prefix");
+    if (key === null && prefix !== null) return c.json(store.keys(percentDecode(prefix)));
     if (key === null) return missingKey();
     const value = store.get(key);
     if (value === null) return new Response("metadata not found", { status: 404 });

@@ -30,6 +30,17 @@ Deno.test("a request without a key is refused", async () => {
   }
 });
 
+Deno.test("keys are listed by their beginning", async () => {
+  const request = app();
+  for (const key of ["mooncake/ram/b%C3%BC", "mooncake/ram/a", "other"]) {
+    await request("PUT", `/metadata?key=${key}`, "doc");
+  }
+  const listed = await request("GET", "/metadata?prefix=mooncake%2F");
+  assert.deepEqual(listed, [200, '["mooncake/ram/a","mooncake/ram/bü"]']);
+  assert.deepEqual(await request("GET", "/metadata?prefix=x"), [200, "[]"]);
+  assert.equal((JSON.parse((await request("GET", "/metadata?prefix="))[1])).length, 3);
+});
+
 Deno.test("an escaped slash in either case and a plain one name the same document", async () => {
   const request = app();
   await request("PUT", "/metadata?key=mooncake%2Fram%2F127.0.0.1%3A1", "doc");

@@ -77,6 +77,13 @@ export class MetadataStore {
     return this.#values.get(textOf(key)) ?? null;
   }
 
+  /** Keys that begin with `prefix`, in order, as texts. */
+  keys(prefix: Uint8Array): string[] {
+    const start = textOf(prefix);
+    const found = [...this.#values.keys()].filter((key) => key.startsWith(start));
+    return found.sort().map((key) => new TextDecoder().decode(bytesOf(key)));
+  }
+
   /** From now on `keeper` is told of every change. */
   keepWith(keeper: DocumentKeeper): void {
     this.#keeper = keeper;

@@ -27,13 +27,14 @@ struct populating {
 	atomic_int err;
 };
 
-/* Writes to every page without changing it: peers may be using the memory already. */
+/* Writes to every page without changing it: others may be using the memory already. */
 static void touch(uint8_t *memory, uint64_t length)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
 	for (uint64_t at = 0; at < length; at += page)
 		__atomic_fetch_or(&memory[at], 0, __ATOMIC_RELAXED);
+	__atomic_fetch_or(&memory[length - 1], 0, __ATOMIC_RELAXED);
 }
 
 static int provide(uint8_t *start, uint64_t length)
@@ -41,7 +42,7 @@ static int provide(uint8_t *start, uint64_t length)
 	int tries = 0;
 
 	while (madvise(start, length, MADV_POPULATE_WRITE) != 0) {
-		if (errno == EINVAL) { /* a kernel before 5.14 */
+		if (errno == EINVAL) { /* a kernel before 5.14, or not the start of a page */
 			touch(start, length);
 			return 0;
 		}

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common.h"
 #include "region.h"
@@ -86,6 +87,11 @@ static void set_entry(struct mc_published_region *to, struct mc_published_region
 	atomic_init(&to->length, atomic_load(&from->length));
 }
 
+static uint64_t page_offset(const void *memory)
+{
+	return (uintptr_t)memory & ((uint64_t)sysconf(_SC_PAGESIZE) - 1);
+}
+
 int mc_publisher_draw(struct mc_publisher *publisher, struct mc_region *region)
 {
 	int err = 0;
@@ -94,7 +100,10 @@ int mc_publisher_draw(struct mc_publisher *publisher, struct mc_region *region)
 	if (region->length > BASE_LIMIT - 2 * BASE_GAP - publisher->next_base) {
 		err = -ENOSPC;
 	} else {
+		/* RDMA asks for the same place in a page on both sides. */
 		region->remote_base = publisher->next_base;
+		if (region->adopted && !region->device)
+			region->remote_base += page_offset(region->memory);
 		publisher->next_base += (region->length + 2 * BASE_GAP - 1) & ~(BASE_GAP - 1);
 	}
 	pthread_mutex_unlock(&publisher->lock);

@@ -35,6 +35,16 @@ static void add_counts(struct mc_shared_counts *sum, const struct mc_shared_coun
 	sum->write_bytes += part->write_bytes;
 }
 
+/* Peers on this host map the header alone, which tells them when the region is gone. */
+static int map_header(struct mc_region *region, const struct mc_region_options *options)
+{
+	const struct mc_host_memory_options ordinary = { 0 };
+
+	if (!(options->flags & MC_REGION_PUBLISHED))
+		return 0;
+	return mc_host_memory_map(&ordinary, sizeof(struct mc_region_header), true, &region->host);
+}
+
 static int place_on_host(struct mc_engine *engine, struct mc_region *region,
 			 const struct mc_region_options *options)
 {
@@ -58,22 +68,25 @@ static int place_on_host(struct mc_engine *engine, struct mc_region *region,
 	return rdma ? mc_host_memory_populate(&region->host, NULL, &engine->stopping) : 0;
 }
 
-/* Peers on this host map the header alone, which tells them when the region is gone. */
+static int take_own(struct mc_region *region, const struct mc_region_options *options)
+{
+	region->adopted = true;
+	region->memory = (uint8_t *)(uintptr_t)options->address;
+	return map_header(region, options);
+}
+
 static int place_on_device(struct mc_engine *engine, struct mc_region *region,
 			   const struct mc_region_options *options)
 {
-	const struct mc_host_memory_options ordinary = { 0 };
 	struct mc_device *device = mc_device_get(options->device);
 	uint64_t address = 0;
-	int err = 0;
+	int err;
 
 	if (!device)
 		return -EINVAL;
 	if (mc_engine_transport(engine, MC_TRANSPORT_RDMA))
 		return -EOPNOTSUPP;
-	if (options->flags & MC_REGION_PUBLISHED)
-		err = mc_host_memory_map(&ordinary, sizeof(struct mc_region_header), true,
-					 &region->host);
+	err = map_header(region, options);
 	if (!err)
 		err = mc_device_place(device, options->address, options->length, &address);
 	if (err)
@@ -84,6 +97,12 @@ static int place_on_device(struct mc_engine *engine, struct mc_region *region,
 	return 0;
 }
 
+/* Whether the mapping is the memory, and not the header alone. */
+static bool holds_memory(const struct mc_region *region)
+{
+	return !region->device && !region->adopted;
+}
+
 static bool options_ok(const struct mc_region_options *options)
 {
 	const uint32_t host_flags = MC_REGION_LOCKED | MC_REGION_INTERLEAVED | MC_REGION_SMALL_PAGES;
@@ -91,11 +110,12 @@ static bool options_ok(const struct mc_region_options *options)
 
 	if (options->size < sizeof(*options) || options->length == 0 ||
 	    options->length > MC_WINDOW_MASK ||
+	    options->address + options->length < options->length ||
 	    (options->flags & ~(MC_REGION_PUBLISHED | host_flags)))
 		return false;
-	if (options->device)
+	if (options->device || options->address)
 		return !(options->flags & host_flags) && !shift && !options->nodes;
-	if (options->address || (shift && (shift < 16 || shift > 34)))
+	if (shift && (shift < 16 || shift > 34))
 		return false;
 	return (!shift || !(options->flags & MC_REGION_SMALL_PAGES)) &&
 	       (options->nodes || !(options->flags & MC_REGION_INTERLEAVED));
@@ -115,8 +135,12 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 	region->users = 1;
 	region->host.fd = -1;
 	region->length = options->length;
-	err = options->device ? place_on_device(engine, region, options) :
-				place_on_host(engine, region, options);
+	if (options->device)
+		err = place_on_device(engine, region, options);
+	else if (options->address)
+		err = take_own(region, options);
+	else
+		err = place_on_host(engine, region, options);
 	if (err)
 		goto err_unmap;
 	if (options->flags & MC_REGION_PUBLISHED)
@@ -140,8 +164,8 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 	info->address = (uintptr_t)region->memory;
 	info->length = region->length;
 	info->remote_base = region->remote_base;
-	info->mapped = (uintptr_t)region->host.start;
-	info->mapped_length = region->host.length;
+	info->mapped = holds_memory(region) ? (uintptr_t)region->host.start : 0;
+	info->mapped_length = holds_memory(region) ? region->host.length : 0;
 	return id;
 
 err_published:
@@ -231,6 +255,7 @@ void mc_region_free(struct mc_region *region)
 
 int mc_region_populate(struct mc_engine *engine, uint32_t id)
 {
+	struct mc_host_memory memory;
 	struct mc_region *region;
 	bool last;
 	int err;
@@ -240,7 +265,16 @@ int mc_region_populate(struct mc_engine *engine, uint32_t id)
 	pthread_mutex_unlock(&engine->state_lock);
 	if (err)
 		return err;
-	err = mc_host_memory_populate(&region->host, &region->withdrawn, &engine->stopping);
+	memory = region->host;
+	if (region->adopted && !region->device)
+		memory = (struct mc_host_memory){
+			.start = region->memory,
+			.length = region->length,
+			.page = (uint64_t)sysconf(_SC_PAGESIZE),
+			.piece = region->length,
+			.fd = -1,
+		};
+	err = mc_host_memory_populate(&memory, &region->withdrawn, &engine->stopping);
 	pthread_mutex_lock(&engine->state_lock);
 	last = mc_region_put_locked(region);
 	pthread_mutex_unlock(&engine->state_lock);

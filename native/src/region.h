@@ -27,8 +27,8 @@ struct mc_region_keys;
 struct mc_region {
 	uint8_t *memory;      /* of a device: its address there, not to be touched */
 	struct mc_device *device; /* NULL: memory of the host */
-	bool adopted;         /* the device memory is the caller's */
-	struct mc_host_memory host; /* what is in front, then the memory unless a device has it */
+	bool adopted;         /* the memory is the caller's, and not freed here */
+	struct mc_host_memory host; /* what is in front, then the memory if it is from here */
 	uint64_t length;
 	uint64_t remote_base; /* 0: not published */
 	uint32_t shift;       /* bytes mapped in front of memory */

@@ -199,7 +199,9 @@ static void wrong_regions_are_refused(void)
 	CHECK_EQ(mc_region_register(engine, &options, &info), -EINVAL);
 	options.device = 0;
 	options.address = 4096;
+	options.page_shift = 21;
 	CHECK_EQ(mc_region_register(engine, &options, &info), -EINVAL);
+	options.page_shift = 0;
 	options.device = open_cuda();
 	options.address = (uintptr_t)&byte;
 	CHECK_EQ(mc_region_register(engine, &options, &info), -EFAULT);

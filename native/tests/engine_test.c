@@ -259,6 +259,41 @@ static void a_stale_descriptor_is_refused_after_the_region_came_back(void)
 	pair_close(&pair);
 }
 
+static void memory_of_the_caller_is_served_where_it_is(void)
+{
+	static uint8_t memory[100003];
+	struct mc_region_options wrong = { .size = sizeof(wrong), .length = 16 };
+	struct mc_region_info info;
+	struct pair pair;
+	struct mc_op op;
+	uint32_t id;
+
+	pair_open(&pair, 1 << 17);
+	wrong.address = UINT64_MAX - 8;
+	CHECK_EQ(mc_region_register(pair.server, &wrong, &info), -EINVAL);
+	wrong.address = (uintptr_t)memory;
+	wrong.flags = MC_REGION_LOCKED;
+	CHECK_EQ(mc_region_register(pair.server, &wrong, &info), -EINVAL);
+	id = lend_region(pair.server, memory + 1, sizeof(memory) - 2, &info);
+	CHECK_EQ(mc_region_populate(pair.server, id), 0);
+	memset((void *)(uintptr_t)pair.local.address, 0x5a, sizeof(memory));
+	op = pair_op(&pair, MC_OP_WRITE, 0, sizeof(memory) - 2);
+	op.remote = info.remote_base;
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	expect_results(pair.client, 1, 0);
+	CHECK(memory[0] == 0 && memory[1] == 0x5a);
+	CHECK(memory[sizeof(memory) - 2] == 0x5a && memory[sizeof(memory) - 1] == 0);
+	op.length++;
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	expect_results(pair.client, 1, -EFAULT);
+	CHECK_EQ(mc_region_unregister(pair.server, id), 0);
+	op.length--;
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	expect_results(pair.client, 1, -EFAULT);
+	CHECK(memory[1] == 0x5a);
+	pair_close(&pair);
+}
+
 /* Connections in another process, so that only the server's side counts here. */
 static pid_t connect_silently(uint32_t port, int count, const struct rlimit *limit)
 {
@@ -338,5 +373,6 @@ void test_engine(void)
 	shutdown_fails_what_is_in_flight();
 	a_wake_ends_one_poll();
 	a_stale_descriptor_is_refused_after_the_region_came_back();
+	memory_of_the_caller_is_served_where_it_is();
 	silence_gives_way_without_descriptors();
 }

@@ -22,9 +22,9 @@ static const struct {
 	{ "shm", test_shm },
 	{ "placement", test_placement },
 	{ "verbs", test_verbs },
+	{ "rate", test_rate },
 	{ "device", test_device },
 	{ "device_region", test_device_region },
-	{ "rate", test_rate },
 };
 
 int main(int argc, char **argv)

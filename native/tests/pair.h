@@ -42,6 +42,23 @@ static inline uint32_t open_region(struct mc_engine *engine, uint32_t flags, uin
 	return (uint32_t)id;
 }
 
+/* Registers memory of the caller for peers. */
+static inline uint32_t lend_region(struct mc_engine *engine, void *memory, uint64_t length,
+				   struct mc_region_info *info)
+{
+	struct mc_region_options options = {
+		.size = sizeof(options),
+		.flags = MC_REGION_PUBLISHED,
+		.length = length,
+		.address = (uintptr_t)memory,
+	};
+	int id = mc_region_register(engine, &options, info);
+
+	CHECK(id > 0);
+	CHECK_EQ(info->address, (uintptr_t)memory);
+	return (uint32_t)id;
+}
+
 static inline uint32_t open_peer(struct mc_engine *engine, uint32_t port, uint32_t version)
 {
 	struct mc_peer_options options = {

@@ -107,6 +107,24 @@ static void memory_that_is_not_published_is_refused(void)
 	pair_close(&pair);
 }
 
+static void memory_that_cannot_be_mapped_is_reached_over_tcp(void)
+{
+	static uint8_t memory[70000];
+	struct mc_region_info info;
+	struct pair pair;
+	struct mc_op op;
+
+	local_pair_open(&pair, 1 << 20);
+	lend_region(pair.server, memory, sizeof(memory), &info);
+	op = pair_op(&pair, MC_OP_WRITE, 0, sizeof(memory));
+	op.remote = info.remote_base;
+	memset((void *)(uintptr_t)pair.local.address, 7, sizeof(memory));
+	run_one(&pair, op, 0);
+	CHECK(memory[0] == 7 && memory[sizeof(memory) - 1] == 7);
+	run_one(&pair, pair_op(&pair, MC_OP_READ, 0, 100), 0);
+	pair_close(&pair);
+}
+
 static void many_regions_are_found(void)
 {
 	struct mc_region_info infos[150];
@@ -200,6 +218,7 @@ void test_shm(void)
 	bytes_are_copied_without_a_connection();
 	memory_that_is_withdrawn_ends_a_copy_at_its_next_part();
 	memory_that_is_not_published_is_refused();
+	memory_that_cannot_be_mapped_is_reached_over_tcp();
 	many_regions_are_found();
 	somebody_who_is_elsewhere_is_reached_over_tcp();
 	an_owner_that_ends_is_noticed();

@@ -37,7 +37,9 @@ export interface SegmentDevice {
 
 /** Devices for memory at one location: those to try first, then the others. */
 export interface DevicePreference {
+  /** Names of devices. */
   preferred: string[];
+  /** Names of devices. */
   others: string[];
 }
 

@@ -1,11 +1,12 @@
 /**
- * Runs contract suites under Node, bundled: `node BUNDLE store MASTER METADATA` or `node BUNDLE
- * transfer`. Prints one JSON line per test, `{ name, error }`, where `error` is `null` or its text.
+ * Runs contract suites under Node, bundled: `node BUNDLE store MASTER METADATA`, `node BUNDLE
+ * te METADATA` or `node BUNDLE transfer`. Prints one JSON line per test, `{ name, error }`, where `error` is `null` or its text.
  */
 import process from "node:process";
 import { TsTransferEngine } from "../../client/transfer/ts_engine.ts";
 import { onePortSuite } from "./one_port_suite.ts";
 import { storeSuite } from "./store_suite.ts";
+import { teSuite } from "./te_suite.ts";
 import { transferEngineSuite } from "./transfer_engine_suite.ts";
 import { transferClientFaultSuite, transferServerFaultSuite } from "./transfer_faults_suite.ts";
 
@@ -22,6 +23,10 @@ function collect(suite: string, tests: Test[]): void {
     const [masterAddress, metadataServer] = process.argv.slice(3);
     const target = () => Promise.resolve({ masterAddress, metadataServer });
     return storeSuite(register, { target, engine: "auto" });
+  }
+  if (suite === "te") {
+    const options = () => Promise.resolve({ metadata: process.argv[3] });
+    return teSuite(register, options, { addresses: false });
   }
   const kind = {
     name: "typescript",

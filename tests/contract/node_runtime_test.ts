@@ -59,6 +59,7 @@ Deno.test({
       const { address, metadataUrl } = await master.get();
       for (const metadata of ["P2PHANDSHAKE", metadataUrl]) {
         const name = metadata.startsWith("http") ? "http" : "p2p";
+        await t.step(`engine, ${name}`, (t) => runSuite(t, path, ["te", metadata]));
         await t.step(`store, ${name}`, (t) => runSuite(t, path, ["store", address, metadata]));
       }
     } finally {

@@ -396,7 +396,7 @@ export function storeSuite(register: Register, options: StoreSuiteOptions): void
   register("bad options are refused by name before anything is sent", async () => {
     const wrong: [Record<string, unknown>, RegExp][] = [
       [{ protocol: "bogus" }, /protocol="bogus" is refused; allowed: tcp, rdma/],
-      [{ metadataServer: "etcd://h:1" }, /metadataServer=.*not available/],
+      [{ metadataServer: "etcd://h" }, /metadataServer="etcd:.*host:port/],
       [{ masterServerAddress: "nowhere" }, /masterServerAddress=.*host:port/],
       [{ globalSegmentSize: "12xb" }, /globalSegmentSize="12xb" is not a size/],
       [{ engine: "fast" }, /engine="fast" is refused; allowed: auto, native, typescript/],

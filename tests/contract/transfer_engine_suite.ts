@@ -27,6 +27,29 @@ export function transferEngineSuite(
     : TransferCode.SOCKET;
   const pair = (options?: Parameters<typeof EnginePair.open>[1]) => EnginePair.open(kinds, options);
 
+  test("memory of the caller is served and read into where it is", async (scope) => {
+    const t = scope.own(await pair());
+    const { client, server, peer } = t;
+    const theirs = new Uint8Array(100_000);
+    fill(theirs, 4);
+    const served = server.adopt(theirs.subarray(1, 90_001), { publish: true });
+    const mine = new Uint8Array(90_000);
+    const local = client.adopt(mine);
+    const op = { peer, remoteAddress: served.remoteBase!, length: 90_000, local, localOffset: 0 };
+    assert.equal(await client.transferOne({ ...op, opcode: READ }), TransferCode.OK);
+    assert(same(mine, theirs.subarray(1, 90_001)));
+    fill(mine, 5);
+    assert.equal(await client.transferOne({ ...op, opcode: WRITE }), TransferCode.OK);
+    assert.equal(await client.transferOne({ ...op, opcode: READ }), TransferCode.OK);
+    assert(same(mine, theirs.subarray(1, 90_001)));
+    served[Symbol.dispose]();
+    assert.equal(served.bytes.length, 0);
+    assert.equal(theirs.length, 100_000);
+    assert.equal(await client.transferOne({ ...op, opcode: READ }), refusedCode);
+    assert.throws(() => server.adopt({ address: 0n, length: 4096 }), /exceed|by its address/);
+    assert.throws(() => server.adopt(new Uint8Array(0)), RangeError);
+  });
+
   test("moves 1 byte to 16 MiB both ways and nothing around it", async (scope) => {
     const bytes = (16 << 20) + 64;
     const t = scope.own(await pair({ bytes }));

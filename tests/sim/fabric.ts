@@ -101,6 +101,10 @@ export class SimEngine implements TransferEngine {
     return region;
   }
 
+  adopt(): SimRegion {
+    throw new Error("simulated memory is allocated");
+  }
+
   listen(): Promise<{ host: string; port: number }> {
     return Promise.reject(new Error("a simulated engine is reached by the name of its host"));
   }

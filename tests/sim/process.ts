@@ -106,6 +106,7 @@ const namesAreAddresses: MetadataStore = {
   restore: () => Promise.resolve(false),
   withdraw: () => Promise.resolve(),
   handshakeAnswer: () => null,
+  close: () => Promise.resolve(),
 };
 
 export interface ProcessOptions {

@@ -1,6 +1,7 @@
 import { checkOperation, timeoutOf } from "../../client/transfer/checks.ts";
 import { type Clock, pause, systemClock } from "../../client/transfer/clock.ts";
 import {
+  type LentMemory,
   type ListenOptions,
   type PeerAddress,
   type PeerId,
@@ -58,6 +59,10 @@ export class FaultEngine implements TransferEngine {
 
   allocate(length: number, options?: { publish?: boolean }): Region {
     return this.#inner.allocate(length, options);
+  }
+
+  adopt(memory: LentMemory, options?: { publish?: boolean }): Region {
+    return this.#inner.adopt(memory, options);
   }
 
   listen(options?: ListenOptions): Promise<{ host: string; port: number }> {

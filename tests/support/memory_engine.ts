@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:net";
 import {
+  type LentMemory,
   type ListenOptions,
   Opcode,
   type PeerAddress,
@@ -28,8 +29,11 @@ class MemoryRegion implements Region {
   bytes: Uint8Array;
   readonly remoteBase: bigint | null;
 
-  constructor(readonly id: number, readonly length: number, base: bigint | null) {
-    this.bytes = new Uint8Array(length);
+  readonly length: number;
+
+  constructor(readonly id: number, bytes: Uint8Array, base: bigint | null) {
+    this.bytes = bytes;
+    this.length = bytes.length;
     this.remoteBase = base;
   }
 
@@ -58,9 +62,14 @@ export class MemoryEngine implements TransferEngine {
   constructor(readonly network: MemoryNetwork) {}
 
   allocate(length: number, options: { publish?: boolean } = {}): Region {
+    return this.adopt(new Uint8Array(length), options);
+  }
+
+  adopt(memory: LentMemory, options: { publish?: boolean } = {}): MemoryRegion {
+    if (!(memory instanceof Uint8Array)) throw new TypeError("there are no addresses here");
     const base = options.publish ? this.network.nextBase : null;
-    if (base !== null) this.network.nextBase += BigInt(length) + 4096n;
-    const region = new MemoryRegion(this.regions.length + 1, length, base);
+    if (base !== null) this.network.nextBase += BigInt(memory.length) + 4096n;
+    const region = new MemoryRegion(this.regions.length + 1, memory, base);
     this.regions.push(region);
     return region;
   }

@@ -137,5 +137,6 @@ function addressesAsNames(): MetadataStore {
     restore: () => Promise.resolve(false),
     withdraw: () => Promise.resolve(),
     handshakeAnswer: () => null,
+    close: () => Promise.resolve(),
   };
 }

@@ -21,7 +21,7 @@ struct mc_region_options {
 	uint64_t length;  /* bytes, > 0 */
 	uint32_t device;  /* id from mc_device_open(): memory of that device; 0: of the host */
 	uint32_t page_shift; /* 21, 30: pages of the hugetlb pool of 2 MiB, 1 GiB; 0: no pool */
-	uint64_t address; /* of device memory that the caller owns and keeps; 0: allocate */
+	uint64_t address; /* of memory that the caller owns and keeps, of the host or the device; 0: none */
 	uint64_t nodes;   /* NUMA nodes that pages lie on if these have room, bit n for node n; 0: any */
 };
 
@@ -29,15 +29,17 @@ struct mc_region_info {
 	uint64_t address;     /* of the first byte in this process; of a device, not to be touched */
 	uint64_t length;      /* bytes */
 	uint64_t remote_base; /* of the first byte as peers name it, or 0 */
-	uint64_t mapped;      /* where the mapping begins that holds it, or 0 */
+	uint64_t mapped;      /* where the mapping begins that holds it; 0: of a device, or the caller's */
 	uint64_t mapped_length; /* bytes */
 };
 
 /*
- * Maps zeroed memory, or allocates it on a device, or takes device memory of the caller, which
- * must stay where it is until the region is gone. The remote base of a published region is not its address: it
- * is drawn per registration and never used again by this engine, so a descriptor that
- * outlived its region is refused. Returns the id (> 0) and *info, or -EINVAL,
+ * Maps zeroed memory, or allocates it on a device, or takes memory of the caller, of the host or
+ * of a device, which stays readable and writable until mc_region_unregister() has returned and the
+ * last local operation with it has completed; peers on this host reach that over the network.
+ * Flags other than MC_REGION_PUBLISHED, pages and nodes are for memory that is mapped here alone.
+ * The remote base of a published region is not its address: it is drawn per registration and never
+ * used again by this engine, so a descriptor that outlived its region is refused. Returns the id (> 0) and *info, or -EINVAL,
  * -ENOMEM (also: the pool has not enough pages, or a device may not pin so many), -ENOSPC
  * (too many regions, or no remote addresses left), -EIO (the device failed), -EFAULT (the
  * address is not that device's), -EOPNOTSUPP (device memory in an engine with RDMA, or there

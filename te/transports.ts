@@ -1,0 +1,83 @@
+import { errorText } from "../client/transfer/error_text.ts";
+import type { TransferEngine as ByteMover } from "../client/transfer/engine.ts";
+import { openEngine } from "../client/transfer/open_engine.ts";
+import { findDevices } from "../client/transfer/rdma_devices.ts";
+import { EngineCode, EngineError } from "./engine_code.ts";
+import type { TransferEngineOptions } from "./options.ts";
+
+const TRANSPORTS = ["tcp", "rdma", "shm"] as const;
+/** A transport: sockets, RDMA devices, or the memory of the same host. */
+export type TransportName = "tcp" | "rdma" | "shm";
+
+/** What moves bytes, and by which ways. */
+export interface Transports {
+  readonly mover: ByteMover;
+  readonly names: readonly TransportName[];
+  /** Why memory of this host is not reached directly; `null` when it is. */
+  readonly noShm: string | null;
+}
+
+/** The transport of that name. `NOT_IMPLEMENTED` for one that this build does not have. */
+export function transportNamed(name: string): TransportName {
+  const known = TRANSPORTS.find((transport) => transport === name);
+  if (known !== undefined) return known;
+  throw new EngineError(
+    EngineCode.NOT_IMPLEMENTED,
+    `Transport ${JSON.stringify(name)} is not in this build; allowed: ${TRANSPORTS.join(", ")}`,
+  );
+}
+
+/**
+ * Opens what a first transport needs; TCP and the memory of the host always come with it, where they
+ * can. `DEVICE_NOT_FOUND` with one line when a library or a device is missing.
+ */
+export function openTransports(first: TransportName, options: TransferEngineOptions): Transports {
+  const opened = first === "rdma" ? openRdma(options) : openSockets(options);
+  const noShm = options.forceTcp ? "forceTcp is set" : opened.reason;
+  if (first === "shm" && noShm !== null) {
+    opened.engine[Symbol.asyncDispose]();
+    throw missing(first, noShm);
+  }
+  const names: TransportName[] = [];
+  if (opened.engine.rdma !== undefined) names.push("rdma");
+  names.push("tcp");
+  if (noShm === null) names.push("shm");
+  return { mover: opened.engine, names, noShm };
+}
+
+/** Says why a transport is not there. */
+export function missing(name: TransportName, why: string, cause?: unknown): EngineError {
+  const message = `Transport ${JSON.stringify(name)} cannot be had: ${why}`;
+  return new EngineError(EngineCode.DEVICE_NOT_FOUND, message, { cause });
+}
+
+function openSockets({ engine = "auto", log }: TransferEngineOptions) {
+  const opened = openEngine(engine === "typescript" ? { native: "off" } : {});
+  const { reason } = opened;
+  if (reason === null || engine === "typescript") {
+    return { engine: opened.engine, reason: reason && "the engine is in TypeScript" };
+  }
+  if (engine === "native") {
+    opened.engine[Symbol.asyncDispose]();
+    throw missing("tcp", reason);
+  }
+  log?.(`bytes are moved by the engine in TypeScript: ${reason}`);
+  return opened;
+}
+
+function openRdma(options: TransferEngineOptions) {
+  const { engine, deviceName = "", topologyFile = "", rdma = {}, log = () => {} } = options;
+  if (engine === "typescript") throw missing("rdma", "the engine in TypeScript has no RDMA");
+  const serverName = `engine-${crypto.randomUUID()}`;
+  let opened: ReturnType<typeof openEngine>;
+  try {
+    opened = openEngine({
+      rdma: { ...rdma, ...findDevices({ deviceName, topologyFile }), serverName, log },
+    });
+  } catch (cause) {
+    throw missing("rdma", errorText(cause), cause);
+  }
+  if (opened.reason === null) return opened;
+  opened.engine[Symbol.asyncDispose]();
+  throw missing("rdma", opened.reason);
+}
