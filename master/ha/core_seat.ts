@@ -79,9 +79,10 @@ export class CoreSeat {
   get status(): MemberStatus {
     const logSequence = Math.max(this.#status.logSequence, this.#applied);
     const status = { ...this.#status, sequence: this.#applied, logSequence };
-    // Elected, but not there yet: what the core changed now would be told to nobody.
-    const notYet = this.#leading === null && status.role === "leader";
-    return notYet ? { ...status, role: "standby", state: "standby" } : status;
+    // Elected but not there yet, or over already: what the core changed now would be told to nobody.
+    const leads = this.#leading !== null && this.#outcome === null;
+    if (leads || status.role !== "leader") return status;
+    return { ...status, role: "standby", state: "standby" };
   }
 
   /** Lets the core decide from now on; what it tells goes to the log through `leading`. */

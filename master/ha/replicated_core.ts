@@ -131,7 +131,10 @@ export class ReplicatedCore implements ReplyGate {
     if (leads) this.#release();
   }
 
-  /** Resolves with `true` when everything told so far is in the log, with `false` if it may not be. */
+  /**
+   * Resolves with `true` when everything told so far is in the log, with `false` if it may not be. After
+   * the end of the epoch that is so of everything: the core tells nobody then.
+   */
   kept(): Promise<boolean> {
     const { position } = this;
     return new Promise((settle) => {
@@ -169,7 +172,7 @@ export class ReplicatedCore implements ReplyGate {
   #wakeWaiters(): void {
     const open = this.#over || this.#refusal !== null;
     this.#waiters = this.#waiters.filter(({ position, settle }) => {
-      const kept = position <= this.#acknowledged;
+      const kept = !this.#over && position <= this.#acknowledged;
       if (!kept && !open) return true;
       settle(kept);
       return false;

@@ -144,4 +144,7 @@ Deno.test("who waits for the log is told what became of it", async () => {
   t.leading.end();
   assert.equal(await lost, false);
   assert.equal(t.leading.needsTurns, false);
+  t.leading.acknowledge(13);
+  t.core.put("c", 1000);
+  assert.equal(await t.leading.kept(), false, "nobody was told of that change");
 });
