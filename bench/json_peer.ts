@@ -49,8 +49,9 @@ export class JsonPeer implements AsyncDisposable {
       const { value, done } = await this.#lines.next();
       if (done) {
         await this.#complaints;
-        const why = this.#complaint === "" ? "" : `: ${this.#complaint}`;
-        throw new Error(`${this.name} ended early${why}`);
+        const { code, signal } = await this.#child.status;
+        const why = this.#complaint === "" ? "" : `; its last line: ${this.#complaint}`;
+        throw new Error(`${this.name} ended early with ${signal ?? `code ${code}`}${why}`);
       }
       if (!value.startsWith("{")) continue;
       const answer = JSON.parse(value);

@@ -58,6 +58,13 @@ export function readOptions(args: string[]): TransferBenchOptions {
   const chosen = values.only.split(",");
   const unknown = chosen.find((name) => !SECTIONS.includes(name as SectionName));
   if (unknown !== undefined) fail(`--only=${unknown}: allowed are ${SECTIONS.join(", ")}`);
+  if (values.json !== "") {
+    try {
+      Deno.writeTextFileSync(values.json, "");
+    } catch (error) {
+      fail(`--json=${values.json} cannot be written: ${(error as Error).message}`);
+    }
+  }
   return {
     sections: SECTIONS.filter((name) => chosen.includes(name)),
     quick: values.quick,
