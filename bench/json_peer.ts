@@ -5,11 +5,14 @@ export class JsonPeer implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #lines: AsyncIterator<string>;
+  readonly #complaints: Promise<void>;
+  #complaint = "";
 
-  private constructor(child: Deno.ChildProcess) {
+  private constructor(child: Deno.ChildProcess, readonly name: string) {
     this.#child = child;
     this.#input = child.stdin.getWriter();
     this.#lines = lines(child.stdout);
+    this.#complaints = this.#listen(child.stderr);
   }
 
   /** Starts the program and waits for its first line, which is returned as `hello`. */
@@ -17,15 +20,16 @@ export class JsonPeer implements AsyncDisposable {
     command: string,
     args: string[],
     env: Record<string, string> = {},
+    name = "The load generator",
   ): Promise<{ peer: JsonPeer; hello: T }> {
     const child = new Deno.Command(command, {
       args,
       env: { PYTHONDONTWRITEBYTECODE: "1", MC_LOG_LEVEL: "ERROR", GLOG_minloglevel: "2", ...env },
       stdin: "piped",
       stdout: "piped",
-      stderr: "null",
+      stderr: "piped",
     }).spawn();
-    const peer = new JsonPeer(child);
+    const peer = new JsonPeer(child, name);
     return { peer, hello: await peer.#next<T>() };
   }
 
@@ -33,22 +37,39 @@ export class JsonPeer implements AsyncDisposable {
     return this.#child.pid;
   }
 
+  /** Resolves with the answer; rejects with the text of an answer {"error"}, or when it has ended. */
   async ask<T>(order: unknown): Promise<T> {
-    await this.#input.write(new TextEncoder().encode(JSON.stringify(order) + "\n"));
+    const line = new TextEncoder().encode(JSON.stringify(order) + "\n");
+    await this.#input.write(line).catch(() => {}); // it has ended, which #next finds
     return await this.#next<T>();
   }
 
   async #next<T>(): Promise<T> {
     for (;;) {
       const { value, done } = await this.#lines.next();
-      if (done) throw new Error("The load generator ended early");
-      if (value.startsWith("{")) return JSON.parse(value) as T;
+      if (done) {
+        await this.#complaints;
+        const { code, signal } = await this.#child.status;
+        const why = this.#complaint === "" ? "" : `; its last line: ${this.#complaint}`;
+        throw new Error(`${this.name} ended early with ${signal ?? `code ${code}`}${why}`);
+      }
+      if (!value.startsWith("{")) continue;
+      const answer = JSON.parse(value);
+      if (typeof answer.error === "string") throw new Error(answer.error);
+      return answer as T;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#input.close().catch(() => {});
     await this.#child.status;
+    await this.#lines.return?.();
+    await this.#complaints;
+  }
+
+  /** Keeps the last line that it printed on stderr. */
+  async #listen(stream: ReadableStream<Uint8Array>): Promise<void> {
+    for await (const line of lines(stream)) if (line.trim() !== "") this.#complaint = line.trim();
   }
 }
 

@@ -5,9 +5,10 @@
  * clients call a master at a time, one table for each.
  */
 import { findWheel } from "../tests/support/wheel.ts";
-import { compareEngines } from "./engine_transfers.ts";
 import { compareMasters } from "./master_calls.ts";
 import { machineLine } from "./process_stat.ts";
+import { SECTIONS } from "./transfer/options.ts";
+import { benchTransfers } from "./transfer/report.ts";
 
 const known = ["--quick", "--only=master", "--only=transfer"];
 const clientCounts = /^--clients=([1-9]\d{0,2}(?:,[1-9]\d{0,2})*)$/;
@@ -39,6 +40,6 @@ if (only !== "transfer") {
 }
 if (only !== "master") {
   console.log("\nTransfers ...");
-  await compareEngines(wheel, quick ? { rounds: 3, scale: 0.25 } : { rounds: 7, scale: 1 });
+  await benchTransfers({ sections: [...SECTIONS], quick, json: "" });
 }
 console.log(`\nLoad at the end: ${Deno.loadavg().map((value) => value.toFixed(2)).join(" ")}`);
