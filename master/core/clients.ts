@@ -207,11 +207,19 @@ export class ClientTable {
     return !client.watched || this.#awakeMs - client.lastSeenMs > SUSPECT_AFTER_MS;
   }
 
-  /** Advances the clock of the sessions. A longer gap counts as a stall of the master. */
+  /**
+   * Advances the clock of the sessions. A longer gap counts as a stall of the master: whoever was seen
+   * since the tick before it may have been seen at its end, and is as young as that.
+   */
   tick(nowMs: number): void {
     const gap = nowMs - this.#lastTickMs;
+    const beforeMs = this.#awakeMs;
     if (gap > 0 && gap !== Infinity) this.#awakeMs += Math.min(gap, LONGEST_TICK_MS);
     this.#lastTickMs = Math.max(nowMs, this.#lastTickMs);
+    if (gap <= LONGEST_TICK_MS) return;
+    for (let client = this.#newest; client?.lastSeenMs === beforeMs; client = client.older) {
+      client.lastSeenMs = this.#awakeMs;
+    }
   }
 
   /** A client silent for longer than `ttlMs`, or `null`. */

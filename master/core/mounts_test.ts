@@ -153,10 +153,25 @@ Deno.test("a stall of the master expires nobody whose pings have been waiting", 
   assert.equal(driver.ping(2).clientStatus, ClientStatus.OK);
 });
 
+Deno.test("a ping that is read after a stall, before periodic work, makes a client young", () => {
+  const driver = new CoreDriver({ clientTtlMs: 1000 });
+  driver.mount(1, MIB, { client: 1 });
+  driver.mount(2, MIB, { client: 2 });
+  driver.pass(100, [1, 2]);
+  driver.nowMs += 3_000;
+  driver.ping(1);
+  driver.core.tick(driver.nowMs);
+  driver.nowMs += 500;
+  driver.core.tick(driver.nowMs);
+  assert.equal(driver.ping(1).clientStatus, ClientStatus.OK);
+  assert.equal(driver.ping(2).clientStatus, ClientStatus.NEED_REMOUNT);
+});
+
 Deno.test("clients that died during a stall expire when the master has run for long enough", () => {
   const driver = new CoreDriver();
   driver.mount(1, MIB, { client: 1 });
   driver.put("k", 100);
+  driver.core.tick(driver.nowMs);
   driver.nowMs += 60_000;
   driver.settle();
   assert.equal(driver.exist("k"), 1);
