@@ -171,7 +171,7 @@ Deno.test("clients that died during a stall expire when the master has run for l
   const driver = new CoreDriver();
   driver.mount(1, MIB, { client: 1 });
   driver.put("k", 100);
-  driver.core.tick(driver.nowMs);
+  driver.pass(200, []);
   driver.nowMs += 60_000;
   driver.settle();
   assert.equal(driver.exist("k"), 1);
