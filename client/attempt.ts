@@ -25,20 +25,35 @@ export async function attempt(
     hasty.push(i);
     bytes += ops[i].length;
   }
-  const patienceMs = Math.floor(store.replicaPatienceMs + bytes / PATIENT_BYTES_PER_MS);
+  const patienceMs = patienceFor(store, bytes);
   const codes = hasty.length === 0 || patienceMs >= timeoutMs
     ? await store.endpoint.transfer(ops, timeoutMs, store.traffic)
     : await transferBoth(store, ops, hasty, patienceMs, timeoutMs);
+  noteCodes(store, ops, codes, timeoutMs);
+  return codes;
+}
+
+/** Milliseconds that a healthy peer may take for bytes. */
+export function patienceFor({ replicaPatienceMs }: StoreContext, bytes: number): number {
+  return Math.floor(replicaPatienceMs + bytes / PATIENT_BYTES_PER_MS);
+}
+
+/** Notes which peers work, as the codes of operations that had `timeoutMs` show. */
+export function noteCodes(
+  { choice, replicaPatienceMs }: StoreContext,
+  ops: readonly EndpointOperation[],
+  codes: Int32Array,
+  timeoutMs: number,
+): void {
   for (let i = 0; i < codes.length; i++) {
     const { endpoint } = ops[i];
     if (codes[i] === TransferCode.OK) choice.note(endpoint, true);
     else if (codes[i] === TransferCode.CANCELLED) continue;
     // Who had less time than a healthy peer may take is not to blame.
-    else if (codes[i] !== TransferCode.TIMEOUT || timeoutMs >= store.replicaPatienceMs) {
+    else if (codes[i] !== TransferCode.TIMEOUT || timeoutMs >= replicaPatienceMs) {
       choice.note(endpoint, false);
     }
   }
-  return codes;
 }
 
 async function transferBoth(

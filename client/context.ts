@@ -1,5 +1,6 @@
 import type { ReplicateConfig, Uuid } from "../proto/types.ts";
 import type { MasterClient } from "./master_client.ts";
+import type { Hedges } from "./hedges.ts";
 import type { ReplicaChoice } from "./replica_choice.ts";
 import type { Clock } from "./transfer/clock.ts";
 import type { Traffic } from "./transfer/door.ts";
@@ -17,6 +18,8 @@ export interface StoreContext {
   readonly master: MasterClient;
   readonly endpoint: TransferEndpoint;
   readonly choice: ReplicaChoice;
+  /** When a read is begun a second time, at another replica. */
+  readonly hedges: Hedges;
   readonly checks: ValueChecks;
   readonly clock: Clock;
   readonly clientId: Uuid;

@@ -104,6 +104,11 @@ export interface StoreSettings {
   bandwidth: string;
   /** How long one replica is waited for where there is another one, and 1 ms more for 64 KiB. */
   replicaPatienceMs: number;
+  /**
+   * Per cent of the bytes read that may be read a second time, from another replica, when the first
+   * one is slow for its peer; 0 = none.
+   */
+  hedgePercent: number;
   /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
@@ -340,6 +345,7 @@ export const settingTable: {
   transferTimeoutMs: { fallback: 30_000, read: duration },
   opBudgetMs: { fallback: 60_000, read: duration },
   replicaPatienceMs: { fallback: 500, read: duration },
+  hedgePercent: { fallback: 5, read: wholeNumber(0, 100) },
   bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },

@@ -99,6 +99,12 @@ export class StoreClient implements AsyncDisposable {
     return this.#parts.endpoint.engine.stats();
   }
 
+  /** Reads begun a second time at another replica so far, and those of them that were used. */
+  get hedgedReads(): { begun: number; won: number } {
+    const { begun, won } = this.#store.hedges;
+    return { begun, won };
+  }
+
   /**
    * How many replicas this client has read whose bytes were not those that were written. They are not
    * returned: another replica is, or the object counts as missing.

@@ -319,6 +319,14 @@ export class NativeEngine implements AsyncDisposable {
   }
 
   /**
+   * Ends reads in flight of one low half of `user_data`; they complete with `-ETIMEDOUT` soon. Those
+   * over RDMA, and writes, go on.
+   */
+  cancel(userLow: number): void {
+    this.#library.mc_cancel(this.#open, BigInt(userLow), 0xffff_ffffn);
+  }
+
+  /**
    * Moves bytes on this thread until `min` operations have completed, sleeping at most `sleepUs`;
    * returns how many are in {@linkcode waited}.
    */
