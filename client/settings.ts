@@ -5,6 +5,7 @@
 import { isIP } from "node:net";
 import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
 import { hasZone, parseHostPort } from "./transfer/address.ts";
+import { DEVICE_MAP_FORM, isDeviceMap, parseDeviceMap } from "./transfer/device_map.ts";
 import { DEFAULT_PLACEMENT } from "./transfer/engine.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { parseBandwidth } from "./bandwidth.ts";
@@ -242,7 +243,12 @@ const device: Read<string> = (name, value) => {
   const wanted = text(name, value);
   if (wanted === "" || wanted === "auto-discovery") return "";
   if (/^[\w.-]+(,[\w.-]+)*$/.test(wanted)) return wanted;
-  return refuse(name, value, "empty, auto-discovery, or names of devices joined by commas");
+  if (isDeviceMap(wanted)) {
+    parseDeviceMap(wanted);
+    return wanted;
+  }
+  const allowed = `empty, auto-discovery, names joined by commas, or ${DEVICE_MAP_FORM}`;
+  return refuse(name, value, allowed);
 };
 
 const deviceMemory: Read<string> = (name, value) => {
