@@ -5,6 +5,13 @@ import { TransferCode } from "./transfer/engine.ts";
 /** Bytes for each millisecond below which a peer counts as slow: 64 MiB a second. */
 const PATIENT_BYTES_PER_MS = 65_536;
 
+/** Failures that do not show that the peer is in trouble. */
+const ANSWERS: readonly number[] = [
+  TransferCode.ADDRESS_NOT_REGISTERED,
+  TransferCode.INVALID_ARGUMENT,
+  TransferCode.MEMORY,
+];
+
 /**
  * Runs operations for at most `timeoutMs` (0 = there is no time, all of them time out) and notes for
  * later reads which peers work. Those that `isHasty`, and those with a peer that failed a short while
@@ -51,7 +58,7 @@ export function noteCodes(
     else if (codes[i] === TransferCode.CANCELLED) continue;
     // Who had less time than a healthy peer may take is not to blame.
     else if (codes[i] !== TransferCode.TIMEOUT || timeoutMs >= replicaPatienceMs) {
-      choice.note(endpoint, false);
+      choice.note(endpoint, false, ANSWERS.includes(codes[i]));
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { BufferDescriptor, ReplicaDescriptor } from "../proto/types.ts";
 import { ReplicaStatus } from "../proto/types.ts";
+import { PeerWatch } from "./peer_watch.ts";
 import type { Clock } from "./transfer/clock.ts";
 import { CoolDowns } from "./transfer/cool_downs.ts";
 
@@ -18,6 +19,8 @@ export class ReplicaChoice {
   readonly #failed: CoolDowns;
   /** Reads in a row that were quicker elsewhere. */
   readonly #lost = new Map<string, number>();
+  /** What the master is told of peers. */
+  readonly watch = new PeerWatch();
   #turn: number;
 
   /** `turn` is where the round over equal replicas starts; a random number spreads clients. */
@@ -43,11 +46,16 @@ export class ReplicaChoice {
       .map(({ buffer }) => buffer);
   }
 
-  /** Notes how a transfer with a peer ended. */
-  note(endpoint: string, succeeded: boolean): void {
+  /** Notes how a transfer with a peer ended; `answered`: it failed because the peer refused it. */
+  note(endpoint: string, succeeded: boolean, answered = false): void {
     if (this.#lost.size > 0) this.#lost.delete(endpoint);
-    if (succeeded) this.#failed.worked(endpoint);
-    else this.#failed.failed(endpoint);
+    if (succeeded) {
+      this.#failed.worked(endpoint);
+      this.watch.worked(endpoint);
+    } else {
+      this.#failed.failed(endpoint);
+      this.watch.failed(endpoint, answered);
+    }
   }
 
   /** Notes that a read was slow, and quicker elsewhere though it was begun later there. */

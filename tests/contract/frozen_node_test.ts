@@ -5,7 +5,7 @@ import { StoreError } from "../../proto/error.ts";
 import { StoreClient, type StoreOptions } from "../../mod.ts";
 import { LocalCluster, type LocalProcess } from "../../examples/local_cluster.ts";
 import { openLibrary } from "../../ffi/library.ts";
-import { until } from "../support/until.ts";
+import { freeze } from "../support/freeze.ts";
 
 const library = openLibrary();
 const noShim = "unavailable" in library ? library.unavailable : null;
@@ -31,25 +31,6 @@ async function withCluster(
     await run(client, cluster.nodes, masterServerAddress);
   } finally {
     for (const node of cluster.nodes) node.kill("SIGCONT");
-  }
-}
-
-/** Stops a process; on a busy machine it may go on for a while after the signal. */
-async function freeze(node: LocalProcess): Promise<void> {
-  node.kill("SIGSTOP");
-  await until(() => {
-    const threads = Array.from(Deno.readDirSync(`/proc/${node.pid}/task`), ({ name }) => name);
-    return threads.every((id) =>
-      /^State:\s+T/m.test(status(`/proc/${node.pid}/task/${id}/status`))
-    );
-  });
-}
-
-function status(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return "State: T"; // the thread has ended
   }
 }
 
