@@ -1,6 +1,6 @@
 import type { StoreContext } from "./context.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
-import { TransferCode } from "./transfer/engine.ts";
+import { Opcode, TransferCode } from "./transfer/engine.ts";
 
 /** Bytes for each millisecond below which a peer counts as slow: 64 MiB a second. */
 const PATIENT_BYTES_PER_MS = 65_536;
@@ -53,7 +53,10 @@ export function noteCodes(
   timeoutMs: number,
 ): void {
   for (let i = 0; i < codes.length; i++) {
-    const { endpoint } = ops[i];
+    const { endpoint, opcode } = ops[i];
+    if (codes[i] === TransferCode.ADDRESS_NOT_REGISTERED && opcode === Opcode.READ) {
+      choice.readsFenced++;
+    }
     if (codes[i] === TransferCode.OK) choice.note(endpoint, true);
     else if (codes[i] === TransferCode.CANCELLED) continue;
     // Who had less time than a healthy peer may take is not to blame.

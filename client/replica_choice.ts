@@ -19,6 +19,8 @@ export class ReplicaChoice {
   readonly #failed: CoolDowns;
   /** Reads in a row that were quicker elsewhere. */
   readonly #lost = new Map<string, number>();
+  /** Reads that peers have refused because the address was of memory that they do not lend any more. */
+  readsFenced = 0;
   /** What the master is told of peers. */
   readonly watch = new PeerWatch();
   #turn: number;

@@ -107,6 +107,14 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /**
+   * Reads of this client so far that a peer refused because their address was of memory that it does
+   * not lend any more: the descriptor was older than that. Another replica is read then.
+   */
+  get fencedReads(): number {
+    return this.#store.choice.readsFenced;
+  }
+
+  /**
    * How many replicas this client has read whose bytes were not those that were written. They are not
    * returned: another replica is, or the object counts as missing.
    */

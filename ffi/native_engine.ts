@@ -37,6 +37,7 @@ export interface NativeEngineStats {
   connections: number;
   connects: number;
   serverThreads: number;
+  readsFenced: number;
 }
 
 /** Memory of the engine. */
@@ -373,6 +374,7 @@ export class NativeEngine implements AsyncDisposable {
       connections: field("connections"),
       connects: field("connects"),
       serverThreads: field("server_threads"),
+      readsFenced: field("reads_fenced"),
     };
   }
 

@@ -239,6 +239,11 @@ export interface TransferStats {
   servedWriteBytes: number;
   /** Requests refused for their address, size or opcode. */
   refused: number;
+  /**
+   * Reads among these whose address is not that of published memory, or not any more: a descriptor
+   * from before the memory was taken back, or from before its window was fenced.
+   */
+  readsFenced: number;
   /** Connections of peers now. */
   connections: number;
 }
