@@ -1,6 +1,6 @@
 import { attempt, noteCodes, patienceFor } from "./attempt.ts";
 import type { StoreContext } from "./context.ts";
-import { pause, within } from "./transfer/clock.ts";
+import { pause } from "./transfer/clock.ts";
 import type { Traffic } from "./transfer/door.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
@@ -26,7 +26,7 @@ const MAX_HEDGE_BYTES = 64 << 20;
 /** Turns of promises within which a read that ended at once is known to have ended. */
 const TURNS_AT_ONCE = 12;
 /** Milliseconds that a timer may be late before this process counts as held up. */
-const HELD_UP_MS = 5;
+const HELD_UP_MS = 10;
 
 const NONE: ReadonlySet<number> = new Set();
 
@@ -116,7 +116,7 @@ class HedgedRead {
   async #wait(first: Promise<Int32Array>): Promise<void> {
     const { clock, hedges } = this.#store;
     const dueMs = hedges.patienceMs(this.#ops[0].endpoint, this.#bytes);
-    await within(clock, dueMs, first);
+    await hedges.slow.wait(clock, dueMs, first);
     // A process that stood still has not yet seen what arrived meanwhile.
     if (this.#tookMs() > dueMs + HELD_UP_MS) await Promise.race([first, pause(clock, 1)]);
   }

@@ -1,3 +1,5 @@
+import { SlowReads } from "./slow_reads.ts";
+
 /** Bytes of a size class; each class is twice as wide as the one before. */
 const FIRST_CLASS_SHIFT = 12;
 const CLASSES = 21;
@@ -21,6 +23,8 @@ export class Hedges {
   /** Reads begun a second time so far, and those of them that were used. */
   begun = 0;
   won = 0;
+  /** Whoever waits for a read to become slow. */
+  readonly slow = new SlowReads();
   readonly #share: number;
   /** Mean and deviation of the milliseconds of each class, -1 = unknown. */
   readonly #pace = new Map<string, Float64Array>();

@@ -129,6 +129,7 @@ export async function closeClient(parts: ClientParts): Promise<void> {
   parts.tasks.stop();
   await parts.segments.unmountAll(UNMOUNT_LIMIT_MS);
   await parts.endpoint.close();
+  parts.store.hedges.slow.stop();
   parts.pool[Symbol.dispose]();
   await parts.rpc.close();
 }
