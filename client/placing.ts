@@ -1,7 +1,15 @@
 import type { ReplicaDescriptor } from "../proto/types.ts";
 import { describe } from "./key.ts";
 
-/** What a caller wants to know and to have of the replicas of what it stores. */
+/**
+ * What a caller wants to know and to have of the replicas of what it stores.
+ *
+ * @example
+ * ```ts ignore
+ * const placing: PlacingOptions = { requireReplicas: true, onPlaced: (count) => console.log(count) };
+ * await client.put("system-prompt", value, { replicaNum: 2, ...placing });
+ * ```
+ */
 export interface PlacingOptions {
   /**
    * Whether fewer replicas than `replicaNum` are a failure: the object is not stored then, with
