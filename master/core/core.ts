@@ -252,12 +252,12 @@ export class MasterCore {
   /**
    * Looks many keys up at once, which is faster than one by one when the tables are large.
    * {@linkcode MasterCore.existAt} and {@linkcode MasterCore.getReplicaListAt} then serve them, until
-   * the next call of anything else.
+   * the next call of anything else. `describes` says that it will be the latter.
    */
-  locate(tenant: number, bytes: Uint8Array, keys: Keys): void {
+  locate(tenant: number, bytes: Uint8Array, keys: Keys, describes: boolean): void {
     if (this.#slots.length < keys.count) this.#slots = new Int32Array(keys.count * 2);
     this.#tenant = tenant;
-    reads.locate(this.#state, tenant, bytes, keys, this.#slots);
+    reads.locate(this.#state, tenant, bytes, keys, describes, this.#slots);
   }
 
   /** {@linkcode MasterCore.existKey} of key `i` of those that were located. */

@@ -119,43 +119,62 @@ export class ObjectTable {
   }
 
   /**
-   * Enters the slots of many keys, 0 = none, in `slots`. Each step is done for all keys before the
-   * next one: what one key waits for in memory is fetched while the others are looked at.
+   * The slot that a key has if it has one, or 0: {@linkcode ObjectTable.confirm} compares the keys. Until
+   * then the slot is good for reading ahead.
    */
-  findMany(tenant: number, bytes: Uint8Array, keys: Keys, slots: Int32Array): void {
+  seek(tenant: number, bytes: Uint8Array, start: number, end: number): number {
+    const hash = this.#hasher.hash(tenant, this.#views.of(bytes), start, end);
+    this.lastHash = hash;
+    return this.#index.seek(hash);
+  }
+
+  /**
+   * {@linkcode ObjectTable.seek} for many keys. Each step is done for all keys before the next one, in
+   * loops so short that the processor waits for many places in memory at once.
+   */
+  seekMany(tenant: number, bytes: Uint8Array, keys: Keys, slots: Int32Array): void {
     const { count, starts, ends } = keys;
     if (this.#hashes.length < count) this.#hashes = new Int32Array(count * 2);
     const hashes = this.#hashes;
     const view = this.#views.of(bytes);
     let touched = 0;
     for (let i = 0; i < count; i++) {
-      const hash = this.#hasher.hash(tenant, view, starts[i], ends[i]);
-      hashes[i] = hash;
-      touched ^= this.#index.touch(hash);
+      hashes[i] = this.#hasher.hash(tenant, view, starts[i], ends[i]);
     }
-    for (let i = 0; i < count; i++) {
-      const slot = this.#index.seek(hashes[i]);
-      slots[i] = slot;
-      if (slot !== 0) touched ^= this.#records.word(slot, HASH);
-    }
-    for (let i = 0; i < count; i++) {
-      if (slots[i] !== 0) touched ^= this.#arena.touch(this.#records.word(slots[i], KEY));
-    }
-    this.touched = touched;
-    for (let i = 0; i < count; i++) {
-      if (slots[i] === 0 || this.#isNamed(slots[i], tenant, view, starts[i], ends[i])) continue;
-      slots[i] = this.find(tenant, bytes, starts[i], ends[i]);
-    }
+    for (let i = 0; i < count; i++) touched ^= this.#index.touch(hashes[i]);
+    for (let i = 0; i < count; i++) slots[i] = this.#index.seek(hashes[i]);
+    for (let i = 0; i < count; i++) touched ^= this.touch(slots[i]);
+    this.touched ^= touched;
   }
 
-  /** Hash of key `i` of the last {@linkcode ObjectTable.findMany}. */
+  /** The slot of a key, or 0, after {@linkcode ObjectTable.seek} has found `slot`. */
+  confirm(
+    slot: number,
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): number {
+    const named = slot === 0 || this.#isNamed(slot, tenant, this.#views.of(bytes), start, end);
+    return named ? slot : this.find(tenant, bytes, start, end);
+  }
+
+  /** Hash of key `i` of the last {@linkcode ObjectTable.seekMany}. */
   hashAt(i: number): number {
     return this.#hashes[i];
   }
 
-  /** Reads an object's record, as {@linkcode KeyIndex.touch}. */
+  /** Reads an object's record, as {@linkcode KeyIndex.touch}; nothing for slot 0. */
   touch(slot: number): number {
-    return this.#records.word(slot, HASH);
+    return slot === 0 ? 0 : this.#records.word(slot, HASH);
+  }
+
+  /** Reads an object's key and its neighbours in the recency list, as {@linkcode KeyIndex.touch}. */
+  touchLinks(slot: number): number {
+    const words = this.#records.words[slot >>> PAGE_SHIFT];
+    const at = (slot & PAGE_MASK) * WORDS;
+    return this.#arena.touch(words[at + KEY]) ^ this.touch(words[at + PREVIOUS]) ^
+      this.touch(words[at + NEXT]);
   }
 
   #isNamed(slot: number, tenant: number, bytes: DataView, start: number, end: number): boolean {

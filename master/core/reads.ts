@@ -12,33 +12,37 @@ import { considerPromotion } from "./promotion.ts";
 import { firstReadable, isAnyReachable } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
-/** Enters the slots of keys that are about to be read, 0 = none, in `slots`. */
+/**
+ * Enters the slots of keys that are about to be read, 0 = none, in `slots`. What the reads will look at
+ * is read ahead, that of all keys at once; the extents only where the replicas will be described.
+ */
 export function locate(
   state: CoreState,
   tenant: number,
   bytes: Uint8Array,
   keys: Keys,
+  describes: boolean,
   slots: Int32Array,
 ): void {
-  const { objects, replicas } = state;
+  const { objects, replicas, extents } = state;
+  const { count, starts, ends } = keys;
   state.lookups.begin(tenant);
   if (state.labels.isOn) state.labels.readMany(bytes, keys);
-  objects.findMany(tenant, bytes, keys, slots);
+  objects.seekMany(tenant, bytes, keys, slots);
   let touched = 0;
-  for (let i = 0; i < keys.count; i++) {
-    const slot = slots[i];
-    if (slot === 0) {
-      state.misses.note(objects.hashAt(i), keys.ends[i] - keys.starts[i]);
-      continue;
-    }
-    const replica = objects.link(slot, ObjectLink.REPLICA);
-    const previous = objects.link(slot, ObjectLink.PREVIOUS);
-    const next = objects.link(slot, ObjectLink.NEXT);
-    if (replica !== 0) touched ^= replicas.touch(replica);
-    if (previous !== 0) touched ^= objects.touch(previous);
-    if (next !== 0) touched ^= objects.touch(next);
+  for (let i = 0; i < count; i++) if (slots[i] !== 0) touched ^= touchAround(state, slots[i]);
+  for (let i = 0; describes && i < count; i++) {
+    const replica = slots[i] === 0 ? 0 : objects.link(slots[i], ObjectLink.REPLICA);
+    if (replica === 0 || !replicas.isMemory(replica)) continue;
+    touched ^= extents.touch(replicas.place(replica));
   }
   objects.touched ^= touched;
+  for (let i = 0; i < count; i++) {
+    slots[i] = objects.confirm(slots[i], tenant, bytes, starts[i], ends[i]);
+  }
+  for (let i = 0; i < count; i++) {
+    if (slots[i] === 0) state.misses.note(objects.hashAt(i), ends[i] - starts[i]);
+  }
 }
 
 /** The slot of a key that is about to be read, 0 = none. */
@@ -49,12 +53,19 @@ export function locateOne(
   start: number,
   end: number,
 ): number {
-  const { labels } = state;
+  const { labels, objects } = state;
   state.lookups.begin(tenant);
   if (labels.isOn) labels.current = labels.read(bytes, start, end);
-  const slot = state.objects.find(tenant, bytes, start, end);
-  if (slot === 0) state.misses.note(state.objects.lastHash, end - start);
+  const seen = objects.seek(tenant, bytes, start, end);
+  if (seen !== 0) objects.touched ^= touchAround(state, seen);
+  const slot = objects.confirm(seen, tenant, bytes, start, end);
+  if (slot === 0) state.misses.note(objects.lastHash, end - start);
   return slot;
+}
+
+/** Reads what a lookup of an object reads next, all of it at once. */
+function touchAround({ objects, replicas }: CoreState, slot: number): number {
+  return replicas.touch(objects.link(slot, ObjectLink.REPLICA)) ^ objects.touchLinks(slot);
 }
 
 /** Whether an object can be read; renews its lease if so. 1 or 0, also for slot 0. */

@@ -66,9 +66,9 @@ export class ReplicaTable {
     return replica;
   }
 
-  /** Reads a replica's record, as `KeyIndex.touch`. */
+  /** Reads a replica's record, as `KeyIndex.touch`; nothing for 0. */
   touch(replica: number): number {
-    return this.#records.word(replica, META);
+    return replica === 0 ? 0 : this.#records.word(replica, META);
   }
 
   release(replica: number): void {
