@@ -76,6 +76,7 @@ class Costs {
         evictionHighWatermarkRatio: 1,
         defaultKvLeaseTtlMs: 1,
         clientTtlMs: Infinity,
+        slowStartMs: 0,
       }),
       new SeededRng(1),
       "unavailable" in library ? ordinaryPages : new HugePages(library),

@@ -12,9 +12,22 @@ import { considerPromotion } from "./promotion.ts";
 import { firstReadable, isAnyReachable } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
+/** Room for what is found of many keys on the way. */
+export class LocatedKeys {
+  slots = new Int32Array(1024);
+  replicas = new Int32Array(1024);
+
+  /** Makes room for `count` keys. */
+  reach(count: number): void {
+    if (this.slots.length >= count) return;
+    this.slots = new Int32Array(count * 2);
+    this.replicas = new Int32Array(count * 2);
+  }
+}
+
 /**
- * Enters the slots of keys that are about to be read, 0 = none, in `slots`. What the reads will look at
- * is read ahead, that of all keys at once; the extents only where the replicas will be described.
+ * Enters the slots of keys that are about to be read, 0 = none. What the reads will look at is read ahead,
+ * that of all keys at once; the extents only where the replicas will be described.
  */
 export function locate(
   state: CoreState,
@@ -22,20 +35,18 @@ export function locate(
   bytes: Uint8Array,
   keys: Keys,
   describes: boolean,
-  slots: Int32Array,
+  located: LocatedKeys,
 ): void {
-  const { objects, replicas, extents } = state;
+  const { objects, extents } = state;
   const { count, starts, ends } = keys;
+  located.reach(count);
+  const { slots, replicas } = located;
   state.lookups.begin(tenant);
   if (state.labels.isOn) state.labels.readMany(bytes, keys);
-  objects.seekMany(tenant, bytes, keys, slots);
+  objects.seekMany(tenant, bytes, keys, slots, replicas);
   let touched = 0;
-  for (let i = 0; i < count; i++) if (slots[i] !== 0) touched ^= touchAround(state, slots[i]);
-  for (let i = 0; describes && i < count; i++) {
-    const replica = slots[i] === 0 ? 0 : objects.link(slots[i], ObjectLink.REPLICA);
-    if (replica === 0 || !replicas.isMemory(replica)) continue;
-    touched ^= extents.touch(replicas.place(replica));
-  }
+  for (let i = 0; i < count; i++) replicas[i] = state.replicas.extent(replicas[i]);
+  for (let i = 0; describes && i < count; i++) touched ^= extents.touch(replicas[i]);
   objects.touched ^= touched;
   for (let i = 0; i < count; i++) {
     slots[i] = objects.confirm(slots[i], tenant, bytes, starts[i], ends[i]);
@@ -65,7 +76,7 @@ export function locateOne(
 
 /** Reads what a lookup of an object reads next, all of it at once. */
 function touchAround({ objects, replicas }: CoreState, slot: number): number {
-  return replicas.touch(objects.link(slot, ObjectLink.REPLICA)) ^ objects.touchLinks(slot);
+  return replicas.extent(objects.link(slot, ObjectLink.REPLICA)) ^ objects.touchLinks(slot);
 }
 
 /** Whether an object can be read; renews its lease if so. 1 or 0, also for slot 0. */
