@@ -63,7 +63,7 @@ export function startWrite(
   const created = slot === 0;
   retainClient(state, client);
   if (created) {
-    slot = objects.insert(tenant, bytes, start, end);
+    slot = objects.insertHashed(request.hash, tenant, bytes, start, end);
     retainClient(state, client);
     objects.setClient(slot, client);
     objects.setSize(slot, request.size);

@@ -220,9 +220,20 @@ export class ObjectTable {
 
   /** Adds an object under a key that is not in the table; every other field is 0. */
   insert(tenant: number, bytes: Uint8Array, start: number, end: number): number {
+    const hash = this.#hasher.hash(tenant, this.#views.of(bytes), start, end);
+    return this.insertHashed(hash, tenant, bytes, start, end);
+  }
+
+  /** {@linkcode ObjectTable.insert} of a key whose hash {@linkcode ObjectTable.lastHash} was. */
+  insertHashed(
+    hash: number,
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): number {
     const slot = this.#records.allocate();
     const view = this.#views.of(bytes);
-    const hash = this.#hasher.hash(tenant, view, start, end);
     const words = this.#records.words[slot >>> PAGE_SHIFT];
     const at = (slot & PAGE_MASK) * WORDS;
     words[at + KEY] = this.#arena.store(view, start, end);
