@@ -24,6 +24,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "./engine.ts";
+import { noteSum } from "./sums.ts";
 import { TsLane, type TsRequest } from "./ts_lane.ts";
 import { TsRegion, TsRegions } from "./ts_regions.ts";
 import { TsServer } from "./ts_server.ts";
@@ -149,6 +150,7 @@ export class TsTransferEngine implements TransferEngine {
           deadline,
           abandoned: false,
           finish: (code) => {
+            if (code === TransferCode.OK) noteSum(ops[i]);
             results[i] = code;
             this.#outstanding--;
             if (--left === 0) resolve(results);

@@ -12,6 +12,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "../../client/transfer/engine.ts";
+import { noteSums } from "../../client/transfer/sums.ts";
 
 /** What befalls one operation, in this order; what is absent does not. */
 export interface Fault {
@@ -97,6 +98,7 @@ export class FaultEngine implements TransferEngine {
         if (fault !== null) codes[i] = await this.#strike(ops[i], fault, timeoutOf(options));
       }),
     ]);
+    noteSums(ops, codes);
     return codes;
   }
 
