@@ -14,19 +14,22 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define TURNS 15
+/* In a turn: so many vectors, and eight words of each stretch; five cache lines in all. */
+#define TURNS 12
 #define VECTORS 4
-#define WORDS 6 /* of each stretch in a turn */
+#define VECTOR ((size_t)32)
+#define LINE ((size_t)64)
 
-#define FOLDED ((size_t)TURNS * VECTORS * sizeof(__m256i))
-#define STRETCH ((size_t)TURNS * WORDS * 8)
-#define BLOCK (FOLDED + 3 * STRETCH)
-#define CACHE_LINE ((size_t)64)
+#define TURN (VECTORS * VECTOR + 3 * LINE)
+#define FOLDED (TURNS * VECTORS * VECTOR)
+#define STRETCH (TURNS * LINE)
+#define BLOCK (TURNS * TURN)
+_Static_assert(TURN == 5 * LINE, "fetch() fetches what a turn takes");
 
 #define WITH_FOLDING __attribute__((target("avx2,vpclmulqdq,pclmul,sse4.2")))
 #define INLINE static inline __attribute__((always_inline)) WITH_FOLDING
 
-/* Powers that step over a turn's vectors, half a vector, and one to three stretches. */
+/* Powers that step over the vectors of a turn, half a vector, and one to three stretches. */
 static struct {
 	uint64_t vectors[2], half[2], stretches[3];
 } over;
@@ -69,80 +72,113 @@ INLINE uint64_t stepped(uint64_t crc, uint64_t power)
 	return (uint64_t)_mm_cvtsi128_si64(product);
 }
 
-/* The sum that all vectors come to. */
-INLINE uint64_t reduce(const __m256i *sums)
+INLINE __m128i fold_halves(__m128i sum, __m128i powers, __m256i next)
 {
-	const __m128i powers = _mm_set_epi64x((long long)over.half[1], (long long)over.half[0]);
-	__m128i sum = _mm256_castsi256_si128(sums[0]);
-	uint64_t crc;
+	sum = fold_half(sum, powers, _mm256_castsi256_si128(next));
+	return fold_half(sum, powers, _mm256_extracti128_si256(next, 1));
+}
 
-	sum = fold_half(sum, powers, _mm256_extracti128_si256(sums[0], 1));
-	for (int i = 1; i < VECTORS; i++) {
-		sum = fold_half(sum, powers, _mm256_castsi256_si128(sums[i]));
-		sum = fold_half(sum, powers, _mm256_extracti128_si256(sums[i], 1));
+INLINE void fetch(const uint8_t *bytes)
+{
+	__builtin_prefetch(bytes);
+	__builtin_prefetch(bytes + LINE);
+	__builtin_prefetch(bytes + 2 * LINE);
+	__builtin_prefetch(bytes + 3 * LINE);
+	__builtin_prefetch(bytes + 4 * LINE);
+}
+
+INLINE void fetch_to_write(const uint8_t *bytes)
+{
+	__builtin_prefetch(bytes, 1);
+	__builtin_prefetch(bytes + LINE, 1);
+	__builtin_prefetch(bytes + 2 * LINE, 1);
+	__builtin_prefetch(bytes + 3 * LINE, 1);
+	__builtin_prefetch(bytes + 4 * LINE, 1);
+}
+
+/* One word of each stretch. */
+#define STEP(i)                                                         \
+	do {                                                            \
+		a = _mm_crc32_u64(a, word_at(words + 8 * (i)));           \
+		b = _mm_crc32_u64(b, word_at(words + STRETCH + 8 * (i))); \
+		c = _mm_crc32_u64(c, word_at(words + 2 * STRETCH + 8 * (i))); \
+	} while (0)
+
+/* Written out, because compilers keep sums in memory that are counted through. */
+INLINE uint32_t sum_with(uint32_t crc, const uint8_t *bytes, const uint8_t *ahead,
+			 const uint8_t *ahead_to, bool to)
+{
+	const __m256i powers = _mm256_broadcastsi128_si256(
+		_mm_set_epi64x((long long)over.vectors[1], (long long)over.vectors[0]));
+	const __m128i half = _mm_set_epi64x((long long)over.half[1], (long long)over.half[0]);
+	const uint8_t *words = bytes + FOLDED;
+	__m256i p = _mm256_xor_si256(vector_at(bytes), _mm256_set_epi64x(0, 0, 0, crc));
+	__m256i q = vector_at(bytes + VECTOR);
+	__m256i r = vector_at(bytes + 2 * VECTOR);
+	__m256i s = vector_at(bytes + 3 * VECTOR);
+	uint64_t a = 0, b = 0, c = 0, front;
+	__m128i sum;
+
+	for (int turn = 1;; turn++) {
+		fetch(ahead);
+		if (to)
+			fetch_to_write(ahead_to);
+		STEP(0);
+		STEP(1);
+		STEP(2);
+		STEP(3);
+		STEP(4);
+		STEP(5);
+		STEP(6);
+		STEP(7);
+		if (turn == TURNS)
+			break;
+		words += LINE;
+		ahead += TURN;
+		if (to)
+			ahead_to += TURN;
+		bytes += VECTORS * VECTOR;
+		p = fold(p, powers, vector_at(bytes));
+		q = fold(q, powers, vector_at(bytes + VECTOR));
+		r = fold(r, powers, vector_at(bytes + 2 * VECTOR));
+		s = fold(s, powers, vector_at(bytes + 3 * VECTOR));
 	}
-	crc = _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(sum));
-	return _mm_crc32_u64(crc, (uint64_t)_mm_extract_epi64(sum, 1));
+	sum = fold_half(_mm256_castsi256_si128(p), half, _mm256_extracti128_si256(p, 1));
+	sum = fold_halves(sum, half, q);
+	sum = fold_halves(sum, half, r);
+	sum = fold_halves(sum, half, s);
+	front = _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(sum));
+	front = _mm_crc32_u64(front, (uint64_t)_mm_extract_epi64(sum, 1));
+	front = stepped(front, over.stretches[2]) ^ stepped(a, over.stretches[1]) ^
+		stepped(b, over.stretches[0]);
+	return (uint32_t)(_mm_crc32_u64(0, front) ^ c);
 }
 
 WITH_FOLDING static uint32_t sum_block(uint32_t crc, const uint8_t *bytes, const uint8_t *ahead,
 				       const uint8_t *ahead_to)
 {
-	const __m256i powers = _mm256_set_epi64x(
-		(long long)over.vectors[1], (long long)over.vectors[0],
-		(long long)over.vectors[1], (long long)over.vectors[0]);
-	const uint8_t *words = bytes + FOLDED;
-	uint64_t a = 0, b = 0, c = 0;
-	__m256i sums[VECTORS];
-
-	for (int i = 0; i < VECTORS; i++)
-		sums[i] = vector_at(bytes + i * sizeof(__m256i));
-	sums[0] = _mm256_xor_si256(sums[0], _mm256_set_epi64x(0, 0, 0, crc));
-	for (int turn = 0;;) {
-		for (size_t line = 0; line < BLOCK / TURNS; line += CACHE_LINE)
-			__builtin_prefetch(ahead + line);
-		ahead += BLOCK / TURNS;
-		if (ahead_to) {
-			for (size_t line = 0; line < BLOCK / TURNS; line += CACHE_LINE)
-				__builtin_prefetch(ahead_to + line, 1);
-			ahead_to += BLOCK / TURNS;
-		}
-		for (int i = 0; i < WORDS; i++) {
-			a = _mm_crc32_u64(a, word_at(words + 8 * i));
-			b = _mm_crc32_u64(b, word_at(words + STRETCH + 8 * i));
-			c = _mm_crc32_u64(c, word_at(words + 2 * STRETCH + 8 * i));
-		}
-		if (++turn == TURNS)
-			break;
-		words += 8 * WORDS;
-		bytes += VECTORS * sizeof(__m256i);
-		for (int i = 0; i < VECTORS; i++)
-			sums[i] = fold(sums[i], powers, vector_at(bytes + i * sizeof(__m256i)));
-	}
-	a = stepped(reduce(sums), over.stretches[2]) ^ stepped(a, over.stretches[1]) ^
-	    stepped(b, over.stretches[0]);
-	return (uint32_t)(_mm_crc32_u64(0, a) ^ c);
+	return ahead_to ? sum_with(crc, bytes, ahead, ahead_to, true) :
+			  sum_with(crc, bytes, ahead, NULL, false);
 }
 
 WITH_FOLDING static void copy_block(uint8_t *to, const uint8_t *from)
 {
-	size_t at = 0;
-
-	for (; at + 4 * sizeof(__m256i) <= BLOCK; at += 4 * sizeof(__m256i)) {
-		__m256i a = vector_at(from + at), b = vector_at(from + at + 32);
-		__m256i c = vector_at(from + at + 64), d = vector_at(from + at + 96);
+	for (size_t at = 0; at < BLOCK; at += 4 * VECTOR) {
+		__m256i a = vector_at(from + at), b = vector_at(from + at + VECTOR);
+		__m256i c = vector_at(from + at + 2 * VECTOR);
+		__m256i d = vector_at(from + at + 3 * VECTOR);
 
 		_mm256_storeu_si256((__m256i *)(to + at), a);
-		_mm256_storeu_si256((__m256i *)(to + at + 32), b);
-		_mm256_storeu_si256((__m256i *)(to + at + 64), c);
-		_mm256_storeu_si256((__m256i *)(to + at + 96), d);
+		_mm256_storeu_si256((__m256i *)(to + at + VECTOR), b);
+		_mm256_storeu_si256((__m256i *)(to + at + 2 * VECTOR), c);
+		_mm256_storeu_si256((__m256i *)(to + at + 3 * VECTOR), d);
 	}
-	memcpy(to + at, from + at, BLOCK - at);
 }
+_Static_assert(BLOCK % (4 * VECTOR) == 0, "copy_block() copies four vectors at a time");
 
 bool mc_crc32c_fold_prepare(struct mc_crc32c_way *way)
 {
-	const uint64_t turn = 8 * VECTORS * sizeof(__m256i), stretch = 8 * STRETCH;
+	const uint64_t turn = 8 * VECTORS * VECTOR, stretch = 8 * STRETCH;
 
 	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("vpclmulqdq") ||
 	    !__builtin_cpu_supports("pclmul") || !__builtin_cpu_supports("sse4.2"))
