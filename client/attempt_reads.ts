@@ -189,7 +189,10 @@ class HedgedRead {
     for (const [at, { length, localOffset }] of second.ops.entries()) {
       if (codes[at] === TransferCode.OK || second.codes[at] !== TransferCode.OK) continue;
       const bytes = second.spare.subarray(localOffset, localOffset + length);
-      codes[at] = place(this.#ops[at], bytes);
+      const op = this.#ops[at];
+      codes[at] = place(op, bytes);
+      const { crc32c } = second.ops[at];
+      if (crc32c !== undefined) op.crc32c = crc32c;
       this.moved.add(at);
     }
     return codes;

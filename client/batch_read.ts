@@ -138,7 +138,7 @@ class BatchReader {
     const { checks, clock } = this.#store;
     const ops: EndpointOperation[] = [];
     const owners: OpenItem[] = [];
-    const reading: { item: OpenItem; pieces: readonly ReadPiece[] }[] = [];
+    const reading: { item: OpenItem; sums: boolean; start: number; end: number }[] = [];
     let timeoutMs = this.#store.transferTimeoutMs;
     for (const item of group) {
       const itemMs = readTimeoutMs(this.#store, item.leaseEndsAt);
@@ -152,9 +152,11 @@ class BatchReader {
         this.codes[item.index] = pieces;
         continue;
       }
-      pushReads(ops, buffer, pieces);
+      const start = ops.length;
+      const sums = checks.covers(pieces, buffer.size, item.expected);
+      pushReads(ops, buffer, pieces, sums);
       while (owners.length < ops.length) owners.push(item);
-      reading.push({ item, pieces });
+      reading.push({ item, sums, start, end: ops.length });
       timeoutMs = Math.min(timeoutMs, itemMs);
     }
     const another = (at: number) => elsewhere(ops[at], owners[at].buffers);
@@ -166,7 +168,7 @@ class BatchReader {
     }
     const elsewhereRead = new Set(Array.from(moved, (i) => owners[i]));
     const retries: OpenItem[] = [];
-    for (const { item, pieces } of reading) {
+    for (const { item, sums, start, end } of reading) {
       let served = 0;
       if (!failed.has(item)) {
         if (endedAt >= item.leaseEndsAt) {
@@ -175,7 +177,8 @@ class BatchReader {
         }
         served = elsewhereRead.has(item) ? 1 : 0;
         const buffer = item.buffers[served];
-        if (checks.isRight(this.#keys[item.index], buffer, pieces, item.expected)) continue;
+        const key = this.#keys[item.index];
+        if (!sums || checks.isRight(key, buffer, item.expected, ops, start, end)) continue;
         item.wrong = true;
       }
       item.buffers.splice(served, 1);

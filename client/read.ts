@@ -95,11 +95,12 @@ export function readTimeoutMs(store: StoreContext, leaseEndsAt: number): number 
   return Math.max(0, Math.min(store.transferTimeoutMs, usable));
 }
 
-/** Adds the operations that read pieces of a replica. */
+/** Adds the operations that read pieces of a replica, and sum them if that is asked for. */
 export function pushReads(
   ops: EndpointOperation[],
   buffer: BufferDescriptor,
   pieces: readonly ReadPiece[],
+  sums: boolean,
 ): void {
   for (const { offset, length, local, localOffset } of pieces) {
     if (length === 0) continue;
@@ -111,6 +112,7 @@ export function pushReads(
       length,
       local,
       localOffset,
+      sums,
     });
   }
 }
@@ -144,7 +146,8 @@ async function readBuffers(
     const [buffer, next] = left;
     const ops: EndpointOperation[] = [];
     const pieces = plan(buffer.size);
-    pushReads(ops, buffer, pieces);
+    const sums = store.checks.covers(pieces, buffer.size, expected);
+    pushReads(ops, buffer, pieces, sums);
     const timeoutMs = readTimeoutMs(store, leaseEndsAt);
     if (timeoutMs === 0 && whyOver(store) === null) return ReadOutcome.EXPIRED;
     const another = (at: number) => elsewhere(ops[at], left);
@@ -157,7 +160,7 @@ async function readBuffers(
     }
     if (store.clock.now() >= leaseEndsAt) return ReadOutcome.EXPIRED;
     const served = moved.size > 0 ? next : buffer;
-    if (store.checks.isRight(key, served, pieces, expected)) return ReadOutcome.DONE;
+    if (!sums || store.checks.isRight(key, served, expected, ops)) return ReadOutcome.DONE;
     wrong = true;
     left.splice(moved.size > 0 ? 1 : 0, 1);
   }

@@ -290,7 +290,7 @@ function assemble(
     endpoint,
     choice: new ReplicaChoice(clock, Math.random() * 0x1_0000_0000),
     hedges: new Hedges(settings.hedgePercent),
-    checks: new ValueChecks({ enabled: settings.storeChecksum, crc32c: engine.crc32c, log }),
+    checks: new ValueChecks({ enabled: settings.storeChecksum, log }),
     clock,
     clientId,
     tenantId: tenantBytes(settings),

@@ -24,6 +24,7 @@ import { type MemoryToLend, publishedRegion } from "./lent_memory.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory } from "./peer_directory.ts";
 import { listenAtChoice, type PortChoice } from "./port_choice.ts";
+import { copySummed } from "./sums.ts";
 
 /** Results after which a peer's document is looked up again, since it may have moved. */
 const STALE_PEER_CODES: readonly number[] = [
@@ -472,8 +473,9 @@ export class TransferEndpoint {
     const local = op.local instanceof Uint8Array ? op.local : op.local.bytes;
     const mine = local.subarray(op.localOffset, op.localOffset + op.length);
     const lent = own.local.bytes.subarray(own.localOffset, own.localOffset + op.length);
-    if (op.opcode === Opcode.WRITE) lent.set(mine);
-    else mine.set(lent);
+    const [from, to] = op.opcode === Opcode.WRITE ? [mine, lent] : [lent, mine];
+    if (op.sums === true) op.crc32c = copySummed(from, to, this.engine.crc32c);
+    else to.set(from);
     return TransferCode.OK;
   }
 

@@ -155,6 +155,10 @@ export interface TransferOperation {
   local: Region | Uint8Array;
   /** Bytes from the start of `local`. */
   localOffset: number;
+  /** Whether {@linkcode crc32c} is wanted. */
+  sums?: boolean;
+  /** CRC-32C of the bytes as they lie in `local`, set when an operation that `sums` succeeds. */
+  crc32c?: number;
 }
 
 export interface TransferOptions {

@@ -365,6 +365,7 @@ export class NativeTransferEngine implements TransferEngine {
       op.length,
       region,
       op.localOffset,
+      op.sums === true,
     );
     if (region === BORROWED) staged.borrow(local as Uint8Array, op.localOffset);
   }
@@ -456,19 +457,18 @@ export class NativeTransferEngine implements TransferEngine {
     for (let i = 0; i < count; i++) {
       const result = completions.result(i);
       const code = result === 0 ? TransferCode.OK : codeOf(result);
-      this.#complete(completions.userLow(i), completions.userHigh(i), code);
+      this.#complete(completions.userLow(i), completions.userHigh(i), code, completions.crc32c(i));
     }
   }
 
-  #complete(slot: number, index: number, code: TransferCode): void {
+  #complete(slot: number, index: number, code: TransferCode, crc = 0): void {
     const transfer = this.#transfers[slot]!;
     const { ops, results } = transfer;
-    if (code !== TransferCode.OK) {
-      const op = results === null
-        ? ops as TransferOperation
-        : (ops as readonly TransferOperation[])[index];
-      this.#peers.failed(op.peer, code);
-    }
+    const op = results === null
+      ? ops as TransferOperation
+      : (ops as readonly TransferOperation[])[index];
+    if (code !== TransferCode.OK) this.#peers.failed(op.peer, code);
+    else if (op.sums === true) op.crc32c = crc;
     if (code === TransferCode.TIMEOUT && transfer.signal?.aborted) code = TransferCode.CANCELLED;
     if (results === null) transfer.code = code;
     else results[index] = code;

@@ -25,6 +25,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "./engine.ts";
+import { noteSum } from "./sums.ts";
 import { TsLane, type TsRequest } from "./ts_lane.ts";
 import { TsRegion, TsRegions } from "./ts_regions.ts";
 import { TsServer } from "./ts_server.ts";
@@ -153,6 +154,7 @@ export class TsTransferEngine implements TransferEngine {
           deadline,
           abandoned: false,
           finish: (code) => {
+            if (code === TransferCode.OK) noteSum(ops[i]);
             const cancelled = code === TransferCode.TIMEOUT && signal?.aborted;
             results[i] = cancelled ? TransferCode.CANCELLED : code;
             this.#outstanding--;

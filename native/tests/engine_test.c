@@ -34,6 +34,15 @@ static void bytes_arrive_both_ways(void)
 	pair_close(&pair);
 }
 
+static void operations_that_sum_tell_what_they_moved(void)
+{
+	struct pair pair;
+
+	pair_open(&pair, 8 << 20);
+	check_sums(&pair);
+	pair_close(&pair);
+}
+
 static void malformed_operations_are_refused_at_once(void)
 {
 	struct mc_region_info gone;
@@ -47,7 +56,7 @@ static void malformed_operations_are_refused_at_once(void)
 	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
 	bad = good, bad.opcode = 2;
 	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
-	bad = good, bad.reserved = 1;
+	bad = good, bad.flags = 2;
 	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
 	bad = good, bad.remote = UINT64_MAX;
 	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
@@ -398,6 +407,7 @@ static void silence_gives_way_without_descriptors(void)
 void test_engine(void)
 {
 	bytes_arrive_both_ways();
+	operations_that_sum_tell_what_they_moved();
 	malformed_operations_are_refused_at_once();
 	options_out_of_range_are_refused();
 	a_full_queue_accepts_no_more_until_something_ends();

@@ -13,6 +13,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "../../client/transfer/engine.ts";
+import { noteSums } from "../../client/transfer/sums.ts";
 
 /** What befalls one operation, in this order; what is absent does not. */
 export interface Fault {
@@ -99,6 +100,7 @@ export class FaultEngine implements TransferEngine {
         if (fault !== null) codes[i] = await this.#strike(ops[i], fault, options);
       }),
     ]);
+    noteSums(ops, codes);
     return codes;
   }
 

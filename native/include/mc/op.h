@@ -13,6 +13,10 @@ enum mc_opcode {
 	MC_OP_WRITE = 1, /* local memory -> peer memory */
 };
 
+enum mc_op_flag {
+	MC_OP_CRC32C = 1 << 0, /* the completion carries the CRC-32C of the bytes */
+};
+
 /* Region id of memory that the caller owns: local_offset is then its address. */
 #define MC_REGION_BORROWED 0
 
@@ -24,7 +28,7 @@ struct mc_op { /* 48 bytes, little endian; offsets are mirrored in ffi/layout.ts
 	uint32_t region;       /* id from mc_region_register(), or MC_REGION_BORROWED */
 	uint32_t peer;         /* id from mc_peer_open() */
 	uint32_t opcode;       /* enum mc_opcode */
-	uint32_t reserved;     /* must be 0 */
+	uint32_t flags;        /* enum mc_op_flag */
 };
 _Static_assert(sizeof(struct mc_op) == 48, "struct mc_op is ABI");
 
@@ -42,9 +46,11 @@ _Static_assert(sizeof(struct mc_op) == 48, "struct mc_op is ABI");
 struct mc_completion {
 	uint64_t user_data;
 	int32_t result;
-	int32_t detail; /* errno behind the result, or 0 */
+	int32_t detail;  /* errno behind the result, or 0 */
+	uint32_t crc32c; /* of the operation's bytes, with MC_OP_CRC32C and result 0; else 0 */
+	uint32_t reserved;
 };
-_Static_assert(sizeof(struct mc_completion) == 16, "struct mc_completion is ABI");
+_Static_assert(sizeof(struct mc_completion) == 24, "struct mc_completion is ABI");
 
 /*
  * Queues up to count operations, starts what can start at once and never blocks.
