@@ -19,6 +19,8 @@ import { systemClock, within } from "./clock.ts";
 import {
   type AllocateOptions,
   DEFAULT_PLACEMENT,
+  type Done,
+  type Failed,
   type LentMemory,
   type ListenOptions,
   type PeerAddress,
@@ -59,6 +61,8 @@ const NATIVE_CHECKSUM_BYTES = 512;
 const INLINE_WORK_US = 1000;
 /** Operations packed at a time. */
 const BATCH = 1024;
+/** Its reactions run at the next microtask checkpoint; cheaper than `queueMicrotask`. */
+const SETTLED = Promise.resolve();
 /** Milliseconds after which operations that found the queue full are tried again. */
 const FULL_RETRY_MS = 10;
 
@@ -212,20 +216,22 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode> {
-    let timeoutMs: number;
+    return new Promise((resolve, reject) => this.begin(op, timeoutOf(options), resolve, reject));
+  }
+
+  begin(op: TransferOperation, timeoutMs: number, done: Done, failed: Failed): void {
     try {
-      timeoutMs = timeoutOf(options);
       this.#check(op);
     } catch (error) {
-      return Promise.reject(error);
+      return failed(error);
     }
     const native = this.#peers.native(op.peer);
-    if (native === 0) return this.#afterResolving(op, timeoutMs);
-    return new Promise<TransferCode>((resolve) => {
-      const slot = this.#slot(op, null, 1, resolve);
-      this.#stage(op, native, slot, 0, timeoutMs);
-      this.#scheduleTurn();
-    });
+    if (native === 0) {
+      void this.transfer([op], { timeoutMs }).then(([code]) => done(code as TransferCode), failed);
+      return;
+    }
+    this.#stage(op, native, this.#slot(op, null, 1, done), 0, timeoutMs);
+    this.#scheduleTurn();
   }
 
   async transfer(
@@ -323,11 +329,6 @@ export class NativeTransferEngine implements TransferEngine {
     if (!this.#peers.has(op.peer)) throw new RangeError(`Peer ${op.peer} is not open`);
   }
 
-  async #afterResolving(op: TransferOperation, timeoutMs: number): Promise<TransferCode> {
-    const [code] = await this.transfer([op], { timeoutMs });
-    return code as TransferCode;
-  }
-
   #unresolved(peer: PeerId): TransferCode {
     return this.#peers.has(peer) && !this.#closed
       ? this.#peers.unresolved(peer)
@@ -420,7 +421,7 @@ export class NativeTransferEngine implements TransferEngine {
     this.#turnIsDue = true;
     this.#turnBegun = performance.now();
     this.#submitStaged();
-    queueMicrotask(this.#turn);
+    void SETTLED.then(this.#turn);
   }
 
   readonly #turn = (): void => {
