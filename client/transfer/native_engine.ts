@@ -36,6 +36,7 @@ import {
 import { HandshakeDoor } from "./handshake_door.ts";
 import { registerOnHost } from "./host_memory.ts";
 import { inlineBudget } from "./inline_budget.ts";
+import { InlineWaits } from "./inline_wait.ts";
 import { codeOf } from "./native_codes.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
@@ -48,7 +49,10 @@ export interface NativeTransferOptions extends EngineTunables {
   maxOps?: number;
   /** I/O threads that serve peers, started when needed; half of the CPUs, 1 to 8. */
   serverThreads?: number;
-  /** Microseconds that a submitted transfer may sleep in the kernel before it is polled for; 50. */
+  /**
+   * Microseconds that a submitted transfer may sleep in the kernel before it is polled for, at first;
+   * where that is too short, up to eight times as long. 50.
+   */
   inlineWaitUs?: number;
   /** Present: peers with RDMA devices are reached over ours. */
   rdma?: RdmaOptions;
@@ -59,6 +63,8 @@ const INLINE_WAIT_US = 50;
 const NATIVE_CHECKSUM_BYTES = 512;
 /** Microseconds of moving bytes on the calling thread before the poll takes over. */
 const INLINE_WORK_US = 1000;
+/** Milliseconds of the event loop that an operation takes around the shim, about. */
+const SCRIPT_MS = 0.003;
 /** Operations packed at a time. */
 const BATCH = 1024;
 /** Its reactions run at the next microtask checkpoint; cheaper than `queueMicrotask`. */
@@ -96,7 +102,7 @@ export class NativeTransferEngine implements TransferEngine {
   readonly #peers: EnginePeers;
   #nextPeer: PeerId = 1;
   readonly #regions = new Map<number, NativeRegion>();
-  readonly #inlineWaitUs: number;
+  readonly #inlineWaits: InlineWaits;
 
   /** Transfers by the low half of their operations' `user_data`. */
   readonly #transfers: (Transfer | null)[] = [];
@@ -110,8 +116,10 @@ export class NativeTransferEngine implements TransferEngine {
   #full = false;
   readonly #backlog: Waiting[] = [];
   #turnIsDue = false;
-  #turnBegun = 0;
+  /** What has been submitted since the last turn, and the last peer of that. */
   #sinceTurn = 0;
+  #turnBytes = 0;
+  #turnPeer: PeerId = 0;
   #polling: Promise<void> | null = null;
   #door: HandshakeDoor | null = null;
   #closed = false;
@@ -139,7 +147,7 @@ export class NativeTransferEngine implements TransferEngine {
       this.rdma = side;
       this.#peers = side.peers(sockets);
     }
-    this.#inlineWaitUs = options.inlineWaitUs ?? INLINE_WAIT_US;
+    this.#inlineWaits = new InlineWaits(options.inlineWaitUs ?? INLINE_WAIT_US);
   }
 
   #openRdma(options: RdmaOptions): ReturnType<typeof openRdma> {
@@ -208,6 +216,7 @@ export class NativeTransferEngine implements TransferEngine {
   closePeer(peer: PeerId): void {
     this.#submitStaged();
     this.#peers.close(peer);
+    this.#inlineWaits.forget(peer);
     if (this.#outstanding > 0) this.#scheduleTurn();
   }
 
@@ -363,6 +372,8 @@ export class NativeTransferEngine implements TransferEngine {
       return;
     }
     this.#stagedTimeoutMs = timeoutMs;
+    this.#turnBytes += op.length;
+    this.#turnPeer = op.peer;
     const { local } = op;
     const region = local instanceof NativeRegion ? local.id : BORROWED;
     staged.push(
@@ -419,7 +430,6 @@ export class NativeTransferEngine implements TransferEngine {
   #scheduleTurn(): void {
     if (this.#turnIsDue) return;
     this.#turnIsDue = true;
-    this.#turnBegun = performance.now();
     this.#submitStaged();
     void SETTLED.then(this.#turn);
   }
@@ -428,20 +438,21 @@ export class NativeTransferEngine implements TransferEngine {
     this.#turnIsDue = false;
     this.#submitStaged();
     const wanted = Math.min(this.#sinceTurn, this.#outstanding);
-    this.#sinceTurn = 0;
     if (wanted > 0 && !inlineBudget.isSpent) this.#waitInline(wanted);
-    inlineBudget.spend(performance.now() - this.#turnBegun);
+    inlineBudget.spend(this.#engine.spentMs() + this.#sinceTurn * SCRIPT_MS);
+    this.#sinceTurn = 0;
+    this.#turnBytes = 0;
     if (this.#outstanding > 0 || this.#full) this.#polling ??= this.#poll();
     else if (this.#polling !== null && !this.#closed) this.#engine.wake();
   };
 
   #waitInline(wanted: number): void {
     const { waited } = this.#engine;
-    let count = this.#engine.wait(
-      Math.min(wanted, waited.capacity),
-      this.#inlineWaitUs,
-      INLINE_WORK_US,
-    );
+    const wait = this.#inlineWaits.of(this.#turnPeer);
+    const min = Math.min(wanted, waited.capacity);
+    const limitUs = wait.limitUs(this.#turnBytes);
+    let count = this.#engine.wait(min, limitUs, INLINE_WORK_US);
+    if (limitUs > 0) wait.waited(this.#turnBytes, count >= min);
     this.#collect(waited, count);
     while (count === waited.capacity) {
       count = this.#engine.wait(0, 0, INLINE_WORK_US);
