@@ -439,9 +439,9 @@ export class NativeTransferEngine implements TransferEngine {
     this.#submitStaged();
     const wanted = Math.min(this.#sinceTurn, this.#outstanding);
     if (wanted > 0 && !inlineBudget.isSpent) this.#waitInline(wanted);
-    inlineBudget.spend(this.#engine.spentMs() + this.#sinceTurn * SCRIPT_MS);
-    this.#sinceTurn = 0;
-    this.#turnBytes = 0;
+    const scriptMs = this.#sinceTurn * SCRIPT_MS;
+    if (scriptMs > 0) inlineBudget.spend(this.#engine.spentMs() + scriptMs);
+    this.#sinceTurn = this.#turnBytes = 0;
     if (this.#outstanding > 0 || this.#full) this.#polling ??= this.#poll();
     else if (this.#polling !== null && !this.#closed) this.#engine.wake();
   };
@@ -452,7 +452,8 @@ export class NativeTransferEngine implements TransferEngine {
     const min = Math.min(wanted, waited.capacity);
     const limitUs = wait.limitUs(this.#turnBytes);
     let count = this.#engine.wait(min, limitUs, INLINE_WORK_US);
-    if (limitUs > 0) wait.waited(this.#turnBytes, count >= min);
+    // A poll that is under way may have taken them.
+    if (limitUs > 0 && this.#polling === null) wait.waited(this.#turnBytes, count >= min);
     this.#collect(waited, count);
     while (count === waited.capacity) {
       count = this.#engine.wait(0, 0, INLINE_WORK_US);
