@@ -447,8 +447,7 @@ export class NativeTransferEngine implements TransferEngine {
   };
 
   #waitInline(wanted: number): void {
-    const { waited } = this.#engine;
-    const wait = this.#inlineWaits.of(this.#turnPeer);
+    const { waited } = this.#engine, wait = this.#inlineWaits.of(this.#turnPeer);
     const min = Math.min(wanted, waited.capacity);
     const limitUs = wait.limitUs(this.#turnBytes);
     let count = this.#engine.wait(min, limitUs, INLINE_WORK_US);
