@@ -1,5 +1,5 @@
 import { ErrorCode } from "../proto/error_code.ts";
-import { type ReplicateConfig, ReplicaType } from "../proto/types.ts";
+import { type ReplicaDescriptor, type ReplicateConfig, ReplicaType } from "../proto/types.ts";
 import { answers, cutBatch } from "./batch.ts";
 import { failureOf, whyOver } from "./budget.ts";
 import type { Result, StoreContext } from "./context.ts";
@@ -83,12 +83,16 @@ async function writeRun(
   const owners: number[] = [];
   const ready: PlacedItem[] = [];
   const failed: PlacedItem[] = [];
+  const tooFew = new Set<PlacedItem>();
   for (const [i, item] of items.entries()) {
     const { code, value: replicas } = started[i];
     if (code === ErrorCode.OBJECT_ALREADY_EXISTS && kind === "put") {
       results[item.index] = { code: ErrorCode.OK, value: "exists" };
     } else if (code !== ErrorCode.OK) {
       results[item.index] = { code, value: null };
+    } else if (isTooFew(store, item, replicas)) {
+      tooFew.add(item);
+      failed.push(item);
     } else if (late || pushWrites(ops, replicas ?? [], item.slices, item.length) !== null) {
       failed.push(item);
     } else {
@@ -105,11 +109,20 @@ async function writeRun(
   for (const item of whole) item.objectChecksum = store.checks.checksumOf(item.slices);
   failed.push(...ready.filter((_, i) => broken.has(i)));
   const failure = { code: failureOf(store), value: null };
-  for (const { index } of failed) results[index] = failure;
+  const partial = { code: ErrorCode.NO_AVAILABLE_HANDLE, value: null };
+  for (const item of failed) results[item.index] = tooFew.has(item) ? partial : failure;
   await Promise.all([
     end(store, kind, whole, writeId, results),
     revoke(store, kind, failed, writeId),
   ]);
+}
+
+function isTooFew(
+  { placing }: StoreContext,
+  { index }: PlacedItem,
+  replicas: readonly ReplicaDescriptor[] | null,
+): boolean {
+  return placing !== undefined && placing.take(index, replicas ?? []) !== null;
 }
 
 /**
@@ -153,6 +166,7 @@ async function end(
   for (const [i, { index }] of items.entries()) {
     const { code } = ended[i];
     results[index] = { code, value: code === ErrorCode.OK ? "stored" : null };
+    if (code === ErrorCode.OK) store.placing?.stored(index);
   }
 }
 

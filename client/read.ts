@@ -1,6 +1,6 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
-import { attempt } from "./attempt.ts";
+import { attemptReads, type Elsewhere } from "./attempt_reads.ts";
 import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import type { Slice } from "./memory.ts";
@@ -115,6 +115,19 @@ export function pushReads(
   }
 }
 
+/** Where the bytes of a read of the first of several replicas are, too. */
+export function elsewhere(
+  op: EndpointOperation,
+  [buffer, next, third]: readonly BufferDescriptor[],
+): Elsewhere | null {
+  if (next === undefined) return null;
+  return {
+    endpoint: next.transportEndpoint,
+    remoteAddress: next.bufferAddress + (op.remoteAddress - buffer.bufferAddress),
+    isLast: third === undefined,
+  };
+}
+
 /** Reads from one replica after the other, until one has the bytes that are `expected`. */
 async function readBuffers(
   store: StoreContext,
@@ -126,22 +139,27 @@ async function readBuffers(
 ): Promise<ReadOutcome> {
   let why = "";
   let wrong = false;
-  for (const [i, buffer] of buffers.entries()) {
+  const left = [...buffers];
+  while (left.length > 0) {
+    const [buffer, next] = left;
     const ops: EndpointOperation[] = [];
     const pieces = plan(buffer.size);
     pushReads(ops, buffer, pieces);
     const timeoutMs = readTimeoutMs(store, leaseEndsAt);
     if (timeoutMs === 0 && whyOver(store) === null) return ReadOutcome.EXPIRED;
-    const another = i + 1 < buffers.length;
-    const codes = await attempt(store, ops, timeoutMs, () => another);
+    const another = (at: number) => elsewhere(ops[at], left);
+    const { codes, moved } = await attemptReads(store, ops, timeoutMs, another);
     const code = codes.find((code) => code !== TransferCode.OK);
     if (code !== undefined) {
       why = store.endpoint.explain(buffer.transportEndpoint, code);
+      left.shift();
       continue;
     }
     if (store.clock.now() >= leaseEndsAt) return ReadOutcome.EXPIRED;
-    if (store.checks.isRight(key, buffer, pieces, expected)) return ReadOutcome.DONE;
+    const served = moved.size > 0 ? next : buffer;
+    if (store.checks.isRight(key, served, pieces, expected)) return ReadOutcome.DONE;
     wrong = true;
+    left.splice(moved.size > 0 ? 1 : 0, 1);
   }
   if (wrong && whyOver(store) === null) return ReadOutcome.WRONG;
   throw objectError(failureOf(store), "read", key, why);

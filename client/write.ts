@@ -51,6 +51,8 @@ export async function writeObject(
   const replicas = answerValue(started, "store", key);
 
   try {
+    const tooFew = store.placing?.take(0, replicas) ?? null;
+    if (tooFew !== null) throw objectError(ErrorCode.NO_AVAILABLE_HANDLE, "store", key, tooFew);
     const why = await fill(store, replicas, slices, length, askedAt);
     if (why !== null) throw objectError(failureOf(store), "store", key, why);
   } catch (error) {
@@ -74,6 +76,7 @@ export async function writeObject(
     kind === "put" ? master.putEnd(end, writeId) : master.upsertEnd(end, writeId),
   );
   answerValue(ended, "store", key);
+  store.placing?.stored(0);
   return "stored";
 }
 

@@ -424,9 +424,10 @@ export class TransferEndpoint {
       ...Array.from(unknown, async ([name, which]) => {
         const { clock } = this.#options;
         const startedAt = clock.now();
-        await within(clock, timeoutMs, this.#directory.open(name));
+        await within(clock, timeoutMs, this.#directory.open(name), traffic?.signal);
         const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
-        if (restMs >= 1) await this.#runSome(ops, which, codes, restMs, traffic);
+        if (traffic?.signal?.aborted) { for (const i of which) codes[i] = TransferCode.CANCELLED; }
+        else if (restMs >= 1) await this.#runSome(ops, which, codes, restMs, traffic);
         else for (const i of which) codes[i] = TransferCode.TIMEOUT;
       }),
     ]);
@@ -472,7 +473,7 @@ export class TransferEndpoint {
     const lookups = Array.from(suspects, async (name) => {
       moved.set(name, await this.#directory.refresh(name).catch(() => false));
     });
-    if (suspects.size > 0) await within(clock, timeoutMs, Promise.all(lookups));
+    if (suspects.size > 0) await within(clock, timeoutMs, Promise.all(lookups), traffic?.signal);
     const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
     if (restMs < 1) return;
     const again: number[] = [];

@@ -41,6 +41,7 @@ import { codeOf } from "./native_codes.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
+import { endWhenAborted, type Transfer, type Waiting } from "./native_transfer.ts";
 import { openRdma, type RdmaOptions } from "./rdma_side.ts";
 
 /** Tunables of {@linkcode NativeTransferEngine}. */
@@ -71,26 +72,6 @@ const BATCH = 1024;
 const SETTLED = Promise.resolve();
 /** Milliseconds after which operations that found the queue full are tried again. */
 const FULL_RETRY_MS = 10;
-
-/** A transfer until its last operation has completed; keeps borrowed memory reachable. */
-interface Transfer {
-  /** The operation, or all of them: what they borrow stays alive through this. */
-  ops: TransferOperation | readonly TransferOperation[];
-  /** `null` for a single operation. */
-  results: Int32Array | null;
-  code: TransferCode;
-  left: number;
-  resolve: (result: never) => void;
-}
-
-/** An operation that found the shim's queue full. */
-interface Waiting {
-  op: TransferOperation;
-  slot: number;
-  index: number;
-  /** Milliseconds of `performance.now()`. */
-  deadline: number;
-}
 
 /** The transfer engine on the C shim. */
 export class NativeTransferEngine implements TransferEngine {
@@ -225,10 +206,18 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode> {
-    return new Promise((resolve, reject) => this.begin(op, timeoutOf(options), resolve, reject));
+    return new Promise((resolve, reject) =>
+      this.begin(op, timeoutOf(options), resolve, reject, options?.signal)
+    );
   }
 
-  begin(op: TransferOperation, timeoutMs: number, done: Done, failed: Failed): void {
+  begin(
+    op: TransferOperation,
+    timeoutMs: number,
+    done: Done,
+    failed: Failed,
+    signal?: AbortSignal,
+  ): void {
     try {
       this.#check(op);
     } catch (error) {
@@ -236,10 +225,11 @@ export class NativeTransferEngine implements TransferEngine {
     }
     const native = this.#peers.native(op.peer);
     if (native === 0) {
-      void this.transfer([op], { timeoutMs }).then(([code]) => done(code as TransferCode), failed);
+      const all = this.transfer([op], { timeoutMs, signal });
+      void all.then(([code]) => done(code as TransferCode), failed);
       return;
     }
-    this.#stage(op, native, this.#slot(op, null, 1, done), 0, timeoutMs);
+    this.#stage(op, native, this.#slot(op, null, 1, done, signal), 0, timeoutMs);
     this.#scheduleTurn();
   }
 
@@ -253,7 +243,7 @@ export class NativeTransferEngine implements TransferEngine {
     if (ops.length === 0) return results;
     return await new Promise<Int32Array>((resolve) => {
       const kept = [...ops];
-      const slot = this.#slot(kept, results, ops.length, resolve);
+      const slot = this.#slot(kept, results, ops.length, resolve, options?.signal);
       let unresolved: Map<PeerId, number[]> | null = null;
       for (let i = 0; i < ops.length; i++) {
         const { peer } = ops[i];
@@ -277,11 +267,13 @@ export class NativeTransferEngine implements TransferEngine {
     timeoutMs: number,
   ): Promise<void> {
     const startedAt = performance.now();
-    await within(systemClock, timeoutMs, this.#peers.resolve(peer));
+    const signal = this.#transfers[slot]?.signal;
+    await within(systemClock, timeoutMs, this.#peers.resolve(peer), signal);
     const restMs = Math.floor(timeoutMs - (performance.now() - startedAt));
     const native = this.#closed ? 0 : this.#peers.native(peer);
     for (const i of which) {
-      if (restMs < 1) this.#complete(slot, i, TransferCode.TIMEOUT);
+      if (signal?.aborted) this.#complete(slot, i, TransferCode.CANCELLED);
+      else if (restMs < 1) this.#complete(slot, i, TransferCode.TIMEOUT);
       else if (native === 0) this.#complete(slot, i, this.#unresolved(peer));
       else this.#stage(ops[i], native, slot, i, restMs);
     }
@@ -349,9 +341,16 @@ export class NativeTransferEngine implements TransferEngine {
     results: Int32Array | null,
     left: number,
     resolve: (result: never) => void,
+    signal: AbortSignal | undefined,
   ): number {
     const slot = this.#freeSlots.pop() ?? this.#transfers.length;
-    this.#transfers[slot] = { ops, results, code: TransferCode.OK, left, resolve };
+    const transfer = { ops, results, code: TransferCode.OK, left, signal, resolve };
+    this.#transfers[slot] = transfer;
+    endWhenAborted(transfer, () => {
+      this.#submitStaged();
+      if (!this.#closed) this.#engine.cancel(slot);
+      if (this.#outstanding > 0) this.#scheduleTurn();
+    });
     return slot;
   }
 
@@ -489,6 +488,7 @@ export class NativeTransferEngine implements TransferEngine {
         : (ops as readonly TransferOperation[])[index];
       this.#peers.failed(op.peer, code);
     }
+    if (code === TransferCode.TIMEOUT && transfer.signal?.aborted) code = TransferCode.CANCELLED;
     if (results === null) transfer.code = code;
     else results[index] = code;
     if (--transfer.left > 0) return;

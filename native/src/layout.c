@@ -49,6 +49,7 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_engine_stats, connections),
 	FIELD(mc_engine_stats, connects),
 	FIELD(mc_engine_stats, server_threads),
+	FIELD(mc_engine_stats, reads_fenced),
 	SIZE(mc_region_options),
 	FIELD(mc_region_options, size),
 	FIELD(mc_region_options, flags),

@@ -28,7 +28,7 @@ static struct mc_work *take_free(struct mc_engine *engine)
 
 		if (engine->work_count >= engine->max_ops)
 			return NULL;
-		block = malloc(sizeof(*block));
+		block = calloc(1, sizeof(*block));
 		if (!block)
 			return NULL;
 		block->next = engine->blocks;
@@ -83,6 +83,8 @@ static int admit(struct mc_engine *engine, const struct mc_op *op, int64_t deadl
 	work->user_data = op->user_data;
 	work->opcode = op->opcode;
 	work->deadline = deadline;
+	work->may_cancel = op->opcode == MC_OP_READ &&
+			   (peer->transport->ops->capabilities & MC_CAN_CANCEL);
 	*out = work;
 	return 1;
 }
@@ -117,6 +119,30 @@ int mc_submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t count,
 	mc_engine_kick(engine);
 	engine->spent += mc_now() - begun;
 	return (int)accepted;
+}
+
+int mc_cancel(struct mc_engine *engine, uint64_t user_data, uint64_t mask)
+{
+	int count = 0;
+
+	pthread_mutex_lock(&engine->progress_lock);
+	pthread_mutex_lock(&engine->state_lock);
+	for (struct mc_work_block *block = engine->blocks; block; block = block->next) {
+		for (uint32_t i = 0; i < MC_WORK_BLOCK; i++) {
+			struct mc_work *work = &block->works[i];
+
+			if (!work->may_cancel || (work->user_data & mask) != user_data)
+				continue;
+			work->deadline = 0;
+			count++;
+		}
+	}
+	pthread_mutex_unlock(&engine->state_lock);
+	if (count)
+		engine->next_deadline = 0;
+	mc_engine_step(engine, 0);
+	mc_engine_unlock(engine);
+	return count;
 }
 
 void mc_work_finish(struct mc_engine *engine, struct mc_work *work, int result, int detail)

@@ -2,6 +2,7 @@
 #ifndef MC_WORK_H
 #define MC_WORK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ struct mc_work {
 	uint32_t opcode;
 	int32_t result;
 	int32_t detail;
+	bool may_cancel;
 	uint64_t transport[8]; /* the transport's own */
 };
 

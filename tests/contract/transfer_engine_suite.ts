@@ -181,7 +181,9 @@ export function transferEngineSuite(
       const good = { opcode: READ, peer, remoteAddress: t.at(0), length: 99, local };
       assert.equal(await client.transferOne({ ...good, localOffset: 0 }), TransferCode.OK);
     }
-    if (!kinds.sameHost) assert.equal(server.stats().refused, refused);
+    if (kinds.sameHost) return;
+    assert.equal(server.stats().refused, refused);
+    assert.equal(server.stats().readsFenced, bad.length);
   });
 
   if (version === 2) {

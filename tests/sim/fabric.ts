@@ -143,7 +143,7 @@ export class SimEngine implements TransferEngine {
   stats(): TransferStats {
     return {
       ...{ servedReads: 0, servedWrites: 0, servedReadBytes: 0, servedWriteBytes: 0 },
-      ...{ refused: 0, connections: 0 },
+      ...{ refused: 0, readsFenced: 0, connections: 0 },
     };
   }
 

@@ -133,6 +133,7 @@ export class MemoryEngine implements TransferEngine {
       servedReadBytes: 0,
       servedWriteBytes: 0,
       refused: 0,
+      readsFenced: 0,
       connections: 0,
     };
   }

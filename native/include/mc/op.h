@@ -91,6 +91,14 @@ MC_API uint32_t mc_spent(struct mc_engine *engine);
 MC_API int mc_poll(struct mc_engine *engine, struct mc_completion *out, uint32_t max,
 		   uint32_t timeout_ms);
 
+/*
+ * Ends the READs that are in flight and whose user_data, under mask, is that: they complete with
+ * -ETIMEDOUT soon, and no byte reaches their memory after the completion has been returned. WRITEs,
+ * and READs over RDMA, go on: a peer may be in the middle of the one, a card of the other. Returns
+ * how many it found; one of them may have completed meanwhile.
+ */
+MC_API int mc_cancel(struct mc_engine *engine, uint64_t user_data, uint64_t mask);
+
 /* Ends a poll that is running, or the next one at once. Any thread. Returns 0. */
 MC_API int mc_wake(struct mc_engine *engine);
 
