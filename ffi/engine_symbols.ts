@@ -22,5 +22,6 @@ export const engineSymbols = {
   mc_cancel: { parameters: ["pointer", "u64", "u64"], result: "i32" },
   mc_wait: { parameters: ["pointer", "buffer", "u32", "u32", "u32", "u32"], result: "i32" },
   mc_poll: { parameters: ["pointer", "buffer", "u32", "u32"], result: "i32", nonblocking: true },
+  mc_spent: { parameters: ["pointer"], result: "u32" },
   mc_wake: { parameters: ["pointer"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;

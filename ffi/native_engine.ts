@@ -342,6 +342,11 @@ export class NativeEngine implements AsyncDisposable {
     );
   }
 
+  /** Milliseconds that {@linkcode submit} and {@linkcode wait} have taken since this was asked last. */
+  spentMs(): number {
+    return this.#library.mc_spent(this.#open) / 1e6;
+  }
+
   /**
    * Resolves with how many completions are in {@linkcode polled}: 0 after {@linkcode wake} or
    * `timeoutMs`, negative once the engine is shut down and nothing is left. One at a time.

@@ -1,5 +1,7 @@
 import type { Clock } from "./clock.ts";
 import {
+  type Done,
+  type Failed,
   type PeerId,
   TransferCode,
   type TransferEngine,
@@ -44,6 +46,8 @@ const CHUNK_BYTES = { high: 4 << 20, normal: 4 << 20, low: 1 << 20 };
 const WINDOW_BYTES = { high: Infinity, normal: 32 << 20, low: 4 << 20 };
 /** Milliseconds' worth of bytes that a class with a limit may send at once. */
 const BURST_MS = 100;
+/** Lanes that stay when nothing waits or is in flight on them. */
+const IDLE_LANES = 64;
 
 /** Part of a transfer, with one peer, that waits for its turn. */
 interface Job {
@@ -81,7 +85,7 @@ export class TransferDoor {
   readonly #engine: TransferEngine;
   readonly #clock: Clock;
   readonly #limits: TransferLimits;
-  /** Peers with something that waits or is in flight. */
+  /** Peers with something that waits or is in flight, and some others. */
   readonly #lanes = new Map<PeerId, Lane>();
   /** When all that was let in of a class with a limit will have been sent at its rate. */
   readonly #sentAtMs: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
@@ -113,6 +117,40 @@ export class TransferDoor {
       }
     }
     return await this.#enqueue(ops, timeoutMs, priority, signal);
+  }
+
+  /** {@linkcode transfer} of one operation without a promise, as {@linkcode TransferEngine.begin}. */
+  begin(
+    op: TransferOperation,
+    timeoutMs: number,
+    traffic: Traffic,
+    done: Done,
+    failed: Failed,
+  ): void {
+    const { priority = "normal", signal } = traffic;
+    const { peer, length } = op;
+    const lane = this.#lane(peer);
+    const passes = signal === undefined && priority !== "low" &&
+      this.#limits[priority] === undefined && lane.queues[priority].length === 0 &&
+      lane.inFlight[priority] + length <= WINDOW_BYTES[priority];
+    const engine = this.#engine;
+    if (!passes || engine.begin === undefined) {
+      const code = ([code]: Int32Array) => done(code as TransferCode);
+      void this.transfer([op], timeoutMs, traffic).then(code, failed);
+      return;
+    }
+    lane.inFlight[priority] += length;
+    const leave = () => {
+      lane.inFlight[priority] -= length;
+      if (waits(lane) || this.#lanes.size > IDLE_LANES) this.#admit(peer);
+    };
+    engine.begin(op, timeoutMs, (code) => {
+      leave();
+      done(code);
+    }, (error) => {
+      leave();
+      failed(error);
+    });
   }
 
   /** Ends what waits with `SOCKET`; the engine ends what is in flight. */
@@ -217,10 +255,9 @@ export class TransferDoor {
         void this.#begin(peer, lane, queue.shift()!);
       }
     }
-    const idle = PRIORITIES.every((priority) =>
-      lane.inFlight[priority] === 0 && lane.queues[priority].length === 0
-    );
-    if (idle) this.#lanes.delete(peer);
+    const { high, normal, low } = lane.inFlight;
+    const idle = high + normal + low === 0 && !waits(lane);
+    if (idle && this.#lanes.size > IDLE_LANES) this.#lanes.delete(peer);
   }
 
   #mayBegin({ inFlight }: Lane, priority: Priority, bytes: number): boolean {
@@ -281,6 +318,10 @@ export class TransferDoor {
     transfer.left -= parts;
     if (transfer.left === 0) transfer.finish();
   }
+}
+
+function waits({ queues: { high, normal, low } }: Lane): boolean {
+  return high.length + normal.length + low.length > 0;
 }
 
 async function run(

@@ -161,6 +161,11 @@ export interface TransferOperation {
   crc32c?: number;
 }
 
+/** Takes the result of an operation. */
+export type Done = (code: TransferCode) => void;
+/** Takes the error of an operation that was refused before any byte moved. */
+export type Failed = (error: unknown) => void;
+
 export interface TransferOptions {
   /** Milliseconds for the whole batch; default 30000. */
   timeoutMs?: number;
@@ -298,6 +303,12 @@ export interface TransferEngine extends AsyncDisposable {
 
   /** {@linkcode transfer} of one operation, cheaper: resolves with its code. */
   transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode>;
+
+  /**
+   * {@linkcode transferOne} without a promise, in engines where that costs more than the bytes: calls
+   * `done` with the code or `failed` with the error, maybe before it returns.
+   */
+  begin?(op: TransferOperation, timeoutMs: number, done: Done, failed: Failed): void;
 
   /**
    * Names the owner of the engine, 16 bytes, to engines of this host whose memory it maps; before the

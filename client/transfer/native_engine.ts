@@ -19,6 +19,8 @@ import { systemClock, within } from "./clock.ts";
 import {
   type AllocateOptions,
   DEFAULT_PLACEMENT,
+  type Done,
+  type Failed,
   type LentMemory,
   type ListenOptions,
   type PeerAddress,
@@ -33,6 +35,8 @@ import {
 } from "./engine.ts";
 import { HandshakeDoor } from "./handshake_door.ts";
 import { registerOnHost } from "./host_memory.ts";
+import { inlineBudget } from "./inline_budget.ts";
+import { InlineWaits } from "./inline_wait.ts";
 import { codeOf } from "./native_codes.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
@@ -46,7 +50,10 @@ export interface NativeTransferOptions extends EngineTunables {
   maxOps?: number;
   /** I/O threads that serve peers, started when needed; half of the CPUs, 1 to 8. */
   serverThreads?: number;
-  /** Microseconds that a submitted transfer may sleep in the kernel before it is polled for; 50. */
+  /**
+   * Microseconds that a submitted transfer may sleep in the kernel before it is polled for, at first;
+   * where that is too short, up to eight times as long. 50.
+   */
   inlineWaitUs?: number;
   /** Present: peers with RDMA devices are reached over ours. */
   rdma?: RdmaOptions;
@@ -57,10 +64,12 @@ const INLINE_WAIT_US = 50;
 const NATIVE_CHECKSUM_BYTES = 512;
 /** Microseconds of moving bytes on the calling thread before the poll takes over. */
 const INLINE_WORK_US = 1000;
-/** Milliseconds spent inline after which a transfer has to go through the event loop. */
-const INLINE_BURST_MS = 2;
+/** Milliseconds of the event loop that an operation takes around the shim, about. */
+const SCRIPT_MS = 0.003;
 /** Operations packed at a time. */
 const BATCH = 1024;
+/** Its reactions run at the next microtask checkpoint; cheaper than `queueMicrotask`. */
+const SETTLED = Promise.resolve();
 /** Milliseconds after which operations that found the queue full are tried again. */
 const FULL_RETRY_MS = 10;
 
@@ -74,7 +83,7 @@ export class NativeTransferEngine implements TransferEngine {
   readonly #peers: EnginePeers;
   #nextPeer: PeerId = 1;
   readonly #regions = new Map<number, NativeRegion>();
-  readonly #inlineWaitUs: number;
+  readonly #inlineWaits: InlineWaits;
 
   /** Transfers by the low half of their operations' `user_data`. */
   readonly #transfers: (Transfer | null)[] = [];
@@ -88,9 +97,10 @@ export class NativeTransferEngine implements TransferEngine {
   #full = false;
   readonly #backlog: Waiting[] = [];
   #turnIsDue = false;
-  #turnBegun = 0;
+  /** What has been submitted since the last turn, and the last peer of that. */
   #sinceTurn = 0;
-  #inlineMs = 0;
+  #turnBytes = 0;
+  #turnPeer: PeerId = 0;
   #polling: Promise<void> | null = null;
   #door: HandshakeDoor | null = null;
   #closed = false;
@@ -118,7 +128,7 @@ export class NativeTransferEngine implements TransferEngine {
       this.rdma = side;
       this.#peers = side.peers(sockets);
     }
-    this.#inlineWaitUs = options.inlineWaitUs ?? INLINE_WAIT_US;
+    this.#inlineWaits = new InlineWaits(options.inlineWaitUs ?? INLINE_WAIT_US);
   }
 
   #openRdma(options: RdmaOptions): ReturnType<typeof openRdma> {
@@ -187,6 +197,7 @@ export class NativeTransferEngine implements TransferEngine {
   closePeer(peer: PeerId): void {
     this.#submitStaged();
     this.#peers.close(peer);
+    this.#inlineWaits.forget(peer);
     if (this.#outstanding > 0) this.#scheduleTurn();
   }
 
@@ -195,20 +206,31 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode> {
-    let timeoutMs: number;
+    return new Promise((resolve, reject) =>
+      this.begin(op, timeoutOf(options), resolve, reject, options?.signal)
+    );
+  }
+
+  begin(
+    op: TransferOperation,
+    timeoutMs: number,
+    done: Done,
+    failed: Failed,
+    signal?: AbortSignal,
+  ): void {
     try {
-      timeoutMs = timeoutOf(options);
       this.#check(op);
     } catch (error) {
-      return Promise.reject(error);
+      return failed(error);
     }
     const native = this.#peers.native(op.peer);
-    if (native === 0) return this.#afterResolving(op, timeoutMs);
-    return new Promise<TransferCode>((resolve) => {
-      const slot = this.#slot(op, null, 1, resolve, options?.signal);
-      this.#stage(op, native, slot, 0, timeoutMs);
-      this.#scheduleTurn();
-    });
+    if (native === 0) {
+      const all = this.transfer([op], { timeoutMs, signal });
+      void all.then(([code]) => done(code as TransferCode), failed);
+      return;
+    }
+    this.#stage(op, native, this.#slot(op, null, 1, done, signal), 0, timeoutMs);
+    this.#scheduleTurn();
   }
 
   async transfer(
@@ -308,11 +330,6 @@ export class NativeTransferEngine implements TransferEngine {
     if (!this.#peers.has(op.peer)) throw new RangeError(`Peer ${op.peer} is not open`);
   }
 
-  async #afterResolving(op: TransferOperation, timeoutMs: number): Promise<TransferCode> {
-    const [code] = await this.transfer([op], { timeoutMs });
-    return code as TransferCode;
-  }
-
   #unresolved(peer: PeerId): TransferCode {
     return this.#peers.has(peer) && !this.#closed
       ? this.#peers.unresolved(peer)
@@ -354,6 +371,8 @@ export class NativeTransferEngine implements TransferEngine {
       return;
     }
     this.#stagedTimeoutMs = timeoutMs;
+    this.#turnBytes += op.length;
+    this.#turnPeer = op.peer;
     const { local } = op;
     const region = local instanceof NativeRegion ? local.id : BORROWED;
     staged.push(
@@ -411,29 +430,29 @@ export class NativeTransferEngine implements TransferEngine {
   #scheduleTurn(): void {
     if (this.#turnIsDue) return;
     this.#turnIsDue = true;
-    this.#turnBegun = performance.now();
     this.#submitStaged();
-    queueMicrotask(this.#turn);
+    void SETTLED.then(this.#turn);
   }
 
   readonly #turn = (): void => {
     this.#turnIsDue = false;
     this.#submitStaged();
     const wanted = Math.min(this.#sinceTurn, this.#outstanding);
-    this.#sinceTurn = 0;
-    if (wanted > 0 && this.#inlineMs < INLINE_BURST_MS) this.#waitInline(wanted);
-    this.#inlineMs += performance.now() - this.#turnBegun;
+    if (wanted > 0 && !inlineBudget.isSpent) this.#waitInline(wanted);
+    const scriptMs = this.#sinceTurn * SCRIPT_MS;
+    if (scriptMs > 0) inlineBudget.spend(this.#engine.spentMs() + scriptMs);
+    this.#sinceTurn = this.#turnBytes = 0;
     if (this.#outstanding > 0 || this.#full) this.#polling ??= this.#poll();
     else if (this.#polling !== null && !this.#closed) this.#engine.wake();
   };
 
   #waitInline(wanted: number): void {
-    const { waited } = this.#engine;
-    let count = this.#engine.wait(
-      Math.min(wanted, waited.capacity),
-      this.#inlineWaitUs,
-      INLINE_WORK_US,
-    );
+    const { waited } = this.#engine, wait = this.#inlineWaits.of(this.#turnPeer);
+    const min = Math.min(wanted, waited.capacity);
+    const limitUs = wait.limitUs(this.#turnBytes);
+    let count = this.#engine.wait(min, limitUs, INLINE_WORK_US);
+    // A poll that is under way may have taken them.
+    if (limitUs > 0 && this.#polling === null) wait.waited(this.#turnBytes, count >= min);
     this.#collect(waited, count);
     while (count === waited.capacity) {
       count = this.#engine.wait(0, 0, INLINE_WORK_US);
@@ -444,7 +463,7 @@ export class NativeTransferEngine implements TransferEngine {
   async #poll(): Promise<void> {
     while (this.#outstanding > 0 || this.#full) {
       const count = await this.#engine.poll(this.#full ? FULL_RETRY_MS : undefined);
-      this.#inlineMs = 0;
+      inlineBudget.renew();
       if (count < 0) break;
       this.#collect(this.#engine.polled, count);
       if (this.#full) this.#submitBacklog();

@@ -64,6 +64,7 @@ struct mc_engine {
 	int64_t next_deadline;  /* no deadline is earlier */
 	int64_t poll_until;     /* a poll sleeps until then; 0: it does not */
 	bool more;              /* a transport has something ready */
+	int64_t spent;          /* by calls that submit and wait; of the thread that does */
 
 	int epoll_fd;
 	int wake_fd;

@@ -95,7 +95,7 @@ static int admit(struct mc_engine *engine, const struct mc_op *op, int64_t deadl
 int mc_submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t count,
 	      uint32_t timeout_ms)
 {
-	int64_t deadline = mc_now() + (int64_t)timeout_ms * 1000000;
+	int64_t begun = mc_now(), deadline = begun + (int64_t)timeout_ms * 1000000;
 	uint32_t accepted = 0;
 	int result = 0;
 
@@ -120,6 +120,7 @@ int mc_submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t count,
 	if (!accepted)
 		return result;
 	mc_engine_kick(engine);
+	engine->spent += mc_now() - begun;
 	return (int)accepted;
 }
 

@@ -281,6 +281,26 @@ static void a_wake_ends_one_poll(void)
 	CHECK_EQ(mc_engine_destroy(engine), 0);
 }
 
+static void what_a_wait_took_is_told_once(void)
+{
+	struct mc_completion done[4];
+	struct pair pair;
+	struct mc_op op;
+	uint32_t port;
+	int fd = silent_listener(&port);
+
+	pair_open(&pair, 1 << 20);
+	op = pair_op(&pair, MC_OP_WRITE, 0, 64);
+	op.peer = open_peer(pair.client, port, 2);
+	CHECK_EQ(mc_spent(pair.client), 0);
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	CHECK_EQ(mc_wait(pair.client, done, 4, 1, 3000, 1000), 0);
+	CHECK(mc_spent(pair.client) >= 3000000);
+	CHECK_EQ(mc_spent(pair.client), 0);
+	close(fd);
+	pair_close(&pair);
+}
+
 static void a_stale_descriptor_is_refused_after_the_region_came_back(void)
 {
 	struct mc_region_info again;
@@ -416,6 +436,7 @@ void test_engine(void)
 	reads_are_cancelled_and_writes_are_not();
 	shutdown_fails_what_is_in_flight();
 	a_wake_ends_one_poll();
+	what_a_wait_took_is_told_once();
 	a_stale_descriptor_is_refused_after_the_region_came_back();
 	memory_of_the_caller_is_served_where_it_is();
 	silence_gives_way_without_descriptors();

@@ -82,6 +82,13 @@ MC_API int mc_wait(struct mc_engine *engine, struct mc_completion *out, uint32_t
 		   uint32_t sleep_us, uint32_t work_us);
 
 /*
+ * Returns the nanoseconds that mc_submit() and mc_wait() have taken since it was called
+ * last, at most UINT32_MAX: what a thread that calls nothing else here was held up. It is
+ * for the thread that submits and waits.
+ */
+MC_API uint32_t mc_spent(struct mc_engine *engine);
+
+/*
  * Sleeps until there is a completion, mc_wake() is called or timeout_ms has passed
  * (UINT32_MAX: no limit), moving bytes meanwhile. Returns how many completions were
  * written to out, at most max; -ESHUTDOWN when the engine is shut down and everything
