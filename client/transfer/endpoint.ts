@@ -24,6 +24,7 @@ import { type MemoryToLend, publishedRegion } from "./lent_memory.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory } from "./peer_directory.ts";
 import { listenAtChoice, type PortChoice } from "./port_choice.ts";
+import { type TlsIdentity, TlsReports } from "./tls.ts";
 
 /** Results after which a peer's document is looked up again, since it may have moved. */
 const STALE_PEER_CODES: readonly number[] = [
@@ -50,6 +51,8 @@ export interface EndpointOptions extends PortChoice {
   localHostname: string;
   /** Host that is published instead of that of `localHostname`; empty = that one. */
   advertisedHost: string;
+  /** Present when the engine has TLS: who this process is in handshakes. */
+  tls?: TlsIdentity;
   handshakeTimeoutMs: number;
   handshakeMaxLength: number;
   /** Newest framing to ask peers for. */
@@ -88,6 +91,7 @@ export class TransferEndpoint {
   readonly #options: EndpointOptions;
   readonly #door: TransferDoor;
   readonly #directory: PeerDirectory;
+  readonly #tlsReports: TlsReports;
   readonly #lent: Region[] = [];
   /** For writers of this process, whose bytes do not pass the engine. */
   readonly #fences: Fences;
@@ -109,7 +113,9 @@ export class TransferEndpoint {
       clock: options.clock,
       timeoutMs: options.handshakeTimeoutMs,
       maxLength: options.handshakeMaxLength,
+      ...(options.tls && { tls: options.tls }),
     };
+    this.#tlsReports = new TlsReports(options.engine, options.clock, options.log);
     this.#directory = new PeerDirectory(options.engine, options.metadata, {
       ...options,
       handshake: (host, port, type, body) => exchangeHandshake(host, port, type, body, handshake),
@@ -229,7 +235,8 @@ export class TransferEndpoint {
     const failure = this.#directory.failureOf(endpoint);
     if (code === TransferCode.METADATA && failure !== undefined) return failure.message;
     const name = Object.entries(TransferCode).find(([, value]) => value === code)?.[0];
-    return `the transfer with ${endpoint} ended with ${name ?? "code"} ${code}`;
+    const why = this.#tlsReports.about(this.#directory.addressOf(endpoint));
+    return `the transfer with ${endpoint} ended with ${name ?? "code"} ${code}${why}`;
   }
 
   /**
@@ -240,6 +247,7 @@ export class TransferEndpoint {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopGuard();
+    this.#tlsReports.stop();
     this.#door.close();
     await within(this.#options.clock, WITHDRAW_LIMIT_MS, this.#withdraw());
     await this.#options.metadata.close();
@@ -341,6 +349,7 @@ export class TransferEndpoint {
       tcpDataPort: this.#port,
       tcpProtoVersion: 2,
       localName: this.#options.forceTcp ? "" : this.engine.localName,
+      ...(this.#options.tls && { tls: true }),
       rdmaServerName: "",
       devices,
       priorities: rdma?.priorities ?? new Map(),

@@ -201,6 +201,16 @@ export interface RdmaSide {
   accept(body: JsonValue): Promise<JsonValue>;
 }
 
+/** A connection that came to nothing because of TLS. */
+export interface TlsReport {
+  /** Whether the peer had connected; else we had. */
+  readonly served: boolean;
+  /** Its address and port. */
+  readonly peer: string;
+  /** Why, one line. */
+  readonly text: string;
+}
+
 /** Takes a connection over that begins with a handshake; `first` was read from it already. */
 export type TakeHandshake = (socket: Socket, first: Uint8Array | null) => void;
 
@@ -299,6 +309,12 @@ export interface TransferEngine extends AsyncDisposable {
   fence(address: bigint, length: number, keepMs: number, writer: Uint8Array): Promise<boolean>;
 
   stats(): TransferStats;
+
+  /**
+   * Set when connections are made with TLS only: takes the oldest report of one that came to nothing,
+   * or `null`.
+   */
+  readonly takeTlsReport?: () => TlsReport | null;
 
   /** CRC-32C with the processor's instruction, where the engine has it. */
   readonly crc32c?: Crc32c;

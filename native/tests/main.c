@@ -25,6 +25,7 @@ static const struct {
 	{ "rate", test_rate },
 	{ "device", test_device },
 	{ "device_region", test_device_region },
+	{ "tls", test_tls },
 };
 
 int main(int argc, char **argv)
