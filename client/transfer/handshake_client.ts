@@ -28,6 +28,9 @@ export interface HandshakeOptions {
   tls?: TlsIdentity;
 }
 
+/** What is said of a peer that hangs up in the TLS handshake, or answers something else. */
+const NO_TLS = /secure TLS connection|InvalidContentType|wrong version number/;
+
 /**
  * Sends one request to a peer's handshake port and resolves with the body of its reply. Rejects with
  * `ProtocolError` for a malformed reply and with `Error` when the peer cannot be reached, hangs up or
@@ -47,8 +50,7 @@ export function exchangeHandshake(
     const { tls } = options;
     const socket = tls === undefined
       ? connect({ host, port, noDelay: true })
-      : connectTls({ host, port, ...tls, minVersion: "TLSv1.3", ...servername(host) });
-    let ready = false;
+      : connectTls({ host, port, minVersion: "TLSv1.3", ...identity(tls, host) });
     const finish = () => {
       cancel();
       socket.destroy();
@@ -61,10 +63,7 @@ export function exchangeHandshake(
       options.timeoutMs,
       () => fail(new Error(`The handshake with ${peer} took over ${options.timeoutMs} ms`)),
     );
-    socket.on(tls === undefined ? "connect" : "secureConnect", () => {
-      ready = true;
-      socket.write(request);
-    });
+    socket.on(tls === undefined ? "connect" : "secureConnect", () => socket.write(request));
     socket.on("data", (chunk) => {
       try {
         const reply = decoder.feed(chunk);
@@ -80,7 +79,7 @@ export function exchangeHandshake(
     });
     const refusal = (cause: Error) => {
       const how = tls === undefined ? "" : " over TLS";
-      const hint = tls === undefined || ready ? "" : " (does it speak TLS?)";
+      const hint = NO_TLS.test(cause.message) ? " (does it speak TLS?)" : "";
       return new Error(`Cannot shake hands with ${peer}${how}: ${cause.message}${hint}`, { cause });
     };
     socket.on("close", () => fail(new Error(`${peer} closed the connection during a handshake`)));
@@ -88,9 +87,9 @@ export function exchangeHandshake(
   });
 }
 
-/** The name to ask for; addresses are no names. */
-function servername(host: string): { servername?: string } {
-  return isIP(host) === 0 ? { servername: host } : {};
+/** What we show, and the name that we ask for; addresses are no names. */
+function identity({ cert, key, ca }: TlsIdentity, host: string) {
+  return { cert, key, ca, ...(isIP(host) === 0 && { servername: host }) };
 }
 
 /** Asks a peer for its segment document; `null` when it publishes the document elsewhere. */

@@ -22,15 +22,16 @@ export interface EngineTls extends TlsFiles {
   readonly handshakeTimeoutMs?: number;
 }
 
-/** What the files hold. */
-export interface TlsIdentity {
+/** With what the files hold. */
+export interface TlsIdentity extends EngineTls {
   readonly cert: string;
   readonly key: string;
   readonly ca: string;
 }
 
 /** Reads the files. `Error` with one line that names the one that cannot be read. */
-export function readTlsIdentity({ certFile, keyFile, caFile }: TlsFiles): TlsIdentity {
+export function readTls(tls: EngineTls): TlsIdentity {
+  const { certFile, keyFile, caFile } = tls;
   const [cert, key, ca] = [certFile, keyFile, caFile].map((path) => {
     try {
       return readFileSync(path, "utf8");
@@ -38,7 +39,7 @@ export function readTlsIdentity({ certFile, keyFile, caFile }: TlsFiles): TlsIde
       throw new Error(`${JSON.stringify(path)} cannot be read: ${errorText(cause)}`, { cause });
     }
   });
-  return { cert, key, ca };
+  return { ...tls, cert, key, ca };
 }
 
 /** How often an engine is asked for reports. */

@@ -14,19 +14,21 @@
 #define RECORD_BYTES 16384u
 /* Of a record beside its bytes: header, type, tag. */
 #define RECORD_EXTRA 64u
-/* Made ready before the socket gets them. */
-#define OUT_BYTES (256u << 10)
+/* Made ready before the socket gets them, so that the peer begins while the rest is made. */
+#define OUT_BYTES (64u << 10)
 #define ALIEN_BYTES 32u
 /* First byte of an alert and of a handshake. */
 #define RECORD_ALERT 21
 #define RECORD_HANDSHAKE 22
 
+/* out is kept while there is something in it, and while a call sends. */
 struct mc_tls_connection {
 	struct mc_tls *tls;
 	struct ssl_st *ssl;
 	int fd;
 	bool served; /* the peer connected */
 	bool heard, secured, finished;
+	bool drained; /* in this call the socket had less than was asked for */
 	bool ended;   /* met the end, or failed */
 	int failure;  /* errno of that; 0: the end */
 	uint32_t records; /* sent with the present key */
@@ -90,9 +92,14 @@ static int read_records(struct bio_st *bio, char *bytes, int length)
 	ssize_t count;
 
 	ssl->BIO_clear_flags(bio, MCS_BIO_FLAGS_RWS | MCS_BIO_FLAGS_SHOULD_RETRY);
+	if (connection->drained) {
+		ssl->BIO_set_flags(bio, MCS_BIO_FLAGS_READ | MCS_BIO_FLAGS_SHOULD_RETRY);
+		return -1;
+	}
 	do {
 		count = recv(connection->fd, bytes, (size_t)length, 0);
 	} while (count < 0 && errno == EINTR);
+	connection->drained = count > 0 && count < length;
 	if (count < 0 && errno == EAGAIN)
 		ssl->BIO_set_flags(bio, MCS_BIO_FLAGS_READ | MCS_BIO_FLAGS_SHOULD_RETRY);
 	if (count > 0 && !connection->heard && !begins_well(connection, bytes, count)) {
@@ -237,7 +244,8 @@ static int failed(struct mc_tls_connection *connection, int result)
 	return -connection->failure;
 }
 
-int mc_tls_connection_flush(struct mc_tls_connection *connection)
+/* Sends what is ready and keeps its memory: 0, -EAGAIN or -errno. */
+static int send_records(struct mc_tls_connection *connection)
 {
 	while (connection->out_from < connection->out_to) {
 		ssize_t count = send(connection->fd, connection->out + connection->out_from,
@@ -249,10 +257,25 @@ int mc_tls_connection_flush(struct mc_tls_connection *connection)
 			return -errno;
 		connection->out_from += (uint32_t)count;
 	}
+	connection->out_from = connection->out_to = 0;
+	return 0;
+}
+
+static void give_memory_back(struct mc_tls_connection *connection)
+{
+	if (connection->out_to > 0)
+		return;
 	free(connection->out);
 	connection->out = NULL;
-	connection->out_from = connection->out_to = connection->out_size = 0;
-	return 0;
+	connection->out_size = 0;
+}
+
+int mc_tls_connection_flush(struct mc_tls_connection *connection)
+{
+	int err = send_records(connection);
+
+	give_memory_back(connection);
+	return err;
 }
 
 bool mc_tls_connection_owes(const struct mc_tls_connection *connection)
@@ -268,6 +291,7 @@ int mc_tls_connection_begin(struct mc_tls_connection *connection)
 	if (connection->failure)
 		return -EPROTO;
 	ssl->ERR_clear_error();
+	connection->drained = false;
 	errno = 0;
 	result = ssl->SSL_do_handshake(connection->ssl);
 	if (result != 1)
@@ -384,7 +408,7 @@ int64_t mc_tls_connection_send(struct mc_tls_connection *connection, const struc
 		return -connection->failure;
 	connection->tls->calls->ERR_clear_error();
 	skip_empty(&cursor);
-	err = mc_tls_connection_flush(connection);
+	err = send_records(connection);
 	while (!err && cursor.left > 0) {
 		uint64_t wanted = mc_min(total - (uint64_t)taken, OUT_BYTES + RECORD_BYTES);
 
@@ -393,8 +417,9 @@ int64_t mc_tls_connection_send(struct mc_tls_connection *connection, const struc
 		if (!err)
 			err = encrypt(connection, &cursor, &taken);
 		if (!err)
-			err = mc_tls_connection_flush(connection);
+			err = send_records(connection);
 	}
+	give_memory_back(connection);
 	return taken > 0 ? taken : err;
 }
 
@@ -408,6 +433,7 @@ int64_t mc_tls_connection_receive(struct mc_tls_connection *connection, const st
 
 	skip_empty(&cursor);
 	ssl->ERR_clear_error();
+	connection->drained = false;
 	while (status == 1 && cursor.left > 0) {
 		uint8_t *to = (uint8_t *)cursor.iov->iov_base + cursor.done;
 		size_t wanted = cursor.iov->iov_len - cursor.done, got = 0;
