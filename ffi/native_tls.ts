@@ -32,25 +32,47 @@ function textIn(bytes: Uint8Array): string {
   return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
+/** TLS of an engine, while that is open. */
+export interface NativeTls {
+  /** Takes the oldest report, or `null`. */
+  takeReport(): NativeTlsReport | null;
+  /** Takes other files for new connections. `Error` with one line, and nothing is changed then. */
+  renew(files: NativeTlsOptions): void;
+}
+
 /**
- * Puts TLS on the connections of an engine that has none yet, and returns what takes its oldest report
- * until it is closed, or `null`. `Error` with one line when OpenSSL or a file cannot be had.
+ * Puts TLS on the connections of an engine that has none yet. `Error` with one line when OpenSSL or a
+ * file cannot be had.
  */
 export function openTls(
   library: TlsLibrary,
   engine: NativeEngine,
   options: NativeTlsOptions,
-): () => NativeTlsReport | null {
-  const [cert, key, ca] = [options.certFile, options.keyFile, options.caFile].map((path) =>
-    new TextEncoder().encode(`${path}\0`)
-  );
+): NativeTls {
   const why = new Uint8Array(WHY_BYTES);
+  const [cert, key, ca] = pathsOf(options);
   const timeoutMs = options.handshakeTimeoutMs ?? 0;
   const result = library.mc_tls_open(engine.pointer, cert, key, ca, timeoutMs, why, why.length);
-  if (result >= 0) return () => takeReport(library, engine);
+  settle("mc_tls_open", result, why);
+  return {
+    takeReport: () => takeReport(library, engine),
+    renew(files) {
+      const [cert, key, ca] = pathsOf(files);
+      const result = library.mc_tls_renew(engine.pointer, cert, key, ca, why, why.length);
+      settle("mc_tls_renew", result, why);
+    },
+  };
+}
+
+function pathsOf({ certFile, keyFile, caFile }: NativeTlsOptions): Uint8Array<ArrayBuffer>[] {
+  return [certFile, keyFile, caFile].map((path) => new TextEncoder().encode(`${path}\0`));
+}
+
+function settle(symbol: string, result: number, why: Uint8Array): void {
+  if (result >= 0) return;
   const line = textIn(why);
-  if (line === "") checked("mc_tls_open", result);
-  throw new Error(line, { cause: new NativeError("mc_tls_open", -result) });
+  if (line === "") checked(symbol, result);
+  throw new Error(line, { cause: new NativeError(symbol, -result) });
 }
 
 function takeReport(library: TlsLibrary, engine: NativeEngine): NativeTlsReport | null {

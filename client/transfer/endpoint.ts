@@ -24,7 +24,7 @@ import { type MemoryToLend, publishedRegion } from "./lent_memory.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory } from "./peer_directory.ts";
 import { listenAtChoice, type PortChoice } from "./port_choice.ts";
-import { type TlsIdentity, TlsReports } from "./tls.ts";
+import { type TlsIdentity, TlsWatch } from "./tls.ts";
 
 /** Results after which a peer's document is looked up again, since it may have moved. */
 const STALE_PEER_CODES: readonly number[] = [
@@ -91,7 +91,7 @@ export class TransferEndpoint {
   readonly #options: EndpointOptions;
   readonly #door: TransferDoor;
   readonly #directory: PeerDirectory;
-  readonly #tlsReports: TlsReports;
+  readonly #tlsWatch: TlsWatch;
   readonly #lent: Region[] = [];
   /** For writers of this process, whose bytes do not pass the engine. */
   readonly #fences: Fences;
@@ -115,7 +115,7 @@ export class TransferEndpoint {
       maxLength: options.handshakeMaxLength,
       ...(options.tls && { tls: options.tls }),
     };
-    this.#tlsReports = new TlsReports(options.engine, options.clock, options.log);
+    this.#tlsWatch = new TlsWatch(options.engine, options.clock, options.log, options.tls);
     this.#directory = new PeerDirectory(options.engine, options.metadata, {
       ...options,
       handshake: (host, port, type, body) => exchangeHandshake(host, port, type, body, handshake),
@@ -235,7 +235,7 @@ export class TransferEndpoint {
     const failure = this.#directory.failureOf(endpoint);
     if (code === TransferCode.METADATA && failure !== undefined) return failure.message;
     const name = Object.entries(TransferCode).find(([, value]) => value === code)?.[0];
-    const why = this.#tlsReports.about(this.#directory.addressOf(endpoint));
+    const why = this.#tlsWatch.about(this.#directory.addressOf(endpoint));
     return `the transfer with ${endpoint} ended with ${name ?? "code"} ${code}${why}`;
   }
 
@@ -247,7 +247,7 @@ export class TransferEndpoint {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopGuard();
-    this.#tlsReports.stop();
+    this.#tlsWatch.stop();
     this.#door.close();
     await within(this.#options.clock, WITHDRAW_LIMIT_MS, this.#withdraw());
     await this.#options.metadata.close();

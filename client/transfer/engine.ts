@@ -211,6 +211,14 @@ export interface TlsReport {
   readonly text: string;
 }
 
+/** The TLS side of an engine. */
+export interface TlsSide {
+  /** Takes the oldest report of a connection that came to nothing, or `null`. */
+  takeReport(): TlsReport | null;
+  /** Takes other PEM files for new connections. `Error` with one line when they are no good. */
+  renew(files: { certFile: string; keyFile: string; caFile: string }): void;
+}
+
 /** Takes a connection over that begins with a handshake; `first` was read from it already. */
 export type TakeHandshake = (socket: Socket, first: Uint8Array | null) => void;
 
@@ -310,11 +318,8 @@ export interface TransferEngine extends AsyncDisposable {
 
   stats(): TransferStats;
 
-  /**
-   * Set when connections are made with TLS only: takes the oldest report of one that came to nothing,
-   * or `null`.
-   */
-  readonly takeTlsReport?: () => TlsReport | null;
+  /** Set when connections are made with TLS only. */
+  readonly tls?: TlsSide;
 
   /** CRC-32C with the processor's instruction, where the engine has it. */
   readonly crc32c?: Crc32c;

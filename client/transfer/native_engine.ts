@@ -26,7 +26,7 @@ import {
   type PeerId,
   type RdmaSide,
   type Region,
-  type TlsReport,
+  type TlsSide,
   TransferCode,
   type TransferEngine,
   type TransferOperation,
@@ -92,7 +92,7 @@ interface Waiting {
 export class NativeTransferEngine implements TransferEngine {
   readonly name: "tcp-native" | "rdma-native";
   readonly rdma?: RdmaSide;
-  readonly takeTlsReport?: () => TlsReport | null;
+  readonly tls?: TlsSide;
   readonly crc32c: Crc32c;
   readonly #library: Library;
   readonly #engine: NativeEngine;
@@ -134,7 +134,7 @@ export class NativeTransferEngine implements TransferEngine {
       return (inShim ? native : crc32c)(bytes, start, end, seed);
     };
     this.#engine = new NativeEngine(library.symbols, tunables);
-    if (tls) this.takeTlsReport = this.#open(() => openTls(library.symbols, this.#engine, tls));
+    if (tls) this.tls = this.#open(() => openTls(library.symbols, this.#engine, tls));
     const sockets = new NativePeers(this.#engine);
     if (rdma === undefined) {
       this.name = "tcp-native";

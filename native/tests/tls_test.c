@@ -441,6 +441,30 @@ static void wrong_files_are_named(void)
 	}
 }
 
+/* Connections from now on show the new files; those that are there are left alone. */
+static void files_are_renewed(void)
+{
+	const char *node = in_folder("node.pem"), *key = in_folder("node.key");
+	struct pair pair;
+	char why[256];
+
+	open_pair(&pair, NODE, NODE);
+	run(&pair, MC_OP_READ, 0, 1000, 0);
+	CHECK_EQ(mc_tls_renew(pair.server, node, in_folder("other.key"), in_folder("ca.pem"), why, 256),
+		 -EINVAL);
+	CHECK(strstr(why, "is not the key"));
+	CHECK_EQ(mc_tls_renew(pair.server, in_folder("other.pem"), in_folder("other.key"),
+			      in_folder("other-ca.pem"), why, 256),
+		 0);
+	run(&pair, MC_OP_READ, 0, 1000, 0);
+	CHECK_EQ(mc_peer_close(pair.client, pair.peer), 0);
+	pair.peer = open_peer(pair.client, pair.port, 2);
+	run(&pair, MC_OP_READ, 0, 1000, -EHOSTUNREACH);
+	CHECK_EQ(mc_tls_renew(pair.server, node, key, in_folder("ca.pem"), why, 256), 0);
+	run(&pair, MC_OP_READ, 0, 1000, 0);
+	pair_close(&pair);
+}
+
 void test_tls(void)
 {
 	folder = getenv("SNOWSKIN_TEST_CERTIFICATES");
@@ -452,6 +476,7 @@ void test_tls(void)
 	refusals_leave_the_rest_alone();
 	strangers_are_refused();
 	names_are_checked();
+	files_are_renewed();
 	handshakes_are_bounded();
 	clients_give_up();
 	peers_may_go_at_any_time();

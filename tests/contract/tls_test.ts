@@ -257,6 +257,30 @@ test("files that are none are one line that names them", async () => {
   );
 });
 
+test("files that are replaced count for new connections, once they go together", async () => {
+  const own = await Deno.makeTempDir({ dir: directory });
+  const parts = ["pem", "key"];
+  const copy = (name: string, part: string) =>
+    Deno.copyFile(path(`${name}.${part}`), `${own}/own.${part}`);
+  for (const part of parts) await copy("node", part);
+  const lines: string[] = [];
+  const tls = { certFile: `${own}/own.pem`, keyFile: `${own}/own.key`, caFile: path("ca.pem") };
+  await using owner = await open({ tls, log: (line) => lines.push(line) });
+  await owner.registerMemory(MIB);
+  await using user = await open({ tls: files() });
+  assert.equal((await readOne(user, owner.localName)).code, 0);
+  await copy("elsewhere", "pem");
+  await until(() => lines.some((line) => /the old files stay: .*is not the key/.test(line)));
+  await using other = await open({ tls: files() });
+  assert.equal((await readOne(other, owner.localName)).code, 0);
+  await copy("elsewhere", "key");
+  await until(() => lines.includes("TLS: new certificates are in use"));
+  await using third = await open({ tls: files() });
+  await assert.rejects(third.openSegment(owner.localName), /does not match certificate/);
+  const segment = await other.openSegment(owner.localName).catch(() => null);
+  assert.equal(segment, null, "handshakes are new connections");
+});
+
 test("stores with TLS exchange values, and one without gets a line and no value", async () => {
   const { process: master, address } = await startMaster();
   await using _ends = master;

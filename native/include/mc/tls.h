@@ -26,6 +26,14 @@ MC_API int mc_tls_open(struct mc_engine *engine, const char *cert_file, const ch
 		       const char *ca_file, uint32_t handshake_timeout_ms, char *why,
 		       uint32_t why_size);
 
+/*
+ * Takes other files for the connections that are made from now on; those that are there go on with
+ * what they have, and when it fails so does the engine. Arguments and results of mc_tls_open(), but
+ * -EALREADY; -EINVAL without TLS, too. Any thread.
+ */
+MC_API int mc_tls_renew(struct mc_engine *engine, const char *cert_file, const char *key_file,
+			const char *ca_file, char *why, uint32_t why_size);
+
 /* A connection that came to nothing because of TLS. */
 struct mc_tls_report {
 	uint32_t served;  /* 1: the peer had connected, 0: we had */

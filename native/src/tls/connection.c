@@ -163,7 +163,7 @@ struct mc_tls_connection *mc_tls_connection_new(struct mc_tls *tls, int fd, cons
 	connection->tls = tls;
 	connection->fd = fd;
 	connection->served = !name;
-	connection->ssl = ssl->SSL_new(tls->context);
+	connection->ssl = mc_tls_new(tls);
 	if (connection->ssl)
 		bio = ssl->BIO_new(tls->socket);
 	if (bio) {

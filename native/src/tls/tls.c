@@ -56,17 +56,16 @@ static int check_readable(const char *file, char *why, uint32_t size)
 }
 
 /* Would peers accept our certificate for a purpose? 0, or the verdict of X509_verify_cert(). */
-static int verdict(const struct mc_tls *tls, int purpose)
+static int verdict(const struct mcs_calls *ssl, struct ssl_ctx_st *context, int purpose)
 {
-	const struct mcs_calls *ssl = tls->calls;
 	struct x509_store_ctx_st *check = ssl->X509_STORE_CTX_new();
 	struct stack_st_X509 *chain = NULL;
 	int result = -1;
 
-	ssl->SSL_CTX_ctrl(tls->context, MCS_CTRL_GET_CHAIN_CERTS, 0, &chain);
+	ssl->SSL_CTX_ctrl(context, MCS_CTRL_GET_CHAIN_CERTS, 0, &chain);
 	if (check &&
-	    ssl->X509_STORE_CTX_init(check, ssl->SSL_CTX_get_cert_store(tls->context),
-				     ssl->SSL_CTX_get0_certificate(tls->context), chain) == 1 &&
+	    ssl->X509_STORE_CTX_init(check, ssl->SSL_CTX_get_cert_store(context),
+				     ssl->SSL_CTX_get0_certificate(context), chain) == 1 &&
 	    ssl->X509_STORE_CTX_set_purpose(check, purpose) == 1)
 		result = ssl->X509_verify_cert(check) == 1 ? MCS_V_OK :
 							     ssl->X509_STORE_CTX_get_error(check);
@@ -75,10 +74,10 @@ static int verdict(const struct mc_tls *tls, int purpose)
 	return result;
 }
 
-static int check_dates(const struct mc_tls *tls, const char *file, char *why, uint32_t size)
+static int check_dates(const struct mcs_calls *ssl, struct ssl_ctx_st *context, const char *file,
+		       char *why, uint32_t size)
 {
-	const struct mcs_calls *ssl = tls->calls;
-	const struct x509_st *own = ssl->SSL_CTX_get0_certificate(tls->context);
+	const struct x509_st *own = ssl->SSL_CTX_get0_certificate(context);
 
 	if (ssl->X509_cmp_current_time(ssl->X509_get0_notAfter(own)) < 0)
 		return refuse(why, size, file, "is out of date: its certificate has expired");
@@ -88,12 +87,11 @@ static int check_dates(const struct mc_tls *tls, const char *file, char *why, ui
 }
 
 /* Loads the files and looks whether they go together. */
-static int load_files(struct mc_tls *tls, const char *cert_file, const char *key_file,
-		      const char *ca_file, char *why, uint32_t size)
+static int load_files(const struct mcs_calls *ssl, struct ssl_ctx_st *context,
+		      const char *cert_file, const char *key_file, const char *ca_file, char *why,
+		      uint32_t size)
 {
-	const struct mcs_calls *ssl = tls->calls;
 	static const int purposes[] = { MCS_PURPOSE_SSL_SERVER, MCS_PURPOSE_SSL_CLIENT };
-	struct ssl_ctx_st *context = tls->context;
 	int err;
 
 	if ((err = check_readable(cert_file, why, size)) ||
@@ -111,13 +109,13 @@ static int load_files(struct mc_tls *tls, const char *cert_file, const char *key
 			 key_file, cert_file);
 		return -EINVAL;
 	}
-	err = check_dates(tls, cert_file, why, size);
+	err = check_dates(ssl, context, cert_file, why, size);
 	if (err)
 		return err;
 	if (ssl->SSL_CTX_load_verify_locations(context, ca_file, NULL) != 1)
 		return refuse(why, size, ca_file, "holds no certificate in PEM form");
 	for (size_t i = 0; i < MC_ARRAY_SIZE(purposes); i++) {
-		int result = verdict(tls, purposes[i]);
+		int result = verdict(ssl, context, purposes[i]);
 
 		if (result == MCS_V_OK)
 			continue;
@@ -129,14 +127,8 @@ static int load_files(struct mc_tls *tls, const char *cert_file, const char *key
 	return 0;
 }
 
-static int make_context(struct mc_tls *tls)
+static int settle_context(const struct mcs_calls *ssl, struct ssl_ctx_st *context)
 {
-	const struct mcs_calls *ssl = tls->calls;
-	struct ssl_ctx_st *context = tls->context = ssl->SSL_CTX_new(ssl->TLS_method());
-
-	tls->socket = mc_tls_socket_method(ssl);
-	if (!context || !tls->socket)
-		return -ENOMEM;
 	if (ssl->SSL_CTX_ctrl(context, MCS_CTRL_SET_MIN_PROTO_VERSION, MCS_TLS1_3_VERSION, NULL) !=
 		    1 ||
 	    ssl->SSL_CTX_set_ciphersuites(context, SUITES) != 1)
@@ -149,6 +141,24 @@ static int make_context(struct mc_tls *tls)
 	ssl->SSL_CTX_set_default_passwd_cb(context, no_pass_phrase);
 	ssl->SSL_CTX_set_verify(context, MCS_VERIFY_PEER | MCS_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	return 0;
+}
+
+/* Makes a context of files. Returns 0, or -errno with a line in why. */
+static int make_context(const struct mcs_calls *ssl, const char *cert_file, const char *key_file,
+			const char *ca_file, struct ssl_ctx_st **made, char *why, uint32_t why_size)
+{
+	struct ssl_ctx_st *context = ssl->SSL_CTX_new(ssl->TLS_method());
+	int err = context ? settle_context(ssl, context) : -ENOMEM;
+
+	if (err)
+		snprintf(why, why_size, "OpenSSL has no TLS 1.3: %s", strerror(-err));
+	else
+		err = load_files(ssl, context, cert_file, key_file, ca_file, why, why_size);
+	ssl->ERR_clear_error();
+	if (err && context)
+		ssl->SSL_CTX_free(context);
+	*made = err ? NULL : context;
+	return err;
 }
 
 int mc_tls_open(struct mc_engine *engine, const char *cert_file, const char *key_file,
@@ -170,19 +180,52 @@ int mc_tls_open(struct mc_engine *engine, const char *cert_file, const char *key
 	tls->handshake_timeout =
 		(int64_t)(handshake_timeout_ms ? handshake_timeout_ms : 5000) * 1000000;
 	tls->calls = mcs_load(why, why_size);
-	err = tls->calls ? make_context(tls) : -ENODEV;
+	err = tls->calls ? make_context(tls->calls, cert_file, key_file, ca_file, &tls->context, why,
+					why_size) :
+			   -ENODEV;
 	if (!err) {
-		err = load_files(tls, cert_file, key_file, ca_file, why, why_size);
-		tls->calls->ERR_clear_error();
+		tls->socket = mc_tls_socket_method(tls->calls);
+		err = tls->socket ? 0 : -ENOMEM;
 	}
 	if (err) {
-		if (!why[0])
-			snprintf(why, why_size, "OpenSSL has no TLS 1.3: %s", strerror(-err));
 		mc_tls_free(tls);
 		return err;
 	}
 	engine->tls = tls;
 	return 0;
+}
+
+int mc_tls_renew(struct mc_engine *engine, const char *cert_file, const char *key_file,
+		 const char *ca_file, char *why, uint32_t why_size)
+{
+	struct mc_tls *tls = engine->tls;
+	struct ssl_ctx_st *context, *before;
+	int err;
+
+	if (!why || !why_size)
+		return -EINVAL;
+	why[0] = 0;
+	if (!tls)
+		return -EINVAL;
+	err = make_context(tls->calls, cert_file, key_file, ca_file, &context, why, why_size);
+	if (err)
+		return err;
+	pthread_mutex_lock(&tls->lock);
+	before = tls->context;
+	tls->context = context;
+	pthread_mutex_unlock(&tls->lock);
+	tls->calls->SSL_CTX_free(before); /* its connections keep it */
+	return 0;
+}
+
+struct ssl_st *mc_tls_new(struct mc_tls *tls)
+{
+	struct ssl_st *made;
+
+	pthread_mutex_lock(&tls->lock);
+	made = tls->calls->SSL_new(tls->context);
+	pthread_mutex_unlock(&tls->lock);
+	return made;
 }
 
 void mc_tls_free(struct mc_tls *tls)
