@@ -7,6 +7,9 @@
 
 #include "check.h"
 
+struct mc_engine;
+void (*pair_secure)(struct mc_engine *engine);
+
 static const struct {
 	const char *name;
 	void (*run)(void);

@@ -65,6 +65,7 @@ VALUE(PURPOSE_SSL_SERVER, X509_PURPOSE_SSL_SERVER);
 #define LONG (6u << 20)
 
 static const char *folder;
+static uint32_t handshake_ms; /* 0: the default */
 
 static const char *in_folder(const char *name)
 {
@@ -79,7 +80,14 @@ static const char *in_folder(const char *name)
 static int give(struct mc_engine *engine, const char *cert, const char *key, const char *ca,
 		char *why)
 {
-	return mc_tls_open(engine, in_folder(cert), in_folder(key), in_folder(ca), 300, why, 256);
+	return mc_tls_open(engine, in_folder(cert), in_folder(key), in_folder(ca),
+			   handshake_ms, why, 256);
+}
+
+static int renew(struct mc_engine *engine, const char *cert, const char *key, const char *ca,
+		 char *why)
+{
+	return mc_tls_renew(engine, in_folder(cert), in_folder(key), in_folder(ca), why, 256);
 }
 
 static void give_node(struct mc_engine *engine)
@@ -302,7 +310,9 @@ static void handshakes_are_bounded(void)
 	int fds[3];
 	uint8_t byte;
 
+	handshake_ms = 1500;
 	open_pair(&pair, NODE, NODE);
+	handshake_ms = 0;
 	for (int i = 0; i < 3; i++) {
 		fds[i] = dial(pair.port);
 		if (i > 0)
@@ -444,23 +454,39 @@ static void wrong_files_are_named(void)
 /* Connections from now on show the new files; those that are there are left alone. */
 static void files_are_renewed(void)
 {
-	const char *node = in_folder("node.pem"), *key = in_folder("node.key");
 	struct pair pair;
 	char why[256];
 
 	open_pair(&pair, NODE, NODE);
 	run(&pair, MC_OP_READ, 0, 1000, 0);
-	CHECK_EQ(mc_tls_renew(pair.server, node, in_folder("other.key"), in_folder("ca.pem"), why, 256),
-		 -EINVAL);
+	CHECK_EQ(renew(pair.server, "node.pem", "other.key", "ca.pem", why), -EINVAL);
 	CHECK(strstr(why, "is not the key"));
-	CHECK_EQ(mc_tls_renew(pair.server, in_folder("other.pem"), in_folder("other.key"),
-			      in_folder("other-ca.pem"), why, 256),
-		 0);
+	CHECK_EQ(renew(pair.server, "other.pem", "other.key", "other-ca.pem", why), 0);
 	run(&pair, MC_OP_READ, 0, 1000, 0);
 	CHECK_EQ(mc_peer_close(pair.client, pair.peer), 0);
 	pair.peer = open_peer(pair.client, pair.port, 2);
 	run(&pair, MC_OP_READ, 0, 1000, -EHOSTUNREACH);
-	CHECK_EQ(mc_tls_renew(pair.server, node, key, in_folder("ca.pem"), why, 256), 0);
+	CHECK_EQ(renew(pair.server, "node.pem", "node.key", "ca.pem", why), 0);
+	run(&pair, MC_OP_READ, 0, 1000, 0);
+	pair_close(&pair);
+}
+
+/* Whatever comes in the handshake costs its connection only. */
+static void garbage_is_refused(void)
+{
+	struct pair pair;
+	uint32_t seed = 7;
+
+	open_pair(&pair, NODE, NODE);
+	for (int i = 0; i < 200; i++) {
+		uint8_t bytes[600] = { 22, 3, 1, 2, 0, 1 };
+		int fd = dial(pair.port);
+
+		seed = seed * 1664525u + 1013904223u;
+		fill(bytes + 1 + i % 8, sizeof(bytes) - 8, seed);
+		CHECK(send(fd, bytes, 1 + seed % sizeof(bytes), MSG_NOSIGNAL) > 0);
+		close(fd);
+	}
 	run(&pair, MC_OP_READ, 0, 1000, 0);
 	pair_close(&pair);
 }
@@ -480,4 +506,9 @@ void test_tls(void)
 	handshakes_are_bounded();
 	clients_give_up();
 	peers_may_go_at_any_time();
+	garbage_is_refused();
+	pair_secure = give_node;
+	test_stress();
+	test_device_region();
+	pair_secure = NULL;
 }
