@@ -91,6 +91,9 @@ const sources: readonly Source[] = [
   { field: "localBufferSize", keys: ["local_buffer_size"], env: ["MOONCAKE_LOCAL_BUFFER_SIZE"] },
   { field: "protocol", keys: ["protocol"], env: ["MOONCAKE_PROTOCOL"] },
   { field: "deviceName", keys: ["device_name", "rdma_devices"], env: ["MOONCAKE_DEVICE"] },
+  { field: "tlsCertFile", keys: ["tls_cert_file"], env: ["SNOWSKIN_TLS_CERT_FILE"] },
+  { field: "tlsKeyFile", keys: ["tls_key_file"], env: ["SNOWSKIN_TLS_KEY_FILE"] },
+  { field: "tlsCaFile", keys: ["tls_ca_file"], env: ["SNOWSKIN_TLS_CA_FILE"] },
   { field: "tenantId", keys: ["tenant_id"], env: ["MOONCAKE_TENANT_ID"] },
   { field: "authKey", keys: ["auth_key"], env: ["MOONCAKE_API_KEY"] },
   {

@@ -82,6 +82,9 @@ Deno.test("every variable of the environment reaches its setting", () => {
     ["SNOWSKIN_METADATA_USER", "te", "metadataUser", "te"],
     ["SNOWSKIN_METADATA_PASSWORD", "p", "metadataPassword", "p"],
     ["SNOWSKIN_METADATA_TLS_CA", "ca.pem", "metadataTlsCa", "ca.pem"],
+    ["SNOWSKIN_TLS_CERT_FILE", "", "tlsCertFile", ""],
+    ["SNOWSKIN_TLS_KEY_FILE", "", "tlsKeyFile", ""],
+    ["SNOWSKIN_TLS_CA_FILE", "", "tlsCaFile", ""],
     ["MC_STORE_MEMCPY", "0", "memcpy", false],
     ["MC_FORCE_TCP", "1", "forceTcp", true],
     ["MC_CUSTOM_TOPO_JSON", "topo.json", "topologyFile", "topo.json"],
@@ -92,6 +95,17 @@ Deno.test("every variable of the environment reaches its setting", () => {
     assert.deepEqual(settings[field], wanted, name);
     assert.deepEqual([...given], [field], name);
   }
+});
+
+Deno.test("TLS takes three files, and no RDMA", () => {
+  const tls = ["CERT", "KEY", "CA"].map((name) => [`SNOWSKIN_TLS_${name}_FILE`, `${name}.pem`]);
+  const env = Object.fromEntries(tls);
+  const { tlsCertFile, tlsKeyFile, tlsCaFile } = read({ env }).settings;
+  assert.deepEqual([tlsCertFile, tlsKeyFile, tlsCaFile], ["CERT.pem", "KEY.pem", "CA.pem"]);
+  assert.throws(
+    () => read({ env: { ...env, MOONCAKE_PROTOCOL: "rdma" } }),
+    /^RangeError: SNOWSKIN_TLS_CERT_FILE="CERT.pem" is refused; .*RDMA is not encrypted/,
+  );
 });
 
 Deno.test("a definition wins over the file, the file over the environment", () => {
@@ -166,6 +180,8 @@ Deno.test("a bad value is refused with its variable, itself and what is allowed"
     ["MOONCAKE_TE_META_DATA_SERVER", "redis://u:p@h:1", /allowed: P2PHANDSHAKE, .*redis:/],
     ["MOONCAKE_TE_META_DATA_SERVER", "localhost", /allowed: P2PHANDSHAKE/],
     ["SNOWSKIN_METADATA_TLS_CERT", "client.pem", /allowed: together with metadataTlsKey/],
+    ["SNOWSKIN_TLS_CERT_FILE", "n.pem", /"n.pem" is refused; allowed: together with tlsKeyFile/],
+    ["SNOWSKIN_TLS_CA_FILE", "ca.pem", /"ca.pem" is refused; allowed: together with tlsCertFile/],
     ["MOONCAKE_TE_META_DATA_SERVER", "ftp://h/", /allowed: P2PHANDSHAKE/],
     ["MOONCAKE_LOCAL_HOSTNAME", "a b", /allowed: host, host:port/],
     ["MOONCAKE_OFFLOAD_ENABLED", "true", /offload to SSD is not available in this version/],

@@ -85,6 +85,15 @@ export interface StoreSettings {
   protocol: string;
   /** RDMA devices joined by commas; empty = all that are up. TCP uses none. */
   deviceName: string;
+  /**
+   * PEM file of the certificate that this process shows to peers, which have to show one, too: handshakes
+   * and data go over TLS 1.3 then. Empty = in the clear. Together with the next two.
+   */
+  tlsCertFile: string;
+  /** PEM file of its key. */
+  tlsKeyFile: string;
+  /** PEM file of the authorities whose certificates are accepted. */
+  tlsCaFile: string;
   /** Whose objects these are. */
   tenantId: string;
   /** API key of the tenant, for a master that asks for one; empty = none. */
@@ -342,6 +351,9 @@ export const settingTable: {
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
   protocol: { fallback: "tcp", read: protocol },
   deviceName: { fallback: "", read: device },
+  tlsCertFile: { fallback: "", read: text },
+  tlsKeyFile: { fallback: "", read: text },
+  tlsCaFile: { fallback: "", read: text },
   tenantId: { fallback: "default", read: filledText },
   authKey: { fallback: "", read: apiKey },
   enableHttpServer: { fallback: false, read: truth },
@@ -385,7 +397,12 @@ export const settingTable: {
   rdmaSpinUs: { fallback: 0, read: wholeNumber(0, 1000000) },
 };
 
-const TOGETHER = [["haTlsCert", "haTlsKey"], ["metadataTlsCert", "metadataTlsKey"]] as const;
+const TOGETHER = [
+  ["haTlsCert", "haTlsKey"],
+  ["metadataTlsCert", "metadataTlsKey"],
+  ["tlsCertFile", "tlsKeyFile"],
+  ["tlsCertFile", "tlsCaFile"],
+] as const;
 
 /**
  * Settings from values that somebody gave, each with the name under which it was given; the rest are
@@ -410,6 +427,10 @@ export function resolveSettings(
   if (resolved.protocol === "rdma" && resolved.deviceMemory !== "") {
     const name = given.get("deviceMemory")?.name ?? "deviceMemory";
     refuse(name, resolved.deviceMemory, "empty with protocol rdma (devices' memory goes over tcp)");
+  }
+  if (resolved.protocol === "rdma" && resolved.tlsCertFile !== "") {
+    const name = given.get("tlsCertFile")?.name ?? "tlsCertFile";
+    refuse(name, resolved.tlsCertFile, "empty with protocol rdma (RDMA is not encrypted)");
   }
   for (const field of resolved.deviceMemory === "" ? [] : placementFields) {
     if (resolved[field] === DEFAULT_PLACEMENT[field]) continue;

@@ -22,9 +22,10 @@ import { TransferEndpoint } from "./transfer/endpoint.ts";
 import type { TransferEngine } from "./transfer/engine.ts";
 import { openMetadata, parseMetadataServer } from "./transfer/metadata_server.ts";
 import { errorText } from "./transfer/error_text.ts";
-import { openEngine } from "./transfer/open_engine.ts";
+import { type OpenedEngine, openEngine } from "./transfer/open_engine.ts";
 import { findDevices } from "./transfer/rdma_devices.ts";
 import type { RdmaOptions } from "./transfer/rdma_side.ts";
+import { readTls, type TlsIdentity } from "./transfer/tls.ts";
 import { randomUuid } from "./uuid.ts";
 import { ValueChecks } from "./value_checks.ts";
 
@@ -104,12 +105,13 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
       "A client with neither a segment nor a local buffer has nothing to do",
     );
   }
+  const tls = tlsOf(settings);
   const clock = options.clock ?? systemClock;
   const master = openMaster(settings, clock, options.log ?? (() => {}));
   try {
     await master.client.checkVersion();
-    const engine = await chooseEngine(options, settings);
-    const parts = assemble(settings, options, clock, master, engine);
+    const engine = await chooseEngine(options, settings, tls);
+    const parts = assemble(settings, options, clock, master, { engine, ...(tls && { tls }) });
     try {
       await lend(parts);
     } catch (error) {
@@ -189,13 +191,38 @@ function openRdmaEngine(
   }
 }
 
+/** Who this process is in TLS; absent without. */
+function tlsOf(settings: StoreSettings): TlsIdentity | undefined {
+  const { tlsCertFile: certFile, tlsKeyFile: keyFile, tlsCaFile: caFile } = settings;
+  if (certFile === "") return undefined;
+  try {
+    return readTls({ certFile, keyFile, caFile, handshakeTimeoutMs: settings.handshakeTimeoutMs });
+  } catch (cause) {
+    throw noTls(cause);
+  }
+}
+
+function noTls(cause: unknown): StoreError {
+  const message = `TLS cannot be had: ${errorText(cause)}`;
+  return new StoreError(ErrorCode.INVALID_PARAMS, message, { cause });
+}
+
+function openSockets(engine: EngineChoice, tls: TlsIdentity | undefined): OpenedEngine {
+  try {
+    return openEngine({ ...(engine === "typescript" && { native: "off" }), ...(tls && { tls }) });
+  } catch (cause) {
+    throw tls === undefined ? cause : noTls(cause);
+  }
+}
+
 async function chooseEngine(
   options: StoreOptions,
   settings: StoreSettings,
+  tls: TlsIdentity | undefined,
 ): Promise<TransferEngine> {
   if (settings.protocol === "rdma") return openRdmaEngine(options, settings);
   const { engine = "auto", log } = options;
-  const opened = openEngine(engine === "typescript" ? { native: "off" } : {});
+  const opened = openSockets(engine, tls);
   if (opened.reason === null || engine === "typescript") return opened.engine;
   if (engine === "native") {
     await opened.engine[Symbol.asyncDispose]();
@@ -233,7 +260,7 @@ function openSource(
   }, clock);
 }
 
-function metadataOf(settings: StoreSettings, clock: Clock) {
+function metadataOf(settings: StoreSettings, clock: Clock, tls: TlsIdentity | undefined) {
   const server = parseMetadataServer("metadataServer", settings.metadataServer);
   const { metadataUser, metadataPassword, metadataDatabase, ...rest } = settings;
   const { metadataTlsCa, metadataTlsCert, metadataTlsKey } = rest;
@@ -247,6 +274,7 @@ function metadataOf(settings: StoreSettings, clock: Clock) {
       clock,
       timeoutMs: settings.handshakeTimeoutMs,
       maxLength: settings.handshakeMaxLength,
+      ...(tls && { tls }),
     },
   });
   return { metadata, named: server.kind !== "p2p" };
@@ -257,15 +285,16 @@ function assemble(
   options: StoreOptions,
   clock: Clock,
   master: { rpc: MasterConnection; client: MasterClient },
-  engine: TransferEngine,
+  transfers: { engine: TransferEngine; tls?: TlsIdentity },
 ): ClientParts {
+  const { engine, tls } = transfers;
   const log = options.log ?? (() => {});
   const clientId = newId();
   engine.setIdentity(uuidBytes(clientId));
   const endpoint = new TransferEndpoint({
     ...settings,
-    engine,
-    ...metadataOf(settings, clock),
+    ...transfers,
+    ...metadataOf(settings, clock, tls),
     limits: parseBandwidth("bandwidth", settings.bandwidth),
     clock,
     random: Math.random,

@@ -7,11 +7,13 @@ import { ABI_VERSION, layoutSymbols } from "./layout_symbols.ts";
 import { memorySymbols } from "./memory_symbols.ts";
 import { rdmaSymbols } from "./rdma_symbols.ts";
 import { rpcSymbols } from "./rpc_symbols.ts";
+import { tlsSymbols } from "./tls_symbols.ts";
 
 const symbols = {
   ...layoutSymbols,
   ...engineSymbols,
   ...rdmaSymbols,
+  ...tlsSymbols,
   ...rpcSymbols,
   ...memorySymbols,
   ...clockSymbols,

@@ -39,6 +39,16 @@ export interface RdmaTunables {
   qpsPerLink?: number;
 }
 
+/** PEM files by path; all three are needed. */
+export interface TlsOptions {
+  /** The certificate that peers are shown, then those between it and an authority. */
+  certFile: string;
+  /** Its key, without a pass phrase. */
+  keyFile: string;
+  /** The authorities whose certificates are accepted. */
+  caFile: string;
+}
+
 /** What `TransferEngine.initialize` can be told; every member has a default. */
 export interface TransferEngineOptions {
   /**
@@ -65,6 +75,8 @@ export interface TransferEngineOptions {
   rdma?: RdmaTunables;
   /** Use TCP for peers on this host, too, instead of mapping their memory; default false. */
   forceTcp?: boolean;
+  /** Handshakes and data over TLS 1.3, with peers that do so, too; not with `rdma`. Default none. */
+  tls?: TlsOptions;
   /**
    * First and last of the ports of which a free one is taken, for handshakes and data; default 15000
    * to 17000.
@@ -104,6 +116,7 @@ const KNOWN = [
     "onNotify",
     "log",
     "clock",
+    "tls",
   ],
 ];
 
@@ -147,6 +160,7 @@ export function checkOptions(options: TransferEngineOptions): MetadataServer {
   if (options.deviceName && (options.protocol ?? "tcp") === "tcp") {
     refuse("deviceName", options.deviceName, "none with tcp");
   }
+  checkTls(options);
   const { tlsCert = "", tlsKey = "", database = 0 } = options.metadataLogin ?? {};
   if ((tlsCert === "") !== (tlsKey === "")) refuse("tlsCert", tlsCert, "together with tlsKey");
   whole("database", database, 0, 255);
@@ -154,6 +168,15 @@ export function checkOptions(options: TransferEngineOptions): MetadataServer {
     return parseMetadataServer("metadata", options.metadata ?? "P2PHANDSHAKE");
   } catch (error) {
     throw new EngineError(EngineCode.INVALID_ARGUMENT, errorText(error));
+  }
+}
+
+function checkTls({ tls }: TransferEngineOptions): void {
+  if (tls === undefined) return;
+  for (const name of ["certFile", "keyFile", "caFile"] as const) {
+    if (typeof tls[name] !== "string" || tls[name] === "") {
+      refuse(`tls.${name}`, tls[name] ?? null, "the path of a PEM file");
+    }
   }
 }
 

@@ -22,6 +22,7 @@ import { Segment } from "./segment.ts";
 import {
   missing,
   openTransports,
+  tlsOf,
   type TransportName,
   transportNamed,
   type Transports,
@@ -80,7 +81,9 @@ export class TransferEngine implements AsyncDisposable {
     const timeoutMs = options.handshakeTimeoutMs ?? 5000;
     this.#options = options;
     this.#named = server.kind !== "p2p";
-    this.#handshake = { clock, timeoutMs, maxLength: DEFAULT_MAX_HANDSHAKE_BYTES };
+    const tls = tlsOf(options);
+    const maxLength = DEFAULT_MAX_HANDSHAKE_BYTES;
+    this.#handshake = { clock, timeoutMs, maxLength, ...(tls && { tls }) };
     this.#metadata = openMetadata(server, {
       access: { ...openAccess, ...options.metadataLogin },
       clusterId: options.metadataClusterId ?? "",
@@ -312,12 +315,14 @@ export class TransferEngine implements AsyncDisposable {
   }
 
   async #start(first: TransportName): Promise<Running> {
-    const transports = openTransports(first, this.#options);
+    const { tls } = this.#handshake;
+    const transports = openTransports(first, this.#options, tls);
     transports.mover.setIdentity(crypto.getRandomValues(new Uint8Array(16)));
     const { localServerName = "127.0.0.1", advertisedHost = "", ports, log } = this.#options;
     const { bindAddress = "", forceTcp = false } = this.#options;
     const endpoint = new TransferEndpoint({
       engine: transports.mover,
+      ...(tls && { tls }),
       metadata: this.#metadata,
       named: this.#named,
       clock: this.#handshake.clock,

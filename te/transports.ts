@@ -1,6 +1,7 @@
 import { errorText } from "../client/transfer/error_text.ts";
 import type { TransferEngine as ByteMover } from "../client/transfer/engine.ts";
 import { openEngine } from "../client/transfer/open_engine.ts";
+import { readTls, type TlsIdentity } from "../client/transfer/tls.ts";
 import { findDevices } from "../client/transfer/rdma_devices.ts";
 import { EngineCode, EngineError } from "./engine_code.ts";
 import type { TransferEngineOptions } from "./options.ts";
@@ -31,8 +32,13 @@ export function transportNamed(name: string): TransportName {
  * Opens what a first transport needs; TCP and the memory of the host always come with it, where they
  * can. `DEVICE_NOT_FOUND` with one line when a library or a device is missing.
  */
-export function openTransports(first: TransportName, options: TransferEngineOptions): Transports {
-  const opened = first === "rdma" ? openRdma(options) : openSockets(options);
+export function openTransports(
+  first: TransportName,
+  options: TransferEngineOptions,
+  tls?: TlsIdentity,
+): Transports {
+  if (first === "rdma" && tls) throw missing("rdma", "it is not encrypted, and tls is asked for");
+  const opened = first === "rdma" ? openRdma(options) : openSockets(options, tls);
   const noShm = options.forceTcp ? "forceTcp is set" : opened.reason;
   if (first === "shm" && noShm !== null) {
     opened.engine[Symbol.asyncDispose]();
@@ -51,8 +57,30 @@ export function missing(name: TransportName, why: string, cause?: unknown): Engi
   return new EngineError(EngineCode.DEVICE_NOT_FOUND, message, { cause });
 }
 
-function openSockets({ engine = "auto", log }: TransferEngineOptions) {
-  const opened = openEngine(engine === "typescript" ? { native: "off" } : {});
+/** Who an engine is in TLS; absent without. `INVALID_ARGUMENT` for files that cannot be read. */
+export function tlsOf({ tls, handshakeTimeoutMs }: TransferEngineOptions): TlsIdentity | undefined {
+  try {
+    return tls && readTls({ ...tls, ...(handshakeTimeoutMs && { handshakeTimeoutMs }) });
+  } catch (cause) {
+    throw noTls(cause);
+  }
+}
+
+function noTls(cause: unknown): EngineError {
+  const message = `TLS cannot be had: ${errorText(cause)}`;
+  return new EngineError(EngineCode.INVALID_ARGUMENT, message, { cause });
+}
+
+function openWith(engine: string, tls: TlsIdentity | undefined) {
+  try {
+    return openEngine({ ...(engine === "typescript" && { native: "off" }), ...(tls && { tls }) });
+  } catch (cause) {
+    throw tls === undefined ? cause : noTls(cause);
+  }
+}
+
+function openSockets({ engine = "auto", log }: TransferEngineOptions, tls?: TlsIdentity) {
+  const opened = openWith(engine, tls);
   const { reason } = opened;
   if (reason === null || engine === "typescript") {
     return { engine: opened.engine, reason: reason && "the engine is in TypeScript" };

@@ -1,7 +1,6 @@
 import type { Notification } from "../../proto/handshake.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
-import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
-import { documentTimestamp } from "../../proto/metadata/segment_document.ts";
+import { documentTimestamp, type SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import type { BufferDescriptor } from "../../proto/types.ts";
 import { formatHostPort, parseHostPort } from "./address.ts";
 import { type Clock, within } from "./clock.ts";
@@ -24,6 +23,7 @@ import { LentRegions, type OwnMemory } from "./lent_regions.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory } from "./peer_directory.ts";
 import { listenAtChoice, type PortChoice } from "./port_choice.ts";
+import { type TlsIdentity, TlsWatch } from "./tls.ts";
 
 /** Results after which a peer's document is looked up again, since it may have moved. */
 const STALE_PEER_CODES: readonly number[] = [
@@ -52,6 +52,8 @@ export interface EndpointOptions extends PortChoice {
   localHostname: string;
   /** Host that is published instead of that of `localHostname`; empty = that one. */
   advertisedHost: string;
+  /** Present when the engine has TLS: who this process is in handshakes. */
+  tls?: TlsIdentity;
   handshakeTimeoutMs: number;
   handshakeMaxLength: number;
   /** Newest framing to ask peers for. */
@@ -83,6 +85,7 @@ export class TransferEndpoint {
   readonly #options: EndpointOptions;
   readonly #door: TransferDoor;
   readonly #directory: PeerDirectory;
+  readonly #tlsWatch: TlsWatch;
   readonly #lent: LentRegions;
   #starting: Promise<void> | null = null;
   #server: HandshakeServer | null = null;
@@ -102,7 +105,9 @@ export class TransferEndpoint {
       clock: options.clock,
       timeoutMs: options.handshakeTimeoutMs,
       maxLength: options.handshakeMaxLength,
+      ...(options.tls && { tls: options.tls }),
     };
+    this.#tlsWatch = new TlsWatch(options.engine, options.clock, options.log, options.tls);
     this.#directory = new PeerDirectory(options.engine, options.metadata, {
       ...options,
       handshake: (host, port, type, body) => exchangeHandshake(host, port, type, body, handshake),
@@ -254,7 +259,8 @@ export class TransferEndpoint {
     const failure = this.#directory.failureOf(endpoint);
     if (code === TransferCode.METADATA && failure !== undefined) return failure.message;
     const name = Object.entries(TransferCode).find(([, value]) => value === code)?.[0];
-    return `the transfer with ${endpoint} ended with ${name ?? "code"} ${code}`;
+    const why = this.#tlsWatch.about(this.#directory.addressOf(endpoint));
+    return `the transfer with ${endpoint} ended with ${name ?? "code"} ${code}${why}`;
   }
 
   /**
@@ -265,6 +271,7 @@ export class TransferEndpoint {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopGuard();
+    this.#tlsWatch.stop();
     this.#door.close();
     await within(this.#options.clock, WITHDRAW_LIMIT_MS, this.#withdraw());
     await this.#options.metadata.close();
@@ -366,6 +373,7 @@ export class TransferEndpoint {
       tcpDataPort: this.#port,
       tcpProtoVersion: 2,
       localName: this.#options.forceTcp ? "" : this.engine.localName,
+      ...(this.#options.tls && { tls: true }),
       rdmaServerName: "",
       devices,
       priorities: rdma?.priorities ?? new Map(),

@@ -216,6 +216,24 @@ export interface RdmaSide {
   accept(body: JsonValue): Promise<JsonValue>;
 }
 
+/** A connection that came to nothing because of TLS. */
+export interface TlsReport {
+  /** Whether the peer had connected; else we had. */
+  readonly served: boolean;
+  /** Its address and port. */
+  readonly peer: string;
+  /** Why, one line. */
+  readonly text: string;
+}
+
+/** The TLS side of an engine. */
+export interface TlsSide {
+  /** Takes the oldest report of a connection that came to nothing, or `null`. */
+  takeReport(): TlsReport | null;
+  /** Takes other PEM files for new connections. `Error` with one line when they are no good. */
+  renew(files: { certFile: string; keyFile: string; caFile: string }): void;
+}
+
 /** Takes a connection over that begins with a handshake; `first` was read from it already. */
 export type TakeHandshake = (socket: Socket, first: Uint8Array | null) => void;
 
@@ -325,6 +343,9 @@ export interface TransferEngine extends AsyncDisposable {
   fence(address: bigint, length: number, keepMs: number, writer: Uint8Array): Promise<boolean>;
 
   stats(): TransferStats;
+
+  /** Set when connections are made with TLS only. */
+  readonly tls?: TlsSide;
 
   /** CRC-32C with the processor's instruction, where the engine has it. */
   readonly crc32c?: Crc32c;

@@ -2,6 +2,7 @@ import type { Completions } from "../../ffi/completions.ts";
 import { nativeCrc32c } from "../../ffi/crc32c.ts";
 import type { Library } from "../../ffi/library.ts";
 import { NativeEngine, type NativeMemory } from "../../ffi/native_engine.ts";
+import { openTls } from "../../ffi/native_tls.ts";
 import { BORROWED, OperationBatch } from "../../ffi/operation_batch.ts";
 import { type Crc32c, crc32c } from "../../proto/crc32c.ts";
 import {
@@ -27,6 +28,7 @@ import {
   type PeerId,
   type RdmaSide,
   type Region,
+  type TlsSide,
   TransferCode,
   type TransferEngine,
   type TransferOperation,
@@ -43,6 +45,7 @@ import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
 import { endWhenAborted, type Transfer, type Waiting } from "./native_transfer.ts";
 import { openRdma, type RdmaOptions } from "./rdma_side.ts";
+import type { EngineTls } from "./tls.ts";
 
 /** Tunables of {@linkcode NativeTransferEngine}. */
 export interface NativeTransferOptions extends EngineTunables {
@@ -57,6 +60,8 @@ export interface NativeTransferOptions extends EngineTunables {
   inlineWaitUs?: number;
   /** Present: peers with RDMA devices are reached over ours. */
   rdma?: RdmaOptions;
+  /** Present: connections are made with TLS, and no others taken. Not together with `rdma`. */
+  tls?: EngineTls;
 }
 
 const INLINE_WAIT_US = 50;
@@ -77,6 +82,7 @@ const FULL_RETRY_MS = 10;
 export class NativeTransferEngine implements TransferEngine {
   readonly name: "tcp-native" | "rdma-native";
   readonly rdma?: RdmaSide;
+  readonly tls?: TlsSide;
   readonly crc32c: Crc32c;
   readonly #library: Library;
   readonly #engine: NativeEngine;
@@ -109,7 +115,8 @@ export class NativeTransferEngine implements TransferEngine {
 
   /** Takes the library over: it is closed with the engine. */
   constructor(library: Library, options: NativeTransferOptions = {}) {
-    const { rdma, ...tunables } = options;
+    const { rdma, tls, ...tunables } = options;
+    if (rdma && tls) throw new TypeError("RDMA is not encrypted: it cannot be had with TLS");
     checkTunables(tunables);
     this.#library = library;
     const native = nativeCrc32c(library);
@@ -118,12 +125,13 @@ export class NativeTransferEngine implements TransferEngine {
       return (inShim ? native : crc32c)(bytes, start, end, seed);
     };
     this.#engine = new NativeEngine(library.symbols, tunables);
+    if (tls) this.tls = this.#open(() => openTls(library.symbols, this.#engine, tls));
     const sockets = new NativePeers(this.#engine);
     if (rdma === undefined) {
       this.name = "tcp-native";
       this.#peers = sockets;
     } else {
-      const side = this.#openRdma(rdma);
+      const side = this.#open(() => openRdma(library, this.#engine, rdma));
       this.name = "rdma-native";
       this.rdma = side;
       this.#peers = side.peers(sockets);
@@ -131,9 +139,10 @@ export class NativeTransferEngine implements TransferEngine {
     this.#inlineWaits = new InlineWaits(options.inlineWaitUs ?? INLINE_WAIT_US);
   }
 
-  #openRdma(options: RdmaOptions): ReturnType<typeof openRdma> {
+  /** Opens a part of the engine, which is closed when that fails. */
+  #open<T>(open: () => T): T {
     try {
-      return openRdma(this.#library, this.#engine, options);
+      return open();
     } catch (error) {
       this.#engine[Symbol.asyncDispose]().then(() => this.#library.close());
       throw error;

@@ -10,26 +10,33 @@ export interface OpenedEngine {
 }
 
 /** Leaves out what only the C shim has: threads, inline waits and a queue of its own. */
-function typescriptEngine(options: NativeTransferOptions & { native?: string }): TransferEngine {
-  const { native: _n, maxOps: _m, serverThreads: _s, inlineWaitUs: _i, rdma: _r, ...tunables } =
+function typescriptEngine(
+  options: NativeTransferOptions & { native?: string },
+  reason: string,
+): TransferEngine {
+  const { native: _n, maxOps: _m, serverThreads: _s, inlineWaitUs: _i, rdma: _r, ...rest } =
     options;
+  const { tls, ...tunables } = rest;
+  if (tls !== undefined) throw new Error(`TLS needs the engine in C: ${reason}`);
   return new TsTransferEngine(tunables);
 }
 
 /**
  * Opens the best engine that this process can run: the C shim (compiled first if need be), else the
- * one in TypeScript. `native` chooses as `SNOWSKIN_NATIVE` does: `off`, or the path of a library.
+ * one in TypeScript, which has no TLS: `Error` when that is asked for. `native` chooses as `SNOWSKIN_NATIVE` does: `off`, or the path of a library.
  */
 export function openEngine(
   options: NativeTransferOptions & { native?: string } = {},
 ): OpenedEngine {
   if (!("Deno" in globalThis)) {
-    return { engine: typescriptEngine(options), reason: "this is not Deno" };
+    const reason = "this is not Deno";
+    return { engine: typescriptEngine(options, reason), reason };
   }
   const { native, ...tunables } = options;
   const library = openLibrary(native);
   if ("unavailable" in library) {
-    return { engine: typescriptEngine(tunables), reason: library.unavailable };
+    const reason = library.unavailable;
+    return { engine: typescriptEngine(tunables, reason), reason };
   }
   return { engine: new NativeTransferEngine(library, tunables), reason: null };
 }

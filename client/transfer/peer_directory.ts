@@ -39,6 +39,7 @@ export class PeerDirectory {
   readonly #clock: Clock;
   readonly #maxProtocolVersion: 1 | 2;
   readonly #forceTcp: boolean;
+  readonly #tls: boolean;
   readonly #handshake: SendHandshake;
   readonly #peers = new Map<string, Peer>();
   readonly #lookups = new Map<string, Promise<Peer>>();
@@ -51,6 +52,8 @@ export class PeerDirectory {
       clock: Clock;
       maxProtocolVersion: 1 | 2;
       forceTcp: boolean;
+      /** Present: peers are reached over TLS only. */
+      tls?: unknown;
       handshake: SendHandshake;
     },
   ) {
@@ -59,6 +62,7 @@ export class PeerDirectory {
     this.#clock = options.clock;
     this.#maxProtocolVersion = options.maxProtocolVersion;
     this.#forceTcp = options.forceTcp;
+    this.#tls = options.tls !== undefined;
     this.#handshake = options.handshake;
   }
 
@@ -98,6 +102,11 @@ export class PeerDirectory {
     return this.#failures.get(name)?.error;
   }
 
+  /** Where the data port of a known name is. */
+  addressOf(name: string): { host: string; port: number } | undefined {
+    return this.#peers.get(name);
+  }
+
   /** Closes the peer of a name, if it is open. */
   close(name: string): void {
     this.#forget(name);
@@ -119,6 +128,7 @@ export class PeerDirectory {
   async #find(name: string): Promise<Peer> {
     try {
       const { document, dataHost } = await this.#metadata.lookup(name);
+      this.#checkTls(document);
       if (this.#engine.rdma !== undefined && !this.#forceTcp && document.devices.length > 0) {
         return this.#keepRdma(
           name,
@@ -143,6 +153,12 @@ export class PeerDirectory {
       this.#failures.set(name, { error, untilMs: this.#clock.now() + NOT_FOUND_MS });
       throw error;
     }
+  }
+
+  /** Bytes are moved in the clear between two that want that, and between no others. */
+  #checkTls({ tls }: SegmentDocument): void {
+    if (tls && !this.#tls) throw new Error("it speaks TLS only, and this process has none");
+    if (!tls && this.#tls) throw new Error("it speaks no TLS, and this process nothing else");
   }
 
   #keepRdma(

@@ -13,6 +13,7 @@
 #include "fence.h"
 #include "region.h"
 #include "slots.h"
+#include "tls/tls.h"
 #include "transport.h"
 #include "work.h"
 
@@ -75,6 +76,8 @@ struct mc_engine {
 	struct mc_stages stages;       /* for local memory of devices; under progress_lock */
 	pthread_mutex_t bytes_lock;    /* of the next; of calls that copy for the caller */
 	struct mc_stages bytes_stages;
+
+	struct mc_tls *tls; /* NULL: connections are plain; set before there are any */
 
 	struct mc_publisher publisher;
 	uint8_t identity[MC_IDENTITY_SIZE]; /* of the owner; under state_lock */

@@ -11,6 +11,7 @@
 #include "mc/peer.h"
 #include "mc/rdma.h"
 #include "mc/region.h"
+#include "mc/tls.h"
 
 #define SIZE(type) { "sizeof " #type, sizeof(struct type), 0 }
 #define FIELD(type, field) { #type "." #field, offsetof(struct type, field), 0 }
@@ -72,6 +73,11 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_peer_options, port),
 	FIELD(mc_peer_options, host),
 	FIELD(mc_peer_options, local_name),
+	FIELD(mc_peer_options, server_name),
+	SIZE(mc_tls_report),
+	FIELD(mc_tls_report, served),
+	FIELD(mc_tls_report, peer),
+	FIELD(mc_tls_report, text),
 	SIZE(mc_device_info),
 	FIELD(mc_device_info, unused),
 	FIELD(mc_device_info, total),

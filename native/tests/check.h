@@ -38,6 +38,7 @@ void test_placement(void);
 void test_verbs(void);
 void test_device(void);
 void test_device_region(void);
+void test_tls(void);
 void test_rate(void);
 
 #endif

@@ -38,6 +38,8 @@ static struct mc_engine *open_server(void)
 	struct mc_engine *engine;
 
 	CHECK_EQ(mc_engine_open(&options, &engine), 0);
+	if (pair_secure)
+		pair_secure(engine);
 	return engine;
 }
 

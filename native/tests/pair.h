@@ -20,12 +20,17 @@ struct pair {
 	uint32_t port;
 };
 
+/* Called with each engine that is opened for a pair, if set: puts TLS on it. */
+extern void (*pair_secure)(struct mc_engine *engine);
+
 static inline struct mc_engine *open_engine(void)
 {
 	struct mc_engine_options options = { .size = sizeof(options), .server_threads = 3 };
 	struct mc_engine *engine;
 
 	CHECK_EQ(mc_engine_open(&options, &engine), 0);
+	if (pair_secure)
+		pair_secure(engine);
 	return engine;
 }
 

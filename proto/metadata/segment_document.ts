@@ -59,6 +59,8 @@ export interface SegmentDocument {
    * empty = there is none.
    */
   localName: string;
+  /** Ours, too: handshakes and data go over TLS only. */
+  tls?: true;
   /** Server part of the device paths where it differs from `name`; else empty. */
   rdmaServerName: string;
   devices: SegmentDevice[];
@@ -69,6 +71,7 @@ export interface SegmentDocument {
 }
 
 const LOCAL_NAME = "snowskin_local_name";
+const TLS = "snowskin_tls";
 const KNOWN_PROTOCOLS = ["tcp", "rdma"];
 const U32 = { low: 0, high: 0xffff_ffff };
 
@@ -103,6 +106,7 @@ export function parseSegmentDocument(input: string | Uint8Array | JsonValue): Se
       fallback: 1,
     }),
     localName: textField(document, LOCAL_NAME, what),
+    ...(document[TLS] === true && { tls: true }),
     rdmaServerName: textField(document, "rdma_server_name", what),
     devices,
     priorities: rdma ? readPriorities(document.priority_matrix, what) : new Map(),
@@ -129,6 +133,7 @@ export function segmentDocumentJson(document: SegmentDocument): JsonObject {
     timestamp: document.timestamp,
   };
   if (document.localName !== "") json[LOCAL_NAME] = document.localName;
+  if (document.tls) json[TLS] = true;
   if (rdma) {
     json.devices = document.devices.map(({ name, lid, gid }) => ({ name, lid, gid }));
     json.priority_matrix = Object.fromEntries(

@@ -111,7 +111,7 @@ static void send_staged(struct tcp_lane *lane, uint64_t *budget)
 	int64_t count = -EREMOTEIO;
 
 	if (stage)
-		count = mc_stage_send(stage, lane->fd,
+		count = mc_stage_send(stage, &lane->stream,
 				      (const uint8_t *)&tcp_request(work)->header + skip,
 				      TCP_HEADER_SIZE - skip, (uintptr_t)work->local + from, part);
 	if (count == -EREMOTEIO)
@@ -120,15 +120,18 @@ static void send_staged(struct tcp_lane *lane, uint64_t *budget)
 		sent(lane, count, TCP_HEADER_SIZE - skip + part, budget);
 }
 
-/* One call of sendmsg with as many requests as it takes; one alone where it lies on a device. */
+/* One call with as many requests as it takes; one alone where it lies on a device. */
 void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
 {
 	struct iovec iov[IOV_COUNT];
 	struct msghdr message = { .msg_iov = iov };
 	uint64_t skip = lane->sent, total = 0;
 	struct mc_work *work;
-	ssize_t count;
 
+	if (!lane->sending) {
+		sent(lane, mc_stream_flush(&lane->stream), 0, budget);
+		return;
+	}
 	if (is_staged(lane->sending, MC_OP_WRITE) && skip < TCP_HEADER_SIZE + lane->sending->length) {
 		send_staged(lane, budget);
 		return;
@@ -169,8 +172,7 @@ void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
 		}
 		skip = 0;
 	}
-	count = sendmsg(lane->fd, &message, MSG_NOSIGNAL);
-	sent(lane, count < 0 ? -errno : count, total, budget);
+	sent(lane, mc_stream_send(&lane->stream, &message), total, budget);
 }
 
 /* Is the header of work on its way, so that an answer may come? */
@@ -292,12 +294,12 @@ static void fail_receiving(struct tcp_lane *lane, int64_t count)
 void tcp_lane_check(struct tcp_lane *lane)
 {
 	uint8_t byte;
-	ssize_t count = recv(lane->fd, &byte, 1, MSG_PEEK);
+	int64_t count = mc_stream_receive_into(&lane->stream, &byte, 1, true);
 
 	lane->readable = false;
-	if (count < 0 && (errno == EAGAIN || errno == EINTR) && !lane->broken)
+	if ((count == -EAGAIN || count == -EINTR) && !lane->broken)
 		return;
-	fail_receiving(lane, count < 0 ? -errno : count);
+	fail_receiving(lane, count);
 }
 
 /*
@@ -318,7 +320,7 @@ static void received(struct tcp_lane *lane, int64_t count, uint64_t total, bool 
 		return;
 	}
 	if ((uint64_t)count < total + surplus)
-		lane->readable = lane->hung_up || lane->broken;
+		lane->readable = lane->hung_up || lane->broken || mc_stream_ended(&lane->stream);
 	*budget -= mc_min(*budget, (uint64_t)count);
 	if (advance_receiving(lane, mc_min((uint64_t)count, total)) && (uint64_t)count > total)
 		tcp_lane_fail(lane, -EPROTO, 0);
@@ -343,7 +345,7 @@ static void receive_staged(struct tcp_lane *lane, uint64_t *budget)
 	int64_t count = -EREMOTEIO;
 
 	if (stage)
-		count = mc_stage_receive(stage, lane->fd, (uintptr_t)work->local + from, part);
+		count = mc_stage_receive(stage, &lane->stream, (uintptr_t)work->local + from, part);
 	if (count == -EREMOTEIO) {
 		tcp_lane_device_failed(lane, work);
 		return;
@@ -358,7 +360,6 @@ void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget)
 	struct msghdr message = { .msg_iov = iov };
 	uint8_t surplus;
 	uint64_t total;
-	ssize_t count;
 	bool all;
 
 	if (wants_staged(lane)) {
@@ -374,6 +375,5 @@ void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget)
 		iov[message.msg_iovlen].iov_base = &surplus;
 		iov[message.msg_iovlen++].iov_len = 1;
 	}
-	count = recvmsg(lane->fd, &message, 0);
-	received(lane, count < 0 ? -errno : count, total, all, budget);
+	received(lane, mc_stream_receive(&lane->stream, &message), total, all, budget);
 }

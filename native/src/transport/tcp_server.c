@@ -136,7 +136,7 @@ static void admit(struct tcp_thread *acceptor, int fd)
 		reject(server, fd);
 		return;
 	}
-	session = tcp_session_new(fd, acceptor->now);
+	session = tcp_session_new(fd, server->engine->tls, acceptor->now);
 	if (!session) {
 		close(fd);
 		return;
