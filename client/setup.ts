@@ -4,8 +4,10 @@ import type { Notification } from "../proto/handshake.ts";
 import { uuidBytes } from "../proto/struct_pack/uuid.ts";
 import { parseBandwidth } from "./bandwidth.ts";
 import { BufferPool } from "./buffer_pool.ts";
+import { type Connector, openConnector } from "./connection/open_connector.ts";
 import { type StoreContext, writeNumbers } from "./context.ts";
 import { type MasterAddress, parseMasterAddress } from "./leader/address.ts";
+import { dialThrough } from "./leader/dial.ts";
 import { LeaderClient } from "./leader/leader_client.ts";
 import { type LeaderSource, openLeaderSource } from "./leader/source.ts";
 import { MasterClient } from "./master_client.ts";
@@ -72,6 +74,7 @@ export interface ClientParts {
   readonly settings: StoreSettings;
   readonly store: StoreContext;
   readonly rpc: MasterConnection;
+  readonly connector: Connector;
   readonly endpoint: TransferEndpoint;
   readonly segments: SegmentTable;
   readonly tasks: TaskRunner;
@@ -104,7 +107,8 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
     );
   }
   const clock = options.clock ?? systemClock;
-  const master = openMaster(settings, clock, options.log ?? (() => {}));
+  const connector = openConnector(options.engine === "typescript" ? "off" : undefined);
+  const master = openMaster(settings, clock, options.log ?? (() => {}), connector);
   try {
     await master.client.checkVersion();
     const engine = await chooseEngine(options, settings);
@@ -118,6 +122,7 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
     return parts;
   } catch (error) {
     await master.rpc.close();
+    await connector[Symbol.asyncDispose]();
     throw error;
   }
 }
@@ -130,6 +135,7 @@ export async function closeClient(parts: ClientParts): Promise<void> {
   await parts.endpoint.close();
   parts.pool[Symbol.dispose]();
   await parts.rpc.close();
+  await parts.connector[Symbol.asyncDispose]();
 }
 
 function settingsOf(options: StoreOptions): StoreSettings {
@@ -207,16 +213,26 @@ async function chooseEngine(
 /** Calls to the master, or to whichever leads. */
 type MasterConnection = RpcClient | LeaderClient;
 
-function openMaster(settings: StoreSettings, clock: Clock, log: (line: string) => void) {
+function openMaster(
+  settings: StoreSettings,
+  clock: Clock,
+  log: (line: string) => void,
+  connector: Connector,
+) {
+  const { connect } = connector;
   const timeouts = {
     connectTimeoutMs: settings.rpcConnectTimeoutMs,
     requestTimeoutMs: settings.rpcTimeoutMs,
   };
   const address = parseMasterAddress(settings.masterServerAddress)!;
   const rpc: MasterConnection = address.kind === "one"
-    ? new RpcClient({ host: address.host, port: address.port, clock, ...timeouts })
-    : new LeaderClient({ source: openSource(address, settings, clock), clock, log, ...timeouts });
-  return { rpc, client: new MasterClient(rpc) };
+    ? new RpcClient({ host: address.host, port: address.port, clock, connect, ...timeouts })
+    : new LeaderClient({
+      source: openSource(address, settings, clock),
+      dial: dialThrough(connect),
+      ...{ clock, log, ...timeouts },
+    });
+  return { rpc, connector, client: new MasterClient(rpc) };
 }
 
 function openSource(
@@ -254,7 +270,7 @@ function assemble(
   settings: StoreSettings,
   options: StoreOptions,
   clock: Clock,
-  master: { rpc: MasterConnection; client: MasterClient },
+  master: { rpc: MasterConnection; connector: Connector; client: MasterClient },
   engine: TransferEngine,
 ): ClientParts {
   const log = options.log ?? (() => {});
@@ -309,6 +325,7 @@ function assemble(
     settings,
     store,
     rpc: master.rpc,
+    connector: master.connector,
     endpoint,
     segments,
     tasks,

@@ -5,6 +5,7 @@ import { engineSymbols } from "./engine_symbols.ts";
 import { ABI_VERSION, layoutSymbols } from "./layout_symbols.ts";
 import { memorySymbols } from "./memory_symbols.ts";
 import { rdmaSymbols } from "./rdma_symbols.ts";
+import { rpcClientSymbols } from "./rpc_client_symbols.ts";
 import { rpcSymbols } from "./rpc_symbols.ts";
 
 const symbols = {
@@ -12,6 +13,7 @@ const symbols = {
   ...engineSymbols,
   ...rdmaSymbols,
   ...rpcSymbols,
+  ...rpcClientSymbols,
   ...memorySymbols,
   ...deviceSymbols,
   ...diskSymbols,

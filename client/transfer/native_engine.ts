@@ -33,6 +33,7 @@ import {
 } from "./engine.ts";
 import { HandshakeDoor } from "./handshake_door.ts";
 import { registerOnHost } from "./host_memory.ts";
+import { inlineTime } from "./inline_time.ts";
 import { codeOf } from "./native_codes.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
@@ -56,8 +57,6 @@ const INLINE_WAIT_US = 50;
 const NATIVE_CHECKSUM_BYTES = 512;
 /** Microseconds of moving bytes on the calling thread before the poll takes over. */
 const INLINE_WORK_US = 1000;
-/** Milliseconds spent inline after which a transfer has to go through the event loop. */
-const INLINE_BURST_MS = 2;
 /** Operations packed at a time. */
 const BATCH = 1024;
 /** Milliseconds after which operations that found the queue full are tried again. */
@@ -109,7 +108,6 @@ export class NativeTransferEngine implements TransferEngine {
   #turnIsDue = false;
   #turnBegun = 0;
   #sinceTurn = 0;
-  #inlineMs = 0;
   #polling: Promise<void> | null = null;
   #door: HandshakeDoor | null = null;
   #closed = false;
@@ -430,8 +428,8 @@ export class NativeTransferEngine implements TransferEngine {
     this.#submitStaged();
     const wanted = Math.min(this.#sinceTurn, this.#outstanding);
     this.#sinceTurn = 0;
-    if (wanted > 0 && this.#inlineMs < INLINE_BURST_MS) this.#waitInline(wanted);
-    this.#inlineMs += performance.now() - this.#turnBegun;
+    if (wanted > 0 && inlineTime.left) this.#waitInline(wanted);
+    inlineTime.spend(performance.now() - this.#turnBegun);
     if (this.#outstanding > 0 || this.#full) this.#polling ??= this.#poll();
     else if (this.#polling !== null && !this.#closed) this.#engine.wake();
   };
@@ -451,14 +449,16 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   async #poll(): Promise<void> {
+    inlineTime.enter();
     while (this.#outstanding > 0 || this.#full) {
       const count = await this.#engine.poll(this.#full ? FULL_RETRY_MS : undefined);
-      this.#inlineMs = 0;
+      inlineTime.turned();
       if (count < 0) break;
       this.#collect(this.#engine.polled, count);
       if (this.#full) this.#submitBacklog();
     }
     this.#polling = null;
+    inlineTime.leave();
   }
 
   #collect(completions: Completions, count: number): void {

@@ -68,6 +68,7 @@ const runs = {
     "rate",
     "device",
     "device_region",
+    "rpc_client",
   ],
   "thread": [
     ...[
@@ -81,6 +82,7 @@ const runs = {
       "placement",
       "device",
       "device_region",
+      "rpc_client",
     ],
   ],
 };
