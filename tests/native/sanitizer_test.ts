@@ -66,9 +66,9 @@ const runs = {
     "placement",
     "verbs",
     "rate",
+    "rpc_client",
     "device",
     "device_region",
-    "rpc_client",
   ],
   "thread": [
     ...[
@@ -80,9 +80,9 @@ const runs = {
       "relay",
       "shm",
       "placement",
+      "rpc_client",
       "device",
       "device_region",
-      "rpc_client",
     ],
   ],
 };
