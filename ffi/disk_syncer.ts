@@ -1,11 +1,12 @@
 import type { Library } from "./library.ts";
 import { DISK_MAX_FILES } from "./disk_symbols.ts";
+import { Errno } from "./errno.ts";
 import { checked, NativeError } from "./native_error.ts";
 
 /** A file that rounds of a {@linkcode DiskSyncer} can bring to the disk. */
 export interface SyncedFile {
   readonly descriptor: number;
-  /** Writes behind what the file holds. A `NativeError`: a part of it, or nothing, was written. */
+  /** Writes behind what the file holds. When it throws, a part of it, or nothing, was written. */
   append(bytes: Uint8Array<ArrayBuffer>): void;
   close(): void;
 }
@@ -41,6 +42,7 @@ export class DiskSyncer implements Disposable {
       descriptor,
       append(bytes) {
         const code = symbols.mc_disk_file_append(descriptor, bytes, BigInt(bytes.length));
+        if (code === -Errno.ENOSPC) throw new Error("no space is left on the disk");
         if (code < 0) throw new NativeError("write", -code);
       },
       close: () => symbols.mc_disk_file_close(descriptor),

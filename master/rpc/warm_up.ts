@@ -49,7 +49,7 @@ export class WarmUp {
 
   constructor(coreConfig: CoreConfig, clock: () => number) {
     this.#clock = clock;
-    this.#core = new MasterCore(coreConfig, new SeededRng(1));
+    this.#core = new MasterCore({ ...coreConfig, lifeEvents: 64 }, new SeededRng(1));
     this.#core.attachFacts(this.#facts);
     this.#core.cluster.mountSegment(segment, clientId);
     this.#core.cluster.remountSegments([segment], clientId);
