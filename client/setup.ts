@@ -4,8 +4,10 @@ import type { Notification } from "../proto/handshake.ts";
 import { uuidBytes } from "../proto/struct_pack/uuid.ts";
 import { parseBandwidth } from "./bandwidth.ts";
 import { BufferPool } from "./buffer_pool.ts";
+import { type Connector, openConnector } from "./connection/open_connector.ts";
 import { type StoreContext, writeNumbers } from "./context.ts";
 import { type MasterAddress, parseMasterAddress } from "./leader/address.ts";
+import { dialThrough } from "./leader/dial.ts";
 import { LeaderClient } from "./leader/leader_client.ts";
 import { type LeaderSource, openLeaderSource } from "./leader/source.ts";
 import { MasterClient } from "./master_client.ts";
@@ -74,6 +76,7 @@ export interface ClientParts {
   readonly settings: StoreSettings;
   readonly store: StoreContext;
   readonly rpc: MasterConnection;
+  readonly connector: Connector;
   readonly endpoint: TransferEndpoint;
   readonly segments: SegmentTable;
   readonly tasks: TaskRunner;
@@ -107,7 +110,8 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
   }
   const tls = tlsOf(settings);
   const clock = options.clock ?? systemClock;
-  const master = openMaster(settings, clock, options.log ?? (() => {}));
+  const connector = openConnector(options.engine === "typescript" ? "off" : undefined);
+  const master = openMaster(settings, clock, options.log ?? (() => {}), connector);
   try {
     await master.client.checkVersion();
     const engine = await chooseEngine(options, settings, tls);
@@ -121,6 +125,7 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
     return parts;
   } catch (error) {
     await master.rpc.close();
+    await connector[Symbol.asyncDispose]();
     throw error;
   }
 }
@@ -134,6 +139,7 @@ export async function closeClient(parts: ClientParts): Promise<void> {
   parts.store.hedges.slow.stop();
   parts.pool[Symbol.dispose]();
   await parts.rpc.close();
+  await parts.connector[Symbol.asyncDispose]();
 }
 
 function settingsOf(options: StoreOptions): StoreSettings {
@@ -236,16 +242,26 @@ async function chooseEngine(
 /** Calls to the master, or to whichever leads. */
 type MasterConnection = RpcClient | LeaderClient;
 
-function openMaster(settings: StoreSettings, clock: Clock, log: (line: string) => void) {
+function openMaster(
+  settings: StoreSettings,
+  clock: Clock,
+  log: (line: string) => void,
+  connector: Connector,
+) {
+  const { connect } = connector;
   const timeouts = {
     connectTimeoutMs: settings.rpcConnectTimeoutMs,
     requestTimeoutMs: settings.rpcTimeoutMs,
   };
   const address = parseMasterAddress(settings.masterServerAddress)!;
   const rpc: MasterConnection = address.kind === "one"
-    ? new RpcClient({ host: address.host, port: address.port, clock, ...timeouts })
-    : new LeaderClient({ source: openSource(address, settings, clock), clock, log, ...timeouts });
-  return { rpc, client: new MasterClient(rpc) };
+    ? new RpcClient({ host: address.host, port: address.port, clock, connect, ...timeouts })
+    : new LeaderClient({
+      source: openSource(address, settings, clock),
+      dial: dialThrough(connect),
+      ...{ clock, log, ...timeouts },
+    });
+  return { rpc, connector, client: new MasterClient(rpc) };
 }
 
 function openSource(
@@ -284,7 +300,7 @@ function assemble(
   settings: StoreSettings,
   options: StoreOptions,
   clock: Clock,
-  master: { rpc: MasterConnection; client: MasterClient },
+  master: { rpc: MasterConnection; connector: Connector; client: MasterClient },
   transfers: { engine: TransferEngine; tls?: TlsIdentity },
 ): ClientParts {
   const { engine, tls } = transfers;
@@ -341,6 +357,7 @@ function assemble(
     settings,
     store,
     rpc: master.rpc,
+    connector: master.connector,
     endpoint,
     segments,
     tasks,

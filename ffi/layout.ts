@@ -103,6 +103,10 @@ export const LAYOUT = {
   "mc_rdma_buffer.address": 0,
   "mc_rdma_buffer.length": 8,
   "mc_rdma_buffer.rkeys": 16,
+  "sizeof mc_rpc_client_options": 72,
+  "mc_rpc_client_options.size": 0,
+  "mc_rpc_client_options.port": 4,
+  "mc_rpc_client_options.host": 8,
 } as const;
 
 /** A name in {@linkcode LAYOUT}. */

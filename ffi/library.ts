@@ -6,6 +6,7 @@ import { engineSymbols } from "./engine_symbols.ts";
 import { ABI_VERSION, layoutSymbols } from "./layout_symbols.ts";
 import { memorySymbols } from "./memory_symbols.ts";
 import { rdmaSymbols } from "./rdma_symbols.ts";
+import { rpcClientSymbols } from "./rpc_client_symbols.ts";
 import { rpcSymbols } from "./rpc_symbols.ts";
 import { tlsSymbols } from "./tls_symbols.ts";
 
@@ -15,6 +16,7 @@ const symbols = {
   ...rdmaSymbols,
   ...tlsSymbols,
   ...rpcSymbols,
+  ...rpcClientSymbols,
   ...memorySymbols,
   ...clockSymbols,
   ...deviceSymbols,

@@ -1,10 +1,9 @@
 import type { Completions } from "../../ffi/completions.ts";
-import { nativeCrc32c } from "../../ffi/crc32c.ts";
 import type { Library } from "../../ffi/library.ts";
 import { NativeEngine, type NativeMemory } from "../../ffi/native_engine.ts";
 import { openTls } from "../../ffi/native_tls.ts";
 import { BORROWED, OperationBatch } from "../../ffi/operation_batch.ts";
-import { type Crc32c, crc32c } from "../../proto/crc32c.ts";
+import type { Crc32c } from "../../proto/crc32c.ts";
 import {
   checkBorrowed,
   checkLength,
@@ -13,7 +12,6 @@ import {
   checkOperation,
   checkPeerAddress,
   checkTunables,
-  type EngineTunables,
   timeoutOf,
 } from "./checks.ts";
 import { systemClock, within } from "./clock.ts";
@@ -43,30 +41,12 @@ import { codeOf } from "./native_codes.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
+import type { NativeTransferOptions } from "./native_options.ts";
 import { endWhenAborted, type Transfer, type Waiting } from "./native_transfer.ts";
-import { openRdma, type RdmaOptions } from "./rdma_side.ts";
-import type { EngineTls } from "./tls.ts";
-
-/** Tunables of {@linkcode NativeTransferEngine}. */
-export interface NativeTransferOptions extends EngineTunables {
-  /** Operations not yet completed; 65536. */
-  maxOps?: number;
-  /** I/O threads that serve peers, started when needed; half of the CPUs, 1 to 8. */
-  serverThreads?: number;
-  /**
-   * Microseconds that a submitted transfer may sleep in the kernel before it is polled for, at first;
-   * where that is too short, up to eight times as long. 50.
-   */
-  inlineWaitUs?: number;
-  /** Present: peers with RDMA devices are reached over ours. */
-  rdma?: RdmaOptions;
-  /** Present: connections are made with TLS, and no others taken. Not together with `rdma`. */
-  tls?: EngineTls;
-}
+import { openRdma } from "./rdma_side.ts";
+import { shimCrc32c } from "./shim_crc32c.ts";
 
 const INLINE_WAIT_US = 50;
-/** Bytes from which a checksum by the shim is worth the call. */
-const NATIVE_CHECKSUM_BYTES = 512;
 /** Microseconds of moving bytes on the calling thread before the poll takes over. */
 const INLINE_WORK_US = 1000;
 /** Milliseconds of the event loop that an operation takes around the shim, about. */
@@ -119,11 +99,7 @@ export class NativeTransferEngine implements TransferEngine {
     if (rdma && tls) throw new TypeError("RDMA is not encrypted: it cannot be had with TLS");
     checkTunables(tunables);
     this.#library = library;
-    const native = nativeCrc32c(library);
-    this.crc32c = (bytes, start, end, seed) => {
-      const inShim = end - start >= NATIVE_CHECKSUM_BYTES && !this.#closed;
-      return (inShim ? native : crc32c)(bytes, start, end, seed);
-    };
+    this.crc32c = shimCrc32c(library, () => !this.#closed);
     this.#engine = new NativeEngine(library.symbols, tunables);
     if (tls) this.tls = this.#open(() => openTls(library.symbols, this.#engine, tls));
     const sockets = new NativePeers(this.#engine);
@@ -470,6 +446,7 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   async #poll(): Promise<void> {
+    inlineBudget.enter();
     while (this.#outstanding > 0 || this.#full) {
       const count = await this.#engine.poll(this.#full ? FULL_RETRY_MS : undefined);
       inlineBudget.renew();
@@ -478,6 +455,7 @@ export class NativeTransferEngine implements TransferEngine {
       if (this.#full) this.#submitBacklog();
     }
     this.#polling = null;
+    inlineBudget.leave();
   }
 
   #collect(completions: Completions, count: number): void {

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { openLibrary } from "../../ffi/library.ts";
 import { Opcode, TransferCode, type TransferOperation } from "./engine.ts";
 import { INLINE_BURST_MS, InlineBudget, inlineBudget } from "./inline_budget.ts";
-import { NativeTransferEngine, type NativeTransferOptions } from "./native_engine.ts";
+import { NativeTransferEngine } from "./native_engine.ts";
+import type { NativeTransferOptions } from "./native_options.ts";
 import { memoryNodes } from "./numa_nodes.ts";
 import { openEngine } from "./open_engine.ts";
 

@@ -1,6 +1,7 @@
 import { openLibrary } from "../../ffi/library.ts";
 import type { TransferEngine } from "./engine.ts";
-import { NativeTransferEngine, type NativeTransferOptions } from "./native_engine.ts";
+import { NativeTransferEngine } from "./native_engine.ts";
+import type { NativeTransferOptions } from "./native_options.ts";
 import { TsTransferEngine } from "./ts_engine.ts";
 
 /** An engine and, when it is not the C shim, the one-line reason why. */

@@ -11,6 +11,7 @@
 #include "mc/peer.h"
 #include "mc/rdma.h"
 #include "mc/region.h"
+#include "mc/rpc_client.h"
 #include "mc/tls.h"
 
 #define SIZE(type) { "sizeof " #type, sizeof(struct type), 0 }
@@ -117,6 +118,10 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_rdma_buffer, address),
 	FIELD(mc_rdma_buffer, length),
 	FIELD(mc_rdma_buffer, rkeys),
+	SIZE(mc_rpc_client_options),
+	FIELD(mc_rpc_client_options, size),
+	FIELD(mc_rpc_client_options, port),
+	FIELD(mc_rpc_client_options, host),
 };
 
 int mc_abi_version(void)

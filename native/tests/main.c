@@ -26,6 +26,7 @@ static const struct {
 	{ "placement", test_placement },
 	{ "verbs", test_verbs },
 	{ "rate", test_rate },
+	{ "rpc_client", test_rpc_client },
 	{ "device", test_device },
 	{ "device_region", test_device_region },
 	{ "tls", test_tls },
