@@ -178,7 +178,7 @@ function openRdmaEngine(
 ): TransferEngine {
   try {
     if (engine === "typescript") throw new Error("the engine in TypeScript has no RDMA");
-    const opened = openEngine({ rdma: rdmaOptions(settings, log) });
+    const opened = openEngine({ rdma: rdmaOptions(settings, log), log });
     if (opened.reason !== null) throw new Error(opened.reason);
     return opened.engine;
   } catch (cause) {
@@ -193,7 +193,7 @@ async function chooseEngine(
 ): Promise<TransferEngine> {
   if (settings.protocol === "rdma") return openRdmaEngine(options, settings);
   const { engine = "auto", log } = options;
-  const opened = openEngine(engine === "typescript" ? { native: "off" } : {});
+  const opened = openEngine(engine === "typescript" ? { native: "off" } : { ...(log && { log }) });
   if (opened.reason === null || engine === "typescript") return opened.engine;
   if (engine === "native") {
     await opened.engine[Symbol.asyncDispose]();

@@ -52,7 +52,7 @@ export function missing(name: TransportName, why: string, cause?: unknown): Engi
 }
 
 function openSockets({ engine = "auto", log }: TransferEngineOptions) {
-  const opened = openEngine(engine === "typescript" ? { native: "off" } : {});
+  const opened = openEngine(engine === "typescript" ? { native: "off" } : { ...(log && { log }) });
   const { reason } = opened;
   if (reason === null || engine === "typescript") {
     return { engine: opened.engine, reason: reason && "the engine is in TypeScript" };
@@ -73,6 +73,7 @@ function openRdma(options: TransferEngineOptions) {
   try {
     opened = openEngine({
       rdma: { ...rdma, ...findDevices({ deviceName, topologyFile }), serverName, log },
+      log,
     });
   } catch (cause) {
     throw missing("rdma", errorText(cause), cause);

@@ -38,6 +38,7 @@ import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
 import { openRdma, type RdmaOptions } from "./rdma_side.ts";
+import { RefusalNotice } from "./refusal_notice.ts";
 
 /** Tunables of {@linkcode NativeTransferEngine}. */
 export interface NativeTransferOptions extends EngineTunables {
@@ -49,6 +50,8 @@ export interface NativeTransferOptions extends EngineTunables {
   inlineWaitUs?: number;
   /** Present: peers with RDMA devices are reached over ours. */
   rdma?: RdmaOptions;
+  /** Takes lines about what could not be used. */
+  log?: (line: string) => void;
 }
 
 const INLINE_WAIT_US = 50;
@@ -115,10 +118,11 @@ export class NativeTransferEngine implements TransferEngine {
   #closed = false;
   #closing: Promise<void> | null = null;
   #finalStats: TransferStats | null = null;
+  #refusals: RefusalNotice | null = null;
 
   /** Takes the library over: it is closed with the engine. */
   constructor(library: Library, options: NativeTransferOptions = {}) {
-    const { rdma, ...tunables } = options;
+    const { rdma, log, ...tunables } = options;
     checkTunables(tunables);
     this.#library = library;
     const native = nativeCrc32c(library);
@@ -138,6 +142,7 @@ export class NativeTransferEngine implements TransferEngine {
       this.#peers = side.peers(sockets);
     }
     this.#inlineWaitUs = options.inlineWaitUs ?? INLINE_WAIT_US;
+    if (log !== undefined) this.#refusals = new RefusalNotice(this.#engine, log);
   }
 
   #openRdma(options: RdmaOptions): ReturnType<typeof openRdma> {
@@ -462,6 +467,7 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   #collect(completions: Completions, count: number): void {
+    if (this.#refusals?.tell()) this.#refusals = null;
     this.#outstanding -= count;
     for (let i = 0; i < count; i++) {
       const result = completions.result(i);
