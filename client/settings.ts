@@ -395,10 +395,6 @@ export function resolveSettings(
     const [one, other] = resolved[cert] === "" ? [key, cert] : [cert, key];
     refuse(given.get(one)?.name ?? one, resolved[one], `together with ${other}`);
   }
-  if (resolved.protocol === "rdma" && resolved.deviceMemory !== "") {
-    const name = given.get("deviceMemory")?.name ?? "deviceMemory";
-    refuse(name, resolved.deviceMemory, "empty with protocol rdma (devices' memory goes over tcp)");
-  }
   for (const field of resolved.deviceMemory === "" ? [] : placementFields) {
     if (resolved[field] === DEFAULT_PLACEMENT[field]) continue;
     const name = given.get(field)?.name ?? field;

@@ -330,7 +330,9 @@ export class TransferEndpoint {
       buffers: this.#lent.map((region) => {
         const keys = rdma?.keysOf(region) ?? { rkeys: [], lkeys: [] };
         return {
-          name: rdma === undefined ? this.#name : region.host?.location ?? rdma.location,
+          name: rdma === undefined
+            ? this.#name
+            : region.device?.location ?? region.host?.location ?? rdma.location,
           addr: region.remoteBase ?? 0n,
           length: region.length,
           protocol: "",

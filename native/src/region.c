@@ -75,8 +75,7 @@ static int take_own(struct mc_region *region, const struct mc_region_options *op
 	return map_header(region, options);
 }
 
-static int place_on_device(struct mc_engine *engine, struct mc_region *region,
-			   const struct mc_region_options *options)
+static int place_on_device(struct mc_region *region, const struct mc_region_options *options)
 {
 	struct mc_device *device = mc_device_get(options->device);
 	uint64_t address = 0;
@@ -84,8 +83,6 @@ static int place_on_device(struct mc_engine *engine, struct mc_region *region,
 
 	if (!device)
 		return -EINVAL;
-	if (mc_engine_transport(engine, MC_TRANSPORT_RDMA))
-		return -EOPNOTSUPP;
 	err = map_header(region, options);
 	if (!err)
 		err = mc_device_place(device, options->address, options->length, &address);
@@ -140,7 +137,7 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 	region->host.fd = -1;
 	region->length = options->length;
 	if (options->device)
-		err = place_on_device(engine, region, options);
+		err = place_on_device(region, options);
 	else if (options->address)
 		err = take_own(region, options);
 	else
