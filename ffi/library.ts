@@ -1,4 +1,5 @@
 import { buildLibrary } from "./build.ts";
+import { clockSymbols } from "./clock_symbols.ts";
 import { deviceSymbols } from "./device_symbols.ts";
 import { diskSymbols } from "./disk_symbols.ts";
 import { engineSymbols } from "./engine_symbols.ts";
@@ -13,6 +14,7 @@ const symbols = {
   ...rdmaSymbols,
   ...rpcSymbols,
   ...memorySymbols,
+  ...clockSymbols,
   ...deviceSymbols,
   ...diskSymbols,
 };

@@ -59,17 +59,17 @@ export function stepCompaction(state: CoreState, job: Job, run: JobRun, nowMs: n
 export function freePieces(state: CoreState, plan: JobPlan): { longest: number; free: number } {
   let longest = 0;
   let free = 0;
-  for (const { allocator, unitShift } of segmentsOf(state, plan)) {
-    longest = Math.max(longest, allocator.largestFree() * 2 ** unitShift);
-    free += allocator.freeUnits * 2 ** unitShift;
+  for (const { allocator, unitBytes } of segmentsOf(state, plan)) {
+    longest = Math.max(longest, allocator.largestFree() * unitBytes);
+    free += allocator.freeUnits * unitBytes;
   }
   return { longest, free };
 }
 
 function firstGoal(state: CoreState, plan: JobPlan): number {
   let most = 0;
-  for (const { allocator, unitShift } of segmentsOf(state, plan)) {
-    most = Math.max(most, allocator.freeUnits * 2 ** unitShift);
+  for (const { allocator, unitBytes } of segmentsOf(state, plan)) {
+    most = Math.max(most, allocator.freeUnits * unitBytes);
   }
   return plan.goalBytes === 0 ? most : plan.goalBytes;
 }
@@ -102,8 +102,8 @@ function search(
   work.scan ??= new PartScan(segmentsOf(state, plan), work.goalBytes);
   let longest = 0;
   for (const { open } of namesOf(state, plan.targets)) {
-    for (const { allocator, unitShift } of open) {
-      longest = Math.max(longest, allocator.freeBound * 2 ** unitShift);
+    for (const { allocator, unitBytes } of open) {
+      longest = Math.max(longest, allocator.freeBound * unitBytes);
     }
   }
   if (!work.scan.step(state, run, work, longest, LOOKS_PER_STEP, nowMs)) return nowMs;
@@ -236,7 +236,7 @@ function tightestFor(
     if (name !== home && replicaUnder(state, slot, name.name) !== 0) continue;
     for (const entry of name.open) {
       if (clients.isSuspect(entry.owner)) continue;
-      const fit = entry.allocator.fit(segments.unitsFor(entry, bytes)) * 2 ** entry.unitShift;
+      const fit = entry.allocator.fit(segments.unitsFor(entry, bytes)) * entry.unitBytes;
       const rest = fit - bytes + (name === home ? 0 : bytes);
       if (fit === 0 || rest >= least) continue;
       least = rest;
@@ -247,7 +247,7 @@ function tightestFor(
 }
 
 function opened(state: CoreState, job: Job, { entry, start, end }: Aside, nowMs: number): number {
-  const bytes = (end - start) * 2 ** entry.unitShift;
+  const bytes = (end - start) * entry.unitBytes;
   state.counters.add(Counter.COMPACTION_OPENED, 1);
   state.counters.add(Counter.COMPACTION_OPENED_BYTES, bytes);
   return settle(state, job, JobStatus.SUCCEEDED, `opened ${bytes} bytes; `, nowMs);

@@ -22,9 +22,9 @@ export class Fills {
       if (only.length > 0 && !only.includes(name.name)) continue;
       let capacity = 0;
       let used = 0;
-      for (const { allocator, unitShift } of name.open) {
-        capacity += allocator.totalUnits * 2 ** unitShift;
-        used += allocator.usedUnits * 2 ** unitShift;
+      for (const { allocator, unitBytes } of name.open) {
+        capacity += allocator.totalUnits * unitBytes;
+        used += allocator.usedUnits * unitBytes;
       }
       if (capacity > 0) this.#fills.set(name.name, { name, capacity, used });
     }

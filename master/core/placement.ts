@@ -180,9 +180,9 @@ function hasSuspects(state: CoreState): boolean {
 function memoryFreeRatio(_state: CoreState, name: SegmentName): number {
   let free = 0;
   let total = 0;
-  for (const { allocator, unitShift } of name.open) {
-    free += allocator.freeUnits * 2 ** unitShift;
-    total += allocator.totalUnits * 2 ** unitShift;
+  for (const { allocator, unitBytes } of name.open) {
+    free += allocator.freeUnits * unitBytes;
+    total += allocator.totalUnits * unitBytes;
   }
   return total === 0 ? 0 : free / total;
 }

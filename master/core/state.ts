@@ -43,6 +43,8 @@ export const MAX_REPLICAS = 64;
 export class WriteRequest {
   readonly writer = { client: 0, writeId: 0 };
   tenant = 0;
+  /** Of the key, as `ObjectTable.lastHash` has it after the key was looked for. */
+  hash = 0;
   startMs = 0;
   size = 0;
   softAction = 0;
