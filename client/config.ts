@@ -108,6 +108,7 @@ const sources: readonly Source[] = [
     keys: ["replica_patience_ms"],
     env: ["SNOWSKIN_REPLICA_PATIENCE_MS"],
   },
+  { field: "hedgePercent", keys: ["hedge_percent"], env: ["SNOWSKIN_HEDGE_PERCENT"] },
   { field: "bandwidth", keys: ["bandwidth"], env: ["SNOWSKIN_BANDWIDTH"] },
   { field: "handshakeTimeoutMs", env: ["MC_HANDSHAKE_CONNECT_TIMEOUT"], convert: seconds },
   { field: "handshakeMaxLength", env: ["MC_HANDSHAKE_MAX_LENGTH"] },

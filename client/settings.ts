@@ -5,6 +5,7 @@
 import { isIP } from "node:net";
 import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
 import { hasZone, parseHostPort } from "./transfer/address.ts";
+import { DEVICE_MAP_FORM, isDeviceMap, parseDeviceMap } from "./transfer/device_map.ts";
 import { DEFAULT_PLACEMENT } from "./transfer/engine.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { parseBandwidth } from "./bandwidth.ts";
@@ -104,6 +105,11 @@ export interface StoreSettings {
   bandwidth: string;
   /** How long one replica is waited for where there is another one, and 1 ms more for 64 KiB. */
   replicaPatienceMs: number;
+  /**
+   * Per cent of the bytes read that may be read a second time, from another replica, when the first
+   * one is slow for its peer; 0 = none.
+   */
+  hedgePercent: number;
   /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
@@ -237,7 +243,12 @@ const device: Read<string> = (name, value) => {
   const wanted = text(name, value);
   if (wanted === "" || wanted === "auto-discovery") return "";
   if (/^[\w.-]+(,[\w.-]+)*$/.test(wanted)) return wanted;
-  return refuse(name, value, "empty, auto-discovery, or names of devices joined by commas");
+  if (isDeviceMap(wanted)) {
+    parseDeviceMap(wanted);
+    return wanted;
+  }
+  const allowed = `empty, auto-discovery, names joined by commas, or ${DEVICE_MAP_FORM}`;
+  return refuse(name, value, allowed);
 };
 
 const deviceMemory: Read<string> = (name, value) => {
@@ -340,6 +351,7 @@ export const settingTable: {
   transferTimeoutMs: { fallback: 30_000, read: duration },
   opBudgetMs: { fallback: 60_000, read: duration },
   replicaPatienceMs: { fallback: 500, read: duration },
+  hedgePercent: { fallback: 5, read: wholeNumber(0, 100) },
   bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },

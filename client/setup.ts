@@ -10,6 +10,7 @@ import { LeaderClient } from "./leader/leader_client.ts";
 import { type LeaderSource, openLeaderSource } from "./leader/source.ts";
 import { MasterClient } from "./master_client.ts";
 import { defaultConfig } from "./put_options.ts";
+import { Hedges } from "./hedges.ts";
 import { ReplicaChoice } from "./replica_choice.ts";
 import { RpcClient } from "./rpc_client.ts";
 import { SegmentTable } from "./segments.ts";
@@ -128,6 +129,7 @@ export async function closeClient(parts: ClientParts): Promise<void> {
   parts.tasks.stop();
   await parts.segments.unmountAll(UNMOUNT_LIMIT_MS);
   await parts.endpoint.close();
+  parts.store.hedges.slow.stop();
   parts.pool[Symbol.dispose]();
   await parts.rpc.close();
 }
@@ -287,7 +289,8 @@ function assemble(
     master: master.client,
     endpoint,
     choice: new ReplicaChoice(clock, Math.random() * 0x1_0000_0000),
-    checks: new ValueChecks({ enabled: settings.storeChecksum, crc32c: engine.crc32c, log }),
+    hedges: new Hedges(settings.hedgePercent),
+    checks: new ValueChecks({ enabled: settings.storeChecksum, log }),
     clock,
     clientId,
     tenantId: tenantBytes(settings),

@@ -12,6 +12,7 @@ import { existBatch, exists, lookUp, sizeOf } from "./lookup.ts";
 import { valueOf } from "./master_client.ts";
 import { answerValue, objectError } from "./object_call.ts";
 import { type Memory, sliceOf, slicesOf, type Value } from "./memory.ts";
+import { placed, splitPlacing } from "./placing.ts";
 import { type PutOptions, replicateConfig } from "./put_options.ts";
 import {
   checkInside,
@@ -97,6 +98,20 @@ export class StoreClient implements AsyncDisposable {
   /** What this client's memory has served to peers so far. */
   transferStats(): TransferStats {
     return this.#parts.endpoint.engine.stats();
+  }
+
+  /** Reads begun a second time at another replica so far, and those of them that were used. */
+  get hedgedReads(): { begun: number; won: number } {
+    const { begun, won } = this.#store.hedges;
+    return { begun, won };
+  }
+
+  /**
+   * Reads of this client so far that a peer refused because their address was of memory that it does
+   * not lend any more: the descriptor was older than that. Another replica is read then.
+   */
+  get fencedReads(): number {
+    return this.#store.choice.readsFenced;
   }
 
   /**
@@ -415,9 +430,13 @@ export class StoreClient implements AsyncDisposable {
     const bytes = keyBytes(key);
     const slices = slicesOf(value);
     const { traffic, rest } = splitTraffic(options);
-    const config = replicateConfig(rest, this.#store.defaultConfig, 1);
+    const { placing, rest: wanted } = splitPlacing(rest);
+    const config = replicateConfig(wanted, this.#store.defaultConfig, 1);
     this.#checkData();
-    return await this.#move(traffic, (store) => writeObject(store, kind, bytes, slices, config));
+    return await this.#move(
+      traffic,
+      (store) => writeObject(placed(store, placing), kind, bytes, slices, config),
+    );
   }
 
   async #writeBatch(
@@ -428,9 +447,10 @@ export class StoreClient implements AsyncDisposable {
     checkItems(items);
     const writes = items.map(({ key, value }) => ({ key: keyBytes(key), slices: slicesOf(value) }));
     const { traffic, rest } = splitTraffic(options);
-    const config = replicateConfig(rest, this.#store.defaultConfig, items.length);
+    const { placing, rest: wanted } = splitPlacing(rest);
+    const config = replicateConfig(wanted, this.#store.defaultConfig, items.length);
     this.#checkData();
-    return await writeBatch(this.#begin(traffic), kind, writes, config);
+    return await writeBatch(placed(this.#begin(traffic), placing), kind, writes, config);
   }
 
   /** The store for one call, whose time begins now. */

@@ -37,6 +37,7 @@ export interface NativeEngineStats {
   connections: number;
   connects: number;
   serverThreads: number;
+  readsFenced: number;
 }
 
 /** Memory of the engine. */
@@ -319,6 +320,14 @@ export class NativeEngine implements AsyncDisposable {
   }
 
   /**
+   * Ends reads in flight of one low half of `user_data`; they complete with `-ETIMEDOUT` soon. Those
+   * over RDMA, and writes, go on.
+   */
+  cancel(userLow: number): void {
+    this.#library.mc_cancel(this.#open, BigInt(userLow), 0xffff_ffffn);
+  }
+
+  /**
    * Moves bytes on this thread until `min` operations have completed, sleeping at most `sleepUs`;
    * returns how many are in {@linkcode waited}.
    */
@@ -370,6 +379,7 @@ export class NativeEngine implements AsyncDisposable {
       connections: field("connections"),
       connects: field("connects"),
       serverThreads: field("server_threads"),
+      readsFenced: field("reads_fenced"),
     };
   }
 

@@ -1,3 +1,4 @@
+import { isDeviceMap, parseDeviceMap } from "../client/transfer/device_map.ts";
 import { isIP } from "node:net";
 import { parseHostPort } from "../client/transfer/address.ts";
 import type { Clock } from "../client/transfer/clock.ts";
@@ -139,7 +140,8 @@ export function checkOptions(options: TransferEngineOptions): MetadataServer {
   whole("transferTimeoutMs", options.transferTimeoutMs ?? 1, 1, 3_600_000);
   whole("handshakeTimeoutMs", options.handshakeTimeoutMs ?? 1, 1, 3_600_000);
   whole("maxNotifications", options.maxNotifications ?? 0, 0, 1 << 20);
-  if (options.deviceName && !/^[\w.-]+(,[\w.-]+)*$/.test(options.deviceName)) {
+  if (options.deviceName && isDeviceMap(options.deviceName)) parseDeviceMap(options.deviceName);
+  else if (options.deviceName && !/^[\w.-]+(,[\w.-]+)*$/.test(options.deviceName)) {
     refuse("deviceName", options.deviceName, "names of devices joined by commas");
   }
   if (options.deviceName && (options.protocol ?? "tcp") === "tcp") {

@@ -91,7 +91,8 @@ const flags: Readonly<Record<string, Flag>> = {
   device_name: {
     key: "device_name",
     placeholder: "NAME[,NAME]",
-    help: "RDMA devices (MOONCAKE_DEVICE; default all with an active port)",
+    help: 'RDMA devices, or a JSON map of them by location or GPU, as {"0": "mlx5_0"} ' +
+      "(MOONCAKE_DEVICE; default all with an active port)",
   },
   tenant_id: {
     key: "tenant_id",

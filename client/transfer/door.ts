@@ -31,7 +31,7 @@ export const PRIORITIES: readonly Priority[] = ["high", "normal", "low"];
 export interface Traffic {
   /** Default `normal`. */
   priority?: Priority;
-  /** What has not begun when it is aborted is not done; what has begun is waited for. */
+  /** What has not begun when it is aborted is not done; reads that have begun end, writes are waited for. */
   signal?: AbortSignal;
 }
 
@@ -58,6 +58,7 @@ interface Waiting {
   readonly ops: readonly TransferOperation[];
   readonly codes: Int32Array;
   readonly priority: Priority;
+  readonly signal: AbortSignal | undefined;
   readonly deadlineMs: number;
   /** Parts that have not ended. */
   left: number;
@@ -101,16 +102,16 @@ export class TransferDoor {
     timeoutMs: number,
     { priority = "normal", signal }: Traffic = {},
   ): Promise<Int32Array> {
-    if (signal === undefined && this.#passes(ops, priority)) {
+    if (signal?.aborted) return new Int32Array(ops.length).fill(TransferCode.CANCELLED);
+    if (this.#passes(ops, priority)) {
       for (const { peer, length } of ops) this.#lane(peer).inFlight[priority] += length;
       try {
-        return await run(this.#engine, ops, timeoutMs);
+        return await run(this.#engine, ops, timeoutMs, signal);
       } finally {
         for (const { peer, length } of ops) this.#lane(peer).inFlight[priority] -= length;
         this.#admitSome(ops);
       }
     }
-    if (signal?.aborted) return new Int32Array(ops.length).fill(TransferCode.CANCELLED);
     return await this.#enqueue(ops, timeoutMs, priority, signal);
   }
 
@@ -170,7 +171,14 @@ export class TransferDoor {
       () => this.#drop(transfer, TransferCode.TIMEOUT),
     );
     const transfer: Waiting = {
-      ...{ ops: [...ops], codes, priority, left: 0, deadlineMs: this.#clock.now() + timeoutMs },
+      ...{
+        ops: [...ops],
+        codes,
+        priority,
+        signal,
+        left: 0,
+        deadlineMs: this.#clock.now() + timeoutMs,
+      },
       finish() {
         cancelTimer();
         signal?.removeEventListener("abort", abort);
@@ -233,7 +241,7 @@ export class TransferDoor {
   }
 
   async #begin(peer: PeerId, lane: Lane, { transfer, which, bytes }: Job): Promise<void> {
-    const { ops, codes, priority, deadlineMs } = transfer;
+    const { ops, codes, priority, signal, deadlineMs } = transfer;
     const now = this.#clock.now();
     const limit = this.#limits[priority];
     if (limit !== undefined) {
@@ -242,7 +250,7 @@ export class TransferDoor {
     lane.inFlight[priority] += bytes;
     const timeoutMs = Math.max(1, Math.floor(deadlineMs - now));
     try {
-      const results = await run(this.#engine, which.map((i) => ops[i]), timeoutMs);
+      const results = await run(this.#engine, which.map((i) => ops[i]), timeoutMs, signal);
       which.forEach((i, at) => codes[i] = results[at]);
     } catch {
       // The peer or the engine was closed while they waited.
@@ -279,7 +287,8 @@ async function run(
   engine: TransferEngine,
   ops: readonly TransferOperation[],
   timeoutMs: number,
+  signal: AbortSignal | undefined,
 ): Promise<Int32Array> {
-  if (ops.length !== 1) return await engine.transfer(ops, { timeoutMs });
-  return Int32Array.of(await engine.transferOne(ops[0], { timeoutMs }));
+  if (ops.length !== 1) return await engine.transfer(ops, { timeoutMs, signal });
+  return Int32Array.of(await engine.transferOne(ops[0], { timeoutMs, signal }));
 }

@@ -24,6 +24,7 @@ import { type MemoryToLend, publishedRegion } from "./lent_memory.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory } from "./peer_directory.ts";
 import { listenAtChoice, type PortChoice } from "./port_choice.ts";
+import { copySummed } from "./sums.ts";
 
 /** Results after which a peer's document is looked up again, since it may have moved. */
 const STALE_PEER_CODES: readonly number[] = [
@@ -400,9 +401,10 @@ export class TransferEndpoint {
       ...Array.from(unknown, async ([name, which]) => {
         const { clock } = this.#options;
         const startedAt = clock.now();
-        await within(clock, timeoutMs, this.#directory.open(name));
+        await within(clock, timeoutMs, this.#directory.open(name), traffic?.signal);
         const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
-        if (restMs >= 1) await this.#runSome(ops, which, codes, restMs, traffic);
+        if (traffic?.signal?.aborted) { for (const i of which) codes[i] = TransferCode.CANCELLED; }
+        else if (restMs >= 1) await this.#runSome(ops, which, codes, restMs, traffic);
         else for (const i of which) codes[i] = TransferCode.TIMEOUT;
       }),
     ]);
@@ -448,7 +450,7 @@ export class TransferEndpoint {
     const lookups = Array.from(suspects, async (name) => {
       moved.set(name, await this.#directory.refresh(name).catch(() => false));
     });
-    if (suspects.size > 0) await within(clock, timeoutMs, Promise.all(lookups));
+    if (suspects.size > 0) await within(clock, timeoutMs, Promise.all(lookups), traffic?.signal);
     const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
     if (restMs < 1) return;
     const again: number[] = [];
@@ -473,8 +475,9 @@ export class TransferEndpoint {
     const local = op.local instanceof Uint8Array ? op.local : op.local.bytes;
     const mine = local.subarray(op.localOffset, op.localOffset + op.length);
     const lent = own.local.bytes.subarray(own.localOffset, own.localOffset + op.length);
-    if (op.opcode === Opcode.WRITE) lent.set(mine);
-    else mine.set(lent);
+    const [from, to] = op.opcode === Opcode.WRITE ? [mine, lent] : [lent, mine];
+    if (op.sums === true) op.crc32c = copySummed(from, to, this.engine.crc32c);
+    else to.set(from);
     return TransferCode.OK;
   }
 

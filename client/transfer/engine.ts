@@ -41,7 +41,7 @@ export const TransferCode = {
   NOT_IMPLEMENTED: -303,
   /** Ours: the deadline passed before the operation completed. */
   TIMEOUT: -1720,
-  /** Ours: the caller gave it up before it began. */
+  /** Ours: the caller gave it up. */
   CANCELLED: -1723,
 } as const;
 export type TransferCode = (typeof TransferCode)[keyof typeof TransferCode];
@@ -155,11 +155,21 @@ export interface TransferOperation {
   local: Region | Uint8Array;
   /** Bytes from the start of `local`. */
   localOffset: number;
+  /** Whether {@linkcode crc32c} is wanted. */
+  sums?: boolean;
+  /** CRC-32C of the bytes as they lie in `local`, set when an operation that `sums` succeeds. */
+  crc32c?: number;
 }
 
 export interface TransferOptions {
   /** Milliseconds for the whole batch; default 30000. */
   timeoutMs?: number;
+  /**
+   * Reads that are in flight when it is aborted end soon, with `CANCELLED` or, where they were done,
+   * `OK`, and touch their memory no more. Writes go on, for the peer may be in the middle of them, and
+   * so do reads over RDMA.
+   */
+  signal?: AbortSignal | undefined;
 }
 
 export interface PeerAddress {
@@ -233,6 +243,11 @@ export interface TransferStats {
   servedWriteBytes: number;
   /** Requests refused for their address, size or opcode. */
   refused: number;
+  /**
+   * Reads among these whose address is not that of published memory, or not any more: a descriptor
+   * from before the memory was taken back, or from before its window was fenced.
+   */
+  readsFenced: number;
   /** Connections of peers now. */
   connections: number;
 }

@@ -37,6 +37,7 @@ import { codeOf } from "./native_codes.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
+import { endWhenAborted, type Transfer, type Waiting } from "./native_transfer.ts";
 import { openRdma, type RdmaOptions } from "./rdma_side.ts";
 import { RefusalNotice } from "./refusal_notice.ts";
 
@@ -65,26 +66,6 @@ const INLINE_BURST_MS = 2;
 const BATCH = 1024;
 /** Milliseconds after which operations that found the queue full are tried again. */
 const FULL_RETRY_MS = 10;
-
-/** A transfer until its last operation has completed; keeps borrowed memory reachable. */
-interface Transfer {
-  /** The operation, or all of them: what they borrow stays alive through this. */
-  ops: TransferOperation | readonly TransferOperation[];
-  /** `null` for a single operation. */
-  results: Int32Array | null;
-  code: TransferCode;
-  left: number;
-  resolve: (result: never) => void;
-}
-
-/** An operation that found the shim's queue full. */
-interface Waiting {
-  op: TransferOperation;
-  slot: number;
-  index: number;
-  /** Milliseconds of `performance.now()`. */
-  deadline: number;
-}
 
 /** The transfer engine on the C shim. */
 export class NativeTransferEngine implements TransferEngine {
@@ -229,7 +210,7 @@ export class NativeTransferEngine implements TransferEngine {
     const native = this.#peers.native(op.peer);
     if (native === 0) return this.#afterResolving(op, timeoutMs);
     return new Promise<TransferCode>((resolve) => {
-      const slot = this.#slot(op, null, 1, resolve);
+      const slot = this.#slot(op, null, 1, resolve, options?.signal);
       this.#stage(op, native, slot, 0, timeoutMs);
       this.#scheduleTurn();
     });
@@ -245,7 +226,7 @@ export class NativeTransferEngine implements TransferEngine {
     if (ops.length === 0) return results;
     return await new Promise<Int32Array>((resolve) => {
       const kept = [...ops];
-      const slot = this.#slot(kept, results, ops.length, resolve);
+      const slot = this.#slot(kept, results, ops.length, resolve, options?.signal);
       let unresolved: Map<PeerId, number[]> | null = null;
       for (let i = 0; i < ops.length; i++) {
         const { peer } = ops[i];
@@ -269,11 +250,13 @@ export class NativeTransferEngine implements TransferEngine {
     timeoutMs: number,
   ): Promise<void> {
     const startedAt = performance.now();
-    await within(systemClock, timeoutMs, this.#peers.resolve(peer));
+    const signal = this.#transfers[slot]?.signal;
+    await within(systemClock, timeoutMs, this.#peers.resolve(peer), signal);
     const restMs = Math.floor(timeoutMs - (performance.now() - startedAt));
     const native = this.#closed ? 0 : this.#peers.native(peer);
     for (const i of which) {
-      if (restMs < 1) this.#complete(slot, i, TransferCode.TIMEOUT);
+      if (signal?.aborted) this.#complete(slot, i, TransferCode.CANCELLED);
+      else if (restMs < 1) this.#complete(slot, i, TransferCode.TIMEOUT);
       else if (native === 0) this.#complete(slot, i, this.#unresolved(peer));
       else this.#stage(ops[i], native, slot, i, restMs);
     }
@@ -346,9 +329,16 @@ export class NativeTransferEngine implements TransferEngine {
     results: Int32Array | null,
     left: number,
     resolve: (result: never) => void,
+    signal: AbortSignal | undefined,
   ): number {
     const slot = this.#freeSlots.pop() ?? this.#transfers.length;
-    this.#transfers[slot] = { ops, results, code: TransferCode.OK, left, resolve };
+    const transfer = { ops, results, code: TransferCode.OK, left, signal, resolve };
+    this.#transfers[slot] = transfer;
+    endWhenAborted(transfer, () => {
+      this.#submitStaged();
+      if (!this.#closed) this.#engine.cancel(slot);
+      if (this.#outstanding > 0) this.#scheduleTurn();
+    });
     return slot;
   }
 
@@ -380,6 +370,7 @@ export class NativeTransferEngine implements TransferEngine {
       op.length,
       region,
       op.localOffset,
+      op.sums === true,
     );
     if (region === BORROWED) staged.borrow(local as Uint8Array, op.localOffset);
   }
@@ -472,19 +463,19 @@ export class NativeTransferEngine implements TransferEngine {
     for (let i = 0; i < count; i++) {
       const result = completions.result(i);
       const code = result === 0 ? TransferCode.OK : codeOf(result);
-      this.#complete(completions.userLow(i), completions.userHigh(i), code);
+      this.#complete(completions.userLow(i), completions.userHigh(i), code, completions.crc32c(i));
     }
   }
 
-  #complete(slot: number, index: number, code: TransferCode): void {
+  #complete(slot: number, index: number, code: TransferCode, crc = 0): void {
     const transfer = this.#transfers[slot]!;
     const { ops, results } = transfer;
-    if (code !== TransferCode.OK) {
-      const op = results === null
-        ? ops as TransferOperation
-        : (ops as readonly TransferOperation[])[index];
-      this.#peers.failed(op.peer, code);
-    }
+    const op = results === null
+      ? ops as TransferOperation
+      : (ops as readonly TransferOperation[])[index];
+    if (code !== TransferCode.OK) this.#peers.failed(op.peer, code);
+    else if (op.sums === true) op.crc32c = crc;
+    if (code === TransferCode.TIMEOUT && transfer.signal?.aborted) code = TransferCode.CANCELLED;
     if (results === null) transfer.code = code;
     else results[index] = code;
     if (--transfer.left > 0) return;

@@ -24,6 +24,7 @@ import { changeTask } from "./orders.ts";
 import { replicaUnder } from "./replication.ts";
 import type { SegmentEntry, SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
+import { isSuspect } from "./store_health.ts";
 
 /** Extents that one step looks at. */
 const LOOKS_PER_STEP = 2048;
@@ -197,7 +198,7 @@ function moveAway(
 ): boolean {
   const { counters, config, replicas } = state;
   const bytes = replicas.size(replica);
-  if (!isMovable(state, slot, replica) || state.clients.isSuspect(from.owner)) {
+  if (!isMovable(state, slot, replica) || isSuspect(state, from)) {
     run.blocked[Blocker.BUSY] = (run.blocked[Blocker.BUSY] ?? 0) + 1;
     return true;
   }
@@ -229,13 +230,13 @@ function tightestFor(
   slot: number,
   bytes: number,
 ): string {
-  const { segments, clients } = state;
+  const { segments } = state;
   let best = "";
   let least = Infinity;
   for (const name of namesOf(state, targets)) {
     if (name !== home && replicaUnder(state, slot, name.name) !== 0) continue;
     for (const entry of name.open) {
-      if (clients.isSuspect(entry.owner)) continue;
+      if (isSuspect(state, entry)) continue;
       const fit = entry.allocator.fit(segments.unitsFor(entry, bytes)) * entry.unitBytes;
       const rest = fit - bytes + (name === home ? 0 : bytes);
       if (fit === 0 || rest >= least) continue;

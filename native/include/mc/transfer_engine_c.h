@@ -9,7 +9,7 @@
  *   mc/engine.h  mc_engine_open, _listen, _local_name, _shutdown, _destroy, _stats
  *   mc/region.h  mc_region_register (memory of the engine or of the caller), _populate, _unregister
  *   mc/peer.h    mc_peer_open, mc_peer_close
- *   mc/op.h      mc_submit, mc_wait, mc_poll, mc_wake
+ *   mc/op.h      mc_submit, mc_cancel, mc_wait, mc_poll, mc_wake
  *   mc/layout.h  mc_abi_version: compare it with MC_ABI_VERSION before anything else
  *   mc/fence.h, mc/rdma.h: keeping a writer out; queue pairs, whose numbers the caller carries
  *

@@ -39,6 +39,19 @@ static void unqueue(struct rdma *rdma, struct rdma_peer *peer)
 	settle(rdma, work);
 }
 
+/* Copies between local memory and the bounce buffer, in any order; else as mc_work_copy(). */
+static int pass(struct rdma *rdma, struct mc_work *work, uint8_t *local, uint8_t *bounce,
+		uint64_t length)
+{
+	bool read = work->opcode == MC_OP_READ;
+
+	if (mc_work_device(work))
+		return mc_work_copy(rdma->base.engine, work, (uint64_t)(local - work->local), bounce,
+				    length);
+	memcpy(read ? local : bounce, read ? bounce : local, length);
+	return 0;
+}
+
 void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 {
 	struct rdma_link *link = slice->link;
@@ -47,8 +60,7 @@ void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 	if (result)
 		fail(work, result);
 	else if (slice->bounce && work->opcode == MC_OP_READ &&
-		 mc_work_copy(rdma->base.engine, work, (uint64_t)(slice->local - work->local),
-			      slice->bounce, slice->length))
+		 pass(rdma, work, slice->local, slice->bounce, slice->length))
 		fail(work, -EREMOTEIO);
 	if (!result)
 		mc_rate_note(&link->rate, rdma->base.engine->now, slice->under_way,
@@ -156,7 +168,7 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 		return -EAGAIN;
 	if (bounced) {
 		bounce = rdma->free_bounce[rdma->free_bounce_count - 1];
-		if (write && mc_work_copy(rdma->base.engine, work, at, bounce, length))
+		if (write && pass(rdma, work, local, bounce, length))
 			return -EREMOTEIO;
 		rdma->free_bounce_count--;
 	}

@@ -119,7 +119,7 @@ uint32_t mc_shm_refusals(struct mc_transport *transport)
 
 const struct mc_transport_ops mc_shm_ops = {
 	.kind = MC_TRANSPORT_SHM,
-	.capabilities = MC_CAN_BORROW,
+	.capabilities = MC_CAN_BORROW | MC_CAN_CANCEL,
 	.open = open_shm,
 	.stop = stop_shm,
 	.join = join_shm,

@@ -65,8 +65,10 @@ static void move_all(struct mc_work_queue *to, struct mc_work_queue *from)
 {
 	struct mc_work *work;
 
-	while ((work = mc_queue_pop(from)))
+	while ((work = mc_queue_pop(from))) {
+		mc_work_sum_anew(work);
 		mc_queue_push(to, work);
+	}
 }
 
 /* Maps first: an owner takes the end of the connection for the end of all that it lent. */
@@ -95,6 +97,7 @@ void shm_link_drop(struct shm_client *client, struct shm_link *link, int err)
 
 void shm_reroute(struct mc_work *work)
 {
+	mc_work_sum_anew(work);
 	work->peer->transport->ops->submit(work->peer->transport, work);
 }
 

@@ -84,6 +84,6 @@ bool shm_can_order(const struct shm_link *link, const struct mc_work *work,
  * device failed, -ECONNRESET where the owner has ended, or as shm_process_read().
  */
 int shm_copy(struct mc_engine *engine, const struct shm_link *link, const struct shm_map *map,
-	     const struct mc_work *work, uint64_t at, uint64_t count);
+	     struct mc_work *work, uint64_t at, uint64_t count);
 
 #endif

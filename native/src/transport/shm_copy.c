@@ -63,7 +63,7 @@ static int copy_on_device(struct mc_engine *engine, const struct shm_map *map,
 }
 
 int shm_copy(struct mc_engine *engine, const struct shm_link *link, const struct shm_map *map,
-	     const struct mc_work *work, uint64_t at, uint64_t count)
+	     struct mc_work *work, uint64_t at, uint64_t count)
 {
 	uint8_t *remote = map->memory + (work->remote - map->base) + at;
 	int err;

@@ -119,6 +119,7 @@ int tcp_lane_push(struct tcp_lane *lane, struct mc_work *work)
 		.proof.opcode = MC_OP_READ,
 		.bounced = tcp_lane_collides(lane, work),
 	};
+	mc_work_sum_anew(work);
 	mc_queue_push(&lane->queue, work);
 	lane->queued_bytes += weight(work);
 	if (!lane->sending) {
@@ -270,6 +271,7 @@ static struct mc_work *abandon(struct tcp_lane *lane, struct mc_work *work, stru
 	*blank = *work;
 	blank->region = NULL;
 	blank->local = NULL;
+	blank->sums = false;
 	tcp_request(blank)->abandoned = true;
 	if (before)
 		before->next = blank;

@@ -96,6 +96,7 @@ static void begin_request(struct tcp_session *session, struct tcp_thread *thread
 	opcode = header.opcode & (uint8_t)~TCP_ACKNOWLEDGED;
 	session->heard = true;
 	if (opcode > MC_OP_WRITE || !mc_published_find(published, header.address, header.size).memory) {
+		tcp_count(thread, TCP_READS_FENCED, opcode == MC_OP_READ);
 		refuse(session, thread, acknowledged);
 	} else if (opcode == MC_OP_READ) {
 		tcp_count(thread, TCP_READS, 1);
