@@ -424,10 +424,6 @@ export function resolveSettings(
     const [one, other] = resolved[cert] === "" ? [key, cert] : [cert, key];
     refuse(given.get(one)?.name ?? one, resolved[one], `together with ${other}`);
   }
-  if (resolved.protocol === "rdma" && resolved.deviceMemory !== "") {
-    const name = given.get("deviceMemory")?.name ?? "deviceMemory";
-    refuse(name, resolved.deviceMemory, "empty with protocol rdma (devices' memory goes over tcp)");
-  }
   if (resolved.protocol === "rdma" && resolved.tlsCertFile !== "") {
     const name = given.get("tlsCertFile")?.name ?? "tlsCertFile";
     refuse(name, resolved.tlsCertFile, "empty with protocol rdma (RDMA is not encrypted)");

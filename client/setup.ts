@@ -188,7 +188,7 @@ function openRdmaEngine(
 ): TransferEngine {
   try {
     if (engine === "typescript") throw new Error("the engine in TypeScript has no RDMA");
-    const opened = openEngine({ rdma: rdmaOptions(settings, log) });
+    const opened = openEngine({ rdma: rdmaOptions(settings, log), log });
     if (opened.reason !== null) throw new Error(opened.reason);
     return opened.engine;
   } catch (cause) {
@@ -213,9 +213,14 @@ function noTls(cause: unknown): StoreError {
   return new StoreError(ErrorCode.INVALID_PARAMS, message, { cause });
 }
 
-function openSockets(engine: EngineChoice, tls: TlsIdentity | undefined): OpenedEngine {
+function openSockets(
+  engine: EngineChoice,
+  tls: TlsIdentity | undefined,
+  log: StoreOptions["log"],
+): OpenedEngine {
+  const native = engine === "typescript" ? { native: "off" } : {};
   try {
-    return openEngine({ ...(engine === "typescript" && { native: "off" }), ...(tls && { tls }) });
+    return openEngine({ ...native, ...(log && { log }), ...(tls && { tls }) });
   } catch (cause) {
     throw tls === undefined ? cause : noTls(cause);
   }
@@ -228,7 +233,7 @@ async function chooseEngine(
 ): Promise<TransferEngine> {
   if (settings.protocol === "rdma") return openRdmaEngine(options, settings);
   const { engine = "auto", log } = options;
-  const opened = openSockets(engine, tls);
+  const opened = openSockets(engine, tls, log);
   if (opened.reason === null || engine === "typescript") return opened.engine;
   if (engine === "native") {
     await opened.engine[Symbol.asyncDispose]();

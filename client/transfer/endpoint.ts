@@ -37,7 +37,6 @@ const NO_TRAFFIC: Traffic = {};
 
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
-
 const WITHDRAW_LIMIT_MS = 2000;
 
 export interface EndpointOptions extends PortChoice {
@@ -361,8 +360,9 @@ export class TransferEndpoint {
       protocols: [rdma === undefined ? "tcp" : "rdma"],
       buffers: this.#lent.all.map((region) => {
         const keys = rdma?.keysOf(region) ?? { rkeys: [], lkeys: [] };
+        const own = region.device?.location ?? region.host?.location;
         return {
-          name: rdma === undefined ? this.#name : region.host?.location ?? rdma.location,
+          name: rdma === undefined ? this.#name : own ?? rdma.location,
           addr: region.remoteBase ?? 0n,
           length: region.length,
           protocol: "",

@@ -44,6 +44,7 @@ import { NativeRegion } from "./native_region.ts";
 import type { NativeTransferOptions } from "./native_options.ts";
 import { endWhenAborted, type Transfer, type Waiting } from "./native_transfer.ts";
 import { openRdma } from "./rdma_side.ts";
+import { RefusalNotice } from "./refusal_notice.ts";
 import { shimCrc32c } from "./shim_crc32c.ts";
 
 const INLINE_WAIT_US = 50;
@@ -92,10 +93,11 @@ export class NativeTransferEngine implements TransferEngine {
   #closed = false;
   #closing: Promise<void> | null = null;
   #finalStats: TransferStats | null = null;
+  #refusals: RefusalNotice | null = null;
 
   /** Takes the library over: it is closed with the engine. */
   constructor(library: Library, options: NativeTransferOptions = {}) {
-    const { rdma, tls, ...tunables } = options;
+    const { rdma, tls, log, ...tunables } = options;
     if (rdma && tls) throw new TypeError("RDMA is not encrypted: it cannot be had with TLS");
     checkTunables(tunables);
     this.#library = library;
@@ -113,6 +115,7 @@ export class NativeTransferEngine implements TransferEngine {
       this.#peers = side.peers(sockets);
     }
     this.#inlineWaits = new InlineWaits(options.inlineWaitUs ?? INLINE_WAIT_US);
+    if (log !== undefined) this.#refusals = new RefusalNotice(this.#engine, log);
   }
 
   /** Opens a part of the engine, which is closed when that fails. */
@@ -459,6 +462,7 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   #collect(completions: Completions, count: number): void {
+    if (this.#refusals?.tell()) this.#refusals = null;
     this.#outstanding -= count;
     for (let i = 0; i < count; i++) {
       const result = completions.result(i);

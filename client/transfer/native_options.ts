@@ -15,6 +15,8 @@ export interface NativeTransferOptions extends EngineTunables {
   inlineWaitUs?: number;
   /** Present: peers with RDMA devices are reached over ours. */
   rdma?: RdmaOptions;
+  /** Takes lines about what could not be used. */
+  log?: (line: string) => void;
   /** Present: connections are made with TLS, and no others taken. Not together with `rdma`. */
   tls?: EngineTls;
 }

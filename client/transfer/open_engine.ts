@@ -15,9 +15,8 @@ function typescriptEngine(
   options: NativeTransferOptions & { native?: string },
   reason: string,
 ): TransferEngine {
-  const { native: _n, maxOps: _m, serverThreads: _s, inlineWaitUs: _i, rdma: _r, ...rest } =
-    options;
-  const { tls, ...tunables } = rest;
+  const { native: _n, maxOps: _m, serverThreads: _s, inlineWaitUs: _i, ...rest } = options;
+  const { rdma: _r, log: _l, tls, ...tunables } = rest;
   if (tls !== undefined) throw new Error(`TLS needs the engine in C: ${reason}`);
   return new TsTransferEngine(tunables);
 }

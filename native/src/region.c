@@ -75,8 +75,7 @@ static int take_own(struct mc_region *region, const struct mc_region_options *op
 	return map_header(region, options);
 }
 
-static int place_on_device(struct mc_engine *engine, struct mc_region *region,
-			   const struct mc_region_options *options)
+static int place_on_device(struct mc_region *region, const struct mc_region_options *options)
 {
 	struct mc_device *device = mc_device_get(options->device);
 	uint64_t address = 0;
@@ -84,8 +83,6 @@ static int place_on_device(struct mc_engine *engine, struct mc_region *region,
 
 	if (!device)
 		return -EINVAL;
-	if (mc_engine_transport(engine, MC_TRANSPORT_RDMA))
-		return -EOPNOTSUPP;
 	err = map_header(region, options);
 	if (!err)
 		err = mc_device_place(device, options->address, options->length, &address);
@@ -94,6 +91,10 @@ static int place_on_device(struct mc_engine *engine, struct mc_region *region,
 	region->device = device;
 	region->adopted = options->address != 0;
 	region->memory = (uint8_t *)(uintptr_t)address;
+	/* Memory of the caller could be freed while others have it open. */
+	region->has_handle = !region->adopted && (options->flags & MC_REGION_PUBLISHED) &&
+			     device->ops->ipc_export(device->handle, address, options->length,
+						     &region->handle) == 0;
 	return 0;
 }
 
@@ -136,7 +137,7 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 	region->host.fd = -1;
 	region->length = options->length;
 	if (options->device)
-		err = place_on_device(engine, region, options);
+		err = place_on_device(region, options);
 	else if (options->address)
 		err = take_own(region, options);
 	else
@@ -181,7 +182,7 @@ err_unmap:
 int mc_region_unregister(struct mc_engine *engine, uint32_t id)
 {
 	struct mc_region *region;
-	bool last;
+	bool last, recalled;
 
 	pthread_mutex_lock(&engine->state_lock);
 	region = mc_slots_remove(&engine->regions, id);
@@ -194,8 +195,11 @@ int mc_region_unregister(struct mc_engine *engine, uint32_t id)
 	if (region->remote_base)
 		mc_publisher_remove(&engine->publisher, region);
 	mc_engine_region_removed(engine, region);
+	recalled = region->has_handle &&
+		   mc_shm_recall(mc_engine_transport(engine, MC_TRANSPORT_SHM));
 
 	pthread_mutex_lock(&engine->state_lock);
+	region->handed_out = region->handed_out && !recalled;
 	if (region->host.fd >= 0)
 		add_counts(&engine->shared, &header_of(region)->served);
 	last = mc_region_put_locked(region);
@@ -247,7 +251,8 @@ void mc_region_free(struct mc_region *region)
 {
 	if (region->keys)
 		mc_region_keys_free(region->keys);
-	if (region->device && !region->adopted)
+	/* A driver's behaviour is undefined when memory is freed that others have open. */
+	if (region->device && !region->adopted && !region->handed_out)
 		region->device->ops->release(region->device->handle, (uintptr_t)region->memory);
 	mc_host_memory_unmap(&region->host);
 	free(region);
