@@ -19,7 +19,7 @@ import { errorText } from "./error_text.ts";
 import { exchangeHandshake } from "./handshake_client.ts";
 import { HandshakeServer } from "./handshake_server.ts";
 import { type MemoryToLend, publishedRegion } from "./lent_memory.ts";
-import { LentRegions, type OwnMemory } from "./lent_regions.ts";
+import { LentRegions, locationOf, type OwnMemory } from "./lent_regions.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory } from "./peer_directory.ts";
 import { listenAtChoice, type PortChoice } from "./port_choice.ts";
@@ -360,9 +360,8 @@ export class TransferEndpoint {
       protocols: [rdma === undefined ? "tcp" : "rdma"],
       buffers: this.#lent.all.map((region) => {
         const keys = rdma?.keysOf(region) ?? { rkeys: [], lkeys: [] };
-        const own = region.device?.location ?? region.host?.location;
         return {
-          name: rdma === undefined ? this.#name : own ?? rdma.location,
+          name: rdma === undefined ? this.#name : locationOf(region) ?? rdma.location,
           addr: region.remoteBase ?? 0n,
           length: region.length,
           protocol: "",
