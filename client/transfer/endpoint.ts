@@ -224,9 +224,11 @@ export class TransferEndpoint {
   ): void {
     if (this.#closed) return done(TransferCode.SOCKET);
     const peer = this.#isOwn(op) ? undefined : this.#directory.known(op.endpoint);
-    const first = ([code]: Int32Array) => done(code as TransferCode);
     if (peer === undefined) {
-      void this.#transferMixed([op], timeoutMs, traffic).then(first, failed);
+      void this.#transferMixed([op], timeoutMs, traffic).then(
+        ([code]) => done(code as TransferCode),
+        failed,
+      );
       return;
     }
     op.peer = peer;
@@ -236,7 +238,8 @@ export class TransferEndpoint {
     this.#door.begin(op, timeoutMs, traffic ?? NO_TRAFFIC, (code) => {
       if (code === TransferCode.OK) return done(code);
       const passedMs = Math.max(0, clock.now() - startedAt);
-      this.#secondTry([op], Int32Array.of(code), timeoutMs - passedMs, traffic).then(first, failed);
+      this.#secondTry([op], Int32Array.of(code), timeoutMs - passedMs, traffic)
+        .then(([code]) => done(code as TransferCode), failed);
     }, failed);
     startedAt = clock.now();
   }
