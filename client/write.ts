@@ -158,19 +158,18 @@ async function fill(
  * Passes on what a call resolves with. When the call fails, nobody knows whether the write goes on at
  * the master; it is revoked then, so that it does not stand in the way of others, without waiting.
  */
-async function orRevoke<T>(
+function orRevoke<T>(
   store: StoreContext,
   kind: WriteKind,
   key: Uint8Array,
   writeId: number,
   call: Promise<T>,
 ): Promise<T> {
-  try {
-    return await call;
-  } catch (error) {
-    if (writeId !== 0) void revoke(store, kind, key, writeId, ReplicaType.ALL);
+  if (writeId === 0) return call;
+  return call.catch((error) => {
+    void revoke(store, kind, key, writeId, ReplicaType.ALL);
     throw error;
-  }
+  });
 }
 
 /** Gives unfinished replicas back. The master does so by itself later when it cannot be told. */

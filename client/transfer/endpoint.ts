@@ -34,6 +34,7 @@ const STALE_PEER_CODES: readonly number[] = [
 ];
 
 const NO_TRAFFIC: Traffic = {};
+const first = (done: Done) => ([code]: Int32Array) => done(code as TransferCode);
 
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
@@ -225,11 +226,7 @@ export class TransferEndpoint {
     if (this.#closed) return done(TransferCode.SOCKET);
     const peer = this.#isOwn(op) ? undefined : this.#directory.known(op.endpoint);
     if (peer === undefined) {
-      void this.#transferMixed([op], timeoutMs, traffic).then(
-        ([code]) => done(code as TransferCode),
-        failed,
-      );
-      return;
+      return void this.#transferMixed([op], timeoutMs, traffic).then(first(done), failed);
     }
     op.peer = peer;
     const { clock } = this.#options;
@@ -239,7 +236,7 @@ export class TransferEndpoint {
       if (code === TransferCode.OK) return done(code);
       const passedMs = Math.max(0, clock.now() - startedAt);
       this.#secondTry([op], Int32Array.of(code), timeoutMs - passedMs, traffic)
-        .then(([code]) => done(code as TransferCode), failed);
+        .then(first(done), failed);
     }, failed);
     startedAt = clock.now();
   }
