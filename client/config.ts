@@ -90,6 +90,17 @@ const sources: readonly Source[] = [
   { field: "lockMemory", keys: ["lock_memory"], env: ["SNOWSKIN_LOCK_MEMORY"] },
   { field: "localBufferSize", keys: ["local_buffer_size"], env: ["MOONCAKE_LOCAL_BUFFER_SIZE"] },
   { field: "protocol", keys: ["protocol"], env: ["MOONCAKE_PROTOCOL"] },
+  {
+    field: "transportLibrary",
+    keys: ["transport_library"],
+    env: ["SNOWSKIN_TRANSPORT_LIBRARY"],
+  },
+  {
+    field: "transportOptions",
+    keys: ["transport_options"],
+    env: ["SNOWSKIN_TRANSPORT_OPTIONS"],
+  },
+  { field: "fabricProvider", keys: ["fabric_provider"], env: ["SNOWSKIN_FABRIC_PROVIDER"] },
   { field: "deviceName", keys: ["device_name", "rdma_devices"], env: ["MOONCAKE_DEVICE"] },
   { field: "tenantId", keys: ["tenant_id"], env: ["MOONCAKE_TENANT_ID"] },
   { field: "authKey", keys: ["auth_key"], env: ["MOONCAKE_API_KEY"] },

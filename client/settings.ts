@@ -7,6 +7,11 @@ import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
 import { hasZone, parseHostPort } from "./transfer/address.ts";
 import { DEFAULT_PLACEMENT } from "./transfer/engine.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
+import {
+  chooseTransport,
+  TRANSPORT_NAMES,
+  TransportAbsentError,
+} from "./transfer/transport_names.ts";
 import { parseBandwidth } from "./bandwidth.ts";
 import { parseSize } from "./size.ts";
 
@@ -79,9 +84,16 @@ export interface StoreSettings {
   localBufferSize: number;
   /**
    * How bytes travel: `tcp` with the memory of this host used directly, `rdma` to peers that have it,
-   * or `rpc_only`: plain TCP connections and nothing else.
+   * `rpc_only`: plain TCP connections and nothing else, `libfabric`, `efa`, `cxi`, or the name of
+   * a transport with a library of its own.
    */
   protocol: string;
+  /** Library with the transport that `protocol` names, see `mc/transport_plugin.h`; empty = none. */
+  transportLibrary: string;
+  /** Handed to that library. */
+  transportOptions: string;
+  /** Provider of protocol `libfabric`; empty = tcp. */
+  fabricProvider: string;
   /** RDMA devices joined by commas; empty = all that are up. TCP uses none. */
   deviceName: string;
   /** Whose objects these are. */
@@ -229,8 +241,18 @@ const bufferSize: Read<number> = (name, value) => {
 
 const protocol: Read<string> = (name, value) => {
   const wanted = String(value).trim().toLowerCase();
-  if (["tcp", "rdma", "rpc_only"].includes(wanted)) return wanted;
-  return refuse(name, value, "tcp, rdma, rpc_only");
+  if (/^[a-z0-9_]{1,32}$/.test(wanted)) return wanted;
+  return refuse(name, value, TRANSPORT_NAMES.join(", "));
+};
+
+const provider: Read<string> = (name, value) => {
+  const wanted = text(name, value).trim();
+  if (/^([\w-]+(;[\w-]+)*)?$/.test(wanted)) return wanted;
+  return refuse(
+    name,
+    value,
+    "the name of a provider, as fi_info prints it: tcp, shm, verbs;ofi_rxm",
+  );
 };
 
 const device: Read<string> = (name, value) => {
@@ -330,6 +352,9 @@ export const settingTable: {
   lockMemory: { fallback: DEFAULT_PLACEMENT.lockMemory, read: truth },
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
   protocol: { fallback: "tcp", read: protocol },
+  transportLibrary: { fallback: "", read: text },
+  transportOptions: { fallback: "", read: text },
+  fabricProvider: { fallback: "", read: provider },
   deviceName: { fallback: "", read: device },
   tenantId: { fallback: "default", read: filledText },
   authKey: { fallback: "", read: apiKey },
@@ -395,9 +420,11 @@ export function resolveSettings(
     const [one, other] = resolved[cert] === "" ? [key, cert] : [cert, key];
     refuse(given.get(one)?.name ?? one, resolved[one], `together with ${other}`);
   }
-  if (resolved.protocol === "rdma" && resolved.deviceMemory !== "") {
+  checkTransport(resolved, (field) => given.get(field)?.name ?? field);
+  if (!["tcp", "rpc_only"].includes(resolved.protocol) && resolved.deviceMemory !== "") {
     const name = given.get("deviceMemory")?.name ?? "deviceMemory";
-    refuse(name, resolved.deviceMemory, "empty with protocol rdma (devices' memory goes over tcp)");
+    const why = `empty with protocol ${resolved.protocol} (devices' memory goes over tcp)`;
+    refuse(name, resolved.deviceMemory, why);
   }
   for (const field of resolved.deviceMemory === "" ? [] : placementFields) {
     if (resolved[field] === DEFAULT_PLACEMENT[field]) continue;
@@ -415,6 +442,20 @@ export function resolveSettings(
     refuse(name, resolved.minPort, `at most the upper end of the range, ${resolved.maxPort}`);
   }
   return resolved;
+}
+
+/** A known transport that cannot be had is left to who opens it. */
+function checkTransport(
+  settings: StoreSettings,
+  named: (field: keyof StoreSettings) => string,
+): void {
+  const { protocol } = settings;
+  if (protocol === "shm") refuse(named("protocol"), protocol, "tcp, which uses it on one host");
+  try {
+    chooseTransport(protocol, settings, { named });
+  } catch (error) {
+    if (!(error instanceof TransportAbsentError)) throw error;
+  }
 }
 
 /** The loopback address of the family in which the master is reached. */

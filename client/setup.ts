@@ -24,6 +24,7 @@ import { errorText } from "./transfer/error_text.ts";
 import { openEngine } from "./transfer/open_engine.ts";
 import { findDevices } from "./transfer/rdma_devices.ts";
 import type { RdmaOptions } from "./transfer/rdma_side.ts";
+import { chooseTransport } from "./transfer/transport_names.ts";
 import { randomUuid } from "./uuid.ts";
 import { ValueChecks } from "./value_checks.ts";
 
@@ -171,18 +172,26 @@ function rdmaOptions(settings: StoreSettings, log: (line: string) => void): Rdma
   };
 }
 
-/** The engine for RDMA; nothing takes its place when it cannot be had. */
-function openRdmaEngine(
+/** The engine with the transport that is asked for; `null` = any. Nothing takes its place. */
+function openWanted(
   { engine, log = () => {} }: StoreOptions,
   settings: StoreSettings,
-): TransferEngine {
+): TransferEngine | null {
+  const { protocol } = settings;
   try {
-    if (engine === "typescript") throw new Error("the engine in TypeScript has no RDMA");
-    const opened = openEngine({ rdma: rdmaOptions(settings, log) });
+    const chosen = chooseTransport(protocol, settings);
+    const wanted = chosen.kind === "rdma"
+      ? { rdma: rdmaOptions(settings, log) }
+      : chosen.kind === "plugin"
+      ? { plugin: chosen }
+      : null;
+    if (wanted === null) return null;
+    if (engine === "typescript") throw new Error("the engine in TypeScript has none but tcp");
+    const opened = openEngine(wanted);
     if (opened.reason !== null) throw new Error(opened.reason);
     return opened.engine;
   } catch (cause) {
-    const message = `protocol="rdma" cannot be had: ${errorText(cause)}`;
+    const message = `protocol=${JSON.stringify(protocol)} cannot be had: ${errorText(cause)}`;
     throw new StoreError(ErrorCode.INVALID_PARAMS, message, { cause });
   }
 }
@@ -191,7 +200,8 @@ async function chooseEngine(
   options: StoreOptions,
   settings: StoreSettings,
 ): Promise<TransferEngine> {
-  if (settings.protocol === "rdma") return openRdmaEngine(options, settings);
+  const wanted = openWanted(options, settings);
+  if (wanted !== null) return wanted;
   const { engine = "auto", log } = options;
   const opened = openEngine(engine === "typescript" ? { native: "off" } : {});
   if (opened.reason === null || engine === "typescript") return opened.engine;

@@ -89,7 +89,16 @@ export class StoreClient implements AsyncDisposable {
     return this.#closed === null && this.#parts.session.connected;
   }
 
-  /** Which transfer engine moves the bytes: `tcp-native` or `tcp-typescript`. */
+  /**
+   * The transport of the engine that is a library of its own, and what that has been run on; `null`
+   * when there is none.
+   */
+  get plugin(): { readonly name: string; readonly standing: string } | null {
+    const { plugin } = this.#parts.endpoint.engine;
+    return plugin === undefined ? null : { name: plugin.name, standing: plugin.standing };
+  }
+
+  /** Which transfer engine moves the bytes: `tcp-native`, `rdma-native`, `tcp-typescript`, ... */
   get engine(): string {
     return this.#parts.endpoint.engine.name;
   }

@@ -96,6 +96,20 @@ export const LAYOUT = {
   "mc_rdma_buffer.address": 0,
   "mc_rdma_buffer.length": 8,
   "mc_rdma_buffer.rkeys": 16,
+  "sizeof mc_plugin_options": 1032,
+  "mc_plugin_options.size": 0,
+  "mc_plugin_options.library": 8,
+  "mc_plugin_options.parameters": 520,
+  "sizeof mc_plugin_info": 520,
+  "mc_plugin_info.name": 0,
+  "mc_plugin_info.standing": 64,
+  "mc_plugin_info.address_size": 256,
+  "mc_plugin_info.address": 264,
+  "sizeof mc_plugin_buffer": 88,
+  "mc_plugin_buffer.address": 0,
+  "mc_plugin_buffer.length": 8,
+  "mc_plugin_buffer.key_size": 16,
+  "mc_plugin_buffer.key": 24,
 } as const;
 
 /** A name in {@linkcode LAYOUT}. */

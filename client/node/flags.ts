@@ -85,8 +85,26 @@ const flags: Readonly<Record<string, Flag>> = {
     key: "protocol",
     placeholder: "NAME",
     help:
-      "transport: tcp, rdma to peers that have it, or rpc_only, plain connections and nothing " +
-      "else (MOONCAKE_PROTOCOL; default tcp)",
+      "transport: tcp, rdma to peers that have it, rpc_only (plain connections and nothing else), " +
+      "libfabric, efa or cxi (which libfabric.so.1 carries), or with --transport_library the name " +
+      "of another (MOONCAKE_PROTOCOL; default tcp)",
+  },
+  fabric_provider: {
+    key: "fabric_provider",
+    placeholder: "NAME",
+    help: "provider of --protocol=libfabric, as fi_info prints it (SNOWSKIN_FABRIC_PROVIDER; " +
+      "default tcp)",
+  },
+  transport_library: {
+    key: "transport_library",
+    placeholder: "FILE",
+    help: "library with the transport that --protocol names, such as barex; it has the interface " +
+      "of mc/transport_plugin.h (SNOWSKIN_TRANSPORT_LIBRARY)",
+  },
+  transport_options: {
+    key: "transport_options",
+    placeholder: "TEXT",
+    help: "handed to that library (SNOWSKIN_TRANSPORT_OPTIONS)",
   },
   device_name: {
     key: "device_name",

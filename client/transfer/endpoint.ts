@@ -322,7 +322,7 @@ export class TransferEndpoint {
   }
 
   #document(): SegmentDocument {
-    const { rdma } = this.engine;
+    const { rdma, plugin } = this.engine;
     const devices = rdma === undefined ? [] : [...rdma.devices];
     return {
       name: this.#name,
@@ -335,12 +335,14 @@ export class TransferEndpoint {
           length: region.length,
           protocol: "",
           ...keys,
+          ...(plugin && { key: plugin.keyOf(region) }),
         };
       }),
       tcpDataHost: this.host,
       tcpDataPort: this.#port,
       tcpProtoVersion: 2,
       localName: this.#options.forceTcp ? "" : this.engine.localName,
+      ...(plugin && { plugin: { name: plugin.name, address: plugin.address } }),
       rdmaServerName: "",
       devices,
       priorities: rdma?.priorities ?? new Map(),

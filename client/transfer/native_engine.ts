@@ -23,6 +23,7 @@ import {
   type ListenOptions,
   type PeerAddress,
   type PeerId,
+  type PluginSide,
   type RdmaSide,
   type Region,
   TransferCode,
@@ -37,6 +38,7 @@ import { codeOf } from "./native_codes.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
+import { openPlugin, type PluginOptions } from "./plugin_side.ts";
 import { openRdma, type RdmaOptions } from "./rdma_side.ts";
 
 /** Tunables of {@linkcode NativeTransferEngine}. */
@@ -49,6 +51,8 @@ export interface NativeTransferOptions extends EngineTunables {
   inlineWaitUs?: number;
   /** Present: peers with RDMA devices are reached over ours. */
   rdma?: RdmaOptions;
+  /** Present: peers with the same transport are reached over it. Not beside `rdma`. */
+  plugin?: PluginOptions;
 }
 
 const INLINE_WAIT_US = 50;
@@ -85,8 +89,9 @@ interface Waiting {
 
 /** The transfer engine on the C shim. */
 export class NativeTransferEngine implements TransferEngine {
-  readonly name: "tcp-native" | "rdma-native";
+  readonly name: "tcp-native" | "rdma-native" | "plugin-native";
   readonly rdma?: RdmaSide;
+  readonly plugin?: PluginSide;
   readonly crc32c: Crc32c;
   readonly #library: Library;
   readonly #engine: NativeEngine;
@@ -118,7 +123,7 @@ export class NativeTransferEngine implements TransferEngine {
 
   /** Takes the library over: it is closed with the engine. */
   constructor(library: Library, options: NativeTransferOptions = {}) {
-    const { rdma, ...tunables } = options;
+    const { rdma, plugin, ...tunables } = options;
     checkTunables(tunables);
     this.#library = library;
     const native = nativeCrc32c(library);
@@ -128,21 +133,22 @@ export class NativeTransferEngine implements TransferEngine {
     };
     this.#engine = new NativeEngine(library.symbols, tunables);
     const sockets = new NativePeers(this.#engine);
-    if (rdma === undefined) {
-      this.name = "tcp-native";
-      this.#peers = sockets;
-    } else {
-      const side = this.#openRdma(rdma);
-      this.name = "rdma-native";
-      this.rdma = side;
-      this.#peers = side.peers(sockets);
+    this.name = rdma ? "rdma-native" : plugin ? "plugin-native" : "tcp-native";
+    let peers: EnginePeers = sockets;
+    if (rdma !== undefined) {
+      const side = this.rdma = this.#orClose(() => openRdma(library, this.#engine, rdma));
+      peers = side.peers(sockets);
+    } else if (plugin !== undefined) {
+      const side = this.plugin = this.#orClose(() => openPlugin(library, this.#engine, plugin));
+      peers = side.peers(sockets);
     }
+    this.#peers = peers;
     this.#inlineWaitUs = options.inlineWaitUs ?? INLINE_WAIT_US;
   }
 
-  #openRdma(options: RdmaOptions): ReturnType<typeof openRdma> {
+  #orClose<T>(open: () => T): T {
     try {
-      return openRdma(this.#library, this.#engine, options);
+      return open();
     } catch (error) {
       this.#engine[Symbol.asyncDispose]().then(() => this.#library.close());
       throw error;
@@ -158,7 +164,7 @@ export class NativeTransferEngine implements TransferEngine {
         length,
         publish: options.publish ?? false,
         placement: options.placement ?? DEFAULT_PLACEMENT,
-        rdma: this.rdma !== undefined,
+        rdma: this.rdma !== undefined || this.plugin !== undefined,
       });
     return this.#regionOf(memory, place);
   }
@@ -195,8 +201,10 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   openPeer(address: PeerAddress): PeerId {
-    if (address.rdma === undefined) checkPeerAddress(address);
-    else if (this.rdma === undefined) throw new TypeError("This engine has no RDMA");
+    if (address.rdma !== undefined) {
+      if (this.rdma === undefined) throw new TypeError("This engine has no RDMA");
+    } else if (address.plugin === undefined) checkPeerAddress(address);
+    else if (this.plugin === undefined) throw new TypeError("This engine has no such transport");
     this.#checkOpen();
     const id = this.#nextPeer++;
     this.#peers.open(address, id);

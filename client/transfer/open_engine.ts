@@ -11,8 +11,15 @@ export interface OpenedEngine {
 
 /** Leaves out what only the C shim has: threads, inline waits and a queue of its own. */
 function typescriptEngine(options: NativeTransferOptions & { native?: string }): TransferEngine {
-  const { native: _n, maxOps: _m, serverThreads: _s, inlineWaitUs: _i, rdma: _r, ...tunables } =
-    options;
+  const {
+    native: _n,
+    maxOps: _m,
+    serverThreads: _s,
+    inlineWaitUs: _i,
+    rdma: _r,
+    plugin: _p,
+    ...tunables
+  } = options;
   return new TsTransferEngine(tunables);
 }
 

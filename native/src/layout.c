@@ -9,6 +9,7 @@
 #include "mc/engine.h"
 #include "mc/op.h"
 #include "mc/peer.h"
+#include "mc/plugin.h"
 #include "mc/rdma.h"
 #include "mc/region.h"
 
@@ -109,6 +110,20 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_rdma_buffer, address),
 	FIELD(mc_rdma_buffer, length),
 	FIELD(mc_rdma_buffer, rkeys),
+	SIZE(mc_plugin_options),
+	FIELD(mc_plugin_options, size),
+	FIELD(mc_plugin_options, library),
+	FIELD(mc_plugin_options, parameters),
+	SIZE(mc_plugin_info),
+	FIELD(mc_plugin_info, name),
+	FIELD(mc_plugin_info, standing),
+	FIELD(mc_plugin_info, address_size),
+	FIELD(mc_plugin_info, address),
+	SIZE(mc_plugin_buffer),
+	FIELD(mc_plugin_buffer, address),
+	FIELD(mc_plugin_buffer, length),
+	FIELD(mc_plugin_buffer, key_size),
+	FIELD(mc_plugin_buffer, key),
 };
 
 int mc_abi_version(void)

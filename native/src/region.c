@@ -54,18 +54,18 @@ static int place_on_host(struct mc_engine *engine, struct mc_region *region,
 		.flags = options->flags,
 	};
 	bool published = options->flags & MC_REGION_PUBLISHED;
-	bool rdma = mc_engine_transport(engine, MC_TRANSPORT_RDMA);
+	bool registers = mc_engine_registers(engine);
 	int err;
 
 	region->shift = published ? PUBLISHED_SHIFT : PRIVATE_SHIFT;
-	if (rdma)
+	if (registers)
 		region->shift = published ? (uint32_t)sysconf(_SC_PAGESIZE) : 0;
 	err = mc_host_memory_map(&wanted, region->length + region->shift, published, &region->host);
 	if (err)
 		return err;
 	region->memory = region->host.start + region->shift;
 	/* A registration pins every page, and would provide one after the other. */
-	return rdma ? mc_host_memory_populate(&region->host, NULL, &engine->stopping) : 0;
+	return registers ? mc_host_memory_populate(&region->host, NULL, &engine->stopping) : 0;
 }
 
 static int take_own(struct mc_region *region, const struct mc_region_options *options)
@@ -84,7 +84,7 @@ static int place_on_device(struct mc_engine *engine, struct mc_region *region,
 
 	if (!device)
 		return -EINVAL;
-	if (mc_engine_transport(engine, MC_TRANSPORT_RDMA))
+	if (mc_engine_registers(engine))
 		return -EOPNOTSUPP;
 	err = map_header(region, options);
 	if (!err)
@@ -247,6 +247,8 @@ void mc_region_free(struct mc_region *region)
 {
 	if (region->keys)
 		mc_region_keys_free(region->keys);
+	if (region->ticket)
+		mc_region_ticket_free(region->ticket);
 	if (region->device && !region->adopted)
 		region->device->ops->release(region->device->handle, (uintptr_t)region->memory);
 	mc_host_memory_unmap(&region->host);

@@ -23,6 +23,7 @@ struct mc_region_header {
 };
 struct mc_device;
 struct mc_region_keys;
+struct mc_region_ticket;
 
 struct mc_region {
 	uint8_t *memory;      /* of a device: its address there, not to be touched */
@@ -33,6 +34,7 @@ struct mc_region {
 	uint64_t remote_base; /* 0: not published */
 	uint32_t shift;       /* bytes mapped in front of memory */
 	struct mc_region_keys *keys; /* what RDMA devices call it, or NULL */
+	struct mc_region_ticket *ticket; /* what a plugin calls it, or NULL */
 	uint32_t users;       /* the registration, operations, populate; under state_lock */
 	atomic_bool withdrawn;
 };
@@ -125,5 +127,8 @@ void mc_region_free(struct mc_region *region);
 
 /* Takes the memory back from RDMA devices. */
 void mc_region_keys_free(struct mc_region_keys *keys);
+
+/* And from the plugin. */
+void mc_region_ticket_free(struct mc_region_ticket *ticket);
 
 #endif

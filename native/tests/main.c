@@ -22,6 +22,8 @@ static const struct {
 	{ "shm", test_shm },
 	{ "placement", test_placement },
 	{ "verbs", test_verbs },
+	{ "fabric", test_fabric },
+	{ "plugin", test_plugin },
 	{ "rate", test_rate },
 	{ "device", test_device },
 	{ "device_region", test_device_region },

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { compile, librarySources, listFiles, nativeFolder } from "../../ffi/build.ts";
 import { buildDeviceStandIns } from "../support/device_stand_ins.ts";
+import { buildFakeTransport } from "../support/fake_transport.ts";
 
 const native = nativeFolder();
 
@@ -26,6 +27,7 @@ async function runTests(sanitizer: string, groups: string[]): Promise<void> {
   const checked = [`-fsanitize=${sanitizer}`, "-fno-sanitize-recover=all"];
   const folder = await Deno.makeTempDir();
   using standIns = buildDeviceStandIns(checked);
+  using fake = buildFakeTransport(checked);
   try {
     const program = `${folder}/tests`;
     const failure = compile([
@@ -39,6 +41,7 @@ async function runTests(sanitizer: string, groups: string[]): Promise<void> {
       args: groups,
       env: {
         ...standIns.env,
+        SNOWSKIN_FAKE_TRANSPORT: fake.path,
         ...{ TSAN_OPTIONS: "halt_on_error=1", ASAN_OPTIONS: "detect_leaks=1" },
       },
       stdout: "piped",
@@ -65,6 +68,8 @@ const runs = {
     "shm",
     "placement",
     "verbs",
+    "fabric",
+    "plugin",
     "rate",
     "device",
     "device_region",
@@ -79,6 +84,7 @@ const runs = {
       "relay",
       "shm",
       "placement",
+      "plugin",
       "device",
       "device_region",
     ],
