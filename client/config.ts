@@ -85,6 +85,7 @@ const sources: readonly Source[] = [
     env: ["MOONCAKE_GLOBAL_SEGMENT_SIZE"],
   },
   { field: "deviceMemory", keys: ["device_memory"], env: ["SNOWSKIN_DEVICE_MEMORY"] },
+  { field: "memoryFile", keys: ["memory_file"], env: ["SNOWSKIN_MEMORY_FILE"] },
   { field: "numa", keys: ["numa"], env: ["SNOWSKIN_NUMA", "MC_STORE_NUMA_SOCKET_ID"] },
   { field: "hugepages", keys: ["hugepages"], env: ["SNOWSKIN_HUGEPAGES"] },
   { field: "lockMemory", keys: ["lock_memory"], env: ["SNOWSKIN_LOCK_MEMORY"] },

@@ -78,6 +78,8 @@ export interface StoreSettings {
    * largest to take from a pool, `2mb` or `1gb`.
    */
   hugepages: string;
+  /** DAX device or file that the lent memory is; empty = none. */
+  memoryFile: string;
   /** Whether lent memory is locked; refused where that is not allowed. */
   lockMemory: boolean;
   /** Staging memory; 0 = pure server, which refuses data calls. */
@@ -349,6 +351,7 @@ export const settingTable: {
   deviceMemory: { fallback: "", read: deviceMemory },
   numa: { fallback: DEFAULT_PLACEMENT.numa, read: numaNodes },
   hugepages: { fallback: DEFAULT_PLACEMENT.hugepages, read: pageKind },
+  memoryFile: { fallback: "", read: text },
   lockMemory: { fallback: DEFAULT_PLACEMENT.lockMemory, read: truth },
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
   protocol: { fallback: "tcp", read: protocol },
@@ -426,10 +429,15 @@ export function resolveSettings(
     const why = `empty with protocol ${resolved.protocol} (devices' memory goes over tcp)`;
     refuse(name, resolved.deviceMemory, why);
   }
-  for (const field of resolved.deviceMemory === "" ? [] : placementFields) {
+  const { deviceMemory, memoryFile } = resolved;
+  if (deviceMemory !== "" && memoryFile !== "") {
+    refuse(given.get("memoryFile")?.name ?? "memoryFile", memoryFile, "none with device_memory");
+  }
+  for (const field of deviceMemory + memoryFile === "" ? [] : placementFields) {
     if (resolved[field] === DEFAULT_PLACEMENT[field]) continue;
     const name = given.get(field)?.name ?? field;
-    refuse(name, resolved[field], `${DEFAULT_PLACEMENT[field]} with memory of a device`);
+    const what = deviceMemory === "" ? "a memory_file" : "memory of a device";
+    refuse(name, resolved[field], `${DEFAULT_PLACEMENT[field]} with ${what}`);
   }
   if (resolved.protocol !== "rdma" && resolved.deviceName !== "") {
     const name = given.get("deviceName")?.name ?? "deviceName";

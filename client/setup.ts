@@ -21,6 +21,7 @@ import { TransferEndpoint } from "./transfer/endpoint.ts";
 import type { TransferEngine } from "./transfer/engine.ts";
 import { openMetadata, parseMetadataServer } from "./transfer/metadata_server.ts";
 import { errorText } from "./transfer/error_text.ts";
+import { type FileMemory, openFileMemory } from "./transfer/file_memory.ts";
 import { openEngine } from "./transfer/open_engine.ts";
 import { findDevices } from "./transfer/rdma_devices.ts";
 import type { RdmaOptions } from "./transfer/rdma_side.ts";
@@ -78,6 +79,8 @@ export interface ClientParts {
   readonly tasks: TaskRunner;
   readonly session: MasterSession;
   readonly pool: BufferPool;
+  /** What the lent memory is, when it is a device or a file. */
+  readonly file: FileMemory | null;
 }
 
 /** Largest segment that is mounted as one; a larger one becomes several of one name. */
@@ -108,8 +111,12 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
   const master = openMaster(settings, clock, options.log ?? (() => {}));
   try {
     await master.client.checkVersion();
-    const engine = await chooseEngine(options, settings);
-    const parts = assemble(settings, options, clock, master, engine);
+    const file = mapFile(settings);
+    const engine = await chooseEngine(options, settings).catch((error) => {
+      file?.[Symbol.dispose]();
+      throw error;
+    });
+    const parts = assemble(settings, options, clock, master, engine, file);
     try {
       await lend(parts);
     } catch (error) {
@@ -129,6 +136,7 @@ export async function closeClient(parts: ClientParts): Promise<void> {
   parts.tasks.stop();
   await parts.segments.unmountAll(UNMOUNT_LIMIT_MS);
   await parts.endpoint.close();
+  parts.file?.[Symbol.dispose]();
   parts.pool[Symbol.dispose]();
   await parts.rpc.close();
 }
@@ -266,6 +274,7 @@ function assemble(
   clock: Clock,
   master: { rpc: MasterConnection; client: MasterClient },
   engine: TransferEngine,
+  file: FileMemory | null,
 ): ClientParts {
   const log = options.log ?? (() => {});
   const clientId = newId();
@@ -324,14 +333,26 @@ function assemble(
     tasks,
     session,
     pool: new BufferPool(engine, settings.localBufferSize),
+    file,
   };
 }
 
-async function lend({ settings, segments, session }: ClientParts): Promise<void> {
+function mapFile({ memoryFile, globalSegmentSize }: StoreSettings): FileMemory | null {
+  if (memoryFile === "" || globalSegmentSize === 0) return null;
+  try {
+    return openFileMemory(memoryFile, globalSegmentSize);
+  } catch (cause) {
+    throw new StoreError(ErrorCode.INVALID_PARAMS, errorText(cause), { cause });
+  }
+}
+
+async function lend({ settings, segments, session, file }: ClientParts): Promise<void> {
+  const end = file === null ? 0n : file.address + BigInt(file.length);
   const pooled = ["2mb", "1gb"].includes(settings.hugepages);
   for (let left = settings.globalSegmentSize; left > 0;) {
     const size = Math.min(left, MAX_SEGMENT_BYTES);
-    await segments.mount(pooled && size >= 2 << 20 ? size - POOLED_OVERHEAD : size);
+    const lent = pooled && size >= 2 << 20 ? size - POOLED_OVERHEAD : size;
+    await segments.mount(lent, file === null ? undefined : end - BigInt(left));
     left -= size;
   }
   await session.start();

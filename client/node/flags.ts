@@ -34,6 +34,12 @@ const flags: Readonly<Record<string, Flag>> = {
     help: "the device that the memory lies on, cuda:N or npu:N (not yet run on hardware), which " +
       "needs --segment_size (SNOWSKIN_DEVICE_MEMORY; default memory of the host)",
   },
+  memory_file: {
+    key: "memory_file",
+    placeholder: "PATH",
+    help: "DAX device (/dev/dax0.0) or file whose first bytes are the memory; needs " +
+      "--segment_size, at most what it has, in whole pages of it (SNOWSKIN_MEMORY_FILE)",
+  },
   numa: {
     key: "numa",
     placeholder: "HOW",
@@ -175,7 +181,10 @@ export function parseNodeFlags(
     definitions,
     ...(configPath !== undefined && { configPath }),
   });
-  const { enableHttpServer, httpPort: configuredPort, deviceMemory } = config.settings;
+  const { enableHttpServer, httpPort: configuredPort, deviceMemory, memoryFile } = config.settings;
+  if (memoryFile !== "" && !config.given.has("globalSegmentSize")) {
+    throw new RangeError(`${memoryFile} is lent only with --segment_size`);
+  }
   if (deviceMemory !== "" && !config.given.has("globalSegmentSize")) {
     throw new RangeError(`memory of ${deviceMemory} is lent only with --segment_size`);
   }

@@ -95,7 +95,7 @@ const SLOTS: Readonly<Record<string, Slot>> = {
   cxl: {
     of: "CXL memory",
     library: "",
-    instead: "memory of DAX devices is not lent yet",
+    instead: "memory of a DAX device is lent with memory_file, over any transport",
   },
   io_uring: {
     of: "files",

@@ -7,6 +7,7 @@
 #include "common.h"
 #include "mc/device.h"
 #include "mc/engine.h"
+#include "mc/file_memory.h"
 #include "mc/op.h"
 #include "mc/peer.h"
 #include "mc/plugin.h"
@@ -110,6 +111,11 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_rdma_buffer, address),
 	FIELD(mc_rdma_buffer, length),
 	FIELD(mc_rdma_buffer, rkeys),
+	SIZE(mc_file_memory),
+	FIELD(mc_file_memory, address),
+	FIELD(mc_file_memory, length),
+	FIELD(mc_file_memory, fd),
+	FIELD(mc_file_memory, direct),
 	SIZE(mc_plugin_options),
 	FIELD(mc_plugin_options, size),
 	FIELD(mc_plugin_options, library),
