@@ -1,7 +1,8 @@
 /** Functions of `mc/disk.h` and `mc/crc32c.h`. */
 export const diskSymbols = {
   mc_disk_syncer_open: { parameters: ["buffer"], result: "i32" },
-  mc_disk_file_open: { parameters: ["buffer"], result: "i32" },
+  mc_disk_file_open: { parameters: ["buffer", "u64"], result: "i32" },
+  mc_disk_file_append: { parameters: ["i32", "buffer", "u64"], result: "i32" },
   mc_disk_sync_begin: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
   mc_disk_sync_result: { parameters: ["pointer"], result: "i32" },
   mc_disk_sync_wait: { parameters: ["pointer"], result: "i32" },

@@ -1,10 +1,13 @@
 import type { Library } from "./library.ts";
 import { DISK_MAX_FILES } from "./disk_symbols.ts";
+import { Errno } from "./errno.ts";
 import { checked, NativeError } from "./native_error.ts";
 
 /** A file that rounds of a {@linkcode DiskSyncer} can bring to the disk. */
 export interface SyncedFile {
   readonly descriptor: number;
+  /** Writes behind what the file holds. When it throws, a part of it, or nothing, was written. */
+  append(bytes: Uint8Array<ArrayBuffer>): void;
   close(): void;
 }
 
@@ -27,12 +30,23 @@ export class DiskSyncer implements Disposable {
     this.#handle = Deno.UnsafePointer.create(out[0]);
   }
 
-  /** Opens an existing file. Throws a `NativeError`. */
-  open(path: string): SyncedFile {
+  /** Opens an existing file that is to hold about so many bytes. Throws a `NativeError`. */
+  open(path: string, expectedBytes: number): SyncedFile {
     const { symbols } = this.#library;
     const name = new TextEncoder().encode(`${path}\0`);
-    const descriptor = checked("mc_disk_file_open", symbols.mc_disk_file_open(name));
-    return { descriptor, close: () => symbols.mc_disk_file_close(descriptor) };
+    const descriptor = checked(
+      "mc_disk_file_open",
+      symbols.mc_disk_file_open(name, BigInt(expectedBytes)),
+    );
+    return {
+      descriptor,
+      append(bytes) {
+        const code = symbols.mc_disk_file_append(descriptor, bytes, BigInt(bytes.length));
+        if (code === -Errno.ENOSPC) throw new Error("no space is left on the disk");
+        if (code < 0) throw new NativeError("write", -code);
+      },
+      close: () => symbols.mc_disk_file_close(descriptor),
+    };
   }
 
   /**

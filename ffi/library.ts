@@ -1,4 +1,5 @@
 import { buildLibrary } from "./build.ts";
+import { clockSymbols } from "./clock_symbols.ts";
 import { deviceSymbols } from "./device_symbols.ts";
 import { diskSymbols } from "./disk_symbols.ts";
 import { engineSymbols } from "./engine_symbols.ts";
@@ -15,6 +16,7 @@ const symbols = {
   ...pluginSymbols,
   ...rpcSymbols,
   ...memorySymbols,
+  ...clockSymbols,
   ...deviceSymbols,
   ...diskSymbols,
 };

@@ -165,6 +165,12 @@ export const FLAGS = [
     [1, SECONDS[1]],
     "Seconds until the space of an unfinished write is given out again.",
   ),
+  clients.bool(
+    "warm_up",
+    true,
+    "* Exercise the calls of engines for half a second after the start, between requests, so that the " +
+      "first of them are served at full speed.",
+  ),
   clients.int(
     "put_wait_ms",
     50,

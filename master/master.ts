@@ -1,6 +1,7 @@
 /** Wires one master: core, RPC loop, HTTP worker. */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { monotonicClock } from "../ffi/clock.ts";
 import { HugePages } from "../ffi/huge_pages.ts";
 import { type Library, openLibrary } from "../ffi/library.ts";
 import { NativeError } from "../ffi/native_error.ts";
@@ -35,6 +36,7 @@ import { openGate } from "./rpc/reply_gate.ts";
 import { ScanCalls } from "./rpc/scan_calls.ts";
 import { SocketLoop } from "./rpc/socket_loop.ts";
 import { NamedDoor } from "./rpc/tenant_door.ts";
+import { WarmUp } from "./rpc/warm_up.ts";
 import { ClusterTables } from "./tables/cluster_tables.ts";
 import { applyPolicies, loadPolicies, warnOfModels } from "./tenants/load_policies.ts";
 import { PolicyError } from "./tenants/policy_yaml.ts";
@@ -102,11 +104,11 @@ export class Master {
     dataPath: string | null,
     logger: Logger,
   ): Promise<Master> {
-    const clock = () => performance.now();
     const rng = new SeededRng(crypto.getRandomValues(new Uint32Array(1))[0]);
     const coreConfig = toCoreConfig(config, performance.timeOrigin);
     const loaded = openLibrary();
     const library = "unavailable" in loaded ? null : loaded;
+    const clock = library === null ? () => performance.now() : monotonicClock(library);
     // Huge pages stay for the life of the process, in which a master of a cluster may begin anew.
     const pages = library === null || config.ha !== null ? ordinaryPages : new HugePages(library);
     const core = new MasterCore(coreConfig, rng, pages);
@@ -178,12 +180,14 @@ export class Master {
       ...{ idleTimeoutSec: Math.ceil(idleTimeoutMs / 1000), tcpNoDelay: noDelay },
     };
     let tables: ClusterTables | null = null;
+    let warmUp = config.values.warm_up ? new WarmUp(coreConfig, clock) : null;
     const tick = (nowMs: number) => {
       snapshotter?.tick(nowMs);
       keys.tick(performance.timeOrigin + nowMs);
       const more = journal?.tick(nowMs) ?? false;
       const delayMs = core.tick(nowMs);
-      return more ? 0 : delayMs;
+      if (warmUp !== null && !warmUp.step()) warmUp = null;
+      return more || warmUp !== null ? 0 : delayMs;
     };
     const common = { dispatcher, replies, gate, maxFrameBytes, clock, tick, onFault };
 

@@ -1,5 +1,10 @@
 /** A file that rounds of a {@linkcode BackgroundSync} bring to the disk. */
 export interface SyncedFile {
+  /**
+   * Writes behind what the file holds, for less than the runtime's own calls cost. Throws when it could
+   * write a part only, or nothing.
+   */
+  append?(bytes: Uint8Array): void;
   close(): void;
 }
 
@@ -7,8 +12,8 @@ export interface SyncedFile {
 export interface BackgroundSync<File extends SyncedFile = SyncedFile> {
   /** Whether a round only ends while the event loop has turns. */
   readonly needsTurns: boolean;
-  /** Opens an existing file. Throws when it cannot. */
-  open(path: string): File;
+  /** Opens an existing file that is to hold about so many bytes. Throws when it cannot. */
+  open(path: string, expectedBytes: number): File;
   /** Begins a round: what was written to the files before is on the disk when it is over. */
   begin(files: readonly File[]): void;
   /** How the last round ended: `null` = all is on the disk, `undefined` = it goes on. */

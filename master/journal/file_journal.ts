@@ -129,7 +129,8 @@ export class FileJournal implements Journal {
     const current = this.#current;
     sealGroup(group, this.#sequence + 1, this.#checksum);
     try {
-      for (let at = 0; at < group.length;) at += current.file.writeSync(group.subarray(at));
+      if (current.synced.append !== undefined) current.synced.append(group);
+      else for (let at = 0; at < group.length;) at += current.file.writeSync(group.subarray(at));
     } catch (error) {
       this.#torn = true;
       throw journalError("cannot write", error);
@@ -264,7 +265,7 @@ export class FileJournal implements Journal {
       const header = fileHeader(FileKind.TAIL, firstSequence);
       for (let at = 0; at < header.length;) at += file.writeSync(header.subarray(at));
       syncDirectory(this.#directory);
-      const synced = this.#sync.open(path);
+      const synced = this.#sync.open(path, this.#segmentBytes);
       return { file, synced, firstSequence, bytes: FILE_HEADER_BYTES };
     } catch (error) {
       file.close();
