@@ -35,6 +35,7 @@ export type { Key } from "./client/key.ts";
 export type { Memory, Value } from "./client/memory.ts";
 export type { BufferSlice, StoreBuffer } from "./client/buffer_pool.ts";
 export type { PutOptions } from "./client/put_options.ts";
+export type { PlacingOptions } from "./client/placing.ts";
 export type { ReadRange, ReadRangeInto } from "./client/ranges.ts";
 export type { Result } from "./client/context.ts";
 export type { WriteOutcome } from "./client/write.ts";

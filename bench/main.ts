@@ -1,6 +1,6 @@
 /**
- * `deno task bench`: the micro benches, then the side-by-side comparison. Arguments go to the
- * comparison; `--micro` runs the micro benches alone.
+ * `deno task bench`: the micro benches, what calls cost with few and with many keys, then the
+ * side-by-side comparison. Arguments go to the comparison; `--micro` runs the micro benches alone.
  */
 const root = new URL("../", import.meta.url).pathname;
 
@@ -11,4 +11,7 @@ async function run(args: string[]): Promise<void> {
 }
 
 await run(["bench", "-A", "--no-check", "bench/"]);
-if (!Deno.args.includes("--micro")) await run(["run", "-A", "bench/side_by_side.ts", ...Deno.args]);
+if (!Deno.args.includes("--micro")) {
+  await run(["run", "-A", "bench/many_keys.ts", "--rounds=2"]);
+  await run(["run", "-A", "bench/side_by_side.ts", ...Deno.args]);
+}

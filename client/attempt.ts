@@ -1,9 +1,16 @@
 import type { StoreContext } from "./context.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
-import { TransferCode } from "./transfer/engine.ts";
+import { Opcode, TransferCode } from "./transfer/engine.ts";
 
 /** Bytes for each millisecond below which a peer counts as slow: 64 MiB a second. */
 const PATIENT_BYTES_PER_MS = 65_536;
+
+/** Failures that do not show that the peer is in trouble. */
+const ANSWERS: readonly number[] = [
+  TransferCode.ADDRESS_NOT_REGISTERED,
+  TransferCode.INVALID_ARGUMENT,
+  TransferCode.MEMORY,
+];
 
 /**
  * Runs operations for at most `timeoutMs` (0 = there is no time, all of them time out) and notes for
@@ -25,20 +32,38 @@ export async function attempt(
     hasty.push(i);
     bytes += ops[i].length;
   }
-  const patienceMs = Math.floor(store.replicaPatienceMs + bytes / PATIENT_BYTES_PER_MS);
+  const patienceMs = patienceFor(store, bytes);
   const codes = hasty.length === 0 || patienceMs >= timeoutMs
     ? await store.endpoint.transfer(ops, timeoutMs, store.traffic)
     : await transferBoth(store, ops, hasty, patienceMs, timeoutMs);
+  noteCodes(store, ops, codes, timeoutMs);
+  return codes;
+}
+
+/** Milliseconds that a healthy peer may take for bytes. */
+export function patienceFor({ replicaPatienceMs }: StoreContext, bytes: number): number {
+  return Math.floor(replicaPatienceMs + bytes / PATIENT_BYTES_PER_MS);
+}
+
+/** Notes which peers work, as the codes of operations that had `timeoutMs` show. */
+export function noteCodes(
+  { choice, replicaPatienceMs }: StoreContext,
+  ops: readonly EndpointOperation[],
+  codes: Int32Array,
+  timeoutMs: number,
+): void {
   for (let i = 0; i < codes.length; i++) {
-    const { endpoint } = ops[i];
+    const { endpoint, opcode } = ops[i];
+    if (codes[i] === TransferCode.ADDRESS_NOT_REGISTERED && opcode === Opcode.READ) {
+      choice.readsFenced++;
+    }
     if (codes[i] === TransferCode.OK) choice.note(endpoint, true);
     else if (codes[i] === TransferCode.CANCELLED) continue;
     // Who had less time than a healthy peer may take is not to blame.
-    else if (codes[i] !== TransferCode.TIMEOUT || timeoutMs >= store.replicaPatienceMs) {
-      choice.note(endpoint, false);
+    else if (codes[i] !== TransferCode.TIMEOUT || timeoutMs >= replicaPatienceMs) {
+      choice.note(endpoint, false, ANSWERS.includes(codes[i]));
     }
   }
-  return codes;
 }
 
 async function transferBoth(

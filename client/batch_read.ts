@@ -1,10 +1,11 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
-import { attempt } from "./attempt.ts";
+import { attemptReads } from "./attempt_reads.ts";
 import { answers, cutBatch, MAX_VALUE_BYTES } from "./batch.ts";
 import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import {
+  elsewhere,
   MAX_LEASES,
   MAX_WRONG,
   pushReads,
@@ -24,15 +25,14 @@ export type BatchReadPlan = (index: number, size: number) => readonly ReadPiece[
 /** An object whose replicas are known and that has not been read yet. */
 interface OpenItem {
   readonly index: number;
-  readonly buffers: readonly BufferDescriptor[];
+  /** Where it can be read yet, best first. */
+  readonly buffers: BufferDescriptor[];
   readonly leaseEndsAt: number;
   readonly size: number;
   /** See `ValueChecks.expected`. */
   readonly expected: number;
   /** A replica had other bytes than were written. */
   wrong: boolean;
-  /** Which of `buffers` is read next. */
-  replica: number;
 }
 
 /**
@@ -122,7 +122,7 @@ class BatchReader {
     const expected = this.#store.checks.expected(list);
     return {
       ...{ index, buffers, leaseEndsAt, size: buffers[0].size },
-      ...{ expected, replica: 0, wrong: false },
+      ...{ expected, wrong: false },
     };
   }
 
@@ -138,7 +138,7 @@ class BatchReader {
     const { checks, clock } = this.#store;
     const ops: EndpointOperation[] = [];
     const owners: OpenItem[] = [];
-    const reading: { item: OpenItem; pieces: readonly ReadPiece[] }[] = [];
+    const reading: { item: OpenItem; sums: boolean; start: number; end: number }[] = [];
     let timeoutMs = this.#store.transferTimeoutMs;
     for (const item of group) {
       const itemMs = readTimeoutMs(this.#store, item.leaseEndsAt);
@@ -146,36 +146,43 @@ class BatchReader {
         this.#needLease(item, again, first);
         continue;
       }
-      const buffer = item.buffers[item.replica];
+      const [buffer] = item.buffers;
       const pieces = this.#plan(item.index, buffer.size);
       if (typeof pieces === "number") {
         this.codes[item.index] = pieces;
         continue;
       }
-      pushReads(ops, buffer, pieces);
+      const start = ops.length;
+      const sums = checks.covers(pieces, buffer.size, item.expected);
+      pushReads(ops, buffer, pieces, sums);
       while (owners.length < ops.length) owners.push(item);
-      reading.push({ item, pieces });
+      reading.push({ item, sums, start, end: ops.length });
       timeoutMs = Math.min(timeoutMs, itemMs);
     }
-    const another = (at: number) => owners[at].replica + 1 < owners[at].buffers.length;
-    const codes = await attempt(this.#store, ops, timeoutMs, another);
+    const another = (at: number) => elsewhere(ops[at], owners[at].buffers);
+    const { codes, moved } = await attemptReads(this.#store, ops, timeoutMs, another);
     const endedAt = clock.now();
     const failed = new Set<OpenItem>();
     for (let i = 0; i < codes.length; i++) {
       if (codes[i] !== TransferCode.OK) failed.add(owners[i]);
     }
+    const elsewhereRead = new Set(Array.from(moved, (i) => owners[i]));
     const retries: OpenItem[] = [];
-    for (const { item, pieces } of reading) {
+    for (const { item, sums, start, end } of reading) {
+      let served = 0;
       if (!failed.has(item)) {
         if (endedAt >= item.leaseEndsAt) {
           this.#needLease(item, again, true);
           continue;
         }
-        const buffer = item.buffers[item.replica];
-        if (checks.isRight(this.#keys[item.index], buffer, pieces, item.expected)) continue;
+        served = elsewhereRead.has(item) ? 1 : 0;
+        const buffer = item.buffers[served];
+        const key = this.#keys[item.index];
+        if (!sums || checks.isRight(key, buffer, item.expected, ops, start, end)) continue;
         item.wrong = true;
       }
-      if (++item.replica < item.buffers.length) retries.push(item);
+      item.buffers.splice(served, 1);
+      if (item.buffers.length > 0) retries.push(item);
       else if (item.wrong) this.#needOther(item, again);
       else this.codes[item.index] = failureOf(this.#store);
     }

@@ -1,5 +1,5 @@
 import { ErrorCode } from "../proto/error_code.ts";
-import { type ReplicateConfig, ReplicaType } from "../proto/types.ts";
+import { type ReplicaDescriptor, type ReplicateConfig, ReplicaType } from "../proto/types.ts";
 import { answers, cutBatch } from "./batch.ts";
 import { failureOf, whyOver } from "./budget.ts";
 import type { Result, StoreContext } from "./context.ts";
@@ -20,6 +20,8 @@ interface PlacedItem extends WriteItem {
   /** Position in the caller's batch. */
   readonly index: number;
   readonly length: number;
+  /** Which operations of its run write it. */
+  ops: { start: number; end: number };
 }
 
 /**
@@ -37,7 +39,9 @@ export async function writeBatch(
   for (const [index, { key, slices }] of items.entries()) {
     const length = totalLength(slices);
     if (key.length > 0 && length > 0) {
-      placed.push({ key, slices, index, length, objectChecksum: null });
+      placed.push({
+        ...{ key, slices, index, length, objectChecksum: null, ops: { start: 0, end: 0 } },
+      });
     } else results[index] = { code: ErrorCode.INVALID_PARAMS, value: null };
   }
   const distinct = kind === "upsert";
@@ -60,7 +64,7 @@ async function writeRun(
   config: ReplicateConfig,
   results: Result<WriteOutcome>[],
 ): Promise<void> {
-  const { master, clientId, tenantId } = store;
+  const { master, checks, clientId, tenantId } = store;
   const request = {
     clientId,
     keys: items.map(({ key }) => key),
@@ -83,15 +87,22 @@ async function writeRun(
   const owners: number[] = [];
   const ready: PlacedItem[] = [];
   const failed: PlacedItem[] = [];
+  const tooFew = new Set<PlacedItem>();
   for (const [i, item] of items.entries()) {
     const { code, value: replicas } = started[i];
     if (code === ErrorCode.OBJECT_ALREADY_EXISTS && kind === "put") {
       results[item.index] = { code: ErrorCode.OK, value: "exists" };
     } else if (code !== ErrorCode.OK) {
       results[item.index] = { code, value: null };
-    } else if (late || pushWrites(ops, replicas ?? [], item.slices, item.length) !== null) {
+    } else if (isTooFew(store, item, replicas)) {
+      tooFew.add(item);
+      failed.push(item);
+    } else if (
+      late || pushWrites(ops, replicas ?? [], item.slices, item.length, checks.enabled) !== null
+    ) {
       failed.push(item);
     } else {
+      item.ops = { start: owners.length, end: ops.length };
       while (owners.length < ops.length) owners.push(ready.length);
       ready.push(item);
     }
@@ -102,14 +113,25 @@ async function writeRun(
   const codes = await transferAll(store, ops);
   for (let i = 0; i < codes.length; i++) if (codes[i] !== TransferCode.OK) broken.add(owners[i]);
   const whole = ready.filter((_, i) => !broken.has(i));
-  for (const item of whole) item.objectChecksum = store.checks.checksumOf(item.slices);
+  for (const item of whole) {
+    item.objectChecksum = checks.checksumOf(ops, item.ops.start, item.ops.end);
+  }
   failed.push(...ready.filter((_, i) => broken.has(i)));
   const failure = { code: failureOf(store), value: null };
-  for (const { index } of failed) results[index] = failure;
+  const partial = { code: ErrorCode.NO_AVAILABLE_HANDLE, value: null };
+  for (const item of failed) results[item.index] = tooFew.has(item) ? partial : failure;
   await Promise.all([
     end(store, kind, whole, writeId, results),
     revoke(store, kind, failed, writeId),
   ]);
+}
+
+function isTooFew(
+  { placing }: StoreContext,
+  { index }: PlacedItem,
+  replicas: readonly ReplicaDescriptor[] | null,
+): boolean {
+  return placing !== undefined && placing.take(index, replicas ?? []) !== null;
 }
 
 /**
@@ -153,6 +175,7 @@ async function end(
   for (const [i, { index }] of items.entries()) {
     const { code } = ended[i];
     results[index] = { code, value: code === ErrorCode.OK ? "stored" : null };
+    if (code === ErrorCode.OK) store.placing?.stored(index);
   }
 }
 

@@ -103,6 +103,9 @@ const sources: readonly Source[] = [
   },
   { field: "fabricProvider", keys: ["fabric_provider"], env: ["SNOWSKIN_FABRIC_PROVIDER"] },
   { field: "deviceName", keys: ["device_name", "rdma_devices"], env: ["MOONCAKE_DEVICE"] },
+  { field: "tlsCertFile", keys: ["tls_cert_file"], env: ["SNOWSKIN_TLS_CERT_FILE"] },
+  { field: "tlsKeyFile", keys: ["tls_key_file"], env: ["SNOWSKIN_TLS_KEY_FILE"] },
+  { field: "tlsCaFile", keys: ["tls_ca_file"], env: ["SNOWSKIN_TLS_CA_FILE"] },
   { field: "tenantId", keys: ["tenant_id"], env: ["MOONCAKE_TENANT_ID"] },
   { field: "authKey", keys: ["auth_key"], env: ["MOONCAKE_API_KEY"] },
   {
@@ -120,6 +123,7 @@ const sources: readonly Source[] = [
     keys: ["replica_patience_ms"],
     env: ["SNOWSKIN_REPLICA_PATIENCE_MS"],
   },
+  { field: "hedgePercent", keys: ["hedge_percent"], env: ["SNOWSKIN_HEDGE_PERCENT"] },
   { field: "bandwidth", keys: ["bandwidth"], env: ["SNOWSKIN_BANDWIDTH"] },
   { field: "handshakeTimeoutMs", env: ["MC_HANDSHAKE_CONNECT_TIMEOUT"], convert: seconds },
   { field: "handshakeMaxLength", env: ["MC_HANDSHAKE_MAX_LENGTH"] },

@@ -69,6 +69,7 @@ Deno.test("every variable of the environment reaches its setting", () => {
     ["SNOWSKIN_OP_BUDGET_MS", "500", "opBudgetMs", 500],
     ["SNOWSKIN_BANDWIDTH", "low=1gb", "bandwidth", "low=1gb"],
     ["SNOWSKIN_REPLICA_PATIENCE_MS", "90", "replicaPatienceMs", 90],
+    ["SNOWSKIN_HEDGE_PERCENT", "0", "hedgePercent", 0],
     ["MC_HANDSHAKE_CONNECT_TIMEOUT", "2", "handshakeTimeoutMs", 2000],
     ["MC_HANDSHAKE_MAX_LENGTH", "2097152", "handshakeMaxLength", 2 << 20],
     ["SNOWSKIN_DATA_PORT", "12345", "dataPort", 12345],
@@ -81,6 +82,9 @@ Deno.test("every variable of the environment reaches its setting", () => {
     ["SNOWSKIN_METADATA_USER", "te", "metadataUser", "te"],
     ["SNOWSKIN_METADATA_PASSWORD", "p", "metadataPassword", "p"],
     ["SNOWSKIN_METADATA_TLS_CA", "ca.pem", "metadataTlsCa", "ca.pem"],
+    ["SNOWSKIN_TLS_CERT_FILE", "", "tlsCertFile", ""],
+    ["SNOWSKIN_TLS_KEY_FILE", "", "tlsKeyFile", ""],
+    ["SNOWSKIN_TLS_CA_FILE", "", "tlsCaFile", ""],
     ["MC_STORE_MEMCPY", "0", "memcpy", false],
     ["MC_FORCE_TCP", "1", "forceTcp", true],
     ["MC_CUSTOM_TOPO_JSON", "topo.json", "topologyFile", "topo.json"],
@@ -90,6 +94,21 @@ Deno.test("every variable of the environment reaches its setting", () => {
     const { settings, given } = read({ env: { [name]: value } });
     assert.deepEqual(settings[field], wanted, name);
     assert.deepEqual([...given], [field], name);
+  }
+});
+
+Deno.test("TLS takes three files, and TCP", () => {
+  const tls = ["CERT", "KEY", "CA"].map((name) => [`SNOWSKIN_TLS_${name}_FILE`, `${name}.pem`]);
+  const env = Object.fromEntries(tls);
+  const { tlsCertFile, tlsKeyFile, tlsCaFile } = read({ env }).settings;
+  assert.deepEqual([tlsCertFile, tlsKeyFile, tlsCaFile], ["CERT.pem", "KEY.pem", "CA.pem"]);
+  assert.equal(read({ env: { ...env, MOONCAKE_PROTOCOL: "rpc_only" } }).settings.forceTcp, true);
+  for (const protocol of ["rdma", "libfabric", "efa", "cxi", "barex"]) {
+    assert.throws(
+      () => read({ env: { ...env, MOONCAKE_PROTOCOL: protocol } }),
+      /^RangeError: SNOWSKIN_TLS_CERT_FILE="CERT.pem" is refused; .*only tcp is encrypted/,
+      protocol,
+    );
   }
 });
 
@@ -165,6 +184,8 @@ Deno.test("a bad value is refused with its variable, itself and what is allowed"
     ["MOONCAKE_TE_META_DATA_SERVER", "redis://u:p@h:1", /allowed: P2PHANDSHAKE, .*redis:/],
     ["MOONCAKE_TE_META_DATA_SERVER", "localhost", /allowed: P2PHANDSHAKE/],
     ["SNOWSKIN_METADATA_TLS_CERT", "client.pem", /allowed: together with metadataTlsKey/],
+    ["SNOWSKIN_TLS_CERT_FILE", "n.pem", /"n.pem" is refused; allowed: together with tlsKeyFile/],
+    ["SNOWSKIN_TLS_CA_FILE", "ca.pem", /"ca.pem" is refused; allowed: together with tlsCertFile/],
     ["MOONCAKE_TE_META_DATA_SERVER", "ftp://h/", /allowed: P2PHANDSHAKE/],
     ["MOONCAKE_LOCAL_HOSTNAME", "a b", /allowed: host, host:port/],
     ["MOONCAKE_OFFLOAD_ENABLED", "true", /offload to SSD is not available in this version/],

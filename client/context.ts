@@ -1,5 +1,7 @@
 import type { ReplicateConfig, Uuid } from "../proto/types.ts";
 import type { MasterClient } from "./master_client.ts";
+import type { Hedges } from "./hedges.ts";
+import type { Placing } from "./placing.ts";
 import type { ReplicaChoice } from "./replica_choice.ts";
 import type { Clock } from "./transfer/clock.ts";
 import type { Traffic } from "./transfer/door.ts";
@@ -17,6 +19,8 @@ export interface StoreContext {
   readonly master: MasterClient;
   readonly endpoint: TransferEndpoint;
   readonly choice: ReplicaChoice;
+  /** When a read is begun a second time, at another replica. */
+  readonly hedges: Hedges;
   readonly checks: ValueChecks;
   readonly clock: Clock;
   readonly clientId: Uuid;
@@ -26,6 +30,8 @@ export interface StoreContext {
   readonly transferTimeoutMs: number;
   /** How transfers are treated beside others; absent = as normal ones. */
   readonly traffic?: Traffic;
+  /** Of the call, when its caller wants to know or to have something of its replicas. */
+  readonly placing?: Placing | undefined;
   /** Milliseconds that one replica is waited for where there is another one; see `attempt.ts`. */
   readonly replicaPatienceMs: number;
   /** Milliseconds of one call of the client in all; see `budget.ts`. */

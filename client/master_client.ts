@@ -78,6 +78,11 @@ export class MasterClient {
     }
   }
 
+  /** Tells which stores work. A master that does not know this call rejects it as refused. */
+  reportPeers(request: messages.PeerReportsRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.ReportPeers, request);
+  }
+
   // Objects: reading.
 
   /** Whether a complete replica exists; renews the lease if so. */

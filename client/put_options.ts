@@ -1,5 +1,6 @@
 import { ObjectDataType, type ReplicateConfig, SoftPinAction } from "../proto/types.ts";
 import { describe, type Key, keyBytes } from "./key.ts";
+import type { PlacingOptions } from "./placing.ts";
 import type { Traffic } from "./transfer/door.ts";
 
 /**
@@ -11,7 +12,7 @@ import type { Traffic } from "./transfer/door.ts";
  * await client.put("system-prompt", value, options);
  * ```
  */
-export interface PutOptions extends Traffic {
+export interface PutOptions extends Traffic, PlacingOptions {
   /** Memory replicas wanted; default 1. The master may make fewer when it has fewer segments. */
   replicaNum?: number;
   /** Replicas on NVMe over fabrics; default 0. */
@@ -41,7 +42,7 @@ export interface PutOptions extends Traffic {
 }
 
 /** What of the options goes to the master. */
-type Placement = Omit<PutOptions, keyof Traffic>;
+type Placement = Omit<PutOptions, keyof Traffic | keyof PlacingOptions>;
 
 type Check = (name: string, value: unknown) => void;
 

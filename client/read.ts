@@ -1,6 +1,6 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
-import { attempt } from "./attempt.ts";
+import { attemptReads, type Elsewhere } from "./attempt_reads.ts";
 import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import type { Slice } from "./memory.ts";
@@ -60,7 +60,9 @@ export async function readObject(
     if (isMissing(answer.code)) return false;
     const list = answerValue(answer, "read", key);
     const buffers = readableBuffers(store, list);
-    if (buffers === null) throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, ON_DISK);
+    if (buffers === null) {
+      throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, whyUnreadable(list));
+    }
     const expected = store.checks.expected(list);
     const leaseEndsAt = askedAt + list.leaseTtlMs;
     const outcome = await readBuffers(store, buffers, leaseEndsAt, key, plan, expected);
@@ -73,7 +75,11 @@ export async function readObject(
 }
 
 /** Why an object without a memory replica cannot be read. */
-const ON_DISK = "it has no replica in memory, and reading disks is not available yet";
+function whyUnreadable({ replicas }: ReplicaList): string {
+  return replicas.some(({ location }) => location.kind === "nof")
+    ? "its only replicas are on NVMe over fabrics, which this client cannot read"
+    : "it has no replica in memory, and reading disks is not available yet";
+}
 
 /** Whether a code says that there is nothing to read (yet). */
 export function isMissing(code: number): boolean {
@@ -95,11 +101,12 @@ export function readTimeoutMs(store: StoreContext, leaseEndsAt: number): number 
   return Math.max(0, Math.min(store.transferTimeoutMs, usable));
 }
 
-/** Adds the operations that read pieces of a replica. */
+/** Adds the operations that read pieces of a replica, and sum them if that is asked for. */
 export function pushReads(
   ops: EndpointOperation[],
   buffer: BufferDescriptor,
   pieces: readonly ReadPiece[],
+  sums: boolean,
 ): void {
   for (const { offset, length, local, localOffset } of pieces) {
     if (length === 0) continue;
@@ -111,8 +118,22 @@ export function pushReads(
       length,
       local,
       localOffset,
+      sums,
     });
   }
+}
+
+/** Where the bytes of a read of the first of several replicas are, too. */
+export function elsewhere(
+  op: EndpointOperation,
+  [buffer, next, third]: readonly BufferDescriptor[],
+): Elsewhere | null {
+  if (next === undefined) return null;
+  return {
+    endpoint: next.transportEndpoint,
+    remoteAddress: next.bufferAddress + (op.remoteAddress - buffer.bufferAddress),
+    isLast: third === undefined,
+  };
 }
 
 /** Reads from one replica after the other, until one has the bytes that are `expected`. */
@@ -126,22 +147,28 @@ async function readBuffers(
 ): Promise<ReadOutcome> {
   let why = "";
   let wrong = false;
-  for (const [i, buffer] of buffers.entries()) {
+  const left = [...buffers];
+  while (left.length > 0) {
+    const [buffer, next] = left;
     const ops: EndpointOperation[] = [];
     const pieces = plan(buffer.size);
-    pushReads(ops, buffer, pieces);
+    const sums = store.checks.covers(pieces, buffer.size, expected);
+    pushReads(ops, buffer, pieces, sums);
     const timeoutMs = readTimeoutMs(store, leaseEndsAt);
     if (timeoutMs === 0 && whyOver(store) === null) return ReadOutcome.EXPIRED;
-    const another = i + 1 < buffers.length;
-    const codes = await attempt(store, ops, timeoutMs, () => another);
+    const another = (at: number) => elsewhere(ops[at], left);
+    const { codes, moved } = await attemptReads(store, ops, timeoutMs, another);
     const code = codes.find((code) => code !== TransferCode.OK);
     if (code !== undefined) {
       why = store.endpoint.explain(buffer.transportEndpoint, code);
+      left.shift();
       continue;
     }
     if (store.clock.now() >= leaseEndsAt) return ReadOutcome.EXPIRED;
-    if (store.checks.isRight(key, buffer, pieces, expected)) return ReadOutcome.DONE;
+    const served = moved.size > 0 ? next : buffer;
+    if (!sums || store.checks.isRight(key, served, expected, ops)) return ReadOutcome.DONE;
     wrong = true;
+    left.splice(moved.size > 0 ? 1 : 0, 1);
   }
   if (wrong && whyOver(store) === null) return ReadOutcome.WRONG;
   throw objectError(failureOf(store), "read", key, why);

@@ -3,6 +3,7 @@ import { ErrorCode } from "../proto/error_code.ts";
 import type { StoreError } from "../proto/error.ts";
 import type { ReplicaDescriptor } from "../proto/types.ts";
 import { replica, StoreFixture } from "../tests/support/store_context.ts";
+import { Hedges } from "./hedges.ts";
 import { readObject, type ReadPlan } from "./read.ts";
 import { TransferCode } from "./transfer/engine.ts";
 
@@ -121,7 +122,8 @@ Deno.test("a silent peer leaves time for the next replica within the lease", asy
     return result;
   };
   const target = new Uint8Array(1);
-  assert.equal(await readObject(t.store, key, whole(target)), true);
+  const store = { ...t.store, hedges: new Hedges(0) };
+  assert.equal(await readObject(store, key, whole(target)), true);
   assert.equal(target[0], 8);
   assert.deepEqual(timeouts, [500, 8550], "a little for the first, the lease for the last");
 });
@@ -134,5 +136,19 @@ Deno.test("an object on disks only is refused as not supported", async () => {
   await assert.rejects(
     readObject(t.store, key, whole(new Uint8Array(1))),
     code(ErrorCode.NOT_SUPPORTED, /no replica in memory/),
+  );
+});
+
+Deno.test("replicas on NVMe over fabrics are passed over, and named when there is no other", async () => {
+  const at = { bufferAddress: 0n, protocol: "nvmeof", transportEndpoint: "10.0.0.2:4420" };
+  const remote = {
+    id: 2,
+    status: 3,
+    location: { kind: "nof", buffer: { size: 1, ...at } },
+  } as const;
+  const t = new StoreFixture({ GetReplicaList: () => listOf(remote) });
+  await assert.rejects(
+    readObject(t.store, key, whole(new Uint8Array(1))),
+    code(ErrorCode.NOT_SUPPORTED, /its only replicas are on NVMe over fabrics, .* cannot read/),
   );
 });

@@ -3,18 +3,21 @@ import { StoreError } from "../proto/error.ts";
 import { ClientStatus } from "../proto/types.ts";
 import type { StoreContext } from "./context.ts";
 import { valueOf } from "./master_client.ts";
+import { CallError } from "./rpc_client.ts";
 import type { SegmentTable } from "./segments.ts";
 import type { TaskRunner } from "./task_runner.ts";
 
 /** How often a client shows that it lives and asks for tasks, as the reference's clients do. */
 const BEAT_MS = 1000;
 const TASKS_PER_FETCH = 16;
+/** Between two reports about stores, at least. */
+const REPORT_GAP_MS = 100;
 
 /**
  * Keeps a client known to its master: a ping every second, the segments mounted again when the
- * master asks for it, unanswered unmounts gone on with, and tasks fetched for the memory that is
- * lent. A master that was away is found
- * again by itself, after its version was checked.
+ * master asks for it, unanswered unmounts gone on with, tasks fetched for the memory that is lent, and
+ * the master told which stores work. A master that was away is found again by itself, after its version
+ * was checked.
  */
 export class MasterSession {
   readonly #store: StoreContext;
@@ -28,6 +31,11 @@ export class MasterSession {
   /** Whether the master's version is known to be ours. */
   #checked: boolean;
   #trouble: string | null = null;
+  /** The master has not refused a report. */
+  #takesReports = true;
+  #reportedAtMs = -Infinity;
+  /** Of a report that does not wait for the next beat. */
+  #cancelReport: (() => void) | null = null;
 
   /** `checked` says that the master's version was just checked. */
   constructor(
@@ -42,6 +50,7 @@ export class MasterSession {
     this.#log = options.log;
     this.#checked = options.checked;
     tasks.onHungry = () => void this.#fetchMore();
+    store.choice.watch.onSuspicion = () => this.#reportSoon();
   }
 
   /** Whether the last beat reached the master. */
@@ -74,6 +83,7 @@ export class MasterSession {
 
   stop(): void {
     this.#stopped = true;
+    this.#cancelReport?.();
     this.#cancelBeat();
   }
 
@@ -83,6 +93,7 @@ export class MasterSession {
       if (!this.#checked) {
         await master.checkVersion();
         this.#checked = true;
+        this.#takesReports = true;
       }
       const { clientStatus } = valueOf(
         await master.ping({ clientId }),
@@ -92,6 +103,7 @@ export class MasterSession {
       if (this.#trouble !== null) this.#log("the master answers again");
       this.#trouble = null;
       void this.#segments.settle();
+      void this.#report();
       await this.#fetchTasks();
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
@@ -119,6 +131,32 @@ export class MasterSession {
     } finally {
       this.#fetching = false;
     }
+  }
+
+  /** Tells the master of stores; what is not answered is told again when it is due again. */
+  async #report(): Promise<void> {
+    this.#cancelReport?.();
+    this.#cancelReport = null;
+    const { master, clientId, choice, clock, endpoint } = this.#store;
+    if (!this.#takesReports || this.#stopped) return;
+    const peers = choice.watch.report(clock.now(), (peer) => choice.isSuspected(peer))
+      .filter((report) => report.endpoint !== endpoint.name);
+    this.#reportedAtMs = clock.now();
+    if (peers.length === 0) return;
+    try {
+      await master.reportPeers({ clientId, peers });
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      if (error instanceof CallError && error.fate === "refused") this.#takesReports = false;
+    }
+  }
+
+  /** A suspicion does not wait for the next beat. */
+  #reportSoon(): void {
+    if (this.#cancelReport !== null || !this.#takesReports || this.#stopped) return;
+    const { clock } = this.#store;
+    const waitMs = Math.max(0, this.#reportedAtMs + REPORT_GAP_MS - clock.now());
+    this.#cancelReport = clock.after(waitMs, () => void this.#report());
   }
 
   #failed(error: StoreError): void {

@@ -5,11 +5,13 @@ import type {
   GracefulUnmountSegmentRequest,
   MarkTaskToCompleteRequest,
   MountSegmentRequest,
+  PeerReportsRequest,
   ReMountSegmentRequest,
 } from "../proto/messages.ts";
 import { ClientStatus, ReplicaStatus, TaskStatus, TaskType } from "../proto/types.ts";
 import { settle } from "../tests/support/fake_clock.ts";
 import { type Answers, replica, StoreFixture } from "../tests/support/store_context.ts";
+import { CallError } from "./rpc_client.ts";
 import { SegmentTable } from "./segments.ts";
 import { MasterSession } from "./session.ts";
 import { TaskRunner } from "./task_runner.ts";
@@ -373,4 +375,39 @@ Deno.test("a task of an unknown type or with a broken payload is reported as fai
   c.tasks.submit([{ ...task(TaskType.REPLICA_COPY, {}), payload: "[" }]);
   await c.t.clock.advance(1);
   assert.equal(c.t.requests("MarkTaskToComplete").length, 2);
+});
+
+Deno.test("the master is told at once of a peer that does not answer, and when it works again", async () => {
+  const { t, session } = client({ ReportPeers: ok });
+  await session.start();
+  const { choice } = t.store;
+  choice.note("10.0.0.2:9", true);
+  await t.clock.advance(1000);
+  choice.note("10.0.0.2:9", false);
+  choice.note("10.0.0.3:9", false, true);
+  await t.clock.advance(100);
+  choice.note("10.0.0.2:9", true);
+  await t.clock.advance(1000);
+  assert.deepEqual(t.requests<PeerReportsRequest>("ReportPeers").map(({ peers }) => peers), [
+    [{ endpoint: "10.0.0.2:9", suspected: false }],
+    [{ endpoint: "10.0.0.2:9", suspected: true }, { endpoint: "10.0.0.3:9", suspected: false }],
+    [{ endpoint: "10.0.0.2:9", suspected: false }],
+  ]);
+  session.stop();
+});
+
+Deno.test("a master that takes no reports is asked once", async () => {
+  const { t, session, lines } = client({
+    ReportPeers: () => {
+      throw new CallError(ErrorCode.RPC_FAIL, "not registered", "refused");
+    },
+  });
+  await session.start();
+  for (let i = 0; i < 5; i++) {
+    t.store.choice.note("10.0.0.2:9", false);
+    await t.clock.advance(3000);
+  }
+  assert.equal(t.requests("ReportPeers").length, 1);
+  assert.deepEqual(lines, [], "nobody needs to hear of it");
+  session.stop();
 });

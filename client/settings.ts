@@ -5,15 +5,13 @@
 import { isIP } from "node:net";
 import { MASTER_ADDRESS_FORMS, parseMasterAddress } from "./leader/address.ts";
 import { hasZone, parseHostPort } from "./transfer/address.ts";
+import { DEVICE_MAP_FORM, isDeviceMap, parseDeviceMap } from "./transfer/device_map.ts";
 import { DEFAULT_PLACEMENT } from "./transfer/engine.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
-import {
-  chooseTransport,
-  TRANSPORT_NAMES,
-  TransportAbsentError,
-} from "./transfer/transport_names.ts";
+import { TRANSPORT_NAMES } from "./transfer/transport_names.ts";
 import { parseBandwidth } from "./bandwidth.ts";
 import { parseSize } from "./size.ts";
+import { checkTransport } from "./transport_settings.ts";
 
 /**
  * Checked settings. Sizes are bytes, times milliseconds.
@@ -98,6 +96,15 @@ export interface StoreSettings {
   fabricProvider: string;
   /** RDMA devices joined by commas; empty = all that are up. TCP uses none. */
   deviceName: string;
+  /**
+   * PEM file of the certificate that this process shows to peers, which have to show one, too: handshakes
+   * and data go over TLS 1.3 then. Empty = in the clear. Together with the next two.
+   */
+  tlsCertFile: string;
+  /** PEM file of its key. */
+  tlsKeyFile: string;
+  /** PEM file of the authorities whose certificates are accepted. */
+  tlsCaFile: string;
   /** Whose objects these are. */
   tenantId: string;
   /** API key of the tenant, for a master that asks for one; empty = none. */
@@ -118,6 +125,11 @@ export interface StoreSettings {
   bandwidth: string;
   /** How long one replica is waited for where there is another one, and 1 ms more for 64 KiB. */
   replicaPatienceMs: number;
+  /**
+   * Per cent of the bytes read that may be read a second time, from another replica, when the first
+   * one is slow for its peer; 0 = none.
+   */
+  hedgePercent: number;
   /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
@@ -261,7 +273,12 @@ const device: Read<string> = (name, value) => {
   const wanted = text(name, value);
   if (wanted === "" || wanted === "auto-discovery") return "";
   if (/^[\w.-]+(,[\w.-]+)*$/.test(wanted)) return wanted;
-  return refuse(name, value, "empty, auto-discovery, or names of devices joined by commas");
+  if (isDeviceMap(wanted)) {
+    parseDeviceMap(wanted);
+    return wanted;
+  }
+  const allowed = `empty, auto-discovery, names joined by commas, or ${DEVICE_MAP_FORM}`;
+  return refuse(name, value, allowed);
 };
 
 const deviceMemory: Read<string> = (name, value) => {
@@ -359,6 +376,9 @@ export const settingTable: {
   transportOptions: { fallback: "", read: text },
   fabricProvider: { fallback: "", read: provider },
   deviceName: { fallback: "", read: device },
+  tlsCertFile: { fallback: "", read: text },
+  tlsKeyFile: { fallback: "", read: text },
+  tlsCaFile: { fallback: "", read: text },
   tenantId: { fallback: "default", read: filledText },
   authKey: { fallback: "", read: apiKey },
   enableHttpServer: { fallback: false, read: truth },
@@ -368,6 +388,7 @@ export const settingTable: {
   transferTimeoutMs: { fallback: 30_000, read: duration },
   opBudgetMs: { fallback: 60_000, read: duration },
   replicaPatienceMs: { fallback: 500, read: duration },
+  hedgePercent: { fallback: 5, read: wholeNumber(0, 100) },
   bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },
@@ -401,7 +422,12 @@ export const settingTable: {
   rdmaSpinUs: { fallback: 0, read: wholeNumber(0, 1000000) },
 };
 
-const TOGETHER = [["haTlsCert", "haTlsKey"], ["metadataTlsCert", "metadataTlsKey"]] as const;
+const TOGETHER = [
+  ["haTlsCert", "haTlsKey"],
+  ["metadataTlsCert", "metadataTlsKey"],
+  ["tlsCertFile", "tlsKeyFile"],
+  ["tlsCertFile", "tlsCaFile"],
+] as const;
 
 /**
  * Settings from values that somebody gave, each with the name under which it was given; the rest are
@@ -423,26 +449,17 @@ export function resolveSettings(
     const [one, other] = resolved[cert] === "" ? [key, cert] : [cert, key];
     refuse(given.get(one)?.name ?? one, resolved[one], `together with ${other}`);
   }
-  checkTransport(resolved, (field) => given.get(field)?.name ?? field);
-  if (!["tcp", "rpc_only"].includes(resolved.protocol) && resolved.deviceMemory !== "") {
-    const name = given.get("deviceMemory")?.name ?? "deviceMemory";
-    const why = `empty with protocol ${resolved.protocol} (devices' memory goes over tcp)`;
-    refuse(name, resolved.deviceMemory, why);
-  }
+  const named = (field: keyof StoreSettings) => given.get(field)?.name ?? field;
+  checkTransport(
+    resolved,
+    named,
+    (field, allowed) => refuse(named(field), resolved[field], allowed),
+  );
   const { deviceMemory, memoryFile } = resolved;
-  if (deviceMemory !== "" && memoryFile !== "") {
-    refuse(given.get("memoryFile")?.name ?? "memoryFile", memoryFile, "none with device_memory");
-  }
   for (const field of deviceMemory + memoryFile === "" ? [] : placementFields) {
     if (resolved[field] === DEFAULT_PLACEMENT[field]) continue;
-    const name = given.get(field)?.name ?? field;
     const what = deviceMemory === "" ? "a memory_file" : "memory of a device";
-    refuse(name, resolved[field], `${DEFAULT_PLACEMENT[field]} with ${what}`);
-  }
-  if (resolved.protocol !== "rdma" && resolved.deviceName !== "") {
-    const name = given.get("deviceName")?.name ?? "deviceName";
-    const why = `${resolved.protocol} uses no device`;
-    refuse(name, resolved.deviceName, `empty or auto-discovery (${why})`);
+    refuse(named(field), resolved[field], `${DEFAULT_PLACEMENT[field]} with ${what}`);
   }
   if (resolved.protocol === "rpc_only") resolved.forceTcp = true;
   if (resolved.minPort > resolved.maxPort) {
@@ -450,20 +467,6 @@ export function resolveSettings(
     refuse(name, resolved.minPort, `at most the upper end of the range, ${resolved.maxPort}`);
   }
   return resolved;
-}
-
-/** A known transport that cannot be had is left to who opens it. */
-function checkTransport(
-  settings: StoreSettings,
-  named: (field: keyof StoreSettings) => string,
-): void {
-  const { protocol } = settings;
-  if (protocol === "shm") refuse(named("protocol"), protocol, "tcp, which uses it on one host");
-  try {
-    chooseTransport(protocol, settings, { named });
-  } catch (error) {
-    if (!(error instanceof TransportAbsentError)) throw error;
-  }
 }
 
 /** The loopback address of the family in which the master is reached. */

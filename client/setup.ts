@@ -10,6 +10,7 @@ import { LeaderClient } from "./leader/leader_client.ts";
 import { type LeaderSource, openLeaderSource } from "./leader/source.ts";
 import { MasterClient } from "./master_client.ts";
 import { defaultConfig } from "./put_options.ts";
+import { Hedges } from "./hedges.ts";
 import { ReplicaChoice } from "./replica_choice.ts";
 import { RpcClient } from "./rpc_client.ts";
 import { SegmentTable } from "./segments.ts";
@@ -22,9 +23,10 @@ import type { TransferEngine } from "./transfer/engine.ts";
 import { openMetadata, parseMetadataServer } from "./transfer/metadata_server.ts";
 import { errorText } from "./transfer/error_text.ts";
 import { type FileMemory, openFileMemory } from "./transfer/file_memory.ts";
-import { openEngine } from "./transfer/open_engine.ts";
+import { type OpenedEngine, openEngine } from "./transfer/open_engine.ts";
 import { findDevices } from "./transfer/rdma_devices.ts";
 import type { RdmaOptions } from "./transfer/rdma_side.ts";
+import { readTls, type TlsIdentity } from "./transfer/tls.ts";
 import { chooseTransport } from "./transfer/transport_names.ts";
 import { randomUuid } from "./uuid.ts";
 import { ValueChecks } from "./value_checks.ts";
@@ -107,16 +109,18 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
       "A client with neither a segment nor a local buffer has nothing to do",
     );
   }
+  const tls = tlsOf(settings);
   const clock = options.clock ?? systemClock;
   const master = openMaster(settings, clock, options.log ?? (() => {}));
   try {
     await master.client.checkVersion();
     const file = mapFile(settings);
-    const engine = await chooseEngine(options, settings).catch((error) => {
+    const engine = await chooseEngine(options, settings, tls).catch((error) => {
       file?.[Symbol.dispose]();
       throw error;
     });
-    const parts = assemble(settings, options, clock, master, engine, file);
+    const transfers = { engine, ...(tls && { tls }) };
+    const parts = assemble(settings, options, clock, master, transfers, file);
     try {
       await lend(parts);
     } catch (error) {
@@ -137,6 +141,7 @@ export async function closeClient(parts: ClientParts): Promise<void> {
   await parts.segments.unmountAll(UNMOUNT_LIMIT_MS);
   await parts.endpoint.close();
   parts.file?.[Symbol.dispose]();
+  parts.store.hedges.slow.stop();
   parts.pool[Symbol.dispose]();
   await parts.rpc.close();
 }
@@ -204,14 +209,39 @@ function openWanted(
   }
 }
 
+/** Who this process is in TLS; absent without. */
+function tlsOf(settings: StoreSettings): TlsIdentity | undefined {
+  const { tlsCertFile: certFile, tlsKeyFile: keyFile, tlsCaFile: caFile } = settings;
+  if (certFile === "") return undefined;
+  try {
+    return readTls({ certFile, keyFile, caFile, handshakeTimeoutMs: settings.handshakeTimeoutMs });
+  } catch (cause) {
+    throw noTls(cause);
+  }
+}
+
+function noTls(cause: unknown): StoreError {
+  const message = `TLS cannot be had: ${errorText(cause)}`;
+  return new StoreError(ErrorCode.INVALID_PARAMS, message, { cause });
+}
+
+function openSockets(engine: EngineChoice, tls: TlsIdentity | undefined): OpenedEngine {
+  try {
+    return openEngine({ ...(engine === "typescript" && { native: "off" }), ...(tls && { tls }) });
+  } catch (cause) {
+    throw tls === undefined ? cause : noTls(cause);
+  }
+}
+
 async function chooseEngine(
   options: StoreOptions,
   settings: StoreSettings,
+  tls: TlsIdentity | undefined,
 ): Promise<TransferEngine> {
   const wanted = openWanted(options, settings);
   if (wanted !== null) return wanted;
   const { engine = "auto", log } = options;
-  const opened = openEngine(engine === "typescript" ? { native: "off" } : {});
+  const opened = openSockets(engine, tls);
   if (opened.reason === null || engine === "typescript") return opened.engine;
   if (engine === "native") {
     await opened.engine[Symbol.asyncDispose]();
@@ -249,7 +279,7 @@ function openSource(
   }, clock);
 }
 
-function metadataOf(settings: StoreSettings, clock: Clock) {
+function metadataOf(settings: StoreSettings, clock: Clock, tls: TlsIdentity | undefined) {
   const server = parseMetadataServer("metadataServer", settings.metadataServer);
   const { metadataUser, metadataPassword, metadataDatabase, ...rest } = settings;
   const { metadataTlsCa, metadataTlsCert, metadataTlsKey } = rest;
@@ -263,6 +293,7 @@ function metadataOf(settings: StoreSettings, clock: Clock) {
       clock,
       timeoutMs: settings.handshakeTimeoutMs,
       maxLength: settings.handshakeMaxLength,
+      ...(tls && { tls }),
     },
   });
   return { metadata, named: server.kind !== "p2p" };
@@ -273,16 +304,17 @@ function assemble(
   options: StoreOptions,
   clock: Clock,
   master: { rpc: MasterConnection; client: MasterClient },
-  engine: TransferEngine,
+  transfers: { engine: TransferEngine; tls?: TlsIdentity },
   file: FileMemory | null,
 ): ClientParts {
+  const { engine, tls } = transfers;
   const log = options.log ?? (() => {});
   const clientId = newId();
   engine.setIdentity(uuidBytes(clientId));
   const endpoint = new TransferEndpoint({
     ...settings,
-    engine,
-    ...metadataOf(settings, clock),
+    ...transfers,
+    ...metadataOf(settings, clock, tls),
     limits: parseBandwidth("bandwidth", settings.bandwidth),
     clock,
     random: Math.random,
@@ -306,7 +338,8 @@ function assemble(
     master: master.client,
     endpoint,
     choice: new ReplicaChoice(clock, Math.random() * 0x1_0000_0000),
-    checks: new ValueChecks({ enabled: settings.storeChecksum, crc32c: engine.crc32c, log }),
+    hedges: new Hedges(settings.hedgePercent),
+    checks: new ValueChecks({ enabled: settings.storeChecksum, log }),
     clock,
     clientId,
     tenantId: tenantBytes(settings),

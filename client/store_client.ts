@@ -12,6 +12,7 @@ import { existBatch, exists, lookUp, sizeOf } from "./lookup.ts";
 import { valueOf } from "./master_client.ts";
 import { answerValue, objectError } from "./object_call.ts";
 import { type Memory, sliceOf, slicesOf, type Value } from "./memory.ts";
+import { placed, splitPlacing } from "./placing.ts";
 import { type PutOptions, replicateConfig } from "./put_options.ts";
 import {
   checkInside,
@@ -31,15 +32,13 @@ import type { MemorySurvey } from "./transfer/memory_maps.ts";
 import { type WriteKind, writeObject, type WriteOutcome } from "./write.ts";
 
 /**
- * A client of a store: puts objects into the memory that the nodes of a cluster lend, gets them
- * back, and may lend memory of its own.
+ * A client of a store: puts objects into memory that a cluster's nodes lend, and may lend its own.
  *
  * A single operation rejects with `StoreError` when it fails; a batch resolves with one
- * {@linkcode Result} per item, in order, and rejects only for a closed client. A call that takes longer
- * than `opBudgetMs` ends with `DEADLINE_EXCEEDED`; one whose signal is aborted rejects with the signal's
- * reason, or has `CANCELLED` for the items that were not done. Wrong arguments
- * reject with `TypeError` or `RangeError` before anything is sent. Values are moved straight from
- * and to the caller's memory: it must not change until the promise has settled.
+ * {@linkcode Result} per item, in order, and rejects only for a closed client. A call longer than
+ * `opBudgetMs` ends with `DEADLINE_EXCEEDED`; one whose signal is aborted rejects with its reason, or
+ * has `CANCELLED` for the items that were not done. Wrong arguments reject with `TypeError` or
+ * `RangeError` at once. The caller's memory must not change until the promise has settled.
  *
  * @example
  * ```ts ignore
@@ -62,8 +61,8 @@ export class StoreClient implements AsyncDisposable {
   /**
    * Connects to a master, lends memory if asked to, and keeps the client known to the master until
    * {@linkcode close}. `RangeError` or `TypeError` for a bad option; `StoreError`: `INVALID_PARAMS`
-   * with neither a segment nor a local buffer or when the memory cannot be lent, `RPC_FAIL` or
-   * `RPC_TIMEOUT` when the master does not answer, `INVALID_VERSION` when it speaks another protocol.
+   * when there is nothing to do or memory cannot be lent, `RPC_FAIL` or `RPC_TIMEOUT` without an
+   * answer of the master, `INVALID_VERSION` when it speaks another protocol.
    */
   static async connect(options: StoreOptions = {}): Promise<StoreClient> {
     return new StoreClient(await openClient(options));
@@ -89,13 +88,9 @@ export class StoreClient implements AsyncDisposable {
     return this.#closed === null && this.#parts.session.connected;
   }
 
-  /**
-   * The transport of the engine that is a library of its own, and what that has been run on; `null`
-   * when there is none.
-   */
+  /** The transport with a library of its own, and what that has been run on; `null` without. */
   get plugin(): { readonly name: string; readonly standing: string } | null {
-    const { plugin } = this.#parts.endpoint.engine;
-    return plugin === undefined ? null : { name: plugin.name, standing: plugin.standing };
+    return this.#parts.endpoint.engine.plugin ?? null;
   }
 
   /** Which transfer engine moves the bytes: `tcp-native`, `rdma-native`, `tcp-typescript`, ... */
@@ -106,6 +101,20 @@ export class StoreClient implements AsyncDisposable {
   /** What this client's memory has served to peers so far. */
   transferStats(): TransferStats {
     return this.#parts.endpoint.engine.stats();
+  }
+
+  /** Reads begun a second time at another replica so far, and those of them that were used. */
+  get hedgedReads(): { begun: number; won: number } {
+    const { begun, won } = this.#store.hedges;
+    return { begun, won };
+  }
+
+  /**
+   * Reads of this client so far that a peer refused because their address was of memory that it does
+   * not lend any more: the descriptor was older than that. Another replica is read then.
+   */
+  get fencedReads(): number {
+    return this.#store.choice.readsFenced;
   }
 
   /**
@@ -424,9 +433,13 @@ export class StoreClient implements AsyncDisposable {
     const bytes = keyBytes(key);
     const slices = slicesOf(value);
     const { traffic, rest } = splitTraffic(options);
-    const config = replicateConfig(rest, this.#store.defaultConfig, 1);
+    const { placing, rest: wanted } = splitPlacing(rest);
+    const config = replicateConfig(wanted, this.#store.defaultConfig, 1);
     this.#checkData();
-    return await this.#move(traffic, (store) => writeObject(store, kind, bytes, slices, config));
+    return await this.#move(
+      traffic,
+      (store) => writeObject(placed(store, placing), kind, bytes, slices, config),
+    );
   }
 
   async #writeBatch(
@@ -437,9 +450,10 @@ export class StoreClient implements AsyncDisposable {
     checkItems(items);
     const writes = items.map(({ key, value }) => ({ key: keyBytes(key), slices: slicesOf(value) }));
     const { traffic, rest } = splitTraffic(options);
-    const config = replicateConfig(rest, this.#store.defaultConfig, items.length);
+    const { placing, rest: wanted } = splitPlacing(rest);
+    const config = replicateConfig(wanted, this.#store.defaultConfig, items.length);
     this.#checkData();
-    return await writeBatch(this.#begin(traffic), kind, writes, config);
+    return await writeBatch(placed(this.#begin(traffic), placing), kind, writes, config);
   }
 
   /** The store for one call, whose time begins now. */

@@ -1,9 +1,9 @@
-import { type Crc32c, crc32c } from "../proto/crc32c.ts";
 import { crcOf, objectChecksum } from "../proto/object_checksum.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
 import { showKey } from "./key.ts";
-import type { Slice } from "./memory.ts";
 import type { ReadPiece } from "./read.ts";
+import type { TransferOperation } from "./transfer/engine.ts";
+import { sumOf } from "./transfer/sums.ts";
 
 /** Nodes that are remembered as told of. */
 const MAX_TOLD = 1024;
@@ -13,8 +13,6 @@ const UNKNOWN = -1;
 export interface ValueCheckOptions {
   /** Whether values get checksums and are checked. */
   enabled: boolean;
-  /** Computes checksums; default in TypeScript. */
-  crc32c?: Crc32c | undefined;
   log: (line: string) => void;
 }
 
@@ -26,36 +24,48 @@ export interface ValueCheckOptions {
 export class ValueChecks {
   /** Replicas so far that had other bytes than were written. */
   mismatches = 0;
-  readonly #enabled: boolean;
-  readonly #crc32c: Crc32c;
+  /** Whether the operations of values sum what they move. */
+  readonly enabled: boolean;
   readonly #log: (line: string) => void;
   readonly #told = new Set<string>();
 
   constructor(options: ValueCheckOptions) {
-    this.#enabled = options.enabled;
-    this.#crc32c = options.crc32c ?? crc32c;
+    this.enabled = options.enabled;
     this.#log = options.log;
   }
 
-  /** What the master is to keep with a value; `null` = nothing. */
-  checksumOf(slices: readonly Slice[]): bigint | null {
-    const crc = this.#enabled ? this.#crcOf(slices) : UNKNOWN;
+  /**
+   * What the master is to keep with a value that the operations `[start, end)` have written; `null` =
+   * nothing. Those of one replica have summed.
+   */
+  checksumOf(ops: readonly TransferOperation[], start = 0, end = ops.length): bigint | null {
+    const crc = this.enabled ? sumOf(ops, start, end) : UNKNOWN;
     return crc < 0 ? null : objectChecksum(crc);
   }
 
   /** The CRC that {@linkcode ValueChecks.isRight} is to find in an object; negative = any. */
   expected({ objectChecksum }: ReplicaList): number {
-    return this.#enabled ? crcOf(objectChecksum) : UNKNOWN;
+    return this.enabled ? crcOf(objectChecksum) : UNKNOWN;
   }
 
-  /** Whether what was read of a replica can be what was written. Counts and tells when it cannot. */
+  /** Whether the operations that read pieces of an object have to sum, so that it can be checked. */
+  covers(pieces: readonly ReadPiece[], size: number, expected: number): boolean {
+    return expected >= 0 && areWhole(pieces, size);
+  }
+
+  /**
+   * Whether what the operations `[start, end)` have summed of a replica can be what was written.
+   * Counts and tells when it cannot.
+   */
   isRight(
     key: Uint8Array,
-    { size, transportEndpoint }: BufferDescriptor,
-    pieces: readonly ReadPiece[],
+    { transportEndpoint }: BufferDescriptor,
     expected: number,
+    ops: readonly TransferOperation[],
+    start = 0,
+    end = ops.length,
   ): boolean {
-    if (expected < 0 || !areWhole(pieces, size) || this.#crcOf(pieces) === expected) return true;
+    if (sumOf(ops, start, end) === expected) return true;
     this.mismatches++;
     if (!this.#told.has(transportEndpoint)) this.#tell(key, transportEndpoint);
     return false;
@@ -68,26 +78,6 @@ export class ValueChecks {
       `${endpoint} has other bytes of ${showKey(key)} than were written; ` +
         "they are not used, and more of this node is counted and not told",
     );
-  }
-
-  /** The CRC of pieces one after the other; negative when one is gone. */
-  #crcOf(slices: readonly Slice[]): number {
-    let crc = 0;
-    for (const { local, localOffset, length } of slices) {
-      crc = this.#crc(local, localOffset, length, crc);
-      if (crc < 0) return UNKNOWN;
-    }
-    return crc;
-  }
-
-  /** The CRC of memory that follows other memory of checksum `seed`; negative when it is gone. */
-  #crc(local: Slice["local"], start: number, length: number, seed: number): number {
-    const end = start + length;
-    if (!(local instanceof Uint8Array) && local.device !== undefined) {
-      return local.device.crc32c(start, end, seed);
-    }
-    const bytes = local instanceof Uint8Array ? local : local.bytes;
-    return end > bytes.length ? UNKNOWN : this.#crc32c(bytes, start, end, seed);
   }
 }
 

@@ -50,8 +50,11 @@ export async function writeObject(
   if (started.code === ErrorCode.OBJECT_ALREADY_EXISTS && kind === "put") return "exists";
   const replicas = answerValue(started, "store", key);
 
+  const ops: EndpointOperation[] = [];
   try {
-    const why = await fill(store, replicas, slices, length, askedAt);
+    const tooFew = store.placing?.take(0, replicas) ?? null;
+    if (tooFew !== null) throw objectError(ErrorCode.NO_AVAILABLE_HANDLE, "store", key, tooFew);
+    const why = await fill(store, ops, replicas, slices, length, askedAt);
     if (why !== null) throw objectError(failureOf(store), "store", key, why);
   } catch (error) {
     await revoke(store, kind, key, writeId, ReplicaType.ALL);
@@ -62,7 +65,7 @@ export async function writeObject(
   }
   const end = {
     clientId,
-    objectMeta: { key, objectChecksum: store.checks.checksumOf(slices) },
+    objectMeta: { key, objectChecksum: store.checks.checksumOf(ops) },
     replicaType: ReplicaType.ALL,
     tenantId,
   };
@@ -74,18 +77,20 @@ export async function writeObject(
     kind === "put" ? master.putEnd(end, writeId) : master.upsertEnd(end, writeId),
   );
   answerValue(ended, "store", key);
+  store.placing?.stored(0);
   return "stored";
 }
 
 /**
  * Adds the operations that fill an object's memory replicas, and returns why that is not possible,
- * or `null`.
+ * or `null`. Those of the first one sum if that is asked for.
  */
 export function pushWrites(
   ops: EndpointOperation[],
   replicas: readonly ReplicaDescriptor[],
   slices: readonly Slice[],
   length: number,
+  sums = false,
 ): string | null {
   let filled = 0;
   for (const { location } of replicas) {
@@ -103,6 +108,7 @@ export function pushWrites(
         length,
         local,
         localOffset,
+        sums: sums && filled === 0,
       });
       remoteAddress += BigInt(length);
     }
@@ -127,16 +133,16 @@ export function transferAll(
   return attempt(store, ops, store.transferTimeoutMs, () => false);
 }
 
-/** Writes a value into all of its replicas; resolves with why that failed, or `null`. */
+/** Writes a value into all of its replicas, with `ops`; resolves with why that failed, or `null`. */
 async function fill(
   store: StoreContext,
+  ops: EndpointOperation[],
   replicas: readonly ReplicaDescriptor[],
   slices: readonly Slice[],
   length: number,
   askedAt: number,
 ): Promise<string | null> {
-  const ops: EndpointOperation[] = [];
-  const why = pushWrites(ops, replicas, slices, length);
+  const why = pushWrites(ops, replicas, slices, length, store.checks.enabled);
   if (why !== null) return why;
   if (isTooLate(store, askedAt)) return `the write did not begin within ${store.beginWithinMs} ms`;
   const codes = await transferAll(store, ops);

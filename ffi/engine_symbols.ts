@@ -19,7 +19,9 @@ export const engineSymbols = {
   mc_peer_open: { parameters: ["pointer", "buffer"], result: "i32" },
   mc_peer_close: { parameters: ["pointer", "u32"], result: "i32" },
   mc_submit: { parameters: ["pointer", "buffer", "u32", "u32"], result: "i32" },
+  mc_cancel: { parameters: ["pointer", "u64", "u64"], result: "i32" },
   mc_wait: { parameters: ["pointer", "buffer", "u32", "u32", "u32", "u32"], result: "i32" },
   mc_poll: { parameters: ["pointer", "buffer", "u32", "u32"], result: "i32", nonblocking: true },
+  mc_spent: { parameters: ["pointer"], result: "u32" },
   mc_wake: { parameters: ["pointer"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;

@@ -5,4 +5,4 @@ export const layoutSymbols = {
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** The version of the shim's public structs and functions that this code is written for. */
-export const ABI_VERSION = 8;
+export const ABI_VERSION = 9;

@@ -8,12 +8,14 @@ import { memorySymbols } from "./memory_symbols.ts";
 import { pluginSymbols } from "./plugin_symbols.ts";
 import { rdmaSymbols } from "./rdma_symbols.ts";
 import { rpcSymbols } from "./rpc_symbols.ts";
+import { tlsSymbols } from "./tls_symbols.ts";
 
 const symbols = {
   ...layoutSymbols,
   ...engineSymbols,
   ...rdmaSymbols,
   ...pluginSymbols,
+  ...tlsSymbols,
   ...rpcSymbols,
   ...memorySymbols,
   ...clockSymbols,

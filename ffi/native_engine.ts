@@ -37,6 +37,7 @@ export interface NativeEngineStats {
   connections: number;
   connects: number;
   serverThreads: number;
+  readsFenced: number;
 }
 
 /** Memory of the engine. */
@@ -90,7 +91,9 @@ const TRANSPORT_RDMA = 2, TRANSPORT_PLUGIN = 3;
 const POLL_FOREVER = 0xffff_ffff;
 const COMPLETIONS = 256;
 const HOST_BYTES = LAYOUT["mc_peer_options.local_name"] - LAYOUT["mc_peer_options.host"];
-const LOCAL_NAME_BYTES = LAYOUT["sizeof mc_peer_options"] - LAYOUT["mc_peer_options.local_name"];
+const LOCAL_NAME_BYTES = LAYOUT["mc_peer_options.server_name"] -
+  LAYOUT["mc_peer_options.local_name"];
+const SERVER_NAME_BYTES = LAYOUT["sizeof mc_peer_options"] - LAYOUT["mc_peer_options.server_name"];
 
 /** A struct that is filled once, field by field. */
 export class Struct<Name extends string> {
@@ -285,9 +288,16 @@ export class NativeEngine implements AsyncDisposable {
 
   /**
    * Names a peer by its numeric address and returns its id. `localName` is what it gave as its
-   * {@linkcode localName}, or empty; one that is too long to be one counts as none.
+   * {@linkcode localName}, or empty; one that is too long to be one counts as none. With TLS its
+   * certificate has to cover `serverName`.
    */
-  openPeer(host: string, port: number, protocolVersion: number, localName = ""): number {
+  openPeer(
+    host: string,
+    port: number,
+    protocolVersion: number,
+    localName = "",
+    serverName = host,
+  ): number {
     const struct = new Struct("mc_peer_options")
       .u32("size", LAYOUT["sizeof mc_peer_options"])
       .u32("protocol_version", protocolVersion)
@@ -297,6 +307,9 @@ export class NativeEngine implements AsyncDisposable {
     if (name.length < LOCAL_NAME_BYTES && !name.includes(0)) {
       struct.bytes.set(name, LAYOUT["mc_peer_options.local_name"]);
     }
+    const server = new TextEncoder().encode(`${serverName}\0`);
+    if (server.length > SERVER_NAME_BYTES) throw new RangeError(`"${serverName}" is no host name`);
+    struct.bytes.set(server, LAYOUT["mc_peer_options.server_name"]);
     return checked("mc_peer_open", this.#library.mc_peer_open(this.#open, struct.bytes));
   }
 
@@ -328,6 +341,14 @@ export class NativeEngine implements AsyncDisposable {
   }
 
   /**
+   * Ends reads in flight of one low half of `user_data`; they complete with `-ETIMEDOUT` soon. Those
+   * over RDMA, and writes, go on.
+   */
+  cancel(userLow: number): void {
+    this.#library.mc_cancel(this.#open, BigInt(userLow), 0xffff_ffffn);
+  }
+
+  /**
    * Moves bytes on this thread until `min` operations have completed, sleeping at most `sleepUs`;
    * returns how many are in {@linkcode waited}.
    */
@@ -340,6 +361,11 @@ export class NativeEngine implements AsyncDisposable {
       sleepUs,
       workUs,
     );
+  }
+
+  /** Milliseconds that {@linkcode submit} and {@linkcode wait} have taken since this was asked last. */
+  spentMs(): number {
+    return this.#library.mc_spent(this.#open) / 1e6;
   }
 
   /**
@@ -374,6 +400,7 @@ export class NativeEngine implements AsyncDisposable {
       connections: field("connections"),
       connects: field("connects"),
       serverThreads: field("server_threads"),
+      readsFenced: field("reads_fenced"),
     };
   }
 

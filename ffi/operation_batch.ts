@@ -12,6 +12,10 @@ const LENGTH = LAYOUT["mc_op.length"] / 4;
 const REGION = LAYOUT["mc_op.region"] / 4;
 const PEER = LAYOUT["mc_op.peer"] / 4;
 const OPCODE = LAYOUT["mc_op.opcode"] / 4;
+const FLAGS = LAYOUT["mc_op.flags"] / 4;
+
+/** `MC_OP_CRC32C`. */
+const WITH_CRC32C = 1;
 
 /** Region id of memory that the caller owns (`MC_REGION_BORROWED`). */
 export const BORROWED = 0;
@@ -33,7 +37,10 @@ export class OperationBatch {
     this.#longs = new BigUint64Array(buffer);
   }
 
-  /** Appends an operation on a region, or on borrowed memory at `localOffset` from its start. */
+  /**
+   * Appends an operation on a region, or on borrowed memory at `localOffset` from its start; `sums`
+   * asks for the CRC-32C of its bytes.
+   */
   push(
     userLow: number,
     userHigh: number,
@@ -43,6 +50,7 @@ export class OperationBatch {
     length: number,
     region: number,
     localOffset: number,
+    sums: boolean,
   ): void {
     const words = this.#words;
     const at = this.count * OP_WORDS;
@@ -56,6 +64,7 @@ export class OperationBatch {
     words[at + REGION] = region;
     words[at + PEER] = peer;
     words[at + OPCODE] = opcode;
+    words[at + FLAGS] = sums ? WITH_CRC32C : 0;
     this.count++;
   }
 

@@ -3,6 +3,7 @@ import { StoreError } from "../proto/error.ts";
 import type { MasterCore } from "./core/core.ts";
 import type { KeyPlaces, PackedKeys } from "./core/key_places.ts";
 import { MAX_COUNTED_TENANTS } from "./core/lookups.ts";
+import type { StoreHealth } from "./core/store_health.ts";
 import { NO_TENANT } from "./core/tenants.ts";
 import { FlagError } from "./flag_layers.ts";
 import type { ConfigChanges, LiveConfig, ShownFlag } from "./live_config.ts";
@@ -77,6 +78,10 @@ export class AnswerCalls implements AnswersCore {
     const counts = stats.counts.filter((count) => index < 0 || count.tenant === index);
     const causes = inspection.missCauses(index, windowMs, this.#clock());
     return { ...stats, counts, causes };
+  }
+
+  storeHealth(): StoreHealth[] {
+    return this.#core.inspection.storeHealth();
   }
 
   config(): Record<string, ShownFlag> {

@@ -18,6 +18,36 @@ export function crc32c(bytes: Uint8Array, start: number, end: number, seed = 0):
   return ~crc >>> 0;
 }
 
+/** x^(8 * 2^i) modulo the polynomial, reflected; `i` below 53. */
+const byteSteps = makeByteSteps();
+
+/** The checksum of bytes of checksum `first`, followed by `secondLength` bytes of checksum `second`. */
+export function crc32cCombine(first: number, second: number, secondLength: number): number {
+  let crc = first;
+  for (let i = 0, left = secondLength; left > 0; i++) {
+    if (left % 2 === 1) crc = times(crc, byteSteps[i]);
+    left = Math.floor(left / 2);
+  }
+  return (crc ^ second) >>> 0;
+}
+
+/** A product of reflected polynomials, reduced. */
+function times(a: number, b: number): number {
+  let product = 0;
+  for (let bit = 31; bit >= 0; bit--) {
+    if (a >>> bit & 1) product ^= b;
+    b = b & 1 ? b >>> 1 ^ 0x82f63b78 : b >>> 1;
+  }
+  return product >>> 0;
+}
+
+function makeByteSteps(): Uint32Array {
+  const steps = new Uint32Array(53);
+  steps[0] = 0x80000000 >>> 8;
+  for (let i = 1; i < steps.length; i++) steps[i] = times(steps[i - 1], steps[i - 1]);
+  return steps;
+}
+
 function makeTables(): Uint32Array[] {
   const made = Array.from({ length: 8 }, () => new Uint32Array(256));
   for (let i = 0; i < 256; i++) {

@@ -63,6 +63,15 @@ export const EMPTY_CONNECTION: JsonObject = {
   reply_msg: "",
 };
 
+/** The peer takes connections with TLS only. */
+export class TlsExpectedError extends ProtocolError {
+  constructor() {
+    super("it speaks TLS only");
+  }
+}
+
+/** How an alert begins that a node with TLS answers to a plain handshake; as a length, 8 GiB. */
+const TLS_ALERT = [0x15, 3, 3, 0, 2];
 const LENGTH_BYTES = 8;
 const MAX_TYPE = HandshakeType.PROBE;
 const FIRST_CAPACITY = 1024;
@@ -98,11 +107,13 @@ export class HandshakeDecoder {
 
   /**
    * Takes bytes as they arrive and returns the frame once it is whole; what follows it is ignored.
-   * `ProtocolError` for a length of 0 or above the limit, and for a body that is not JSON.
+   * `ProtocolError` for a length of 0 or above the limit, and for a body that is not JSON;
+   * {@linkcode TlsExpectedError} for an alert of TLS.
    */
   feed(chunk: Uint8Array): HandshakeFrame | null {
     if (this.#done) throw new Error("The handshake frame was already returned");
     this.#hold(chunk);
+    if (this.#isAlert()) throw new TlsExpectedError();
     if (this.#heldLength < LENGTH_BYTES) return null;
     const view = new DataView(this.#held.buffer);
     const length = view.getUint32(0, true);
@@ -114,6 +125,10 @@ export class HandshakeDecoder {
     if (this.#heldLength < LENGTH_BYTES + length) return null;
     this.#done = true;
     return this.#decode(this.#held.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
+  }
+
+  #isAlert(): boolean {
+    return this.#heldLength >= TLS_ALERT.length && TLS_ALERT.every((b, i) => this.#held[i] === b);
   }
 
   #decode(frame: Uint8Array): HandshakeFrame {

@@ -11,6 +11,7 @@ import {
   NOTIFY_REPLY,
   parseNotification,
   PROBE_REPLY,
+  TlsExpectedError,
 } from "./handshake.ts";
 import { stringifyJsonExact } from "./json_exact.ts";
 
@@ -93,6 +94,12 @@ Deno.test("a notification that is no object is refused instead of trusted", () =
   for (const body of [null, [], "x", 7, { name: 1 }, { notify_msg: [] }]) {
     assert.throws(() => parseNotification(body), ProtocolError);
   }
+});
+
+Deno.test("an alert of TLS is told from every length", () => {
+  const alert = Uint8Array.of(0x15, 3, 3, 0, 2, 2, 70);
+  for (const size of [1, 3, 7]) assert.throws(() => feedAll(alert, size), TlsExpectedError);
+  assert.equal(new HandshakeDecoder().feed(alert.subarray(0, 4)), null);
 });
 
 Deno.test("20000 damaged frames decode or give a ProtocolError", () => {

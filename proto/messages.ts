@@ -9,12 +9,13 @@ import * as tasks from "./messages/tasks.ts";
 
 export * from "./messages/cluster.ts";
 export * from "./messages/objects.ts";
+export * from "./messages/ours.ts";
 export * from "./messages/tasks.ts";
 export * from "./messages/values.ts";
 export type { Rpc } from "./messages/rpc.ts";
 export type { Expected } from "./struct_pack/schema.ts";
 
-/** Every call, by name. */
+/** Every call of the reference, by name. */
 export const rpcByName: ReadonlyMap<string, Rpc<unknown, unknown>> = new Map(
   [cluster, objects, tasks].flatMap((family) => Object.values(family)).map((rpc) => [
     rpc.name,
@@ -22,7 +23,7 @@ export const rpcByName: ReadonlyMap<string, Rpc<unknown, unknown>> = new Map(
   ]),
 );
 
-/** Every call, by function id. */
+/** Every call of the reference, by function id. */
 export const rpcById: ReadonlyMap<number, Rpc<unknown, unknown>> = new Map(
   Array.from(rpcByName.values(), (rpc) => [rpc.functionId, rpc]),
 );

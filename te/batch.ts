@@ -36,14 +36,15 @@ export interface TransferStatus {
 export function operationsOf(
   requests: readonly TransferRequest[],
   memory: MemoryTable,
-  isOpen: (segment: Segment) => boolean,
+  open: ReadonlySet<Segment>,
 ): EndpointOperation[] {
-  return requests.map(({ opcode, segment, remoteAddress, local, localOffset = 0, length }, i) => {
-    const where = `Request ${i}`;
+  const operations: EndpointOperation[] = [];
+  for (let i = 0; i < requests.length; i++) {
+    const { opcode, segment, remoteAddress, local, localOffset = 0, length } = requests[i];
     if (opcode !== "read" && opcode !== "write") {
-      invalid(`${where}: opcode ${JSON.stringify(opcode)}; allowed: read, write`);
+      invalid(`Request ${i}: opcode ${JSON.stringify(opcode)}; allowed: read, write`);
     }
-    if (!isOpen(segment)) invalid(`${where}: its segment is not open in this engine`);
+    if (!open.has(segment)) invalid(`Request ${i}: its segment is not open in this engine`);
     const operation: EndpointOperation = {
       endpoint: segment.name,
       peer: UNKNOWN_PEER,
@@ -57,10 +58,11 @@ export function operationsOf(
       if (local instanceof Uint8Array) checkBorrowed(local);
       checkOperation(operation);
     } catch (error) {
-      invalid(`${where}: ${errorText(error)}`);
+      invalid(`Request ${i}: ${errorText(error)}`);
     }
-    return operation;
-  });
+    operations.push(operation);
+  }
+  return operations;
 }
 
 function invalid(message: string): never {
@@ -76,22 +78,28 @@ const WAITING: TransferStatus = { state: "waiting", code: EngineCode.OK, transfe
 /** Requests that were submitted together. Each is over at its own time. */
 export class TransferBatch {
   readonly #statuses: TransferStatus[];
+  readonly #codes: EngineCode[];
   readonly #done: Promise<EngineCode[]>;
   #pending: number;
 
-  /** `run` moves the bytes of one operation and resolves with its code. */
+  /** `run` moves the bytes of one operation and calls `done` with its code, once. */
   constructor(
     operations: readonly EndpointOperation[],
-    run: (operation: EndpointOperation) => Promise<EngineCode>,
+    run: (operation: EndpointOperation, done: (code: EngineCode) => void) => void,
   ) {
     this.#statuses = operations.map(() => WAITING);
+    this.#codes = operations.map(() => EngineCode.OK);
     this.#pending = operations.length;
-    this.#done = Promise.all(operations.map(async (operation, i) => {
-      const code = await run(operation);
-      this.#statuses[i] = statusOf(code, operation.length);
-      this.#pending--;
-      return code;
-    }));
+    this.#done = new Promise((resolve) => {
+      if (operations.length === 0) resolve(this.#codes);
+      operations.forEach((operation, i) =>
+        run(operation, (code) => {
+          this.#statuses[i] = statusOf(code, operation.length);
+          this.#codes[i] = code;
+          if (--this.#pending === 0) resolve(this.#codes);
+        })
+      );
+    });
   }
 
   /** Requests that are not over yet. */

@@ -1,3 +1,4 @@
+import { isDeviceMap, parseDeviceMap } from "../client/transfer/device_map.ts";
 import { isIP } from "node:net";
 import { parseHostPort } from "../client/transfer/address.ts";
 import type { Clock } from "../client/transfer/clock.ts";
@@ -38,6 +39,16 @@ export interface RdmaTunables {
   qpsPerLink?: number;
 }
 
+/** PEM files by path; all three are needed. */
+export interface TlsOptions {
+  /** The certificate that peers are shown, then those between it and an authority. */
+  certFile: string;
+  /** Its key, without a pass phrase. */
+  keyFile: string;
+  /** The authorities whose certificates are accepted. */
+  caFile: string;
+}
+
 /** What `TransferEngine.initialize` can be told; every member has a default. */
 export interface TransferEngineOptions {
   /**
@@ -73,6 +84,8 @@ export interface TransferEngineOptions {
   rdma?: RdmaTunables;
   /** Use TCP for peers on this host, too, instead of mapping their memory; default false. */
   forceTcp?: boolean;
+  /** Handshakes and data over TLS 1.3, with peers that do so, too; not with `rdma`. Default none. */
+  tls?: TlsOptions;
   /**
    * First and last of the ports of which a free one is taken, for handshakes and data; default 15000
    * to 17000.
@@ -113,6 +126,7 @@ const KNOWN = [
     "onNotify",
     "log",
     "clock",
+    "tls",
   ],
 ];
 
@@ -149,13 +163,15 @@ export function checkOptions(options: TransferEngineOptions): MetadataServer {
   whole("transferTimeoutMs", options.transferTimeoutMs ?? 1, 1, 3_600_000);
   whole("handshakeTimeoutMs", options.handshakeTimeoutMs ?? 1, 1, 3_600_000);
   whole("maxNotifications", options.maxNotifications ?? 0, 0, 1 << 20);
-  if (options.deviceName && !/^[\w.-]+(,[\w.-]+)*$/.test(options.deviceName)) {
+  if (options.deviceName && isDeviceMap(options.deviceName)) parseDeviceMap(options.deviceName);
+  else if (options.deviceName && !/^[\w.-]+(,[\w.-]+)*$/.test(options.deviceName)) {
     refuse("deviceName", options.deviceName, "names of devices joined by commas");
   }
   const { protocol = "tcp" } = options;
   if (options.deviceName && !["rdma", "none"].includes(protocol)) {
     refuse("deviceName", options.deviceName, `none with ${protocol}`);
   }
+  checkTls(options);
   const { tlsCert = "", tlsKey = "", database = 0 } = options.metadataLogin ?? {};
   if ((tlsCert === "") !== (tlsKey === "")) refuse("tlsCert", tlsCert, "together with tlsKey");
   whole("database", database, 0, 255);
@@ -163,6 +179,15 @@ export function checkOptions(options: TransferEngineOptions): MetadataServer {
     return parseMetadataServer("metadata", options.metadata ?? "P2PHANDSHAKE");
   } catch (error) {
     throw new EngineError(EngineCode.INVALID_ARGUMENT, errorText(error));
+  }
+}
+
+function checkTls({ tls }: TransferEngineOptions): void {
+  if (tls === undefined) return;
+  for (const name of ["certFile", "keyFile", "caFile"] as const) {
+    if (typeof tls[name] !== "string" || tls[name] === "") {
+      refuse(`tls.${name}`, tls[name] ?? null, "the path of a PEM file");
+    }
   }
 }
 

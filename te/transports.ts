@@ -2,6 +2,7 @@ import { errorText } from "../client/transfer/error_text.ts";
 import type { TransferEngine as ByteMover } from "../client/transfer/engine.ts";
 import { openEngine } from "../client/transfer/open_engine.ts";
 import type { PluginOptions } from "../client/transfer/plugin_side.ts";
+import { readTls, type TlsIdentity } from "../client/transfer/tls.ts";
 import { findDevices } from "../client/transfer/rdma_devices.ts";
 import {
   chooseTransport,
@@ -55,8 +56,9 @@ export function openTransports(
   first: TransportName,
   chosen: ChosenTransport,
   options: TransferEngineOptions,
+  tls?: TlsIdentity,
 ): Transports {
-  const opened = openChosen(first, chosen, options);
+  const opened = openChosen(first, chosen, options, tls);
   const noShm = options.forceTcp ? "forceTcp is set" : opened.reason;
   if (first === "shm" && noShm !== null) {
     opened.engine[Symbol.asyncDispose]();
@@ -75,9 +77,16 @@ export function missing(name: TransportName, why: string, cause?: unknown): Engi
   return new EngineError(EngineCode.DEVICE_NOT_FOUND, message, { cause });
 }
 
-function openChosen(name: string, chosen: ChosenTransport, options: TransferEngineOptions) {
+function openChosen(
+  name: string,
+  chosen: ChosenTransport,
+  options: TransferEngineOptions,
+  tls?: TlsIdentity,
+) {
+  const isDirect = chosen.kind === "rdma" || chosen.kind === "plugin";
+  if (isDirect && tls) throw missing(name, "it is not encrypted, and tls is asked for");
   if (chosen.kind === "rdma") return openRdma(options);
-  return chosen.kind === "plugin" ? openPlugin(name, chosen, options) : openSockets(options);
+  return chosen.kind === "plugin" ? openPlugin(name, chosen, options) : openSockets(options, tls);
 }
 
 function openPlugin(name: string, plugin: PluginOptions, { engine }: TransferEngineOptions) {
@@ -98,8 +107,30 @@ function openOr(name: string, open: () => ReturnType<typeof openEngine>) {
   throw missing(name, opened.reason);
 }
 
-function openSockets({ engine = "auto", log }: TransferEngineOptions) {
-  const opened = openEngine(engine === "typescript" ? { native: "off" } : {});
+/** Who an engine is in TLS; absent without. `INVALID_ARGUMENT` for files that cannot be read. */
+export function tlsOf({ tls, handshakeTimeoutMs }: TransferEngineOptions): TlsIdentity | undefined {
+  try {
+    return tls && readTls({ ...tls, ...(handshakeTimeoutMs && { handshakeTimeoutMs }) });
+  } catch (cause) {
+    throw noTls(cause);
+  }
+}
+
+function noTls(cause: unknown): EngineError {
+  const message = `TLS cannot be had: ${errorText(cause)}`;
+  return new EngineError(EngineCode.INVALID_ARGUMENT, message, { cause });
+}
+
+function openWith(engine: string, tls: TlsIdentity | undefined) {
+  try {
+    return openEngine({ ...(engine === "typescript" && { native: "off" }), ...(tls && { tls }) });
+  } catch (cause) {
+    throw tls === undefined ? cause : noTls(cause);
+  }
+}
+
+function openSockets({ engine = "auto", log }: TransferEngineOptions, tls?: TlsIdentity) {
+  const opened = openWith(engine, tls);
   const { reason } = opened;
   if (reason === null || engine === "typescript") {
     return { engine: opened.engine, reason: reason && "the engine is in TypeScript" };

@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import project from "../deno.json" with { type: "json" };
 import { LocalCluster } from "../examples/local_cluster.ts";
+import { openLibrary } from "../ffi/library.ts";
+import { TransferEngine } from "../te.ts";
+import { opensslAbsent } from "./support/engine_servers.ts";
 import { findWheel } from "./support/wheel.ts";
 import { walk } from "./support/walk.ts";
 
@@ -58,6 +61,29 @@ Deno.test({
     const program = code.replace("127.0.0.1:50051", cluster.masterAddress);
     assert.notEqual(program, code);
     assert.match(await output(wheel.python, ["-B", "-c", program]), /b'from the wheel'/);
+  },
+});
+
+const shim = openLibrary();
+const noTls = opensslAbsent ?? ("unavailable" in shim ? shim.unavailable : null);
+if ("close" in shim) shim.close();
+Deno.test({
+  name: `the commands that make certificates make good ones${noTls ? ` (skipped: ${noTls})` : ""}`,
+  ignore: noTls !== null,
+  fn: async () => {
+    const page = await Deno.readTextFile(`${root}docs/transports.md`);
+    const commands = blocks(page, "sh").find((code) => code.includes("openssl x509"));
+    assert(commands);
+    const directory = await Deno.makeTempDir();
+    await output("sh", ["-ec", `cd ${directory}\n${commands}`]);
+    const [certFile, keyFile, caFile] = ["node7.pem", "node7.key", "ca.pem"].map((name) =>
+      `${directory}/${name}`
+    );
+    const options = { tls: { certFile, keyFile, caFile }, localServerName: "localhost" };
+    await using owner = await TransferEngine.initialize(options);
+    await using user = await TransferEngine.initialize(options);
+    assert.equal(await user.probe(owner.localName), true);
+    await Deno.remove(directory, { recursive: true });
   },
 });
 

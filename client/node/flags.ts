@@ -115,7 +115,24 @@ const flags: Readonly<Record<string, Flag>> = {
   device_name: {
     key: "device_name",
     placeholder: "NAME[,NAME]",
-    help: "RDMA devices (MOONCAKE_DEVICE; default all with an active port)",
+    help: 'RDMA devices, or a JSON map of them by location or GPU, as {"0": "mlx5_0"} ' +
+      "(MOONCAKE_DEVICE; default all with an active port)",
+  },
+  tls_cert_file: {
+    key: "tls_cert_file",
+    placeholder: "FILE",
+    help: "PEM certificate of this node, which covers --host; with the next two handshakes and " +
+      "data go over TLS 1.3, and peers without are refused (SNOWSKIN_TLS_CERT_FILE; default no TLS)",
+  },
+  tls_key_file: {
+    key: "tls_key_file",
+    placeholder: "FILE",
+    help: "PEM file of its key (SNOWSKIN_TLS_KEY_FILE)",
+  },
+  tls_ca_file: {
+    key: "tls_ca_file",
+    placeholder: "FILE",
+    help: "PEM file of the authorities whose certificates are accepted (SNOWSKIN_TLS_CA_FILE)",
   },
   tenant_id: {
     key: "tenant_id",

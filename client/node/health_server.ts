@@ -88,6 +88,12 @@ export function metricsText(node: StoreNode, survey: MemorySurvey | null): strin
     ["served_read_bytes_total", "counter", "Bytes read by peers", stats.servedReadBytes],
     ["served_write_bytes_total", "counter", "Bytes written by peers", stats.servedWriteBytes],
     ["refused_total", "counter", "Requests refused for address, size or opcode", stats.refused],
+    [
+      "reads_fenced_total",
+      "counter",
+      "Reads refused because their address is of memory that is not lent, or not any more",
+      stats.readsFenced,
+    ],
     ["connections", "gauge", "Connections of peers", stats.connections],
   ];
   const text = families.map(([name, type, help, value]) => {

@@ -1,6 +1,8 @@
 import { type LentMemory, Opcode, type TransferOperation, type TransferOptions } from "./engine.ts";
 
 const ADDRESS_LIMIT = 1n << 64n;
+/** Below it no length that is a safe integer reaches the limit. */
+const NEAR_LIMIT = ADDRESS_LIMIT - (1n << 53n);
 const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_TIMEOUT_MS = 0x7fff_ffff;
 
@@ -22,6 +24,7 @@ export function checkOperation(op: TransferOperation): void {
     );
   }
   if (typeof remoteAddress !== "bigint") throw new TypeError("remoteAddress must be a bigint");
+  if (remoteAddress >= 0n && remoteAddress < NEAR_LIMIT) return;
   if (remoteAddress < 0n || remoteAddress + BigInt(length) > ADDRESS_LIMIT) {
     throw new RangeError(`${length} bytes at remote address ${remoteAddress} exceed 64 bits`);
   }

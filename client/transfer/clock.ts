@@ -39,9 +39,15 @@ export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
-/** Resolves when `work` has settled, or after `ms` at the latest. */
-export async function within(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+/** Resolves when `work` has settled, after `ms` at the latest, or when `signal` is aborted. */
+export async function within(
+  clock: Clock,
+  ms: number,
+  work: Promise<unknown>,
+  signal?: AbortSignal,
+): Promise<void> {
   const settled = new AbortController();
   const done = work.then(() => {}, () => {}).finally(() => settled.abort());
-  await Promise.race([done, pause(clock, ms, settled.signal)]);
+  const ends = signal === undefined ? settled.signal : AbortSignal.any([settled.signal, signal]);
+  await Promise.race([done, pause(clock, ms, ends)]);
 }

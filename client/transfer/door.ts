@@ -1,5 +1,7 @@
 import type { Clock } from "./clock.ts";
 import {
+  type Done,
+  type Failed,
   type PeerId,
   TransferCode,
   type TransferEngine,
@@ -31,7 +33,7 @@ export const PRIORITIES: readonly Priority[] = ["high", "normal", "low"];
 export interface Traffic {
   /** Default `normal`. */
   priority?: Priority;
-  /** What has not begun when it is aborted is not done; what has begun is waited for. */
+  /** What has not begun when it is aborted is not done; reads that have begun end, writes are waited for. */
   signal?: AbortSignal;
 }
 
@@ -44,6 +46,8 @@ const CHUNK_BYTES = { high: 4 << 20, normal: 4 << 20, low: 1 << 20 };
 const WINDOW_BYTES = { high: Infinity, normal: 32 << 20, low: 4 << 20 };
 /** Milliseconds' worth of bytes that a class with a limit may send at once. */
 const BURST_MS = 100;
+/** Lanes that stay when nothing waits or is in flight on them. */
+const IDLE_LANES = 64;
 
 /** Part of a transfer, with one peer, that waits for its turn. */
 interface Job {
@@ -58,6 +62,7 @@ interface Waiting {
   readonly ops: readonly TransferOperation[];
   readonly codes: Int32Array;
   readonly priority: Priority;
+  readonly signal: AbortSignal | undefined;
   readonly deadlineMs: number;
   /** Parts that have not ended. */
   left: number;
@@ -80,7 +85,7 @@ export class TransferDoor {
   readonly #engine: TransferEngine;
   readonly #clock: Clock;
   readonly #limits: TransferLimits;
-  /** Peers with something that waits or is in flight. */
+  /** Peers with something that waits or is in flight, and some others. */
   readonly #lanes = new Map<PeerId, Lane>();
   /** When all that was let in of a class with a limit will have been sent at its rate. */
   readonly #sentAtMs: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
@@ -101,17 +106,51 @@ export class TransferDoor {
     timeoutMs: number,
     { priority = "normal", signal }: Traffic = {},
   ): Promise<Int32Array> {
-    if (signal === undefined && this.#passes(ops, priority)) {
+    if (signal?.aborted) return new Int32Array(ops.length).fill(TransferCode.CANCELLED);
+    if (this.#passes(ops, priority)) {
       for (const { peer, length } of ops) this.#lane(peer).inFlight[priority] += length;
       try {
-        return await run(this.#engine, ops, timeoutMs);
+        return await run(this.#engine, ops, timeoutMs, signal);
       } finally {
         for (const { peer, length } of ops) this.#lane(peer).inFlight[priority] -= length;
         this.#admitSome(ops);
       }
     }
-    if (signal?.aborted) return new Int32Array(ops.length).fill(TransferCode.CANCELLED);
     return await this.#enqueue(ops, timeoutMs, priority, signal);
+  }
+
+  /** {@linkcode transfer} of one operation without a promise, as {@linkcode TransferEngine.begin}. */
+  begin(
+    op: TransferOperation,
+    timeoutMs: number,
+    traffic: Traffic,
+    done: Done,
+    failed: Failed,
+  ): void {
+    const { priority = "normal", signal } = traffic;
+    const { peer, length } = op;
+    const lane = this.#lane(peer);
+    const passes = signal === undefined && priority !== "low" &&
+      this.#limits[priority] === undefined && lane.queues[priority].length === 0 &&
+      lane.inFlight[priority] + length <= WINDOW_BYTES[priority];
+    const engine = this.#engine;
+    if (!passes || engine.begin === undefined) {
+      const code = ([code]: Int32Array) => done(code as TransferCode);
+      void this.transfer([op], timeoutMs, traffic).then(code, failed);
+      return;
+    }
+    lane.inFlight[priority] += length;
+    const leave = () => {
+      lane.inFlight[priority] -= length;
+      if (waits(lane) || this.#lanes.size > IDLE_LANES) this.#admit(peer);
+    };
+    engine.begin(op, timeoutMs, (code) => {
+      leave();
+      done(code);
+    }, (error) => {
+      leave();
+      failed(error);
+    });
   }
 
   /** Ends what waits with `SOCKET`; the engine ends what is in flight. */
@@ -170,7 +209,14 @@ export class TransferDoor {
       () => this.#drop(transfer, TransferCode.TIMEOUT),
     );
     const transfer: Waiting = {
-      ...{ ops: [...ops], codes, priority, left: 0, deadlineMs: this.#clock.now() + timeoutMs },
+      ...{
+        ops: [...ops],
+        codes,
+        priority,
+        signal,
+        left: 0,
+        deadlineMs: this.#clock.now() + timeoutMs,
+      },
       finish() {
         cancelTimer();
         signal?.removeEventListener("abort", abort);
@@ -209,10 +255,9 @@ export class TransferDoor {
         void this.#begin(peer, lane, queue.shift()!);
       }
     }
-    const idle = PRIORITIES.every((priority) =>
-      lane.inFlight[priority] === 0 && lane.queues[priority].length === 0
-    );
-    if (idle) this.#lanes.delete(peer);
+    const { high, normal, low } = lane.inFlight;
+    const idle = high + normal + low === 0 && !waits(lane);
+    if (idle && this.#lanes.size > IDLE_LANES) this.#lanes.delete(peer);
   }
 
   #mayBegin({ inFlight }: Lane, priority: Priority, bytes: number): boolean {
@@ -233,7 +278,7 @@ export class TransferDoor {
   }
 
   async #begin(peer: PeerId, lane: Lane, { transfer, which, bytes }: Job): Promise<void> {
-    const { ops, codes, priority, deadlineMs } = transfer;
+    const { ops, codes, priority, signal, deadlineMs } = transfer;
     const now = this.#clock.now();
     const limit = this.#limits[priority];
     if (limit !== undefined) {
@@ -242,7 +287,7 @@ export class TransferDoor {
     lane.inFlight[priority] += bytes;
     const timeoutMs = Math.max(1, Math.floor(deadlineMs - now));
     try {
-      const results = await run(this.#engine, which.map((i) => ops[i]), timeoutMs);
+      const results = await run(this.#engine, which.map((i) => ops[i]), timeoutMs, signal);
       which.forEach((i, at) => codes[i] = results[at]);
     } catch {
       // The peer or the engine was closed while they waited.
@@ -275,11 +320,16 @@ export class TransferDoor {
   }
 }
 
+function waits({ queues: { high, normal, low } }: Lane): boolean {
+  return high.length + normal.length + low.length > 0;
+}
+
 async function run(
   engine: TransferEngine,
   ops: readonly TransferOperation[],
   timeoutMs: number,
+  signal: AbortSignal | undefined,
 ): Promise<Int32Array> {
-  if (ops.length !== 1) return await engine.transfer(ops, { timeoutMs });
-  return Int32Array.of(await engine.transferOne(ops[0], { timeoutMs }));
+  if (ops.length !== 1) return await engine.transfer(ops, { timeoutMs, signal });
+  return Int32Array.of(await engine.transferOne(ops[0], { timeoutMs, signal }));
 }

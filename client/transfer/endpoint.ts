@@ -1,15 +1,14 @@
 import type { Notification } from "../../proto/handshake.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
-import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
-import { documentTimestamp } from "../../proto/metadata/segment_document.ts";
-import { withoutWindow } from "../../proto/address_window.ts";
+import { documentTimestamp, type SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import type { BufferDescriptor } from "../../proto/types.ts";
 import { formatHostPort, parseHostPort } from "./address.ts";
 import { type Clock, within } from "./clock.ts";
 import { type Traffic, TransferDoor, type TransferLimits } from "./door.ts";
 import {
+  type Done,
+  type Failed,
   type MemoryPlacement,
-  Opcode,
   type PeerId,
   type Region,
   TransferCode,
@@ -17,21 +16,16 @@ import {
   type TransferOperation,
 } from "./engine.ts";
 import { errorText } from "./error_text.ts";
-import { Fences } from "./fences.ts";
 import { exchangeHandshake } from "./handshake_client.ts";
 import { HandshakeServer } from "./handshake_server.ts";
 import { type MemoryToLend, publishedRegion } from "./lent_memory.ts";
+import { LentRegions, type OwnMemory } from "./lent_regions.ts";
 import type { MetadataStore } from "./metadata_store.ts";
-import { PeerDirectory } from "./peer_directory.ts";
+import { PeerDirectory, STALE_PEER_CODES } from "./peer_directory.ts";
 import { listenAtChoice, type PortChoice } from "./port_choice.ts";
+import { type TlsIdentity, TlsWatch } from "./tls.ts";
 
-/** Results after which a peer's document is looked up again, since it may have moved. */
-const STALE_PEER_CODES: readonly number[] = [
-  TransferCode.SOCKET,
-  TransferCode.ENDPOINT,
-  TransferCode.DNS,
-  TransferCode.ADDRESS_NOT_REGISTERED,
-];
+const NO_TRAFFIC: Traffic = {};
 
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
@@ -50,6 +44,8 @@ export interface EndpointOptions extends PortChoice {
   localHostname: string;
   /** Host that is published instead of that of `localHostname`; empty = that one. */
   advertisedHost: string;
+  /** Present when the engine has TLS: who this process is in handshakes. */
+  tls?: TlsIdentity;
   handshakeTimeoutMs: number;
   handshakeMaxLength: number;
   /** Newest framing to ask peers for. */
@@ -68,13 +64,6 @@ export interface EndpointOperation extends TransferOperation {
   endpoint: string;
 }
 
-/** Part of the memory that this process lends. */
-export interface OwnMemory {
-  readonly local: Region;
-  readonly localOffset: number;
-  readonly length: number;
-}
-
 /** The peer of an operation before its endpoint has been looked up. */
 export const UNKNOWN_PEER: PeerId = 0;
 
@@ -88,9 +77,8 @@ export class TransferEndpoint {
   readonly #options: EndpointOptions;
   readonly #door: TransferDoor;
   readonly #directory: PeerDirectory;
-  readonly #lent: Region[] = [];
-  /** For writers of this process, whose bytes do not pass the engine. */
-  readonly #fences: Fences;
+  readonly #tlsWatch: TlsWatch;
+  readonly #lent: LentRegions;
   #starting: Promise<void> | null = null;
   #server: HandshakeServer | null = null;
   #name = "";
@@ -104,12 +92,14 @@ export class TransferEndpoint {
     this.engine = options.engine;
     this.#options = options;
     this.#door = new TransferDoor(options.engine, options.clock, options.limits);
-    this.#fences = new Fences(() => options.clock.now());
+    this.#lent = new LentRegions(() => options.clock.now(), options.engine.crc32c);
     const handshake = {
       clock: options.clock,
       timeoutMs: options.handshakeTimeoutMs,
       maxLength: options.handshakeMaxLength,
+      ...(options.tls && { tls: options.tls }),
     };
+    this.#tlsWatch = new TlsWatch(options.engine, options.clock, options.log, options.tls);
     this.#directory = new PeerDirectory(options.engine, options.metadata, {
       ...options,
       handshake: (host, port, type, body) => exchangeHandshake(host, port, type, body, handshake),
@@ -149,10 +139,10 @@ export class TransferEndpoint {
     const regions: Region[] = [];
     try {
       for (const memory of memories) regions.push(publishedRegion(this.engine, memory));
-      this.#lent.push(...regions);
+      this.#lent.add(regions);
       await this.#publish();
     } catch (error) {
-      this.#drop(regions);
+      this.#lent.dispose(regions);
       throw error;
     }
     return regions;
@@ -163,9 +153,9 @@ export class TransferEndpoint {
    * Never rejects: a document that cannot be stored now is stored later.
    */
   async reclaim(...regions: readonly Region[]): Promise<void> {
-    const lent = regions.filter((region) => this.#lent.includes(region));
+    const lent = regions.filter((region) => this.#lent.has(region));
     if (lent.length === 0) return;
-    this.#drop(lent);
+    this.#lent.dispose(lent);
     try {
       await this.#publish();
     } catch (error) {
@@ -201,6 +191,12 @@ export class TransferEndpoint {
     traffic?: Traffic,
   ): Promise<Int32Array> {
     if (ops.length === 0) return Promise.resolve(new Int32Array(0));
+    if (ops.length === 1) {
+      return new Promise((resolve, reject) => {
+        const done = (code: TransferCode) => resolve(Int32Array.of(code));
+        this.begin(ops[0], timeoutMs, traffic, done, reject);
+      });
+    }
     if (this.#closed) return Promise.resolve(new Int32Array(ops.length).fill(TransferCode.SOCKET));
     for (let i = 0; i < ops.length; i++) {
       const op = ops[i];
@@ -211,16 +207,42 @@ export class TransferEndpoint {
     return this.#run(ops, timeoutMs, traffic);
   }
 
+  /** {@linkcode transfer} of one operation without a promise, as {@linkcode TransferEngine.begin}. */
+  begin(
+    op: EndpointOperation,
+    timeoutMs: number,
+    traffic: Traffic | undefined,
+    done: Done,
+    failed: Failed,
+  ): void {
+    if (this.#closed) return done(TransferCode.SOCKET);
+    const peer = this.#isOwn(op) ? undefined : this.#directory.known(op.endpoint);
+    const first = ([code]: Int32Array) => done(code as TransferCode);
+    if (peer === undefined) {
+      void this.#transferMixed([op], timeoutMs, traffic).then(first, failed);
+      return;
+    }
+    op.peer = peer;
+    const { clock } = this.#options;
+    // Read when the bytes are on their way: what fails before that has taken no time.
+    let startedAt = Infinity;
+    this.#door.begin(op, timeoutMs, traffic ?? NO_TRAFFIC, (code) => {
+      if (code === TransferCode.OK) return done(code);
+      const passedMs = Math.max(0, clock.now() - startedAt);
+      this.#secondTry([op], Int32Array.of(code), timeoutMs - passedMs, traffic).then(first, failed);
+    }, failed);
+    startedAt = clock.now();
+  }
+
   /** The lent memory that a descriptor names, or `null` when it is that of another process. */
   ownMemory(buffer: BufferDescriptor): OwnMemory | null {
     if (this.#name === "" || buffer.transportEndpoint !== this.#name) return null;
-    return this.#find(buffer.bufferAddress, buffer.size);
+    return this.#lent.find(buffer.bufferAddress, buffer.size);
   }
 
   /** Keeps a writer out of lent memory, as {@linkcode TransferEngine.fence}. */
   fence(address: bigint, length: number, keepMs: number, writer: Uint8Array): Promise<boolean> {
-    if (this.#find(address, length) === null) return Promise.resolve(false);
-    this.#fences.add(Number(address), length, keepMs);
+    if (!this.#lent.fence(address, length, keepMs)) return Promise.resolve(false);
     return this.engine.fence(address, length, keepMs, writer);
   }
 
@@ -229,7 +251,8 @@ export class TransferEndpoint {
     const failure = this.#directory.failureOf(endpoint);
     if (code === TransferCode.METADATA && failure !== undefined) return failure.message;
     const name = Object.entries(TransferCode).find(([, value]) => value === code)?.[0];
-    return `the transfer with ${endpoint} ended with ${name ?? "code"} ${code}`;
+    const why = this.#tlsWatch.about(this.#directory.addressOf(endpoint));
+    return `the transfer with ${endpoint} ended with ${name ?? "code"} ${code}${why}`;
   }
 
   /**
@@ -240,12 +263,13 @@ export class TransferEndpoint {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopGuard();
+    this.#tlsWatch.stop();
     this.#door.close();
     await within(this.#options.clock, WITHDRAW_LIMIT_MS, this.#withdraw());
     await this.#options.metadata.close();
     this.#server?.close();
     this.#directory.clear();
-    for (const region of this.#lent.splice(0)) region[Symbol.dispose]();
+    this.#lent.dispose(this.#lent.all);
     await this.engine[Symbol.asyncDispose]();
   }
 
@@ -327,7 +351,7 @@ export class TransferEndpoint {
     return {
       name: this.#name,
       protocols: [rdma === undefined ? "tcp" : "rdma"],
-      buffers: this.#lent.map((region) => {
+      buffers: this.#lent.all.map((region) => {
         const keys = rdma?.keysOf(region) ?? { rkeys: [], lkeys: [] };
         return {
           name: rdma === undefined ? this.#name : region.host?.location ?? rdma.location,
@@ -343,6 +367,7 @@ export class TransferEndpoint {
       tcpProtoVersion: 2,
       localName: this.#options.forceTcp ? "" : this.engine.localName,
       ...(plugin && { plugin: { name: plugin.name, address: plugin.address } }),
+      ...(this.#options.tls && { tls: true }),
       rdmaServerName: "",
       devices,
       priorities: rdma?.priorities ?? new Map(),
@@ -350,19 +375,11 @@ export class TransferEndpoint {
     };
   }
 
-  #drop(regions: readonly Region[]): void {
-    for (const region of regions) {
-      const at = this.#lent.indexOf(region);
-      if (at >= 0) this.#lent.splice(at, 1);
-      region[Symbol.dispose]();
-    }
-  }
-
   /** Whether both ends are memory that this thread can copy. */
   #isOwn(op: EndpointOperation): boolean {
     if (!this.#options.memcpy || op.endpoint !== this.#name || this.#name === "") return false;
     if (!(op.local instanceof Uint8Array) && op.local.device !== undefined) return false;
-    return this.#find(op.remoteAddress, op.length)?.local.device === undefined;
+    return this.#lent.find(op.remoteAddress, op.length)?.local.device === undefined;
   }
 
   async #run(
@@ -370,14 +387,23 @@ export class TransferEndpoint {
     timeoutMs: number,
     traffic: Traffic | undefined,
   ): Promise<Int32Array> {
-    const startedAt = this.#options.clock.now();
+    const { clock } = this.#options;
+    const startedAt = clock.now();
     const codes = await this.#door.transfer(ops, timeoutMs, traffic);
     for (let i = 0; i < codes.length; i++) {
       if (codes[i] === TransferCode.OK) continue;
-      const restMs = Math.floor(timeoutMs - (this.#options.clock.now() - startedAt));
-      if (restMs > 0 && !this.#closed) await this.#retry(ops, codes, restMs, traffic);
-      break;
+      return await this.#secondTry(ops, codes, timeoutMs - (clock.now() - startedAt), traffic);
     }
+    return codes;
+  }
+
+  async #secondTry(
+    ops: readonly EndpointOperation[],
+    codes: Int32Array,
+    restMs: number,
+    traffic: Traffic | undefined,
+  ): Promise<Int32Array> {
+    if (restMs >= 1 && !this.#closed) await this.#retry(ops, codes, Math.floor(restMs), traffic);
     return codes;
   }
 
@@ -391,7 +417,7 @@ export class TransferEndpoint {
     const known: number[] = [];
     const unknown = new Map<string, number[]>();
     for (const [i, op] of ops.entries()) {
-      if (this.#isOwn(op)) codes[i] = this.#copy(op);
+      if (this.#isOwn(op)) codes[i] = this.#lent.copy(op);
       else if (this.#directory.known(op.endpoint) !== undefined) known.push(i);
       else if (!unknown.get(op.endpoint)?.push(i)) unknown.set(op.endpoint, [i]);
     }
@@ -400,9 +426,10 @@ export class TransferEndpoint {
       ...Array.from(unknown, async ([name, which]) => {
         const { clock } = this.#options;
         const startedAt = clock.now();
-        await within(clock, timeoutMs, this.#directory.open(name));
+        await within(clock, timeoutMs, this.#directory.open(name), traffic?.signal);
         const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
-        if (restMs >= 1) await this.#runSome(ops, which, codes, restMs, traffic);
+        if (traffic?.signal?.aborted) { for (const i of which) codes[i] = TransferCode.CANCELLED; }
+        else if (restMs >= 1) await this.#runSome(ops, which, codes, restMs, traffic);
         else for (const i of which) codes[i] = TransferCode.TIMEOUT;
       }),
     ]);
@@ -448,7 +475,7 @@ export class TransferEndpoint {
     const lookups = Array.from(suspects, async (name) => {
       moved.set(name, await this.#directory.refresh(name).catch(() => false));
     });
-    if (suspects.size > 0) await within(clock, timeoutMs, Promise.all(lookups));
+    if (suspects.size > 0) await within(clock, timeoutMs, Promise.all(lookups), traffic?.signal);
     const restMs = Math.floor(timeoutMs - (clock.now() - startedAt));
     if (restMs < 1) return;
     const again: number[] = [];
@@ -463,29 +490,5 @@ export class TransferEndpoint {
     if (again.length === 0) return;
     const results = await this.#door.transfer(again.map((i) => ops[i]), restMs, traffic);
     again.forEach((i, at) => codes[i] = results[at]);
-  }
-
-  #copy(op: EndpointOperation): number {
-    const own = this.#find(op.remoteAddress, op.length);
-    if (own === null || this.#fences.meet(Number(op.remoteAddress), op.length)) {
-      return TransferCode.ADDRESS_NOT_REGISTERED;
-    }
-    const local = op.local instanceof Uint8Array ? op.local : op.local.bytes;
-    const mine = local.subarray(op.localOffset, op.localOffset + op.length);
-    const lent = own.local.bytes.subarray(own.localOffset, own.localOffset + op.length);
-    if (op.opcode === Opcode.WRITE) lent.set(mine);
-    else mine.set(lent);
-    return TransferCode.OK;
-  }
-
-  #find(address: bigint, length: number): OwnMemory | null {
-    const base = withoutWindow(address);
-    for (const region of this.#lent) {
-      const offset = base - (region.remoteBase ?? 0n);
-      if (offset >= 0n && offset + BigInt(length) <= BigInt(region.length)) {
-        return { local: region, localOffset: Number(offset), length };
-      }
-    }
-    return null;
   }
 }

@@ -41,7 +41,7 @@ export const TransferCode = {
   NOT_IMPLEMENTED: -303,
   /** Ours: the deadline passed before the operation completed. */
   TIMEOUT: -1720,
-  /** Ours: the caller gave it up before it began. */
+  /** Ours: the caller gave it up. */
   CANCELLED: -1723,
 } as const;
 export type TransferCode = (typeof TransferCode)[keyof typeof TransferCode];
@@ -155,11 +155,26 @@ export interface TransferOperation {
   local: Region | Uint8Array;
   /** Bytes from the start of `local`. */
   localOffset: number;
+  /** Whether {@linkcode crc32c} is wanted. */
+  sums?: boolean;
+  /** CRC-32C of the bytes as they lie in `local`, set when an operation that `sums` succeeds. */
+  crc32c?: number;
 }
+
+/** Takes the result of an operation. */
+export type Done = (code: TransferCode) => void;
+/** Takes the error of an operation that was refused before any byte moved. */
+export type Failed = (error: unknown) => void;
 
 export interface TransferOptions {
   /** Milliseconds for the whole batch; default 30000. */
   timeoutMs?: number;
+  /**
+   * Reads that are in flight when it is aborted end soon, with `CANCELLED` or, where they were done,
+   * `OK`, and touch their memory no more. Writes go on, for the peer may be in the middle of them, and
+   * so do reads over RDMA.
+   */
+  signal?: AbortSignal | undefined;
 }
 
 export interface PeerAddress {
@@ -222,6 +237,24 @@ export interface RdmaSide {
   accept(body: JsonValue): Promise<JsonValue>;
 }
 
+/** A connection that came to nothing because of TLS. */
+export interface TlsReport {
+  /** Whether the peer had connected; else we had. */
+  readonly served: boolean;
+  /** Its address and port. */
+  readonly peer: string;
+  /** Why, one line. */
+  readonly text: string;
+}
+
+/** The TLS side of an engine. */
+export interface TlsSide {
+  /** Takes the oldest report of a connection that came to nothing, or `null`. */
+  takeReport(): TlsReport | null;
+  /** Takes other PEM files for new connections. `Error` with one line when they are no good. */
+  renew(files: { certFile: string; keyFile: string; caFile: string }): void;
+}
+
 /** Takes a connection over that begins with a handshake; `first` was read from it already. */
 export type TakeHandshake = (socket: Socket, first: Uint8Array | null) => void;
 
@@ -254,6 +287,11 @@ export interface TransferStats {
   servedWriteBytes: number;
   /** Requests refused for their address, size or opcode. */
   refused: number;
+  /**
+   * Reads among these whose address is not that of published memory, or not any more: a descriptor
+   * from before the memory was taken back, or from before its window was fenced.
+   */
+  readsFenced: number;
   /** Connections of peers now. */
   connections: number;
 }
@@ -309,6 +347,12 @@ export interface TransferEngine extends AsyncDisposable {
   transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode>;
 
   /**
+   * {@linkcode transferOne} without a promise, in engines where that costs more than the bytes: calls
+   * `done` with the code or `failed` with the error, maybe before it returns.
+   */
+  begin?(op: TransferOperation, timeoutMs: number, done: Done, failed: Failed): void;
+
+  /**
    * Names the owner of the engine, 16 bytes, to engines of this host whose memory it maps; before the
    * first transfer.
    */
@@ -323,6 +367,9 @@ export interface TransferEngine extends AsyncDisposable {
   fence(address: bigint, length: number, keepMs: number, writer: Uint8Array): Promise<boolean>;
 
   stats(): TransferStats;
+
+  /** Set when connections are made with TLS only. */
+  readonly tls?: TlsSide;
 
   /** CRC-32C with the processor's instruction, where the engine has it. */
   readonly crc32c?: Crc32c;

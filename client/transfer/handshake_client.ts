@@ -1,4 +1,5 @@
-import { connect } from "node:net";
+import { connect, isIP } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { ProtocolError } from "../../proto/error.ts";
 import {
   encodeHandshake,
@@ -6,6 +7,7 @@ import {
   HandshakeType,
   notificationJson,
   PROBE_REPLY,
+  TlsExpectedError,
 } from "../../proto/handshake.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
 import {
@@ -14,6 +16,7 @@ import {
 } from "../../proto/metadata/segment_document.ts";
 import { formatHostPort } from "./address.ts";
 import type { Clock } from "./clock.ts";
+import type { TlsIdentity } from "./tls.ts";
 
 export interface HandshakeOptions {
   clock: Clock;
@@ -21,7 +24,12 @@ export interface HandshakeOptions {
   timeoutMs: number;
   /** Bytes of a reply frame. */
   maxLength: number;
+  /** Present: over TLS, and the peer's certificate has to cover its host. */
+  tls?: TlsIdentity;
 }
+
+/** What is said of a peer that hangs up in the TLS handshake, or answers something else. */
+const NO_TLS = /secure TLS connection|InvalidContentType|wrong version number/;
 
 /**
  * Sends one request to a peer's handshake port and resolves with the body of its reply. Rejects with
@@ -39,7 +47,10 @@ export function exchangeHandshake(
   const request = encodeHandshake({ type, untyped: false, body }, options.maxLength);
   return new Promise((resolve, reject) => {
     const decoder = new HandshakeDecoder(options.maxLength);
-    const socket = connect({ host, port, noDelay: true });
+    const { tls } = options;
+    const socket = tls === undefined
+      ? connect({ host, port, noDelay: true })
+      : connectTls({ host, port, minVersion: "TLSv1.3", ...identity(tls, host) });
     const finish = () => {
       cancel();
       socket.destroy();
@@ -52,7 +63,7 @@ export function exchangeHandshake(
       options.timeoutMs,
       () => fail(new Error(`The handshake with ${peer} took over ${options.timeoutMs} ms`)),
     );
-    socket.on("connect", () => socket.write(request));
+    socket.on(tls === undefined ? "connect" : "secureConnect", () => socket.write(request));
     socket.on("data", (chunk) => {
       try {
         const reply = decoder.feed(chunk);
@@ -63,15 +74,22 @@ export function exchangeHandshake(
         finish();
         resolve(reply.body);
       } catch (error) {
-        fail(error as Error);
+        fail(error instanceof TlsExpectedError ? refusal(error) : error as Error);
       }
     });
+    const refusal = (cause: Error) => {
+      const how = tls === undefined ? "" : " over TLS";
+      const hint = NO_TLS.test(cause.message) ? " (does it speak TLS?)" : "";
+      return new Error(`Cannot shake hands with ${peer}${how}: ${cause.message}${hint}`, { cause });
+    };
     socket.on("close", () => fail(new Error(`${peer} closed the connection during a handshake`)));
-    socket.on(
-      "error",
-      (cause) => fail(new Error(`Cannot shake hands with ${peer}: ${cause.message}`, { cause })),
-    );
+    socket.on("error", (cause) => fail(refusal(cause)));
   });
+}
+
+/** What we show, and the name that we ask for; addresses are no names. */
+function identity({ cert, key, ca }: TlsIdentity, host: string) {
+  return { cert, key, ca, ...(isIP(host) === 0 && { servername: host }) };
 }
 
 /** Asks a peer for its segment document; `null` when it publishes the document elsewhere. */
@@ -94,8 +112,8 @@ export async function probe(
     const reply = await exchangeHandshake(host, port, HandshakeType.PROBE, {}, options);
     return typeof reply === "object" && reply !== null && !Array.isArray(reply) &&
       reply.status === PROBE_REPLY.status;
-  } catch {
-    return false;
+  } catch (error) {
+    return (error as Error).cause instanceof TlsExpectedError;
   }
 }
 

@@ -2,6 +2,7 @@ import type { Completions } from "../../ffi/completions.ts";
 import { nativeCrc32c } from "../../ffi/crc32c.ts";
 import type { Library } from "../../ffi/library.ts";
 import { NativeEngine, type NativeMemory } from "../../ffi/native_engine.ts";
+import { openTls } from "../../ffi/native_tls.ts";
 import { BORROWED, OperationBatch } from "../../ffi/operation_batch.ts";
 import { type Crc32c, crc32c } from "../../proto/crc32c.ts";
 import {
@@ -12,13 +13,14 @@ import {
   checkOperation,
   checkPeerAddress,
   checkTunables,
-  type EngineTunables,
   timeoutOf,
 } from "./checks.ts";
 import { systemClock, within } from "./clock.ts";
 import {
   type AllocateOptions,
   DEFAULT_PLACEMENT,
+  type Done,
+  type Failed,
   type LentMemory,
   type ListenOptions,
   type PeerAddress,
@@ -26,6 +28,7 @@ import {
   type PluginSide,
   type RdmaSide,
   type Region,
+  type TlsSide,
   TransferCode,
   type TransferEngine,
   type TransferOperation,
@@ -34,71 +37,44 @@ import {
 } from "./engine.ts";
 import { HandshakeDoor } from "./handshake_door.ts";
 import { registerOnHost } from "./host_memory.ts";
+import { inlineBudget } from "./inline_budget.ts";
+import { InlineWaits } from "./inline_wait.ts";
 import { codeOf } from "./native_codes.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
+import type { NativeTransferOptions } from "./native_options.ts";
 import { NativeRegion } from "./native_region.ts";
-import { openPlugin, type PluginOptions } from "./plugin_side.ts";
-import { openRdma, type RdmaOptions } from "./rdma_side.ts";
-
-/** Tunables of {@linkcode NativeTransferEngine}. */
-export interface NativeTransferOptions extends EngineTunables {
-  /** Operations not yet completed; 65536. */
-  maxOps?: number;
-  /** I/O threads that serve peers, started when needed; half of the CPUs, 1 to 8. */
-  serverThreads?: number;
-  /** Microseconds that a submitted transfer may sleep in the kernel before it is polled for; 50. */
-  inlineWaitUs?: number;
-  /** Present: peers with RDMA devices are reached over ours. */
-  rdma?: RdmaOptions;
-  /** Present: peers with the same transport are reached over it. Not beside `rdma`. */
-  plugin?: PluginOptions;
-}
+import { endWhenAborted, type Transfer, type Waiting } from "./native_transfer.ts";
+import { openPlugin } from "./plugin_side.ts";
+import { openRdma } from "./rdma_side.ts";
 
 const INLINE_WAIT_US = 50;
 /** Bytes from which a checksum by the shim is worth the call. */
 const NATIVE_CHECKSUM_BYTES = 512;
 /** Microseconds of moving bytes on the calling thread before the poll takes over. */
 const INLINE_WORK_US = 1000;
-/** Milliseconds spent inline after which a transfer has to go through the event loop. */
-const INLINE_BURST_MS = 2;
+/** Milliseconds of the event loop that an operation takes around the shim, about. */
+const SCRIPT_MS = 0.003;
 /** Operations packed at a time. */
 const BATCH = 1024;
+/** Its reactions run at the next microtask checkpoint; cheaper than `queueMicrotask`. */
+const SETTLED = Promise.resolve();
 /** Milliseconds after which operations that found the queue full are tried again. */
 const FULL_RETRY_MS = 10;
-
-/** A transfer until its last operation has completed; keeps borrowed memory reachable. */
-interface Transfer {
-  /** The operation, or all of them: what they borrow stays alive through this. */
-  ops: TransferOperation | readonly TransferOperation[];
-  /** `null` for a single operation. */
-  results: Int32Array | null;
-  code: TransferCode;
-  left: number;
-  resolve: (result: never) => void;
-}
-
-/** An operation that found the shim's queue full. */
-interface Waiting {
-  op: TransferOperation;
-  slot: number;
-  index: number;
-  /** Milliseconds of `performance.now()`. */
-  deadline: number;
-}
 
 /** The transfer engine on the C shim. */
 export class NativeTransferEngine implements TransferEngine {
   readonly name: "tcp-native" | "rdma-native" | "plugin-native";
   readonly rdma?: RdmaSide;
   readonly plugin?: PluginSide;
+  readonly tls?: TlsSide;
   readonly crc32c: Crc32c;
   readonly #library: Library;
   readonly #engine: NativeEngine;
   readonly #peers: EnginePeers;
   #nextPeer: PeerId = 1;
   readonly #regions = new Map<number, NativeRegion>();
-  readonly #inlineWaitUs: number;
+  readonly #inlineWaits: InlineWaits;
 
   /** Transfers by the low half of their operations' `user_data`. */
   readonly #transfers: (Transfer | null)[] = [];
@@ -112,9 +88,10 @@ export class NativeTransferEngine implements TransferEngine {
   #full = false;
   readonly #backlog: Waiting[] = [];
   #turnIsDue = false;
-  #turnBegun = 0;
+  /** What has been submitted since the last turn, and the last peer of that. */
   #sinceTurn = 0;
-  #inlineMs = 0;
+  #turnBytes = 0;
+  #turnPeer: PeerId = 0;
   #polling: Promise<void> | null = null;
   #door: HandshakeDoor | null = null;
   #closed = false;
@@ -123,7 +100,10 @@ export class NativeTransferEngine implements TransferEngine {
 
   /** Takes the library over: it is closed with the engine. */
   constructor(library: Library, options: NativeTransferOptions = {}) {
-    const { rdma, plugin, ...tunables } = options;
+    const { rdma, plugin, tls, ...tunables } = options;
+    if (tls && (rdma ?? plugin)) {
+      throw new TypeError("Only TCP is encrypted: TLS goes with no other");
+    }
     checkTunables(tunables);
     this.#library = library;
     const native = nativeCrc32c(library);
@@ -132,21 +112,23 @@ export class NativeTransferEngine implements TransferEngine {
       return (inShim ? native : crc32c)(bytes, start, end, seed);
     };
     this.#engine = new NativeEngine(library.symbols, tunables);
+    if (tls) this.tls = this.#open(() => openTls(library.symbols, this.#engine, tls));
     const sockets = new NativePeers(this.#engine);
     this.name = rdma ? "rdma-native" : plugin ? "plugin-native" : "tcp-native";
     let peers: EnginePeers = sockets;
     if (rdma !== undefined) {
-      const side = this.rdma = this.#orClose(() => openRdma(library, this.#engine, rdma));
+      const side = this.rdma = this.#open(() => openRdma(library, this.#engine, rdma));
       peers = side.peers(sockets);
     } else if (plugin !== undefined) {
-      const side = this.plugin = this.#orClose(() => openPlugin(library, this.#engine, plugin));
+      const side = this.plugin = this.#open(() => openPlugin(library, this.#engine, plugin));
       peers = side.peers(sockets);
     }
     this.#peers = peers;
-    this.#inlineWaitUs = options.inlineWaitUs ?? INLINE_WAIT_US;
+    this.#inlineWaits = new InlineWaits(options.inlineWaitUs ?? INLINE_WAIT_US);
   }
 
-  #orClose<T>(open: () => T): T {
+  /** Opens a part of the engine, which is closed when that fails. */
+  #open<T>(open: () => T): T {
     try {
       return open();
     } catch (error) {
@@ -214,6 +196,7 @@ export class NativeTransferEngine implements TransferEngine {
   closePeer(peer: PeerId): void {
     this.#submitStaged();
     this.#peers.close(peer);
+    this.#inlineWaits.forget(peer);
     if (this.#outstanding > 0) this.#scheduleTurn();
   }
 
@@ -222,20 +205,31 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode> {
-    let timeoutMs: number;
+    return new Promise((resolve, reject) =>
+      this.begin(op, timeoutOf(options), resolve, reject, options?.signal)
+    );
+  }
+
+  begin(
+    op: TransferOperation,
+    timeoutMs: number,
+    done: Done,
+    failed: Failed,
+    signal?: AbortSignal,
+  ): void {
     try {
-      timeoutMs = timeoutOf(options);
       this.#check(op);
     } catch (error) {
-      return Promise.reject(error);
+      return failed(error);
     }
     const native = this.#peers.native(op.peer);
-    if (native === 0) return this.#afterResolving(op, timeoutMs);
-    return new Promise<TransferCode>((resolve) => {
-      const slot = this.#slot(op, null, 1, resolve);
-      this.#stage(op, native, slot, 0, timeoutMs);
-      this.#scheduleTurn();
-    });
+    if (native === 0) {
+      const all = this.transfer([op], { timeoutMs, signal });
+      void all.then(([code]) => done(code as TransferCode), failed);
+      return;
+    }
+    this.#stage(op, native, this.#slot(op, null, 1, done, signal), 0, timeoutMs);
+    this.#scheduleTurn();
   }
 
   async transfer(
@@ -248,7 +242,7 @@ export class NativeTransferEngine implements TransferEngine {
     if (ops.length === 0) return results;
     return await new Promise<Int32Array>((resolve) => {
       const kept = [...ops];
-      const slot = this.#slot(kept, results, ops.length, resolve);
+      const slot = this.#slot(kept, results, ops.length, resolve, options?.signal);
       let unresolved: Map<PeerId, number[]> | null = null;
       for (let i = 0; i < ops.length; i++) {
         const { peer } = ops[i];
@@ -272,11 +266,13 @@ export class NativeTransferEngine implements TransferEngine {
     timeoutMs: number,
   ): Promise<void> {
     const startedAt = performance.now();
-    await within(systemClock, timeoutMs, this.#peers.resolve(peer));
+    const signal = this.#transfers[slot]?.signal;
+    await within(systemClock, timeoutMs, this.#peers.resolve(peer), signal);
     const restMs = Math.floor(timeoutMs - (performance.now() - startedAt));
     const native = this.#closed ? 0 : this.#peers.native(peer);
     for (const i of which) {
-      if (restMs < 1) this.#complete(slot, i, TransferCode.TIMEOUT);
+      if (signal?.aborted) this.#complete(slot, i, TransferCode.CANCELLED);
+      else if (restMs < 1) this.#complete(slot, i, TransferCode.TIMEOUT);
       else if (native === 0) this.#complete(slot, i, this.#unresolved(peer));
       else this.#stage(ops[i], native, slot, i, restMs);
     }
@@ -333,11 +329,6 @@ export class NativeTransferEngine implements TransferEngine {
     if (!this.#peers.has(op.peer)) throw new RangeError(`Peer ${op.peer} is not open`);
   }
 
-  async #afterResolving(op: TransferOperation, timeoutMs: number): Promise<TransferCode> {
-    const [code] = await this.transfer([op], { timeoutMs });
-    return code as TransferCode;
-  }
-
   #unresolved(peer: PeerId): TransferCode {
     return this.#peers.has(peer) && !this.#closed
       ? this.#peers.unresolved(peer)
@@ -349,9 +340,16 @@ export class NativeTransferEngine implements TransferEngine {
     results: Int32Array | null,
     left: number,
     resolve: (result: never) => void,
+    signal: AbortSignal | undefined,
   ): number {
     const slot = this.#freeSlots.pop() ?? this.#transfers.length;
-    this.#transfers[slot] = { ops, results, code: TransferCode.OK, left, resolve };
+    const transfer = { ops, results, code: TransferCode.OK, left, signal, resolve };
+    this.#transfers[slot] = transfer;
+    endWhenAborted(transfer, () => {
+      this.#submitStaged();
+      if (!this.#closed) this.#engine.cancel(slot);
+      if (this.#outstanding > 0) this.#scheduleTurn();
+    });
     return slot;
   }
 
@@ -372,6 +370,8 @@ export class NativeTransferEngine implements TransferEngine {
       return;
     }
     this.#stagedTimeoutMs = timeoutMs;
+    this.#turnBytes += op.length;
+    this.#turnPeer = op.peer;
     const { local } = op;
     const region = local instanceof NativeRegion ? local.id : BORROWED;
     staged.push(
@@ -383,6 +383,7 @@ export class NativeTransferEngine implements TransferEngine {
       op.length,
       region,
       op.localOffset,
+      op.sums === true,
     );
     if (region === BORROWED) staged.borrow(local as Uint8Array, op.localOffset);
   }
@@ -428,29 +429,29 @@ export class NativeTransferEngine implements TransferEngine {
   #scheduleTurn(): void {
     if (this.#turnIsDue) return;
     this.#turnIsDue = true;
-    this.#turnBegun = performance.now();
     this.#submitStaged();
-    queueMicrotask(this.#turn);
+    void SETTLED.then(this.#turn);
   }
 
   readonly #turn = (): void => {
     this.#turnIsDue = false;
     this.#submitStaged();
     const wanted = Math.min(this.#sinceTurn, this.#outstanding);
-    this.#sinceTurn = 0;
-    if (wanted > 0 && this.#inlineMs < INLINE_BURST_MS) this.#waitInline(wanted);
-    this.#inlineMs += performance.now() - this.#turnBegun;
+    if (wanted > 0 && !inlineBudget.isSpent) this.#waitInline(wanted);
+    const scriptMs = this.#sinceTurn * SCRIPT_MS;
+    if (scriptMs > 0) inlineBudget.spend(this.#engine.spentMs() + scriptMs);
+    this.#sinceTurn = this.#turnBytes = 0;
     if (this.#outstanding > 0 || this.#full) this.#polling ??= this.#poll();
     else if (this.#polling !== null && !this.#closed) this.#engine.wake();
   };
 
   #waitInline(wanted: number): void {
-    const { waited } = this.#engine;
-    let count = this.#engine.wait(
-      Math.min(wanted, waited.capacity),
-      this.#inlineWaitUs,
-      INLINE_WORK_US,
-    );
+    const { waited } = this.#engine, wait = this.#inlineWaits.of(this.#turnPeer);
+    const min = Math.min(wanted, waited.capacity);
+    const limitUs = wait.limitUs(this.#turnBytes);
+    let count = this.#engine.wait(min, limitUs, INLINE_WORK_US);
+    // A poll that is under way may have taken them.
+    if (limitUs > 0 && this.#polling === null) wait.waited(this.#turnBytes, count >= min);
     this.#collect(waited, count);
     while (count === waited.capacity) {
       count = this.#engine.wait(0, 0, INLINE_WORK_US);
@@ -461,7 +462,7 @@ export class NativeTransferEngine implements TransferEngine {
   async #poll(): Promise<void> {
     while (this.#outstanding > 0 || this.#full) {
       const count = await this.#engine.poll(this.#full ? FULL_RETRY_MS : undefined);
-      this.#inlineMs = 0;
+      inlineBudget.renew();
       if (count < 0) break;
       this.#collect(this.#engine.polled, count);
       if (this.#full) this.#submitBacklog();
@@ -474,19 +475,19 @@ export class NativeTransferEngine implements TransferEngine {
     for (let i = 0; i < count; i++) {
       const result = completions.result(i);
       const code = result === 0 ? TransferCode.OK : codeOf(result);
-      this.#complete(completions.userLow(i), completions.userHigh(i), code);
+      this.#complete(completions.userLow(i), completions.userHigh(i), code, completions.crc32c(i));
     }
   }
 
-  #complete(slot: number, index: number, code: TransferCode): void {
+  #complete(slot: number, index: number, code: TransferCode, crc = 0): void {
     const transfer = this.#transfers[slot]!;
     const { ops, results } = transfer;
-    if (code !== TransferCode.OK) {
-      const op = results === null
-        ? ops as TransferOperation
-        : (ops as readonly TransferOperation[])[index];
-      this.#peers.failed(op.peer, code);
-    }
+    const op = results === null
+      ? ops as TransferOperation
+      : (ops as readonly TransferOperation[])[index];
+    if (code !== TransferCode.OK) this.#peers.failed(op.peer, code);
+    else if (op.sums === true) op.crc32c = crc;
+    if (code === TransferCode.TIMEOUT && transfer.signal?.aborted) code = TransferCode.CANCELLED;
     if (results === null) transfer.code = code;
     else results[index] = code;
     if (--transfer.left > 0) return;

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { openLibrary } from "../../ffi/library.ts";
 import { Opcode, TransferCode, type TransferOperation } from "./engine.ts";
-import { NativeTransferEngine, type NativeTransferOptions } from "./native_engine.ts";
+import { INLINE_BURST_MS, InlineBudget, inlineBudget } from "./inline_budget.ts";
+import { NativeTransferEngine } from "./native_engine.ts";
+import type { NativeTransferOptions } from "./native_options.ts";
 import { memoryNodes } from "./numa_nodes.ts";
 import { openEngine } from "./open_engine.ts";
 
@@ -51,6 +53,37 @@ test("a chain of transfers that complete inline leaves the event loop its turns"
   }
   clearInterval(timer);
   assert(turns >= 5, `${turns} turns`);
+});
+
+test("what a chain waits inline between two turns of the event loop is bounded", async () => {
+  await using t = await openLoop({}, 8 << 20);
+  const bursts: number[][] = [[]];
+  const { spend, renew } = InlineBudget.prototype;
+  inlineBudget.spend = (ms) => {
+    bursts.at(-1)!.push(ms);
+    spend.call(inlineBudget, ms);
+  };
+  inlineBudget.renew = () => {
+    bursts.push([]);
+    renew.call(inlineBudget);
+  };
+  try {
+    const begun = performance.now();
+    for (let i = 0; bursts.length < 20 && performance.now() - begun < 10_000; i++) {
+      // Sizes that end inline, and one that outlasts the wait until that has grown.
+      const length = i % 8 === 0 ? 4 << 20 : 64;
+      assert.equal(await t.engine.transferOne(t.read(length)), TransferCode.OK);
+    }
+  } finally {
+    Object.assign(inlineBudget, { spend, renew });
+  }
+  assert(bursts.length >= 20, `${bursts.length} turns`);
+  for (const burst of bursts) {
+    assert(burst.every((ms) => ms > 0));
+    // The one that goes over the limit ends the burst; its successor submits and does not wait.
+    const within = burst.slice(0, -2).reduce((sum, ms) => sum + ms, 0);
+    assert(within < INLINE_BURST_MS, `${within} ms`);
+  }
 });
 
 test("transfers beyond the length of the queue wait for room", async () => {

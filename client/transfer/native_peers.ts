@@ -115,7 +115,8 @@ export class NativePeers implements EnginePeers {
 
   #assign(peer: Peer, host: string): void {
     const { port, protocolVersion, localName } = peer.address;
-    const native = this.#engine.openPeer(host, port, protocolVersion, localName);
+    const { host: name } = peer.address;
+    const native = this.#engine.openPeer(host, port, protocolVersion, localName, name);
     if (peer.native !== 0) this.#engine.closePeer(peer.native);
     peer.native = native;
     peer.resolved = host;

@@ -3,9 +3,23 @@ import { type JsonValue, stringifyJsonExact } from "../../proto/json_exact.ts";
 import type { RpcMeta } from "../../proto/metadata/rpc_meta.ts";
 import type { SegmentBuffer, SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import type { Clock } from "./clock.ts";
-import type { PeerAddress, PeerId, RdmaPeerAddress, TransferEngine } from "./engine.ts";
+import {
+  type PeerAddress,
+  type PeerId,
+  type RdmaPeerAddress,
+  TransferCode,
+  type TransferEngine,
+} from "./engine.ts";
 import { errorText } from "./error_text.ts";
 import type { MetadataStore } from "./metadata_store.ts";
+
+/** Results after which a peer's document is looked up again, since it may have moved. */
+export const STALE_PEER_CODES: readonly number[] = [
+  TransferCode.SOCKET,
+  TransferCode.ENDPOINT,
+  TransferCode.DNS,
+  TransferCode.ADDRESS_NOT_REGISTERED,
+];
 
 /** How long a name that could not be found is answered without asking again. */
 const NOT_FOUND_MS = 500;
@@ -39,6 +53,7 @@ export class PeerDirectory {
   readonly #clock: Clock;
   readonly #maxProtocolVersion: 1 | 2;
   readonly #forceTcp: boolean;
+  readonly #tls: boolean;
   readonly #handshake: SendHandshake;
   readonly #peers = new Map<string, Peer>();
   readonly #lookups = new Map<string, Promise<Peer>>();
@@ -51,6 +66,8 @@ export class PeerDirectory {
       clock: Clock;
       maxProtocolVersion: 1 | 2;
       forceTcp: boolean;
+      /** Present: peers are reached over TLS only. */
+      tls?: unknown;
       handshake: SendHandshake;
     },
   ) {
@@ -59,6 +76,7 @@ export class PeerDirectory {
     this.#clock = options.clock;
     this.#maxProtocolVersion = options.maxProtocolVersion;
     this.#forceTcp = options.forceTcp;
+    this.#tls = options.tls !== undefined;
     this.#handshake = options.handshake;
   }
 
@@ -98,6 +116,11 @@ export class PeerDirectory {
     return this.#failures.get(name)?.error;
   }
 
+  /** Where the data port of a known name is. */
+  addressOf(name: string): { host: string; port: number } | undefined {
+    return this.#peers.get(name);
+  }
+
   /** Closes the peer of a name, if it is open. */
   close(name: string): void {
     this.#forget(name);
@@ -119,6 +142,7 @@ export class PeerDirectory {
   async #find(name: string): Promise<Peer> {
     try {
       const { document, dataHost } = await this.#metadata.lookup(name);
+      this.#checkTls(document);
       const { plugin } = this.#engine;
       if (plugin !== undefined && !this.#forceTcp && document.plugin?.name === plugin.name) {
         return this.#keepPlugin(name, dataHost, document.plugin.address, document.buffers);
@@ -147,6 +171,12 @@ export class PeerDirectory {
       this.#failures.set(name, { error, untilMs: this.#clock.now() + NOT_FOUND_MS });
       throw error;
     }
+  }
+
+  /** Bytes are moved in the clear between two that want that, and between no others. */
+  #checkTls({ tls }: SegmentDocument): void {
+    if (tls && !this.#tls) throw new Error("it speaks TLS only, and this process has none");
+    if (!tls && this.#tls) throw new Error("it speaks no TLS, and this process nothing else");
   }
 
   #keepRdma(

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { isDeviceMap, parseDeviceMap } from "./device_map.ts";
 import { usableDevices } from "./device_nodes.ts";
 import { sysfsTree } from "./sysfs.ts";
 import {
@@ -20,14 +21,24 @@ export interface ChosenDevices {
 
 /**
  * Reads the topology of this machine, or the file that is to replace it. `deviceName` lists devices
- * joined by commas; without it those that the file names are used. `RangeError` for a bad file, the
+ * joined by commas, or is a map of them by location, which takes the place of the topology; without it
+ * those that the file names are used. `RangeError` for a bad file, the
  * system's error when it cannot be read.
  */
 export function findDevices(
   { deviceName, topologyFile }: { deviceName: string; topologyFile: string },
 ): ChosenDevices {
-  const named = deviceName === "" ? [] : deviceName.split(",");
   const location = memoryLocation(readFileSync("/proc/self/status", "utf8"));
+  if (isDeviceMap(deviceName)) {
+    if (topologyFile !== "") {
+      throw new RangeError(
+        `A map of devices and the topology file ${topologyFile} say the same twice; allowed: one of them`,
+      );
+    }
+    const matrix = parseDeviceMap(deviceName);
+    return { devices: devicesOf(matrix), matrix, location };
+  }
+  const named = deviceName === "" ? [] : deviceName.split(",");
   if (topologyFile === "") {
     const tree = sysfsTree("/sys");
     return { devices: named, matrix: discoverTopology(tree, usableDevices(tree)).matrix, location };

@@ -15,6 +15,7 @@ import {
   DEFAULT_PLACEMENT,
   type LentMemory,
   type ListenOptions,
+  Opcode,
   type PeerAddress,
   type PeerId,
   type Region,
@@ -24,6 +25,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "./engine.ts";
+import { noteSum } from "./sums.ts";
 import { TsLane, type TsRequest } from "./ts_lane.ts";
 import { TsRegion, TsRegions } from "./ts_regions.ts";
 import { TsServer } from "./ts_server.ts";
@@ -131,6 +133,7 @@ export class TsTransferEngine implements TransferEngine {
     options?: TransferOptions,
   ): Promise<Int32Array> {
     const deadline = this.#clock.now() + timeoutOf(options);
+    const signal = options?.signal;
     for (const op of ops) this.#check(op);
     const results = new Int32Array(ops.length);
     if (ops.length === 0) return results;
@@ -138,6 +141,8 @@ export class TsTransferEngine implements TransferEngine {
       let left = ops.length;
       this.#outstanding += left;
       const corked = new Set<TsLane>();
+      const reads: TsRequest[] = [];
+      const cancel = () => this.#cancel(reads);
       for (let i = 0; i < ops.length; i++) {
         const { opcode, remoteAddress, length, localOffset, peer, local } = ops[i];
         const request: TsRequest = {
@@ -149,14 +154,20 @@ export class TsTransferEngine implements TransferEngine {
           deadline,
           abandoned: false,
           finish: (code) => {
-            results[i] = code;
+            if (code === TransferCode.OK) noteSum(ops[i]);
+            const cancelled = code === TransferCode.TIMEOUT && signal?.aborted;
+            results[i] = cancelled ? TransferCode.CANCELLED : code;
             this.#outstanding--;
-            if (--left === 0) resolve(results);
+            if (--left > 0) return;
+            signal?.removeEventListener("abort", cancel);
+            resolve(results);
           },
         };
+        if (signal !== undefined && opcode === Opcode.READ) reads.push(request);
         this.#submit(this.#peers.get(peer)!, request, corked);
       }
       for (const lane of corked) lane.uncork();
+      signal?.addEventListener("abort", cancel);
       this.#cancelSweep ??= this.#clock.after(SWEEP_MS, this.#sweep);
     });
   }
@@ -223,6 +234,15 @@ export class TsTransferEngine implements TransferEngine {
     });
     lanes.push(lane);
     return lane;
+  }
+
+  /** Ends requests that are in flight. */
+  #cancel(requests: readonly TsRequest[]): void {
+    for (const request of requests) request.deadline = -Infinity;
+    const now = this.#clock.now();
+    for (const { lanes } of this.#peers.values()) {
+      for (const lane of lanes) lane.expire(now);
+    }
   }
 
   readonly #sweep = (): void => {

@@ -16,8 +16,8 @@ export interface TsRequest {
   readonly length: number;
   readonly localOffset: number;
   readonly local: TsRegion | Uint8Array;
-  /** Milliseconds of the engine's clock. */
-  readonly deadline: number;
+  /** Milliseconds of the engine's clock; not above it = it is ended. */
+  deadline: number;
   /** Called once. */
   readonly finish: (code: TransferCode) => void;
   /** The completion was handed out: what still arrives is thrown away. */

@@ -28,6 +28,7 @@ export class TsServer {
     servedReadBytes: 0,
     servedWriteBytes: 0,
     refused: 0,
+    readsFenced: 0,
   };
   #server: Server | null = null;
   /** No room for more: who never sent anything has to go. */

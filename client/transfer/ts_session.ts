@@ -21,6 +21,7 @@ export interface SessionCounters {
   servedReadBytes: number;
   servedWriteBytes: number;
   refused: number;
+  readsFenced: number;
 }
 
 function statusFrame(status: TransferStatus): Uint8Array {
@@ -180,7 +181,10 @@ export class TsSession {
     }
     const place = this.#regions.find(request);
     const acknowledged = request.version === 2;
-    if (place === null) return this.#refuse(acknowledged);
+    if (place === null) {
+      if (request.opcode === Opcode.READ) this.#counters.readsFenced++;
+      return this.#refuse(acknowledged);
+    }
     const cursor = { ...place, acknowledged };
     if (request.opcode === Opcode.WRITE) {
       this.#body = cursor;

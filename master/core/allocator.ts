@@ -43,6 +43,11 @@ export class ExtentPool {
     this.records = new RecordPool(WORDS, pages);
   }
 
+  /** Reads an extent's record, as `KeyIndex.touch`; nothing for 0. */
+  touch(extent: number): number {
+    return extent === 0 ? 0 : this.records.word(extent, OFFSET);
+  }
+
   offset(extent: number): number {
     return this.records.word(extent, OFFSET) >>> 0;
   }

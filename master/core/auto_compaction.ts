@@ -69,8 +69,8 @@ function wantedBytes(state: CoreState, nowMs: number): number {
   if (nowMs - demand.wantedMs > DEMAND_MS || canHold(state, wantedBytes)) demand.wantedBytes = 0;
   if (demand.wantedBytes > 0 || config.autoCompactionFreeRatio === 0) return demand.wantedBytes;
   let most = 0;
-  for (const { allocator, unitShift } of openSegments(state)) {
-    most = Math.max(most, allocator.freeUnits * 2 ** unitShift);
+  for (const { allocator, unitBytes } of openSegments(state)) {
+    most = Math.max(most, allocator.freeUnits * unitBytes);
   }
   const share = Math.floor(most * config.autoCompactionFreeRatio);
   return canHold(state, share) ? 0 : share;

@@ -1,4 +1,5 @@
 import { ErrorCode } from "../../proto/error_code.ts";
+import type { PeerReport } from "../../proto/messages.ts";
 import type { Expected } from "../../proto/struct_pack/schema.ts";
 import type {
   OffloadTaskItem,
@@ -12,6 +13,7 @@ import * as mounts from "./mounts.ts";
 import * as offload from "./offload.ts";
 import { orMissing } from "./results.ts";
 import type { CoreState } from "./state.ts";
+import { takePeerReports } from "./store_health.ts";
 
 /** The calls of clients about themselves and what they lend: sessions, segments, disks. */
 export class ClusterApi {
@@ -63,6 +65,11 @@ export class ClusterApi {
       if (hosts !== null) answer.set(client, hosts);
     }
     return answer;
+  }
+
+  /** Takes what a client has seen of the stores that it uses. INVALID_PARAMS. */
+  reportPeers(client: Uuid, reports: readonly PeerReport[]): ErrorCode {
+    return takePeerReports(this.#state, client, reports);
   }
 
   /** UNABLE_OFFLOAD. */

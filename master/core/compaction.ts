@@ -24,6 +24,7 @@ import { changeTask } from "./orders.ts";
 import { replicaUnder } from "./replication.ts";
 import type { SegmentEntry, SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
+import { isSuspect } from "./store_health.ts";
 
 /** Extents that one step looks at. */
 const LOOKS_PER_STEP = 2048;
@@ -59,17 +60,17 @@ export function stepCompaction(state: CoreState, job: Job, run: JobRun, nowMs: n
 export function freePieces(state: CoreState, plan: JobPlan): { longest: number; free: number } {
   let longest = 0;
   let free = 0;
-  for (const { allocator, unitShift } of segmentsOf(state, plan)) {
-    longest = Math.max(longest, allocator.largestFree() * 2 ** unitShift);
-    free += allocator.freeUnits * 2 ** unitShift;
+  for (const { allocator, unitBytes } of segmentsOf(state, plan)) {
+    longest = Math.max(longest, allocator.largestFree() * unitBytes);
+    free += allocator.freeUnits * unitBytes;
   }
   return { longest, free };
 }
 
 function firstGoal(state: CoreState, plan: JobPlan): number {
   let most = 0;
-  for (const { allocator, unitShift } of segmentsOf(state, plan)) {
-    most = Math.max(most, allocator.freeUnits * 2 ** unitShift);
+  for (const { allocator, unitBytes } of segmentsOf(state, plan)) {
+    most = Math.max(most, allocator.freeUnits * unitBytes);
   }
   return plan.goalBytes === 0 ? most : plan.goalBytes;
 }
@@ -102,8 +103,8 @@ function search(
   work.scan ??= new PartScan(segmentsOf(state, plan), work.goalBytes);
   let longest = 0;
   for (const { open } of namesOf(state, plan.targets)) {
-    for (const { allocator, unitShift } of open) {
-      longest = Math.max(longest, allocator.freeBound * 2 ** unitShift);
+    for (const { allocator, unitBytes } of open) {
+      longest = Math.max(longest, allocator.freeBound * unitBytes);
     }
   }
   if (!work.scan.step(state, run, work, longest, LOOKS_PER_STEP, nowMs)) return nowMs;
@@ -197,7 +198,7 @@ function moveAway(
 ): boolean {
   const { counters, config, replicas } = state;
   const bytes = replicas.size(replica);
-  if (!isMovable(state, slot, replica) || state.clients.isSuspect(from.owner)) {
+  if (!isMovable(state, slot, replica) || isSuspect(state, from)) {
     run.blocked[Blocker.BUSY] = (run.blocked[Blocker.BUSY] ?? 0) + 1;
     return true;
   }
@@ -229,14 +230,14 @@ function tightestFor(
   slot: number,
   bytes: number,
 ): string {
-  const { segments, clients } = state;
+  const { segments } = state;
   let best = "";
   let least = Infinity;
   for (const name of namesOf(state, targets)) {
     if (name !== home && replicaUnder(state, slot, name.name) !== 0) continue;
     for (const entry of name.open) {
-      if (clients.isSuspect(entry.owner)) continue;
-      const fit = entry.allocator.fit(segments.unitsFor(entry, bytes)) * 2 ** entry.unitShift;
+      if (isSuspect(state, entry)) continue;
+      const fit = entry.allocator.fit(segments.unitsFor(entry, bytes)) * entry.unitBytes;
       const rest = fit - bytes + (name === home ? 0 : bytes);
       if (fit === 0 || rest >= least) continue;
       least = rest;
@@ -247,7 +248,7 @@ function tightestFor(
 }
 
 function opened(state: CoreState, job: Job, { entry, start, end }: Aside, nowMs: number): number {
-  const bytes = (end - start) * 2 ** entry.unitShift;
+  const bytes = (end - start) * entry.unitBytes;
   state.counters.add(Counter.COMPACTION_OPENED, 1);
   state.counters.add(Counter.COMPACTION_OPENED_BYTES, bytes);
   return settle(state, job, JobStatus.SUCCEEDED, `opened ${bytes} bytes; `, nowMs);

@@ -19,7 +19,7 @@ export class CompactionDemand {
 export function openFreeBytes({ segments }: CoreState): number {
   let bytes = 0;
   for (const { open } of segments.openNames) {
-    for (const { allocator, unitShift } of open) bytes += allocator.freeUnits * 2 ** unitShift;
+    for (const { allocator, unitBytes } of open) bytes += allocator.freeUnits * unitBytes;
   }
   return bytes;
 }

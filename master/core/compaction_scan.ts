@@ -119,7 +119,7 @@ export class PartScan {
         cost -= weights[tail++ % MAX_EXTENTS];
         first = extents.after(first);
       }
-      const bytes = cost * 2 ** entry.unitShift;
+      const bytes = cost * entry.unitBytes;
       if (units < goal || bytes >= this.#leastCost) continue;
       this.#leastCost = bytes;
       const end = extents.offset(at) + extents.units(at);

@@ -56,7 +56,7 @@ export class MasterCore {
   readonly tables: TableApi;
   readonly #state: CoreState;
   /** Keys that were located, and whose they are. */
-  #slots = new Int32Array(1024);
+  readonly #located = new reads.LocatedKeys();
   #tenant = 0;
   /** Told the names of the segments that went with a client that expired. */
   onClientExpired: (segmentNames: string[]) => void = () => {};
@@ -252,19 +252,18 @@ export class MasterCore {
   /**
    * Looks many keys up at once, which is faster than one by one when the tables are large.
    * {@linkcode MasterCore.existAt} and {@linkcode MasterCore.getReplicaListAt} then serve them, until
-   * the next call of anything else.
+   * the next call of anything else. `describes` says that it will be the latter.
    */
-  locate(tenant: number, bytes: Uint8Array, keys: Keys): void {
-    if (this.#slots.length < keys.count) this.#slots = new Int32Array(keys.count * 2);
+  locate(tenant: number, bytes: Uint8Array, keys: Keys, describes: boolean): void {
     this.#tenant = tenant;
-    reads.locate(this.#state, tenant, bytes, keys, this.#slots);
+    reads.locate(this.#state, tenant, bytes, keys, describes, this.#located);
   }
 
   /** {@linkcode MasterCore.existKey} of key `i` of those that were located. */
   existAt(i: number, nowMs: number): number {
     const state = this.#state;
     if (state.labels.isOn) state.labels.turnTo(i);
-    return reads.existAt(state, this.#slots[i], nowMs);
+    return reads.existAt(state, this.#located.slots[i], nowMs);
   }
 
   /**
@@ -274,7 +273,7 @@ export class MasterCore {
   getReplicaListAt(i: number, nowMs: number, sink: ReplicaSink): ErrorCode {
     const state = this.#state;
     if (state.labels.isOn) state.labels.turnTo(i);
-    const slot = this.#slots[i];
+    const slot = this.#located.slots[i];
     const code = reads.getReplicaListAt(state, slot, nowMs, sink);
     if (state.limits.isOn && code === ErrorCode.OK) {
       state.limits.spend(this.#tenant, state.objects.size(slot));

@@ -114,6 +114,12 @@ export const Counter = {
   COMPACTION_MOVES: 55,
   /** `snowskin_compaction_moved_bytes_total` */
   COMPACTION_MOVED_BYTES: 56,
+  /** `snowskin_store_reports_total` */
+  STORE_REPORTS: 57,
+  /** `snowskin_store_suspicions_total` */
+  STORE_SUSPICIONS: 58,
+  /** `snowskin_stores_avoided_total` */
+  STORES_AVOIDED: 59,
 } as const;
 export type Counter = (typeof Counter)[keyof typeof Counter];
 

@@ -51,7 +51,7 @@ export function keepPromises(state: CoreState, entry: SegmentEntry): void {
   const { base, size, teEndpoint } = entry.view.segment;
   const promised = state.promised.within(teEndpoint, base, base + BigInt(size));
   if (promised.length === 0) return;
-  const unit = 1n << BigInt(entry.unitShift);
+  const unit = BigInt(entry.unitBytes);
   const units = new RangeMap();
   for (const { start, end, untilMs } of promised) {
     units.add((start - base) / unit, (end - base + unit - 1n) / unit, untilMs);
@@ -66,7 +66,7 @@ export function keepPromises(state: CoreState, entry: SegmentEntry): void {
 function promise(state: CoreState, entry: SegmentEntry, ranges: RangeMap, nowMs: number): void {
   const { base, teEndpoint } = entry.view.segment;
   if (ranges.size > MOST_RANGES || state.promised.crowded) ranges.coalesce();
-  const unit = 1n << BigInt(entry.unitShift);
+  const unit = BigInt(entry.unitBytes);
   for (const { start, end, untilMs } of ranges.all) {
     promiseMemory(state, teEndpoint, base + start * unit, base + end * unit, untilMs, nowMs);
   }

@@ -25,7 +25,7 @@ export function describeReadable(state: CoreState, slot: number, sink: ReplicaSi
 
 /** Where peers find an extent: bytes from the base of its segment, its window included. */
 export function remoteOffset({ extents, segments }: CoreState, extent: number): number {
-  const offset = extents.offset(extent) * 2 ** segments.at(extents.segment(extent)).unitShift;
+  const offset = extents.offset(extent) * segments.at(extents.segment(extent)).unitBytes;
   const window = extents.window(extent);
   return window === 0 ? offset : offset + window * WINDOW_BYTES;
 }

@@ -21,18 +21,18 @@ export function dropIdleMemory(state: CoreState, slot: number, nowMs: number): n
     if (!replicas.isMemory(replica) || replicas.pins(replica) > 0) {
       left = true;
     } else {
-      const { allocator, unitShift } = state.segments.at(replicas.segment(replica));
+      const { allocator, unitBytes } = state.segments.at(replicas.segment(replica));
       if (isReadable(state, replica)) {
         counters.add(
           Counter.EVICTED_BYTES,
-          extents.units(replicas.place(replica)) * 2 ** unitShift,
+          extents.units(replicas.place(replica)) * unitBytes,
         );
         evicted = true;
       }
       const before = allocator.freeUnits;
       removeReplica(state, slot, replica, holdUntilMs, false);
       if (allocator.freeUnits > before) {
-        longest = Math.max(longest, allocator.lastFreed * 2 ** unitShift);
+        longest = Math.max(longest, allocator.lastFreed * unitBytes);
       }
     }
     replica = next;

@@ -16,6 +16,7 @@ import { placeReplicas } from "./placement.ts";
 import { heldByReaders, isHoused, isReadable } from "./queries.ts";
 import type { SegmentEntry } from "./segments.ts";
 import type { CoreState } from "./state.ts";
+import { isSuspect } from "./store_health.ts";
 import { isFinished } from "./tasks.ts";
 import { randomUuid } from "./uuid.ts";
 
@@ -163,7 +164,7 @@ function homesOf(
   meter: HeatMeter,
   nowMs: number,
 ): { source: number; holders: SegmentEntry[] } {
-  const { objects, replicas, segments, clients } = state;
+  const { objects, replicas, segments } = state;
   const holders: SegmentEntry[] = [];
   let source = 0;
   let most = -1;
@@ -172,7 +173,7 @@ function homesOf(
     const entry = segments.at(replicas.segment(at));
     holders.push(entry);
     if (!isReadable(state, at) || entry.status !== SegmentStatus.OK) continue;
-    if (clients.isSuspect(entry.owner)) continue;
+    if (isSuspect(state, entry)) continue;
     const rate = nodeRate(state, entry.owner, meter, nowMs);
     if (rate <= most) continue;
     most = rate;
@@ -208,14 +209,14 @@ function coolestFor(
   meter: HeatMeter,
   nowMs: number,
 ): SegmentEntry | null {
-  const { segments, clients } = state;
+  const { segments } = state;
   const hosts = new Set(holders.map(({ view }) => view.segment.hostId).filter((id) => id !== ""));
   let best: SegmentEntry | null = null;
   let bestRate = Infinity;
   let bestApart = false;
   for (const { open } of segments.openNames) {
     for (const entry of open) {
-      if (clients.isSuspect(entry.owner)) continue;
+      if (isSuspect(state, entry)) continue;
       if (holders.some(({ owner, name }) => owner === entry.owner || name === entry.name)) continue;
       if (!entry.allocator.canHold(segments.unitsFor(entry, bytes))) continue;
       const rate = nodeRate(state, entry.owner, meter, nowMs);

@@ -37,7 +37,7 @@ export function fetchFences(
         type: TaskType.WRITER_FENCE,
         payload: fencePayload({
           address: entry.view.segment.base + BigInt(remoteOffset(state, order.extent)),
-          length: extents.units(order.extent) * 2 ** entry.unitShift,
+          length: extents.units(order.extent) * entry.unitBytes,
           keepMs: config.putStartReleaseTimeoutMs,
           writer: order.writer,
         }),
@@ -71,7 +71,7 @@ export function completeFence(
   fenceUnits(state, entry, { start, end: start + units, window, untilMs: nowMs + keptMs });
   freeExtent(state, order.extent);
   counters.add(Counter.FENCES_CONFIRMED, 1);
-  counters.add(Counter.FENCED_BYTES, units * 2 ** entry.unitShift);
+  counters.add(Counter.FENCED_BYTES, units * entry.unitBytes);
   return ErrorCode.OK;
 }
 

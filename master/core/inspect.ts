@@ -160,7 +160,7 @@ export function peekKey(
 export function segmentDetails(state: CoreState): SegmentDetail[] {
   return Array.from(state.segments.mounted(), (entry) => {
     const { id, name, base, size, teEndpoint, protocol, hostId } = entry.view.segment;
-    const unit = 2 ** entry.unitShift;
+    const unit = entry.unitBytes;
     return {
       name,
       id,

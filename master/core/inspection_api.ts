@@ -6,6 +6,7 @@ import { MISS_CAUSES } from "./life_log.ts";
 import { type KeyLife, keyLife } from "./lives.ts";
 import { type LookupWindow, MAX_COUNTED_TENANTS } from "./lookups.ts";
 import type { CoreState } from "./state.ts";
+import { describeStores, type StoreHealth } from "./store_health.ts";
 
 /** Read-only views for operators. */
 export class InspectionApi {
@@ -50,6 +51,11 @@ export class InspectionApi {
       ? lookups.labelledWindow(windowMs, nowMs)
       : lookups.window(windowMs, nowMs);
     return { fromMs: fromMs + config.epochOffsetMs, toMs: toMs + config.epochOffsetMs, counts };
+  }
+
+  /** What clients and pings say of every mounted segment. */
+  storeHealth(): StoreHealth[] {
+    return describeStores(this.#state);
   }
 
   /** What is known of the life of a key. */

@@ -3,6 +3,7 @@ import type { Unit } from "./job_table.ts";
 import { replicaUnder } from "./replication.ts";
 import type { SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
+import { isSuspect } from "./store_health.ts";
 
 interface Fill {
   readonly name: SegmentName;
@@ -22,9 +23,9 @@ export class Fills {
       if (only.length > 0 && !only.includes(name.name)) continue;
       let capacity = 0;
       let used = 0;
-      for (const { allocator, unitShift } of name.open) {
-        capacity += allocator.totalUnits * 2 ** unitShift;
-        used += allocator.usedUnits * 2 ** unitShift;
+      for (const { allocator, unitBytes } of name.open) {
+        capacity += allocator.totalUnits * unitBytes;
+        used += allocator.usedUnits * unitBytes;
       }
       if (capacity > 0) this.#fills.set(name.name, { name, capacity, used });
     }
@@ -90,9 +91,9 @@ export class Fills {
   }
 
   #takes(name: SegmentName, bytes: number): boolean {
-    const { segments, clients } = this.#state;
+    const { segments } = this.#state;
     return name.open.some((entry) =>
-      !clients.isSuspect(entry.owner) &&
+      !isSuspect(this.#state, entry) &&
       entry.allocator.canHold(segments.unitsFor(entry, bytes))
     );
   }

@@ -261,7 +261,7 @@ export function describeJob(state: CoreState, job: Job): JobView {
   let remainingBytes = 0;
   for (const segmentId of isOver(status) ? [] : plan.segmentIds) {
     const entry = state.segments.byId(segmentId);
-    if (entry !== null) remainingBytes += entry.allocator.usedUnits * 2 ** entry.unitShift;
+    if (entry !== null) remainingBytes += entry.allocator.usedUnits * entry.unitBytes;
   }
   return {
     ...progress,

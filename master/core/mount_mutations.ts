@@ -46,7 +46,7 @@ export function setSegmentStatus(
 /** Unmounts a segment: from now on nothing in it can be read. Its replicas are swept up later. */
 export function killSegment(state: CoreState, entry: SegmentEntry): void {
   const { counters } = state;
-  const unit = 2 ** entry.unitShift;
+  const unit = entry.unitBytes;
   state.facts?.segmentKilled(entry);
   state.segments.kill(entry);
   counters.add(Counter.CAPACITY_BYTES, -entry.view.segment.size);
@@ -60,7 +60,7 @@ export function dropExtent(state: CoreState, entry: SegmentEntry): boolean {
   if (extent === 0) return false;
   if (state.extents.state(extent) === ExtentState.DISCARDED) {
     state.counters.add(Counter.DISCARDED_RELEASED, 1);
-    const bytes = state.extents.units(extent) * 2 ** entry.unitShift;
+    const bytes = state.extents.units(extent) * entry.unitBytes;
     state.counters.add(Counter.DISCARDED_BYTES, -bytes);
   }
   return entry.allocator.dropFirst() !== 0;
@@ -79,7 +79,7 @@ export function freeExtent(state: CoreState, extent: number): void {
   const { extents, counters } = state;
   const entry = state.segments.at(extents.segment(extent));
   state.facts?.extentFreed(entry.index, extents.offset(extent));
-  const bytes = extents.units(extent) * 2 ** entry.unitShift;
+  const bytes = extents.units(extent) * entry.unitBytes;
   if (extents.state(extent) === ExtentState.DISCARDED) {
     counters.add(Counter.DISCARDED_RELEASED, 1);
     counters.add(Counter.DISCARDED_BYTES, -bytes);
@@ -103,10 +103,10 @@ export function holdExtent(
   untilMs: number,
 ): void {
   const { extents, counters } = state;
-  const { allocator, unitShift } = state.segments.at(extents.segment(extent));
+  const { allocator, unitBytes } = state.segments.at(extents.segment(extent));
   allocator.hold(extent, kind, state.quarantine.add(extent, untilMs));
   state.facts?.extentHeld(extent, untilMs);
-  const bytes = extents.units(extent) * 2 ** unitShift;
+  const bytes = extents.units(extent) * unitBytes;
   counters.add(Counter.HELD_BYTES, bytes);
   if (kind !== ExtentState.DISCARDED) return;
   counters.add(Counter.WRITES_DISCARDED, 1);

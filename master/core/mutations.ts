@@ -63,7 +63,7 @@ export function startWrite(
   const created = slot === 0;
   retainClient(state, client);
   if (created) {
-    slot = objects.insert(tenant, bytes, start, end);
+    slot = objects.insertHashed(request.hash, tenant, bytes, start, end);
     retainClient(state, client);
     objects.setClient(slot, client);
     objects.setSize(slot, request.size);
@@ -437,7 +437,7 @@ function attach(state: CoreState, slot: number, replica: number, staged: boolean
   if (replicas.isMemory(replica)) {
     extents.setOwner(place, replica);
     const entry = state.segments.at(replicas.segment(replica));
-    counters.add(Counter.ALLOCATED_BYTES, extents.units(place) * 2 ** entry.unitShift);
+    counters.add(Counter.ALLOCATED_BYTES, extents.units(place) * entry.unitBytes);
     state.quotas.charge(objects.tenant(slot), replicas.size(replica));
   } else {
     counters.add(Counter.DISK_BYTES, replicas.size(replica));
@@ -467,7 +467,7 @@ function releaseStorage(
   state.quotas.charge(state.objects.tenant(replicas.slot(replica)), -replicas.size(replica));
   const entry = state.segments.at(replicas.segment(replica));
   const alive = state.segments.isAlive(entry.index);
-  const bytes = extents.units(place) * 2 ** entry.unitShift;
+  const bytes = extents.units(place) * entry.unitBytes;
   if (alive) counters.add(Counter.ALLOCATED_BYTES, -bytes);
   if (holdUntilMs === 0 || !alive) {
     entry.allocator.free(place);

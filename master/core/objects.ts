@@ -47,6 +47,7 @@ const CHECKSUM = 12;
 const CLIENT = 14;
 const SINCE = 15;
 const WORDS = 16;
+const NO_RECORD = new Int32Array(WORDS);
 
 /** One of the four 32-bit fields that other tables link objects with. */
 export const ObjectLink = {
@@ -68,13 +69,17 @@ export type ObjectLink = (typeof ObjectLink)[keyof typeof ObjectLink];
  */
 export class ObjectTable {
   readonly #records: RecordPool;
-  readonly #index = new KeyIndex();
+  readonly #index: KeyIndex;
   readonly #arena: KeyArena;
   readonly #hasher: KeyHasher;
   readonly #views = new ViewCache();
   readonly #groups: (Int32Array | undefined)[] = [];
   readonly #softPins: (Float64Array | undefined)[] = [];
-  #hashes = new Int32Array(1024);
+  /** Of the keys of the last {@linkcode ObjectTable.seekMany}: hashes, and words of the records. */
+  #hashes = new Int32Array(0);
+  #names = new Int32Array(0);
+  #before = new Int32Array(0);
+  #after = new Int32Array(0);
   #counts = new Float64Array(16);
   /** What touching has read; it means nothing, but without it the reads could be left out. */
   touched = 0;
@@ -84,6 +89,7 @@ export class ObjectTable {
   constructor(hasher: KeyHasher, pages: PageSource = ordinaryPages) {
     this.#hasher = hasher;
     this.#records = new RecordPool(WORDS, pages);
+    this.#index = new KeyIndex(pages);
     this.#arena = new KeyArena(pages);
   }
 
@@ -119,43 +125,89 @@ export class ObjectTable {
   }
 
   /**
-   * Enters the slots of many keys, 0 = none, in `slots`. Each step is done for all keys before the
-   * next one: what one key waits for in memory is fetched while the others are looked at.
+   * The slot that a key has if it has one, or 0: {@linkcode ObjectTable.confirm} compares the keys. Until
+   * then the slot is good for reading ahead.
    */
-  findMany(tenant: number, bytes: Uint8Array, keys: Keys, slots: Int32Array): void {
+  seek(tenant: number, bytes: Uint8Array, start: number, end: number): number {
+    const hash = this.#hasher.hash(tenant, this.#views.of(bytes), start, end);
+    this.lastHash = hash;
+    return this.#index.seek(hash);
+  }
+
+  /**
+   * {@linkcode ObjectTable.seek} for many keys, and enters their first replicas in `replicas`. Each step is
+   * done for all keys before the next one, in loops so short that the processor waits for many places in
+   * memory at once. Keys and neighbours in the recency lists are read ahead.
+   */
+  seekMany(
+    tenant: number,
+    bytes: Uint8Array,
+    keys: Keys,
+    slots: Int32Array,
+    replicas: Int32Array,
+  ): void {
     const { count, starts, ends } = keys;
-    if (this.#hashes.length < count) this.#hashes = new Int32Array(count * 2);
+    if (this.#hashes.length < count) this.#resize(count * 2);
     const hashes = this.#hashes;
+    const names = this.#names;
+    const before = this.#before;
+    const after = this.#after;
     const view = this.#views.of(bytes);
     let touched = 0;
     for (let i = 0; i < count; i++) {
-      const hash = this.#hasher.hash(tenant, view, starts[i], ends[i]);
-      hashes[i] = hash;
-      touched ^= this.#index.touch(hash);
+      hashes[i] = this.#hasher.hash(tenant, view, starts[i], ends[i]);
     }
+    for (let i = 0; i < count; i++) touched ^= this.#index.touch(hashes[i]);
+    for (let i = 0; i < count; i++) slots[i] = this.#index.seek(hashes[i]);
     for (let i = 0; i < count; i++) {
-      const slot = this.#index.seek(hashes[i]);
-      slots[i] = slot;
-      if (slot !== 0) touched ^= this.#records.word(slot, HASH);
+      const slot = slots[i];
+      const page = slot === 0 ? NO_RECORD : this.#records.words[slot >>> PAGE_SHIFT];
+      const at = (slot & PAGE_MASK) * WORDS;
+      names[i] = page[at + KEY];
+      before[i] = page[at + PREVIOUS];
+      after[i] = page[at + NEXT];
+      replicas[i] = page[at + REPLICA];
     }
-    for (let i = 0; i < count; i++) {
-      if (slots[i] !== 0) touched ^= this.#arena.touch(this.#records.word(slots[i], KEY));
-    }
-    this.touched = touched;
-    for (let i = 0; i < count; i++) {
-      if (slots[i] === 0 || this.#isNamed(slots[i], tenant, view, starts[i], ends[i])) continue;
-      slots[i] = this.find(tenant, bytes, starts[i], ends[i]);
-    }
+    for (let i = 0; i < count; i++) if (slots[i] !== 0) touched ^= this.#arena.touch(names[i]);
+    for (let i = 0; i < count; i++) touched ^= this.#touch(before[i]);
+    for (let i = 0; i < count; i++) touched ^= this.#touch(after[i]);
+    this.touched ^= touched;
   }
 
-  /** Hash of key `i` of the last {@linkcode ObjectTable.findMany}. */
+  /** The slot of a key, or 0, after {@linkcode ObjectTable.seek} has found `slot`. */
+  confirm(
+    slot: number,
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): number {
+    const named = slot === 0 || this.#isNamed(slot, tenant, this.#views.of(bytes), start, end);
+    return named ? slot : this.find(tenant, bytes, start, end);
+  }
+
+  /** Hash of key `i` of the last {@linkcode ObjectTable.seekMany}. */
   hashAt(i: number): number {
     return this.#hashes[i];
   }
 
-  /** Reads an object's record, as {@linkcode KeyIndex.touch}. */
-  touch(slot: number): number {
-    return this.#records.word(slot, HASH);
+  /** Reads an object's key and its neighbours in the recency list, as {@linkcode KeyIndex.touch}. */
+  touchLinks(slot: number): number {
+    const words = this.#records.words[slot >>> PAGE_SHIFT];
+    const at = (slot & PAGE_MASK) * WORDS;
+    return this.#arena.touch(words[at + KEY]) ^ this.#touch(words[at + PREVIOUS]) ^
+      this.#touch(words[at + NEXT]);
+  }
+
+  #touch(slot: number): number {
+    return slot === 0 ? 0 : this.#records.word(slot, HASH);
+  }
+
+  #resize(keys: number): void {
+    this.#hashes = new Int32Array(keys);
+    this.#names = new Int32Array(keys);
+    this.#before = new Int32Array(keys);
+    this.#after = new Int32Array(keys);
   }
 
   #isNamed(slot: number, tenant: number, bytes: DataView, start: number, end: number): boolean {
@@ -168,9 +220,20 @@ export class ObjectTable {
 
   /** Adds an object under a key that is not in the table; every other field is 0. */
   insert(tenant: number, bytes: Uint8Array, start: number, end: number): number {
+    const hash = this.#hasher.hash(tenant, this.#views.of(bytes), start, end);
+    return this.insertHashed(hash, tenant, bytes, start, end);
+  }
+
+  /** {@linkcode ObjectTable.insert} of a key whose hash {@linkcode ObjectTable.lastHash} was. */
+  insertHashed(
+    hash: number,
+    tenant: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): number {
     const slot = this.#records.allocate();
     const view = this.#views.of(bytes);
-    const hash = this.#hasher.hash(tenant, view, start, end);
     const words = this.#records.words[slot >>> PAGE_SHIFT];
     const at = (slot & PAGE_MASK) * WORDS;
     words[at + KEY] = this.#arena.store(view, start, end);

@@ -172,7 +172,7 @@ function enqueue(state: CoreState, slot: number, forEviction: boolean, nowMs: nu
     const disk = state.disks.of(entry.owner);
     if (disk === null || !disk.enabled) continue;
     if (disk.offloads.size >= state.config.offloadingQueueLimit) continue;
-    const bytes = extents.units(replicas.place(replica)) * 2 ** entry.unitShift;
+    const bytes = extents.units(replicas.place(replica)) * entry.unitBytes;
     disk.offloads.add(slot);
     state.transfers.offloads.set(slot, {
       slot,

@@ -5,6 +5,7 @@ import { yieldAside } from "./aside.ts";
 import { randomBelow } from "./rng.ts";
 import type { SegmentEntry, SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
+import { isSuspect } from "./store_health.ts";
 
 /** Names that a ranking strategy compares for each replica that it places. */
 const CANDIDATES_PER_REPLICA = 6;
@@ -14,8 +15,8 @@ const SHARE_STEPS = 1024;
 
 /**
  * Finds room for up to `state.request.wanted` replicas, each under another segment name, and enters
- * the extents in the request. Segments of clients that have missed pings are used only when there is
- * no other room, what a compaction empties is taken before nothing is. Returns the number found.
+ * the extents in the request. Segments of clients that have missed pings, and of stores that their users suspect, are used only
+ * when there is no other room, what a compaction empties is taken before nothing is. Returns the number found.
  */
 export function placeReplicas(state: CoreState): number {
   const { request } = state;
@@ -159,7 +160,7 @@ function allocateUnder(
   const start = open.length > 1 ? randomBelow(state.rng, open.length) : 0;
   for (let i = 0; i < open.length; i++) {
     const entry = open[(start + i) % open.length];
-    if (state.clients.isSuspect(entry.owner) !== suspects) continue;
+    if (isSuspect(state, entry) !== suspects) continue;
     const extent = allocateIn(state, entry, size);
     if (extent !== 0) return extent;
   }
@@ -173,16 +174,16 @@ function allocateIn(state: CoreState, entry: SegmentEntry, size: number): number
 
 function hasSuspects(state: CoreState): boolean {
   return state.segments.openNames.some((name) =>
-    name.open.some((entry) => state.clients.isSuspect(entry.owner))
+    name.open.some((entry) => isSuspect(state, entry))
   );
 }
 
 function memoryFreeRatio(_state: CoreState, name: SegmentName): number {
   let free = 0;
   let total = 0;
-  for (const { allocator, unitShift } of name.open) {
-    free += allocator.freeUnits * 2 ** unitShift;
-    total += allocator.totalUnits * 2 ** unitShift;
+  for (const { allocator, unitBytes } of name.open) {
+    free += allocator.freeUnits * unitBytes;
+    total += allocator.totalUnits * unitBytes;
   }
   return total === 0 ? 0 : free / total;
 }

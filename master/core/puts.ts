@@ -122,6 +122,7 @@ export function putStart(
   const bad = prepareRequest(state, writer, tenant, bytes, start, end, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
   const slot = state.objects.find(tenant, bytes, start, end);
+  state.request.hash = state.objects.lastHash;
   if (slot !== 0) {
     if (!isReplaceable(state, slot, nowMs)) return ErrorCode.OBJECT_ALREADY_EXISTS;
     if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) {

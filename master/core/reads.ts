@@ -12,33 +12,48 @@ import { considerPromotion } from "./promotion.ts";
 import { firstReadable, isAnyReachable } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
-/** Enters the slots of keys that are about to be read, 0 = none, in `slots`. */
+/** Room for what is found of many keys on the way. */
+export class LocatedKeys {
+  slots = new Int32Array(1024);
+  replicas = new Int32Array(1024);
+
+  /** Makes room for `count` keys. */
+  reach(count: number): void {
+    if (this.slots.length >= count) return;
+    this.slots = new Int32Array(count * 2);
+    this.replicas = new Int32Array(count * 2);
+  }
+}
+
+/**
+ * Enters the slots of keys that are about to be read, 0 = none. What the reads will look at is read ahead,
+ * that of all keys at once; the extents only where the replicas will be described.
+ */
 export function locate(
   state: CoreState,
   tenant: number,
   bytes: Uint8Array,
   keys: Keys,
-  slots: Int32Array,
+  describes: boolean,
+  located: LocatedKeys,
 ): void {
-  const { objects, replicas } = state;
+  const { objects, extents } = state;
+  const { count, starts, ends } = keys;
+  located.reach(count);
+  const { slots, replicas } = located;
   state.lookups.begin(tenant);
   if (state.labels.isOn) state.labels.readMany(bytes, keys);
-  objects.findMany(tenant, bytes, keys, slots);
+  objects.seekMany(tenant, bytes, keys, slots, replicas);
   let touched = 0;
-  for (let i = 0; i < keys.count; i++) {
-    const slot = slots[i];
-    if (slot === 0) {
-      state.misses.note(objects.hashAt(i), keys.ends[i] - keys.starts[i]);
-      continue;
-    }
-    const replica = objects.link(slot, ObjectLink.REPLICA);
-    const previous = objects.link(slot, ObjectLink.PREVIOUS);
-    const next = objects.link(slot, ObjectLink.NEXT);
-    if (replica !== 0) touched ^= replicas.touch(replica);
-    if (previous !== 0) touched ^= objects.touch(previous);
-    if (next !== 0) touched ^= objects.touch(next);
-  }
+  for (let i = 0; i < count; i++) replicas[i] = state.replicas.extent(replicas[i]);
+  for (let i = 0; describes && i < count; i++) touched ^= extents.touch(replicas[i]);
   objects.touched ^= touched;
+  for (let i = 0; i < count; i++) {
+    slots[i] = objects.confirm(slots[i], tenant, bytes, starts[i], ends[i]);
+  }
+  for (let i = 0; i < count; i++) {
+    if (slots[i] === 0) state.misses.note(objects.hashAt(i), ends[i] - starts[i]);
+  }
 }
 
 /** The slot of a key that is about to be read, 0 = none. */
@@ -49,12 +64,19 @@ export function locateOne(
   start: number,
   end: number,
 ): number {
-  const { labels } = state;
+  const { labels, objects } = state;
   state.lookups.begin(tenant);
   if (labels.isOn) labels.current = labels.read(bytes, start, end);
-  const slot = state.objects.find(tenant, bytes, start, end);
-  if (slot === 0) state.misses.note(state.objects.lastHash, end - start);
+  const seen = objects.seek(tenant, bytes, start, end);
+  if (seen !== 0) objects.touched ^= touchAround(state, seen);
+  const slot = objects.confirm(seen, tenant, bytes, start, end);
+  if (slot === 0) state.misses.note(objects.lastHash, end - start);
   return slot;
+}
+
+/** Reads what a lookup of an object reads next, all of it at once. */
+function touchAround({ objects, replicas }: CoreState, slot: number): number {
+  return replicas.extent(objects.link(slot, ObjectLink.REPLICA)) ^ objects.touchLinks(slot);
 }
 
 /** Whether an object can be read; renews its lease if so. 1 or 0, also for slot 0. */

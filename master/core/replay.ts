@@ -310,6 +310,7 @@ function applyToObject(state: CoreState, kind: number, reader: FactReader): void
   const tenant = reader.u16();
   const key = reader.blob();
   const slot = objects.find(tenant, key, 0, key.length);
+  state.request.hash = objects.lastHash;
   const write = slot === 0 ? 0 : objects.link(slot, ObjectLink.WRITE);
   switch (kind) {
     case FactKind.OBJECT_KEPT:

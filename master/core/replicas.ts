@@ -66,11 +66,6 @@ export class ReplicaTable {
     return replica;
   }
 
-  /** Reads a replica's record, as `KeyIndex.touch`. */
-  touch(replica: number): number {
-    return this.#records.word(replica, META);
-  }
-
   release(replica: number): void {
     this.#records.release(replica);
   }
@@ -156,6 +151,11 @@ export class ReplicaTable {
   /** The segment of a memory replica. */
   segment(replica: number): number {
     return this.#records.word(replica, META) >>> SEGMENT_SHIFT;
+  }
+
+  /** The extent of a memory replica; 0 for other replicas, and for 0. */
+  extent(replica: number): number {
+    return replica !== 0 && this.isMemory(replica) ? this.#records.word(replica, PLACE) : 0;
   }
 
   /** The extent of a memory replica, the disk entry of one on a client's disk. */

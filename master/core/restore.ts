@@ -56,7 +56,7 @@ export function restoreObject(
   const group = flags & KeptObject.GROUP ? reader.blob() : null;
   if (present !== 0) throw reader.malformed("an object is there twice");
   retainClient(state, client);
-  const slot = objects.insert(tenant, key, 0, key.length);
+  const slot = objects.insertHashed(state.request.hash, tenant, key, 0, key.length);
   objects.setClient(slot, client);
   objects.setSize(slot, size);
   objects.setSince(slot, since);

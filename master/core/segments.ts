@@ -3,7 +3,7 @@ import { type ExtentPool, SegmentAllocator } from "./allocator.ts";
 import type { SegmentView } from "./api.ts";
 import { MAX_SEGMENTS } from "./replicas.ts";
 
-const MIN_UNIT_SHIFT = 6;
+const MIN_UNIT_BYTES = 64;
 /** Longest name, endpoint or protocol: every answer about an object in the segment repeats it. */
 const MAX_TEXT_LENGTH = 4096;
 const MAX_UNITS = 2 ** 32 - 1;
@@ -19,8 +19,8 @@ export interface SegmentEntry {
   readonly view: SegmentView;
   readonly owner: number;
   readonly allocator: SegmentAllocator;
-  /** Extents are counted in units of 2^unitShift bytes: 64, more in segments over 256 GiB. */
-  readonly unitShift: number;
+  /** Extents are counted in units of so many bytes, a power of two: 64, more over 256 GiB. */
+  readonly unitBytes: number;
   status: SegmentStatus;
   /** When a graceful unmount ends, `Infinity` without one. */
   unmountAtMs: number;
@@ -171,9 +171,9 @@ export class SegmentTable {
       alive.set(this.#alive);
       this.#alive = alive;
     }
-    let unitShift = MIN_UNIT_SHIFT;
-    while (Math.floor(segment.size / 2 ** unitShift) > MAX_UNITS) unitShift++;
-    const units = Math.floor(segment.size / 2 ** unitShift);
+    let unitBytes = MIN_UNIT_BYTES;
+    while (Math.floor(segment.size / unitBytes) > MAX_UNITS) unitBytes *= 2;
+    const units = Math.floor(segment.size / unitBytes);
     let name = this.#byName.get(segment.name);
     if (name === undefined) {
       name = { name: segment.name, mounted: [], open: [] };
@@ -189,7 +189,7 @@ export class SegmentTable {
       },
       owner,
       allocator: new SegmentAllocator(this.#pool, index, units),
-      unitShift,
+      unitBytes,
       status: SegmentStatus.OK,
       unmountAtMs: Infinity,
       joinedMs: -Infinity,
@@ -260,14 +260,14 @@ export class SegmentTable {
 
   /** Length in units of an extent for `bytes`. */
   unitsFor(entry: SegmentEntry, bytes: number): number {
-    return Math.ceil(bytes / 2 ** entry.unitShift);
+    return Math.ceil(bytes / entry.unitBytes);
   }
 
   /** Whether an extent for `bytes` could lie in some segment that takes new data, were it empty. */
   couldHold(bytes: number): boolean {
     return this.#openNames.some(({ open }) =>
       open.some((entry) => {
-        const units = Math.floor(entry.view.segment.size / 2 ** entry.unitShift);
+        const units = Math.floor(entry.view.segment.size / entry.unitBytes);
         return this.unitsFor(entry, bytes) <= units;
       })
     );

@@ -21,6 +21,7 @@ import { Misses } from "./misses.ts";
 import { ModelLists } from "./model_lists.ts";
 import { ObjectTable } from "./objects.ts";
 import { OwedEnds } from "./owed_ends.ts";
+import { PeerReports } from "./peer_reports.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
 import { PromisedMemory } from "./promised_memory.ts";
 import { Quarantine } from "./quarantine.ts";
@@ -43,6 +44,8 @@ export const MAX_REPLICAS = 64;
 export class WriteRequest {
   readonly writer = { client: 0, writeId: 0 };
   tenant = 0;
+  /** Of the key, as `ObjectTable.lastHash` has it after the key was looked for. */
+  hash = 0;
   startMs = 0;
   size = 0;
   softAction = 0;
@@ -93,6 +96,8 @@ export class CoreState {
   /** What compaction keeps free of new data at the moment. */
   aside: Aside | null = null;
   readonly hot = new HotCopies();
+  /** Not durable: after a restart clients tell anew. */
+  readonly peerReports = new PeerReports();
   readonly counters = new Counters();
   /** How often objects are read from disks. */
   readonly reads = new FrequencySketch();

@@ -34,6 +34,7 @@ export function upsertStart(
   const bad = prepareRequest(state, writer, tenant, bytes, start, end, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
   let slot = objects.find(tenant, bytes, start, end);
+  state.request.hash = objects.lastHash;
   if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) return ErrorCode.OBJECT_REPLICA_BUSY;
   if (slot !== 0 && isAnyHoused(state, slot)) {
     if (group !== null && !isSameGroup(state, slot, group)) return ErrorCode.INVALID_PARAMS;

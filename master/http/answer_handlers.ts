@@ -7,6 +7,7 @@ import type { AdminAuth } from "./admin_auth.ts";
 import { percentDecode, rawParameter, textParameter } from "./query.ts";
 import { json, refusal, type Register } from "./route_answers.ts";
 import { routeDocument } from "./route_document.ts";
+import { storesDocument } from "./store_document.ts";
 import { whyDocument, whyMissDocument } from "./why_documents.ts";
 import { MAX_ROUTE_BYTES, MAX_ROUTED_KEYS, readRouteRequest } from "./route_request.ts";
 
@@ -36,6 +37,7 @@ export function addAnswerRoutes(
       hitsDocument(query, await backend.hitStats(WINDOWS[query.window], isLabelled(query))),
     );
   });
+  on("storeHealth", async () => json(storesDocument(await backend.storeHealth())));
   addWhyRoutes(on, backend);
 }
 

@@ -18,6 +18,7 @@ import {
 import { COUNTED_CALLS, GROUPINGS, WINDOWS } from "./hit_stats.ts";
 import { MISS_CAUSES } from "../core/life_log.ts";
 import { EVENT_NAMES } from "./why_documents.ts";
+import { STORE_STATES } from "./store_document.ts";
 import { MAX_ROUTED_KEYS } from "./route_request.ts";
 
 const answers = routesOf("answers");
@@ -85,6 +86,24 @@ export const ANSWER_ROUTES = {
         parameter("by", `Separated by commas: ${GROUPINGS.join(", ")}. Default: tier.`),
         parameter("calls", "Which calls are counted. Default: get.", choice(...COUNTED_CALLS)),
       ],
+    },
+  ),
+  storeHealth: answers.get(
+    "/v1/health/stores",
+    "Whether the stores work, as their pings and the clients that use them say. A store that most of " +
+      "its users suspect is avoided: new objects go elsewhere while there is room.",
+    {
+      200: json(
+        "In the order of the mounts. `users` and `votes` are of the last 10 s.",
+        record({
+          stores: list(record({
+            ...{ endpoint: text, host: nullable("string"), client: text, segments: list(text) },
+            state: choice(...STORE_STATES),
+            ...{ users: count, votes: count },
+            ...{ suspected_for_ms: nullable("integer"), avoided_for_ms: nullable("integer") },
+          })),
+        }),
+      ),
     },
   ),
   why: answers.get(

@@ -3,6 +3,7 @@ import type { KeyDetail } from "../core/inspect.ts";
 import type { KeyLife } from "../core/lives.ts";
 import type { ConfigChanges, ShownFlag } from "../live_config.ts";
 import type { LookupWindow } from "../core/lookups.ts";
+import type { StoreHealth } from "../core/store_health.ts";
 import type { KeyPlaces, PackedKeys } from "../core/key_places.ts";
 
 /** Lookups of a window, in Unix milliseconds. */
@@ -49,6 +50,9 @@ export interface AnswersCore {
    */
   whyMiss(tenant: string | null, windowMs: number): WhyMiss;
 
+  /** What pings and clients say of every store. */
+  storeHealth(): StoreHealth[];
+
   /** The settings in force. */
   config(): Record<string, ShownFlag>;
 
@@ -62,6 +66,7 @@ export const ANSWER_METHODS = [
   "hitStats",
   "why",
   "whyMiss",
+  "storeHealth",
   "config",
   "changeConfig",
 ] as const satisfies readonly (keyof AnswersCore)[];

@@ -5,6 +5,7 @@ import {
   HandshakeDecoder,
   HandshakeType,
   PROBE_REPLY,
+  TlsExpectedError,
 } from "../../proto/handshake.ts";
 import { asObject } from "../../proto/metadata/fields.ts";
 
@@ -15,7 +16,7 @@ const request = encodeHandshake({ type: HandshakeType.PROBE, untyped: false, bod
  * Sends a probe and waits for the answer that a transfer engine gives. False when nothing can be
  * connected to in time, the connection ends, or the answer is another one. A process that takes the
  * connection and stays silent is taken to be there: handshake servers serve one connection at a
- * time, and may be busy.
+ * time, and may be busy. So is one that answers with an alert, because it speaks TLS only.
  */
 export function probeHandshake(host: string, port: number, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -49,7 +50,7 @@ function isProbeReply(decoder: HandshakeDecoder, chunk: Uint8Array): boolean | n
     if (frame === null) return null;
     const { status } = asObject(frame.body, "a probe reply");
     return frame.type === HandshakeType.PROBE && !frame.untyped && status === PROBE_REPLY.status;
-  } catch {
-    return false;
+  } catch (error) {
+    return error instanceof TlsExpectedError;
   }
 }

@@ -37,6 +37,14 @@ Deno.test("a transfer engine that answers the probe is there", async () => {
   await close(listening);
 });
 
+Deno.test("one that answers with an alert, because it speaks TLS only, is there", async () => {
+  const [listening, port] = await server((socket) => {
+    socket.on("data", () => socket.end(Uint8Array.of(0x15, 3, 3, 0, 2, 2, 70)));
+  });
+  assert.equal(await probeHandshake("127.0.0.1", port, 5000), true);
+  await close(listening);
+});
+
 Deno.test("another answer, an end without one and a closed port are nobody", async () => {
   const answers: Uint8Array[] = [
     reply(HandshakeType.PROBE, { status: "failed" }),

@@ -383,6 +383,24 @@ const ownFamilies: Family[] = [
     "Bytes of further replicas.",
   ),
   core(
+    "snowskin_store_reports_total",
+    "counter",
+    CoreCounter.STORE_REPORTS,
+    "Reports of clients about the stores that they use.",
+  ),
+  core(
+    "snowskin_store_suspicions_total",
+    "counter",
+    CoreCounter.STORE_SUSPICIONS,
+    "Stores that such reports called slow or silent.",
+  ),
+  core(
+    "snowskin_stores_avoided_total",
+    "counter",
+    CoreCounter.STORES_AVOIDED,
+    "How often a store came to be avoided because most of its users suspect it.",
+  ),
+  core(
     "snowskin_fences_ordered_total",
     "counter",
     CoreCounter.FENCES_ORDERED,

@@ -27,6 +27,10 @@ export class ClusterCalls {
     return [
       plainCall(m.ServiceReady, () => ok(STORE_VERSION)),
       plainCall(m.Ping, ({ clientId }) => ok(cluster.ping(clientId))),
+      plainCall(
+        m.ReportPeers,
+        ({ clientId, peers }) => done(cluster.reportPeers(clientId, peers)),
+      ),
       plainCall(m.GetFsdir, () => ok(storage.fsdir)),
       plainCall(m.GetStorageConfig, () => ok(storage)),
       plainCall(

@@ -72,7 +72,7 @@ export class ObjectCalls {
     const keys = this.#keys;
     if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
     beginList(call, rpc, batch, keys.count, widthFor(keys.count));
-    this.#core.locate(tenant, reader.bytes, keys);
+    this.#core.locate(tenant, reader.bytes, keys, false);
     for (let i = 0; i < keys.count; i++) {
       const code = this.#core.existAt(i, nowMs);
       writeFlag(writer, code);
@@ -106,7 +106,7 @@ export class ObjectCalls {
     const { reader: { bytes }, nowMs, replies: { writer } } = call;
     const keys = this.#keys;
     const encoder = this.#encoder;
-    this.#core.locate(tenant, bytes, keys);
+    this.#core.locate(tenant, bytes, keys, true);
     encoder.showsOurs = call.writeId === KNOWS_CHECKSUMS;
     beginList(call, rpc, batch, keys.count, width);
     for (let i = 0; i < keys.count; i++) {

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 
-#include "mc/crc32c.h"
+#include "crc32c.h"
 
 #include <pthread.h>
-#include <stdbool.h>
-#include <stddef.h>
 #include <string.h>
 
 #include "mc/api.h"
@@ -17,34 +15,43 @@
  * STRETCH bytes are worked on together; sums are joined by stepping one over the bytes behind it.
  */
 #define STRETCH ((size_t)1024)
-/* The stretches are too short for the processor to see that they go on: bytes to fetch ahead. */
-#define AHEAD (6 * STRETCH)
 #define CACHE_LINE ((size_t)64)
+/* Without an instruction. */
+#define PLAIN_BLOCK ((size_t)4096)
 
 static uint32_t bytewise[256];
-/* A sum stepped over STRETCH zero bytes, one table for each of its bytes. */
-static uint32_t over[4][256];
-static bool has_instruction;
+static struct mc_crc32c_way by_table, by_instruction, by_folding;
+static const struct mc_crc32c_way *ways[3];
+static uint32_t way_count;
 static pthread_once_t prepared = PTHREAD_ONCE_INIT;
 
-static uint32_t step_over(uint32_t crc)
+uint32_t mc_crc32c_power(uint64_t n)
 {
-	return over[0][crc & 255] ^ over[1][crc >> 8 & 255] ^ over[2][crc >> 16 & 255] ^
-	       over[3][crc >> 24];
+	uint32_t power = 0x80000000u;
+
+	while (n-- > 0)
+		power = power & 1 ? power >> 1 ^ POLYNOMIAL : power >> 1;
+	return power;
 }
 
-static uint32_t by_table(uint32_t crc, const uint8_t *bytes, size_t length)
+static uint32_t table_rest(uint32_t crc, const uint8_t *bytes, size_t length)
 {
 	while (length-- > 0)
 		crc = crc >> 8 ^ bytewise[(crc ^ *bytes++) & 255];
 	return crc;
 }
 
-static uint32_t over_zeros(uint32_t crc, size_t length)
+static uint32_t table_sum(uint32_t crc, const uint8_t *bytes, const uint8_t *ahead,
+			  const uint8_t *ahead_to)
 {
-	while (length-- > 0)
-		crc = crc >> 8 ^ bytewise[crc & 255];
-	return crc;
+	(void)ahead;
+	(void)ahead_to;
+	return table_rest(crc, bytes, PLAIN_BLOCK);
+}
+
+static void plain_copy(uint8_t *to, const uint8_t *from)
+{
+	memcpy(to, from, PLAIN_BLOCK);
 }
 
 #if defined(__x86_64__)
@@ -61,6 +68,22 @@ static uint32_t over_zeros(uint32_t crc, size_t length)
 #endif
 
 #ifdef WITH_INSTRUCTION
+/* A sum stepped over STRETCH zero bytes, one table for each of its bytes. */
+static uint32_t over[4][256];
+
+static uint32_t step_over(uint32_t crc)
+{
+	return over[0][crc & 255] ^ over[1][crc >> 8 & 255] ^ over[2][crc >> 16 & 255] ^
+	       over[3][crc >> 24];
+}
+
+static uint32_t over_zeros(uint32_t crc, size_t length)
+{
+	while (length-- > 0)
+		crc = crc >> 8 ^ bytewise[crc & 255];
+	return crc;
+}
+
 static uint64_t word_at(const uint8_t *bytes)
 {
 	uint64_t word;
@@ -69,33 +92,65 @@ static uint64_t word_at(const uint8_t *bytes)
 	return word;
 }
 
-WITH_INSTRUCTION static uint32_t by_instruction(uint32_t crc, const uint8_t *bytes, size_t length)
+WITH_INSTRUCTION static uint32_t instruction_sum(uint32_t crc, const uint8_t *bytes,
+						 const uint8_t *ahead, const uint8_t *ahead_to)
 {
-	for (; length >= 3 * STRETCH; bytes += 3 * STRETCH, length -= 3 * STRETCH) {
-		uint64_t a = crc, b = 0, c = 0;
+	uint64_t a = crc, b = 0, c = 0;
 
-		for (size_t line = 0; line < STRETCH; line += CACHE_LINE) {
-			const uint8_t *at = bytes + line;
-
-			__builtin_prefetch(at + AHEAD);
-			__builtin_prefetch(at + AHEAD + STRETCH);
-			__builtin_prefetch(at + AHEAD + 2 * STRETCH);
-			for (size_t i = 0; i < CACHE_LINE; i += 8) {
-				a = STEP8(a, word_at(at + i));
-				b = STEP8(b, word_at(at + STRETCH + i));
-				c = STEP8(c, word_at(at + 2 * STRETCH + i));
-			}
+	for (size_t line = 0; line < STRETCH; line += CACHE_LINE) {
+		for (size_t part = 0; part < 3 * STRETCH; part += STRETCH) {
+			__builtin_prefetch(ahead + part + line);
+			if (ahead_to)
+				__builtin_prefetch(ahead_to + part + line, 1);
 		}
-		crc = step_over(step_over((uint32_t)a) ^ (uint32_t)b) ^ (uint32_t)c;
+		for (size_t i = line; i < line + CACHE_LINE; i += 8) {
+			a = STEP8(a, word_at(bytes + i));
+			b = STEP8(b, word_at(bytes + STRETCH + i));
+			c = STEP8(c, word_at(bytes + 2 * STRETCH + i));
+		}
 	}
-	uint64_t sum = crc;
+	return step_over(step_over((uint32_t)a) ^ (uint32_t)b) ^ (uint32_t)c;
+}
 
+WITH_INSTRUCTION static uint32_t instruction_rest(uint32_t crc, const uint8_t *bytes, size_t length)
+{
+	uint64_t sum;
+
+	for (; length >= 3 * STRETCH; bytes += 3 * STRETCH, length -= 3 * STRETCH)
+		crc = instruction_sum(crc, bytes, bytes + 3 * STRETCH, NULL);
+	sum = crc;
 	for (; length >= 8; bytes += 8, length -= 8)
 		sum = STEP8(sum, word_at(bytes));
 	crc = (uint32_t)sum;
 	for (; length > 0; length--)
 		crc = STEP1(crc, *bytes++);
 	return crc;
+}
+
+static void stretches_copy(uint8_t *to, const uint8_t *from)
+{
+	memcpy(to, from, 3 * STRETCH);
+}
+
+static void prepare_instruction(void)
+{
+	for (int byte = 0; byte < 4; byte++) {
+		for (uint32_t i = 0; i < 256; i++)
+			over[byte][i] = over_zeros(i << 8 * byte, STRETCH);
+	}
+	by_instruction = (struct mc_crc32c_way){
+		.name = "instruction",
+		.block = 3 * STRETCH,
+		.sum = instruction_sum,
+		.rest = instruction_rest,
+		.copy = stretches_copy,
+	};
+#if defined(__x86_64__)
+	by_folding.rest = instruction_rest;
+	if (mc_crc32c_fold_prepare(&by_folding))
+		ways[way_count++] = &by_folding;
+#endif
+	ways[way_count++] = &by_instruction;
 }
 #endif
 
@@ -108,21 +163,64 @@ static void prepare(void)
 			crc = crc & 1 ? crc >> 1 ^ POLYNOMIAL : crc >> 1;
 		bytewise[i] = crc;
 	}
-	for (int byte = 0; byte < 4; byte++) {
-		for (uint32_t i = 0; i < 256; i++)
-			over[byte][i] = over_zeros(i << 8 * byte, STRETCH);
-	}
 #ifdef WITH_INSTRUCTION
-	has_instruction = FOUND();
+	if (FOUND())
+		prepare_instruction();
 #endif
+	by_table = (struct mc_crc32c_way){
+		.name = "table",
+		.block = PLAIN_BLOCK,
+		.sum = table_sum,
+		.rest = table_rest,
+		.copy = plain_copy,
+	};
+	ways[way_count++] = &by_table;
+}
+
+const struct mc_crc32c_way *const *mc_crc32c_ways(uint32_t *count)
+{
+	pthread_once(&prepared, prepare);
+	*count = way_count;
+	return ways;
+}
+
+uint32_t mc_crc32c_by(const struct mc_crc32c_way *way, uint32_t crc, const void *memory,
+		      uint64_t length)
+{
+	const uint8_t *bytes = memory;
+
+	crc = ~crc;
+	for (; length >= way->block; bytes += way->block, length -= way->block)
+		crc = way->sum(crc, bytes, bytes + 2 * way->block, NULL);
+	return ~way->rest(crc, bytes, length);
+}
+
+uint32_t mc_crc32c_copy_by(const struct mc_crc32c_way *way, uint32_t crc, void *target,
+			   const void *source, uint64_t length)
+{
+	const uint8_t *from = source;
+	const size_t block = way->block;
+	uint8_t *to = target;
+
+	crc = ~crc;
+	for (; length >= block; to += block, from += block, length -= block) {
+		way->copy(to, from);
+		crc = way->sum(crc, to, from + block, to + block);
+	}
+	memcpy(to, from, length);
+	return ~way->rest(crc, to, length);
 }
 
 MC_API uint32_t mc_crc32c(uint32_t crc, const void *bytes, uint64_t length)
 {
-	pthread_once(&prepared, prepare);
-#ifdef WITH_INSTRUCTION
-	if (has_instruction)
-		return ~by_instruction(~crc, bytes, length);
-#endif
-	return ~by_table(~crc, bytes, length);
+	uint32_t count;
+
+	return mc_crc32c_by(mc_crc32c_ways(&count)[0], crc, bytes, length);
+}
+
+uint32_t mc_crc32c_copy(uint32_t crc, void *to, const void *from, uint64_t length)
+{
+	uint32_t count;
+
+	return mc_crc32c_copy_by(mc_crc32c_ways(&count)[0], crc, to, from, length);
 }

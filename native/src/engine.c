@@ -117,6 +117,7 @@ static void release(struct mc_engine *engine)
 		close(engine->wake_fd);
 	if (engine->epoll_fd >= 0)
 		close(engine->epoll_fd);
+	mc_tls_free(engine->tls);
 	mc_slots_free(&engine->regions);
 	mc_slots_free(&engine->peers);
 	mc_slots_free(&engine->watches);

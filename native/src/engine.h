@@ -13,6 +13,7 @@
 #include "fence.h"
 #include "region.h"
 #include "slots.h"
+#include "tls/tls.h"
 #include "transport.h"
 #include "work.h"
 
@@ -64,6 +65,7 @@ struct mc_engine {
 	int64_t next_deadline;  /* no deadline is earlier */
 	int64_t poll_until;     /* a poll sleeps until then; 0: it does not */
 	bool more;              /* a transport has something ready */
+	int64_t spent;          /* by calls that submit and wait; of the thread that does */
 
 	int epoll_fd;
 	int wake_fd;
@@ -74,6 +76,8 @@ struct mc_engine {
 	struct mc_stages stages;       /* for local memory of devices; under progress_lock */
 	pthread_mutex_t bytes_lock;    /* of the next; of calls that copy for the caller */
 	struct mc_stages bytes_stages;
+
+	struct mc_tls *tls; /* NULL: connections are plain; set before there are any */
 
 	struct mc_publisher publisher;
 	uint8_t identity[MC_IDENTITY_SIZE]; /* of the owner; under state_lock */

@@ -13,6 +13,7 @@
 #include "mc/plugin.h"
 #include "mc/rdma.h"
 #include "mc/region.h"
+#include "mc/tls.h"
 
 #define SIZE(type) { "sizeof " #type, sizeof(struct type), 0 }
 #define FIELD(type, field) { #type "." #field, offsetof(struct type, field), 0 }
@@ -26,11 +27,12 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_op, region),
 	FIELD(mc_op, peer),
 	FIELD(mc_op, opcode),
-	FIELD(mc_op, reserved),
+	FIELD(mc_op, flags),
 	SIZE(mc_completion),
 	FIELD(mc_completion, user_data),
 	FIELD(mc_completion, result),
 	FIELD(mc_completion, detail),
+	FIELD(mc_completion, crc32c),
 	SIZE(mc_engine_options),
 	FIELD(mc_engine_options, size),
 	FIELD(mc_engine_options, max_ops),
@@ -51,6 +53,7 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_engine_stats, connections),
 	FIELD(mc_engine_stats, connects),
 	FIELD(mc_engine_stats, server_threads),
+	FIELD(mc_engine_stats, reads_fenced),
 	SIZE(mc_region_options),
 	FIELD(mc_region_options, size),
 	FIELD(mc_region_options, flags),
@@ -72,6 +75,11 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_peer_options, port),
 	FIELD(mc_peer_options, host),
 	FIELD(mc_peer_options, local_name),
+	FIELD(mc_peer_options, server_name),
+	SIZE(mc_tls_report),
+	FIELD(mc_tls_report, served),
+	FIELD(mc_tls_report, peer),
+	FIELD(mc_tls_report, text),
 	SIZE(mc_device_info),
 	FIELD(mc_device_info, unused),
 	FIELD(mc_device_info, total),

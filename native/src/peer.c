@@ -42,7 +42,8 @@ int mc_peer_open(struct mc_engine *engine, const struct mc_peer_options *options
 
 	if (!options || options->size < sizeof(*options) ||
 	    !memchr(options->host, 0, sizeof(options->host)) ||
-	    !memchr(options->local_name, 0, sizeof(options->local_name)))
+	    !memchr(options->local_name, 0, sizeof(options->local_name)) ||
+	    !memchr(options->server_name, 0, sizeof(options->server_name)))
 		return -EINVAL;
 	if (atomic_load(&engine->stopping))
 		return -ESHUTDOWN;

@@ -210,7 +210,7 @@ int mc_wait(struct mc_engine *engine, struct mc_completion *out, uint32_t max, u
 	    uint32_t sleep_us, uint32_t work_us)
 {
 	int64_t sleep_left = (int64_t)sleep_us * 1000;
-	int64_t end;
+	int64_t begun, end;
 	int count;
 
 	if (max == 0)
@@ -218,7 +218,8 @@ int mc_wait(struct mc_engine *engine, struct mc_completion *out, uint32_t max, u
 	if (pthread_mutex_trylock(&engine->progress_lock) != 0)
 		return 0;
 	sharpen_timers();
-	end = mc_now() + (int64_t)work_us * 1000;
+	begun = mc_now();
+	end = begun + (int64_t)work_us * 1000;
 	for (;;) {
 		int64_t slept, ns = 0;
 		bool woken;
@@ -242,7 +243,16 @@ int mc_wait(struct mc_engine *engine, struct mc_completion *out, uint32_t max, u
 	}
 	count = (int)mc_work_harvest(engine, out, max);
 	mc_engine_unlock(engine);
+	engine->spent += mc_now() - begun;
 	return count;
+}
+
+uint32_t mc_spent(struct mc_engine *engine)
+{
+	int64_t spent = engine->spent;
+
+	engine->spent = 0;
+	return (uint32_t)mc_earlier(spent, UINT32_MAX);
 }
 
 /* progress_lock is held before and after. */

@@ -15,6 +15,7 @@ struct mc_transport;
 enum mc_capability {
 	MC_CAN_SERVE = 1 << 0,  /* has listen() */
 	MC_CAN_BORROW = 1 << 1, /* local memory need not be a region */
+	MC_CAN_CANCEL = 1 << 2, /* expire() of a READ costs others little */
 };
 
 /*

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common.h"
+#include "crc32c.h"
 #include "engine.h"
 
 struct mc_work_block {
@@ -28,7 +29,7 @@ static struct mc_work *take_free(struct mc_engine *engine)
 
 		if (engine->work_count >= engine->max_ops)
 			return NULL;
-		block = malloc(sizeof(*block));
+		block = calloc(1, sizeof(*block));
 		if (!block)
 			return NULL;
 		block->next = engine->blocks;
@@ -51,7 +52,7 @@ static int admit(struct mc_engine *engine, const struct mc_op *op, int64_t deadl
 	uint8_t *local;
 	int err;
 
-	if (op->length == 0 || op->opcode > MC_OP_WRITE || op->reserved != 0 ||
+	if (op->length == 0 || op->opcode > MC_OP_WRITE || (op->flags & ~(uint32_t)MC_OP_CRC32C) ||
 	    op->length - 1 > UINT64_MAX - op->remote)
 		return -EINVAL;
 	peer = mc_slots_get(&engine->peers, op->peer);
@@ -82,7 +83,11 @@ static int admit(struct mc_engine *engine, const struct mc_op *op, int64_t deadl
 	work->length = op->length;
 	work->user_data = op->user_data;
 	work->opcode = op->opcode;
+	work->sums = op->flags & MC_OP_CRC32C;
+	mc_work_sum_anew(work);
 	work->deadline = deadline;
+	work->may_cancel = op->opcode == MC_OP_READ &&
+			   (peer->transport->ops->capabilities & MC_CAN_CANCEL);
 	*out = work;
 	return 1;
 }
@@ -90,7 +95,7 @@ static int admit(struct mc_engine *engine, const struct mc_op *op, int64_t deadl
 int mc_submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t count,
 	      uint32_t timeout_ms)
 {
-	int64_t deadline = mc_now() + (int64_t)timeout_ms * 1000000;
+	int64_t begun = mc_now(), deadline = begun + (int64_t)timeout_ms * 1000000;
 	uint32_t accepted = 0;
 	int result = 0;
 
@@ -115,18 +120,66 @@ int mc_submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t count,
 	if (!accepted)
 		return result;
 	mc_engine_kick(engine);
+	engine->spent += mc_now() - begun;
 	return (int)accepted;
+}
+
+int mc_cancel(struct mc_engine *engine, uint64_t user_data, uint64_t mask)
+{
+	int count = 0;
+
+	pthread_mutex_lock(&engine->progress_lock);
+	pthread_mutex_lock(&engine->state_lock);
+	for (struct mc_work_block *block = engine->blocks; block; block = block->next) {
+		for (uint32_t i = 0; i < MC_WORK_BLOCK; i++) {
+			struct mc_work *work = &block->works[i];
+
+			if (!work->may_cancel || (work->user_data & mask) != user_data)
+				continue;
+			work->deadline = 0;
+			count++;
+		}
+	}
+	pthread_mutex_unlock(&engine->state_lock);
+	if (count)
+		engine->next_deadline = 0;
+	mc_engine_step(engine, 0);
+	mc_engine_unlock(engine);
+	return count;
+}
+
+void mc_work_sum(struct mc_work *work, uint64_t end)
+{
+	if (!work->sums || end <= work->summed || mc_work_device(work))
+		return;
+	work->crc = mc_crc32c(work->crc, work->local + work->summed, end - work->summed);
+	work->summed = end;
+}
+
+static int sum_on_device(struct mc_engine *engine, struct mc_work *work, struct mc_device *device)
+{
+	struct mc_stage *stage = mc_stages_get(&engine->stages, device);
+
+	work->crc = 0;
+	return stage ? mc_stage_crc32c(stage, (uintptr_t)work->local, work->length, &work->crc) :
+		       -EREMOTEIO;
 }
 
 void mc_work_finish(struct mc_engine *engine, struct mc_work *work, int result, int detail)
 {
+	struct mc_device *device = mc_work_device(work);
+
+	if (result == 0 && work->sums && device)
+		result = sum_on_device(engine, work, device);
+	else if (result == 0)
+		mc_work_sum(work, work->length);
 	work->result = result;
 	work->detail = detail;
 	mc_queue_push(&engine->finished, work);
 	engine->finished_count++;
 }
 
-int mc_work_copy(struct mc_engine *engine, const struct mc_work *work, uint64_t at, uint8_t *remote,
+int mc_work_copy(struct mc_engine *engine, struct mc_work *work, uint64_t at, uint8_t *remote,
 		 uint64_t count)
 {
 	struct mc_device *device = mc_work_device(work);
@@ -134,8 +187,15 @@ int mc_work_copy(struct mc_engine *engine, const struct mc_work *work, uint64_t 
 	struct mc_stage *stage;
 
 	if (!device) {
-		memcpy(work->opcode == MC_OP_READ ? local : remote,
-		       work->opcode == MC_OP_READ ? remote : local, count);
+		uint8_t *to = work->opcode == MC_OP_READ ? local : remote;
+		const uint8_t *from = work->opcode == MC_OP_READ ? remote : local;
+
+		if (!work->sums) {
+			memcpy(to, from, count);
+		} else {
+			work->crc = mc_crc32c_copy(work->crc, to, from, count);
+			work->summed = at + count;
+		}
 		return 0;
 	}
 	stage = mc_stages_get(&engine->stages, device);
@@ -177,6 +237,8 @@ uint32_t mc_work_harvest(struct mc_engine *engine, struct mc_completion *out, ui
 		out[count].user_data = work->user_data;
 		out[count].result = work->result;
 		out[count].detail = work->detail;
+		out[count].crc32c = work->sums && work->result == 0 ? work->crc : 0;
+		out[count].reserved = 0;
 		count++;
 		if (work->region && mc_region_put_locked(work->region))
 			dead[dead_count++] = work->region;

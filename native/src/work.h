@@ -2,6 +2,7 @@
 #ifndef MC_WORK_H
 #define MC_WORK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,10 @@ struct mc_work {
 	uint32_t opcode;
 	int32_t result;
 	int32_t detail;
+	bool may_cancel;
+	bool sums;       /* a CRC-32C of the bytes is wanted */
+	uint32_t crc;    /* of the first bytes of the local memory */
+	uint64_t summed; /* so many */
 	uint64_t transport[8]; /* the transport's own */
 };
 
@@ -80,10 +85,23 @@ static inline void mc_queue_remove_after(struct mc_work_queue *queue, struct mc_
 void mc_work_finish(struct mc_engine *engine, struct mc_work *work, int result, int detail);
 
 /*
- * Copies count bytes from at on between the local memory and memory of this host, in the direction
- * of the work: 0, or -EREMOTEIO where a device failed. progress_lock is held.
+ * Goes on with the sum that a work wants, to byte end of its local memory, which is there for good;
+ * best while it is in a cache. What is left, and what lies on a device, is summed when it is finished.
  */
-int mc_work_copy(struct mc_engine *engine, const struct mc_work *work, uint64_t at, uint8_t *remote,
+void mc_work_sum(struct mc_work *work, uint64_t end);
+
+/* Begins the sum again: all bytes are to be moved once more. */
+static inline void mc_work_sum_anew(struct mc_work *work)
+{
+	work->crc = 0;
+	work->summed = 0;
+}
+
+/*
+ * Copies count bytes from at on between the local memory and memory of this host, in the direction
+ * of the work, in order if it wants a sum: 0, or -EREMOTEIO where a device failed. progress_lock is held.
+ */
+int mc_work_copy(struct mc_engine *engine, struct mc_work *work, uint64_t at, uint8_t *remote,
 		 uint64_t count);
 
 /* A work, not initialised, that no caller knows of, or NULL; and its end. */

@@ -40,6 +40,7 @@ void test_fabric(void);
 void test_plugin(void);
 void test_device(void);
 void test_device_region(void);
+void test_tls(void);
 void test_rate(void);
 
 #endif

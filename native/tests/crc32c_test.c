@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mc/crc32c.h"
+#include "../src/crc32c.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -34,29 +34,61 @@ static void published_sums_are_met(void)
 	CHECK_EQ(mc_crc32c(7, bytes, 0), 7);
 }
 
-static void every_length_and_cut_gives_the_same_sum(void)
-{
-	static uint8_t bytes[20000];
-	uint32_t random = 1;
+#define BYTES 20000
 
-	for (size_t i = 0; i < sizeof(bytes); i++) {
-		random = random * 1664525u + 1013904223u;
-		bytes[i] = (uint8_t)(random >> 24);
-	}
-	for (size_t length = 0; length < sizeof(bytes); length += 1 + length / 7) {
-		for (size_t start = 0; start < 9 && start + length <= sizeof(bytes); start++) {
+static uint8_t bytes[BYTES], copied[BYTES + 18];
+
+static void every_way_length_and_cut_gives_the_same_sum(const struct mc_crc32c_way *way)
+{
+	for (size_t length = 0; length < BYTES; length += 1 + length / 7) {
+		for (size_t start = 0; start < 9 && start + length <= BYTES; start++) {
 			uint32_t whole = bit_by_bit(0, bytes + start, length);
 			size_t cut = length * 5 / 9;
-			uint32_t first = mc_crc32c(0, bytes + start, cut);
+			uint32_t first = mc_crc32c_by(way, 0, bytes + start, cut);
 
-			CHECK_EQ(mc_crc32c(0, bytes + start, length), whole);
-			CHECK_EQ(mc_crc32c(first, bytes + start + cut, length - cut), whole);
+			CHECK_EQ(mc_crc32c_by(way, 0, bytes + start, length), whole);
+			CHECK_EQ(mc_crc32c_by(way, first, bytes + start + cut, length - cut),
+				 whole);
+		}
+	}
+	/* Around whole blocks, byte by byte. */
+	for (size_t length = way->block - 40; length < way->block + 40; length++) {
+		CHECK_EQ(mc_crc32c_by(way, 9, bytes + 1, length),
+			 bit_by_bit(9, bytes + 1, length));
+		CHECK_EQ(mc_crc32c_by(way, 9, bytes + 1, length + way->block),
+			 bit_by_bit(9, bytes + 1, length + way->block));
+	}
+}
+
+static void a_copy_is_whole_and_summed_and_touches_nothing_else(const struct mc_crc32c_way *way)
+{
+	for (size_t length = 0; length < BYTES; length += 1 + length / 5) {
+		for (size_t start = 0; start < 9 && start + length <= BYTES; start += 4) {
+			uint8_t *to = copied + 8 - start;
+
+			memset(copied, 0xa5, sizeof(copied));
+			CHECK_EQ(mc_crc32c_copy_by(way, 5, to, bytes + start, length),
+				 bit_by_bit(5, bytes + start, length));
+			CHECK(memcmp(to, bytes + start, length) == 0);
+			for (uint8_t *other = copied; other < copied + sizeof(copied); other++)
+				CHECK((other >= to && other < to + length) || *other == 0xa5);
 		}
 	}
 }
 
 void test_crc32c(void)
 {
+	uint32_t random = 1, count;
+	const struct mc_crc32c_way *const *ways = mc_crc32c_ways(&count);
+
+	for (size_t i = 0; i < BYTES; i++) {
+		random = random * 1664525u + 1013904223u;
+		bytes[i] = (uint8_t)(random >> 24);
+	}
 	published_sums_are_met();
-	every_length_and_cut_gives_the_same_sum();
+	CHECK(count > 0);
+	for (uint32_t i = 0; i < count; i++) {
+		every_way_length_and_cut_gives_the_same_sum(ways[i]);
+		a_copy_is_whole_and_summed_and_touches_nothing_else(ways[i]);
+	}
 }

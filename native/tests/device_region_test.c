@@ -38,6 +38,8 @@ static struct mc_engine *open_server(void)
 	struct mc_engine *engine;
 
 	CHECK_EQ(mc_engine_open(&options, &engine), 0);
+	if (pair_secure)
+		pair_secure(engine);
 	return engine;
 }
 
@@ -88,7 +90,8 @@ static void bytes_arrive(bool device_remote, bool device_local, bool same_host)
 
 		fill(bytes, length, i);
 		CHECK_EQ(mc_region_store(pair.client, pair.local_id, at, length, bytes), 0);
-		run(&pair, MC_OP_WRITE, at, length, 0);
+		CHECK_EQ(run_summed(pair.client, pair_op(&pair, MC_OP_WRITE, at, length)),
+			 mc_crc32c(0, bytes, length));
 		memset(back, 0, length);
 		CHECK_EQ(mc_region_load(pair.server, pair.remote_id, at, length, back), 0);
 		CHECK(memcmp(bytes, back, length) == 0);
@@ -97,7 +100,8 @@ static void bytes_arrive(bool device_remote, bool device_local, bool same_host)
 
 		fill(bytes, length, i + 50);
 		CHECK_EQ(mc_region_store(pair.server, pair.remote_id, at, length, bytes), 0);
-		run(&pair, MC_OP_READ, at, length, 0);
+		CHECK_EQ(run_summed(pair.client, pair_op(&pair, MC_OP_READ, at, length)),
+			 mc_crc32c(0, bytes, length));
 		CHECK_EQ(mc_region_load(pair.client, pair.local_id, at, length, back), 0);
 		CHECK(memcmp(bytes, back, length) == 0);
 	}

@@ -34,6 +34,15 @@ static void bytes_arrive_both_ways(void)
 	pair_close(&pair);
 }
 
+static void operations_that_sum_tell_what_they_moved(void)
+{
+	struct pair pair;
+
+	pair_open(&pair, 8 << 20);
+	check_sums(&pair);
+	pair_close(&pair);
+}
+
 static void malformed_operations_are_refused_at_once(void)
 {
 	struct mc_region_info gone;
@@ -47,7 +56,7 @@ static void malformed_operations_are_refused_at_once(void)
 	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
 	bad = good, bad.opcode = 2;
 	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
-	bad = good, bad.reserved = 1;
+	bad = good, bad.flags = 2;
 	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
 	bad = good, bad.remote = UINT64_MAX;
 	CHECK_EQ(mc_submit(pair.client, &bad, 1, 1000), -EINVAL);
@@ -205,6 +214,39 @@ static void what_never_answers_ends_at_its_deadline(void)
 	pair_close(&pair);
 }
 
+static void reads_are_cancelled_and_writes_are_not(void)
+{
+	struct mc_engine *client = open_engine();
+	struct mc_region_info info;
+	struct mc_completion done;
+	struct mc_op ops[3] = { 0 };
+	uint32_t port, region;
+	int listener = silent_listener(&port);
+
+	region = open_region(client, 0, 4096, &info);
+	for (int i = 0; i < 3; i++) {
+		ops[i] = (struct mc_op){
+			.user_data = i == 2 ? 2ull << 32 : 1 | (uint64_t)i << 32,
+			.remote = 4096,
+			.length = 64,
+			.region = region,
+			.peer = open_peer(client, port, 2),
+			.opcode = i == 1 ? MC_OP_WRITE : MC_OP_READ,
+		};
+	}
+	CHECK_EQ(mc_submit(client, ops, 3, 60000), 3);
+	CHECK_EQ(mc_cancel(client, 7, UINT32_MAX), 0);
+	CHECK_EQ(mc_cancel(client, 1, UINT32_MAX), 1);
+	CHECK_EQ(mc_poll(client, &done, 1, 10000), 1);
+	CHECK_EQ(done.result, -ETIMEDOUT);
+	CHECK_EQ(done.user_data, 1);
+	CHECK_EQ(mc_poll(client, &done, 1, 10), 0);
+	CHECK_EQ(mc_engine_shutdown(client), 0);
+	expect_results(client, 2, -ECANCELED);
+	CHECK_EQ(mc_engine_destroy(client), 0);
+	close(listener);
+}
+
 static void shutdown_fails_what_is_in_flight(void)
 {
 	struct mc_completion done[4];
@@ -237,6 +279,26 @@ static void a_wake_ends_one_poll(void)
 	CHECK_EQ(mc_poll(engine, done, 1, 1), 0);
 	CHECK_EQ(mc_engine_shutdown(engine), 0);
 	CHECK_EQ(mc_engine_destroy(engine), 0);
+}
+
+static void what_a_wait_took_is_told_once(void)
+{
+	struct mc_completion done[4];
+	struct pair pair;
+	struct mc_op op;
+	uint32_t port;
+	int fd = silent_listener(&port);
+
+	pair_open(&pair, 1 << 20);
+	op = pair_op(&pair, MC_OP_WRITE, 0, 64);
+	op.peer = open_peer(pair.client, port, 2);
+	CHECK_EQ(mc_spent(pair.client), 0);
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 5000), 1);
+	CHECK_EQ(mc_wait(pair.client, done, 4, 1, 3000, 1000), 0);
+	CHECK(mc_spent(pair.client) >= 3000000);
+	CHECK_EQ(mc_spent(pair.client), 0);
+	close(fd);
+	pair_close(&pair);
 }
 
 static void a_stale_descriptor_is_refused_after_the_region_came_back(void)
@@ -365,13 +427,16 @@ static void silence_gives_way_without_descriptors(void)
 void test_engine(void)
 {
 	bytes_arrive_both_ways();
+	operations_that_sum_tell_what_they_moved();
 	malformed_operations_are_refused_at_once();
 	options_out_of_range_are_refused();
 	a_full_queue_accepts_no_more_until_something_ends();
 	refused_ranges_fail_alone();
 	what_never_answers_ends_at_its_deadline();
+	reads_are_cancelled_and_writes_are_not();
 	shutdown_fails_what_is_in_flight();
 	a_wake_ends_one_poll();
+	what_a_wait_took_is_told_once();
 	a_stale_descriptor_is_refused_after_the_region_came_back();
 	memory_of_the_caller_is_served_where_it_is();
 	silence_gives_way_without_descriptors();

@@ -7,6 +7,9 @@
 
 #include "check.h"
 
+struct mc_engine;
+void (*pair_secure)(struct mc_engine *engine);
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -27,6 +30,7 @@ static const struct {
 	{ "rate", test_rate },
 	{ "device", test_device },
 	{ "device_region", test_device_region },
+	{ "tls", test_tls },
 };
 
 int main(int argc, char **argv)

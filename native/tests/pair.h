@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "mc/crc32c.h"
 #include "mc/engine.h"
 #include "mc/op.h"
 #include "mc/peer.h"
@@ -19,12 +20,17 @@ struct pair {
 	uint32_t port;
 };
 
+/* Called with each engine that is opened for a pair, if set: puts TLS on it. */
+extern void (*pair_secure)(struct mc_engine *engine);
+
 static inline struct mc_engine *open_engine(void)
 {
 	struct mc_engine_options options = { .size = sizeof(options), .server_threads = 3 };
 	struct mc_engine *engine;
 
 	CHECK_EQ(mc_engine_open(&options, &engine), 0);
+	if (pair_secure)
+		pair_secure(engine);
 	return engine;
 }
 
@@ -126,6 +132,42 @@ static inline struct mc_op pair_op(const struct pair *pair, uint32_t opcode, uin
 		.peer = pair->peer,
 		.opcode = opcode,
 	};
+}
+
+/* Runs an operation that sums, successfully, and returns the CRC-32C in its completion. */
+static inline uint32_t run_summed(struct mc_engine *engine, struct mc_op op)
+{
+	struct mc_completion done;
+
+	op.flags = MC_OP_CRC32C;
+	CHECK_EQ(mc_submit(engine, &op, 1, 20000), 1);
+	CHECK_EQ(mc_poll(engine, &done, 1, 20000), 1);
+	CHECK_EQ(done.result, 0);
+	CHECK_EQ(done.user_data, op.user_data);
+	return done.crc32c;
+}
+
+/* Reads and writes of up to 4 MiB give the sum of what lies at both ends then. */
+static inline void check_sums(struct pair *pair)
+{
+	static const uint64_t sizes[] = { 1, 100, 4096, 70000, 1 << 20, (4 << 20) + 5 };
+	uint8_t *local = (uint8_t *)(uintptr_t)pair->local.address + 16;
+	const uint8_t *remote = (const uint8_t *)(uintptr_t)pair->remote.address + 16;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct mc_op op = pair_op(pair, MC_OP_WRITE, 16, sizes[i]);
+		uint32_t crc;
+
+		for (uint64_t at = 0; at < sizes[i]; at++)
+			local[at] = (uint8_t)(at * 131 + (at >> 11) + i);
+		crc = mc_crc32c(0, local, sizes[i]);
+		CHECK_EQ(run_summed(pair->client, op), crc);
+		CHECK_EQ(mc_crc32c(0, remote, sizes[i]), crc);
+		memset(local, 0, sizes[i]);
+		op.opcode = MC_OP_READ;
+		CHECK_EQ(run_summed(pair->client, op), crc);
+		CHECK_EQ(mc_crc32c(0, local, sizes[i]), crc);
+	}
 }
 
 /* Polls until count operations have completed, all with the result. */

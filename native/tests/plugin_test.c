@@ -5,6 +5,7 @@
 
 #include "pair.h"
 #include "mc/plugin.h"
+#include "mc/tls.h"
 
 #define BYTES (1u << 20)
 
@@ -131,6 +132,7 @@ static void refusals(void)
 	CHECK(strstr(why, "fake: "));
 	CHECK_EQ(open_plugin(engine, "", why, sizeof(why)), 0);
 	CHECK_EQ(open_plugin(engine, "", why, sizeof(why)), -EALREADY);
+	CHECK_EQ(mc_tls_open(engine, "cert", "key", "ca", 0, why, sizeof(why)), -EALREADY);
 	CHECK_EQ(mc_engine_destroy(engine), 0);
 
 	engine = open_engine();

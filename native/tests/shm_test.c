@@ -56,6 +56,15 @@ static void bytes_are_copied_without_a_connection(void)
 	pair_close(&pair);
 }
 
+static void operations_that_sum_tell_what_they_moved(void)
+{
+	struct pair pair;
+
+	local_pair_open(&pair, 8 << 20);
+	check_sums(&pair);
+	pair_close(&pair);
+}
+
 /* The first part of a long copy is done by the call that submits it, the rest by polls. */
 static void memory_that_is_withdrawn_ends_a_copy_at_its_next_part(void)
 {
@@ -216,6 +225,7 @@ static void closed_peers_and_engines_leave_nothing(void)
 void test_shm(void)
 {
 	bytes_are_copied_without_a_connection();
+	operations_that_sum_tell_what_they_moved();
 	memory_that_is_withdrawn_ends_a_copy_at_its_next_part();
 	memory_that_is_not_published_is_refused();
 	memory_that_cannot_be_mapped_is_reached_over_tcp();

@@ -13,15 +13,35 @@ export interface Rpc<Request, Response> {
 
 const SERVICE = "mooncake::WrappedMasterService::";
 
+const OUR_SERVICE = "snowskin::MasterService::";
+
 /** Declares a call with arguments, listed in wire order. */
 export function rpc<Request extends object, Response>(
   name: string,
   request: Members<Request>,
   response: Schema<Response>,
 ): Rpc<Request, Response> {
+  return rpcOf(SERVICE, name, request, response);
+}
+
+/** {@linkcode rpc} for a call that the reference does not have. */
+export function ourRpc<Request extends object, Response>(
+  name: string,
+  request: Members<Request>,
+  response: Schema<Response>,
+): Rpc<Request, Response> {
+  return rpcOf(OUR_SERVICE, name, request, response);
+}
+
+function rpcOf<Request extends object, Response>(
+  service: string,
+  name: string,
+  request: Members<Request>,
+  response: Schema<Response>,
+): Rpc<Request, Response> {
   return {
     name,
-    functionId: functionIdOf(SERVICE + name),
+    functionId: functionIdOf(service + name),
     request: new Codec(args(request)),
     response: new Codec(response),
   };

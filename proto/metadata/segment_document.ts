@@ -71,6 +71,8 @@ export interface SegmentDocument {
   localName: string;
   /** Ours: absent where there is none. */
   plugin?: SegmentPlugin;
+  /** Ours, too: handshakes and data go over TLS only. */
+  tls?: true;
   /** Server part of the device paths where it differs from `name`; else empty. */
   rdmaServerName: string;
   devices: SegmentDevice[];
@@ -83,6 +85,7 @@ export interface SegmentDocument {
 const LOCAL_NAME = "snowskin_local_name";
 const PLUGIN = "snowskin_transport";
 const KEY = "snowskin_key";
+const TLS = "snowskin_tls";
 const KNOWN_PROTOCOLS = ["tcp", "rdma"];
 const U32 = { low: 0, high: 0xffff_ffff };
 
@@ -118,6 +121,7 @@ export function parseSegmentDocument(input: string | Uint8Array | JsonValue): Se
     }),
     localName: textField(document, LOCAL_NAME, what),
     ...readPlugin(document, what),
+    ...(document[TLS] === true && { tls: true }),
     rdmaServerName: textField(document, "rdma_server_name", what),
     devices,
     priorities: rdma ? readPriorities(document.priority_matrix, what) : new Map(),
@@ -145,6 +149,7 @@ export function segmentDocumentJson(document: SegmentDocument): JsonObject {
   };
   if (document.localName !== "") json[LOCAL_NAME] = document.localName;
   if (document.plugin !== undefined) json[PLUGIN] = { ...document.plugin };
+  if (document.tls) json[TLS] = true;
   if (rdma) {
     json.devices = document.devices.map(({ name, lid, gid }) => ({ name, lid, gid }));
     json.priority_matrix = Object.fromEntries(

@@ -68,6 +68,14 @@ Deno.test("a segment with several protocols keeps the buffers of those it knows"
   assert.deepEqual(document.buffers.map(({ name }) => name), ["cpu"]);
 });
 
+Deno.test("a node with TLS has one member more", () => {
+  const plain = parseSegmentDocument(GOLDEN_TCP);
+  assert.equal("tls" in plain, false);
+  const text = formatSegmentDocument({ ...plain, tls: true });
+  assert.equal(text.replace('"snowskin_tls":true,', ""), GOLDEN_TCP);
+  assert.equal(parseSegmentDocument(text).tls, true);
+});
+
 Deno.test("absent members take the reference's defaults", () => {
   const document = parseSegmentDocument('{"name":"n","protocol":"tcp"}');
   assert.deepEqual(document, {

@@ -68,6 +68,9 @@ transfer_engine_bench; either side can be that program.
   --fabric_provider=NAME       of libfabric, as fi_info prints it (default tcp)
   --device_name=NAME[,NAME]    RDMA devices (default all that are up)
   --auto_discovery=true|false  true: all devices that are up
+  --tls_cert_file=FILE         PEM certificate; with --tls_key_file=FILE, its key, and
+                               --tls_ca_file=FILE, the authorities, handshakes and data go over
+                               TLS 1.3 (SNOWSKIN_TLS_CERT_FILE, _KEY_FILE, _CA_FILE; default no TLS)
   --report_unit=UNIT           ${Object.keys(UNITS).join(", ")} (default GB)
   --report_precision=DIGITS    (default 2)
   --backend=classic
@@ -81,7 +84,10 @@ Example:
   snowskin te bench --local_server_name=10.0.0.8 --segment_id=10.0.0.7:15731 --threads=4
 `;
 
-const FLAGS = Array.from(BENCH_HELP.matchAll(/^ {2}--(\w+)=/gm), ([, name]) => name);
+const FLAGS = [
+  ...Array.from(BENCH_HELP.matchAll(/^ {2}--(\w+)=/gm), ([, name]) => name),
+  ...["tls_key_file", "tls_ca_file"],
+];
 const SIZE_LIMIT = 2 ** 46;
 
 /** Reads the command line of `te bench`. `CommandError` for what is wrong. */
@@ -125,11 +131,24 @@ export function parseBenchFlags(
       metadataLogin: loginOf(env, metadata),
       metadataClusterId: env("MC_METADATA_CLUSTER_ID") ?? "",
       fabricProvider: flags.fabric_provider ?? "",
+      ...tlsFlags(flags, env),
       ...{ protocol, deviceName: devices, forceTcp: isOn(env("MC_FORCE_TCP")) },
       advertisedHost: env("MC_TCP_BIND_ADDRESS") ?? "",
       topologyFile: env("MC_CUSTOM_TOPO_JSON") ?? "",
     },
   };
+}
+
+/** All three files, or none. */
+function tlsFlags(
+  flags: Readonly<Record<string, string | undefined>>,
+  env: (name: string) => string | undefined,
+): Pick<TransferEngineOptions, "tls"> {
+  const [certFile, keyFile, caFile] = ["tls_cert_file", "tls_key_file", "tls_ca_file"].map((name) =>
+    flags[name] ?? env(`SNOWSKIN_${name.toUpperCase()}`) ?? ""
+  );
+  if (certFile === "" && keyFile === "" && caFile === "") return {};
+  return { tls: { certFile, keyFile, caFile } };
 }
 
 function isOn(text: string | undefined): boolean {

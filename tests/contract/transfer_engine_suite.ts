@@ -3,6 +3,7 @@
  * of the framing. Free of `Deno`, so that it runs under Node too.
  */
 import assert from "node:assert/strict";
+import { crc32c } from "../../proto/crc32c.ts";
 import { Opcode, TransferCode, type TransferOperation } from "../../client/transfer/engine.ts";
 import {
   EnginePair,
@@ -155,6 +156,48 @@ export function transferEngineSuite(
     }
   });
 
+  test("sums the bytes of operations that ask for it, and of no others", async (scope) => {
+    const t = scope.own(await pair({ bytes: 5 << 20 }));
+    const { client, local, remote, peer } = t;
+    fill(remote.bytes, 7);
+    const sizes = [1, 8, 100, 4095, 4080, 65_536, 131_073, 262_144, 700_001, (4 << 20) + 5];
+    const borrowed = new Uint8Array((4 << 20) + 64);
+    for (const length of sizes) {
+      for (const [memory, localOffset] of [[local, 3], [borrowed, 16], [borrowed, 9]] as const) {
+        for (const opcode of [READ, WRITE]) {
+          const bytes = memory instanceof Uint8Array ? memory : memory.bytes;
+          if (opcode === WRITE) fill(bytes.subarray(localOffset, localOffset + length), length);
+          const op: TransferOperation = {
+            ...{ opcode, peer, remoteAddress: t.at(7), length, local: memory, localOffset },
+            sums: true,
+          };
+          assert.equal(await client.transferOne(op), TransferCode.OK);
+          const what = `${opcode === READ ? "READ" : "WRITE"} of ${length} at ${localOffset}`;
+          assert.equal(op.crc32c, crc32c(remote.bytes, 7, 7 + length), what);
+          assert.equal(op.crc32c, crc32c(bytes, localOffset, localOffset + length), what);
+        }
+      }
+    }
+    const refused = version === 2;
+    const ops = Array.from({ length: 60 }, (_, i): TransferOperation => ({
+      opcode: i % 4 === 3 ? WRITE : READ,
+      peer,
+      remoteAddress: refused && i % 10 === 5 ? 12_345n : t.at(i * 70_000),
+      length: 1 + i * 1000,
+      local,
+      localOffset: i * 70_000,
+      sums: i % 3 === 0,
+    }));
+    const codes = await client.transfer(ops);
+    for (const [i, { crc32c: sum, length, localOffset, sums }] of ops.entries()) {
+      assert.equal(codes[i] === TransferCode.OK, !(refused && i % 10 === 5), `operation ${i}`);
+      const expected = sums && codes[i] === TransferCode.OK
+        ? crc32c(local.bytes, localOffset, localOffset + length)
+        : undefined;
+      assert.equal(sum, expected, `operation ${i}`);
+    }
+  });
+
   test("refuses ranges outside one published region and goes on working", async (scope) => {
     const t = scope.own(await pair({ bytes: 65_536 }));
     const { client, server, peer } = t;
@@ -187,7 +230,9 @@ export function transferEngineSuite(
       const good = { opcode: READ, peer, remoteAddress: t.at(0), length: 99, local };
       assert.equal(await client.transferOne({ ...good, localOffset: 0 }), TransferCode.OK);
     }
-    if (!kinds.sameHost && !kinds.plugin) assert.equal(server.stats().refused, refused);
+    if (kinds.sameHost || kinds.plugin) return;
+    assert.equal(server.stats().refused, refused);
+    assert.equal(server.stats().readsFenced, bad.length);
   });
 
   if (version === 2) {

@@ -97,6 +97,30 @@ export function transferClientFaultSuite(
     assert(elapsed >= 110 && elapsed < 3000, `took ${elapsed} ms`);
   });
 
+  test("reads end when their signal is aborted, and late bytes go nowhere", async (scope) => {
+    let release = false;
+    const t = scope.own(
+      await against(async (connection) => {
+        await connection.takeRequest();
+        await connection.takeRequest();
+        connection.send(...status, new Uint8Array(50).fill(1));
+        await until(() => release);
+        connection.send(new Uint8Array(50).fill(2), ...status, new Uint8Array(60).fill(3));
+      }),
+    );
+    const stop = new AbortController();
+    const cancelled = t.client.transferOne(t.read(100), { signal: stop.signal });
+    const kept = t.client.transferOne(t.read(60, 4096));
+    await until(() => t.local.bytes[0] === 1);
+    stop.abort();
+    assert.equal(await cancelled, TransferCode.CANCELLED);
+    t.local.bytes.fill(9, 0, 100);
+    release = true;
+    assert.equal(await kept, TransferCode.OK);
+    assert(t.local.bytes.subarray(0, 100).every((byte) => byte === 9));
+    assert(t.local.bytes.subarray(4096, 4156).every((byte) => byte === 3));
+  });
+
   test("a peer that does not read is a time-out too", async (scope) => {
     const t = scope.own(await against((connection) => connection.pause()));
     const source = new Uint8Array(64 << 20);

@@ -1,8 +1,10 @@
 /** Compiles the shim with its own tests under sanitizers and runs them. */
 import assert from "node:assert/strict";
 import { compile, librarySources, listFiles, nativeFolder } from "../../ffi/build.ts";
+import { makeNodeCertificates } from "../support/certificates.ts";
 import { buildDeviceStandIns } from "../support/device_stand_ins.ts";
 import { buildFakeTransport } from "../support/fake_transport.ts";
+import { opensslAbsent } from "../support/engine_servers.ts";
 
 const native = nativeFolder();
 
@@ -30,6 +32,7 @@ async function runTests(sanitizer: string, groups: string[]): Promise<void> {
   using fake = buildFakeTransport(checked);
   try {
     const program = `${folder}/tests`;
+    if (groups.includes("tls")) await makeNodeCertificates(folder);
     const failure = compile([
       ...["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"],
       ...[...checked, `-I${native}include`, "-o", program],
@@ -42,6 +45,7 @@ async function runTests(sanitizer: string, groups: string[]): Promise<void> {
       env: {
         ...standIns.env,
         SNOWSKIN_FAKE_TRANSPORT: fake.path,
+        SNOWSKIN_TEST_CERTIFICATES: folder,
         ...{ TSAN_OPTIONS: "halt_on_error=1", ASAN_OPTIONS: "detect_leaks=1" },
       },
       stdout: "piped",
@@ -92,7 +96,9 @@ const runs = {
 };
 for (const [sanitizer, groups] of Object.entries(runs)) {
   const reason = missing(sanitizer);
-  const skipped = reason === null ? "" : ` (skipped: ${reason})`;
+  const withoutTls = opensslAbsent === null ? "" : ` (without TLS: ${opensslAbsent})`;
+  if (opensslAbsent === null) groups.push("tls");
+  const skipped = reason === null ? withoutTls : ` (skipped: ${reason})`;
   Deno.test({
     name: `the shim's own tests pass under -fsanitize=${sanitizer}${skipped}`,
     ignore: reason !== null,

@@ -11,6 +11,7 @@ import {
   type TransferStats,
 } from "../../client/transfer/engine.ts";
 import { Fences } from "../../client/transfer/fences.ts";
+import { noteSum } from "../../client/transfer/sums.ts";
 import { withoutWindow } from "../../proto/address_window.ts";
 import type { Random } from "../support/random.ts";
 import type { Host, Scheduler, SimEvent } from "./scheduler.ts";
@@ -143,7 +144,7 @@ export class SimEngine implements TransferEngine {
   stats(): TransferStats {
     return {
       ...{ servedReads: 0, servedWrites: 0, servedReadBytes: 0, servedWriteBytes: 0 },
-      ...{ refused: 0, connections: 0 },
+      ...{ refused: 0, readsFenced: 0, connections: 0 },
     };
   }
 
@@ -288,6 +289,7 @@ export class Flight {
     this.#sending = false;
     this.#timer.cancelled = true;
     this.#fabric.flying.delete(this);
+    if (code === TransferCode.OK) noteSum(this.op);
     this.resolve(code);
   }
 }

@@ -1,5 +1,6 @@
 /** A client or store node: the real client code on a simulated clock, wire and engine. */
 import { type StoreContext, writeNumbers } from "../../client/context.ts";
+import { Hedges } from "../../client/hedges.ts";
 import { MasterClient } from "../../client/master_client.ts";
 import { defaultConfig } from "../../client/put_options.ts";
 import { ReplicaChoice } from "../../client/replica_choice.ts";
@@ -7,12 +8,9 @@ import { SegmentTable } from "../../client/segments.ts";
 import { MasterSession } from "../../client/session.ts";
 import { TaskRunner } from "../../client/task_runner.ts";
 import { type Clock, pause } from "../../client/transfer/clock.ts";
-import {
-  type EndpointOptions,
-  type OwnMemory,
-  TransferEndpoint,
-} from "../../client/transfer/endpoint.ts";
+import { type EndpointOptions, TransferEndpoint } from "../../client/transfer/endpoint.ts";
 import type { Region } from "../../client/transfer/engine.ts";
+import type { OwnMemory } from "../../client/transfer/lent_regions.ts";
 import { ValueChecks } from "../../client/value_checks.ts";
 import type { MetadataStore } from "../../client/transfer/metadata_store.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
@@ -152,6 +150,7 @@ export class StoreProcess {
     });
     this.store = {
       ...{ master, endpoint, clock, clientId, choice: new ReplicaChoice(clock, random.u32()) },
+      hedges: new Hedges(5),
       checks: new ValueChecks({ enabled: profile.checksValues, log }),
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),

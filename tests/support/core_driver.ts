@@ -235,7 +235,7 @@ export class CoreDriver {
       starts: Uint32Array.from(starts),
       ends: Uint32Array.from(ends),
     };
-    this.core.locate(this.tenant, bytesOf(keys.join("")), list);
+    this.core.locate(this.tenant, bytesOf(keys.join("")), list, true);
     return keys.map((_, i) =>
       this.core.getReplicaListAt(i, this.nowMs, this.sink) === ErrorCode.OK
     );

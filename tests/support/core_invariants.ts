@@ -121,7 +121,7 @@ function checkSegments(
     const { usedUnits, heldUnits, seen } = checkExtents(state, entry, used);
     extentsSeen += seen;
     if (!segments.isAlive(index)) continue;
-    const unit = 2 ** entry.unitShift;
+    const unit = entry.unitBytes;
     allocated += usedUnits * unit;
     held += heldUnits * unit;
     capacity += entry.view.segment.size;

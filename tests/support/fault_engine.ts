@@ -3,6 +3,7 @@ import { type Clock, pause, systemClock } from "../../client/transfer/clock.ts";
 import {
   type LentMemory,
   type ListenOptions,
+  Opcode,
   type PeerAddress,
   type PeerId,
   type Region,
@@ -12,6 +13,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "../../client/transfer/engine.ts";
+import { noteSums } from "../../client/transfer/sums.ts";
 
 /** What befalls one operation, in this order; what is absent does not. */
 export interface Fault {
@@ -34,7 +36,8 @@ export type FaultPlan = (peer: string, op: TransferOperation) => Fault | null;
 
 /**
  * A transfer engine for tests that wraps another one and fails as it is told. Without a plan it is the
- * other one. Deadlines hold for what it adds, too: an operation that is late ends with `TIMEOUT`.
+ * other one. Deadlines and signals hold for what it adds, too: an operation that is late ends with
+ * `TIMEOUT`.
  */
 export class FaultEngine implements TransferEngine {
   plan: FaultPlan | null = null;
@@ -94,9 +97,10 @@ export class FaultEngine implements TransferEngine {
     await Promise.all([
       undisturbed,
       ...faults.map(async (fault, i) => {
-        if (fault !== null) codes[i] = await this.#strike(ops[i], fault, timeoutOf(options));
+        if (fault !== null) codes[i] = await this.#strike(ops[i], fault, options);
       }),
     ]);
+    noteSums(ops, codes);
     return codes;
   }
 
@@ -127,13 +131,20 @@ export class FaultEngine implements TransferEngine {
     await this.#inner[Symbol.asyncDispose]();
   }
 
-  async #strike(op: TransferOperation, fault: Fault, timeoutMs: number): Promise<TransferCode> {
+  async #strike(
+    op: TransferOperation,
+    fault: Fault,
+    options: TransferOptions | undefined,
+  ): Promise<TransferCode> {
+    const timeoutMs = timeoutOf(options);
+    const signal = op.opcode === Opcode.READ ? options?.signal : undefined;
     this.struck.push({ peer: this.#peers.get(op.peer) ?? "", fault });
     const { atSubmit, silent, delayMs = 0, bytesPerMs = Infinity, partialBytes } = fault;
     const deadline = this.#clock.now() + timeoutMs;
     if (atSubmit !== undefined) return atSubmit;
-    if (silent || delayMs >= timeoutMs) return await this.#late(timeoutMs);
-    if (delayMs > 0) await pause(this.#clock, delayMs);
+    if (silent || delayMs >= timeoutMs) return await this.#late(timeoutMs, signal);
+    if (delayMs > 0) await pause(this.#clock, delayMs, signal);
+    if (signal?.aborted) return TransferCode.CANCELLED;
     const length = Math.min(partialBytes ?? op.length, op.length);
     let code: TransferCode = TransferCode.OK;
     if (length > 0) {
@@ -143,14 +154,15 @@ export class FaultEngine implements TransferEngine {
     }
     const slowMs = length / bytesPerMs;
     const restMs = deadline - this.#clock.now();
-    if (slowMs > restMs) return await this.#late(restMs);
-    if (slowMs > 0) await pause(this.#clock, slowMs);
+    if (slowMs > restMs) return await this.#late(restMs, signal);
+    if (slowMs > 0) await pause(this.#clock, slowMs, signal);
+    if (signal?.aborted) return TransferCode.CANCELLED;
     if (code !== TransferCode.OK) return code;
     return fault.atCompletion ?? (length < op.length ? TransferCode.SOCKET : TransferCode.OK);
   }
 
-  async #late(ms: number): Promise<TransferCode> {
-    await pause(this.#clock, ms);
-    return TransferCode.TIMEOUT;
+  async #late(ms: number, signal: AbortSignal | undefined): Promise<TransferCode> {
+    await pause(this.#clock, ms, signal);
+    return signal?.aborted ? TransferCode.CANCELLED : TransferCode.TIMEOUT;
   }
 }

@@ -13,6 +13,7 @@ import {
   type TransferStats,
 } from "../../client/transfer/engine.ts";
 import { Fences } from "../../client/transfer/fences.ts";
+import { noteSums } from "../../client/transfer/sums.ts";
 import { withoutWindow } from "../../proto/address_window.ts";
 
 /** What engines of one test share instead of a network: who listens where, and what fails. */
@@ -111,7 +112,9 @@ export class MemoryEngine implements TransferEngine {
   ): Promise<Int32Array> {
     this.batches.push([...ops]);
     await this.network.delay();
-    return Int32Array.from(ops, (op) => this.#move(op));
+    const codes = Int32Array.from(ops, (op) => this.#move(op));
+    noteSums(ops, codes);
+    return codes;
   }
 
   async transferOne(op: TransferOperation, options?: TransferOptions): Promise<TransferCode> {
@@ -133,6 +136,7 @@ export class MemoryEngine implements TransferEngine {
       servedReadBytes: 0,
       servedWriteBytes: 0,
       refused: 0,
+      readsFenced: 0,
       connections: 0,
     };
   }

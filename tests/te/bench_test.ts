@@ -100,6 +100,8 @@ Deno.test("flags of the bench are read as gflags reads them, and wrong ones are 
   const read = parse("-mode=target", "--batch-size", "7", "--block_size=10", "--threads=2");
   assert.deepEqual([read.mode, read.batchSize, read.bufferSize], ["target", 7, 1 << 30]);
   assert.equal(parse("--mode=target", "--buffer_size=1").bufferSize, 128 * 65_536 * 12);
+  const tls = parse("--mode=target", "--tls_cert_file=c", "--tls_key_file=k", "--tls_ca_file=a");
+  assert.deepEqual(tls.engine.tls, { certFile: "c", keyFile: "k", caFile: "a" });
   const cases: [string[], RegExp][] = [
     [[], /--segment_id is missing/],
     [["--mode=both"], /^--mode=both is refused; allowed: initiator, target$/],
@@ -110,6 +112,7 @@ Deno.test("flags of the bench are read as gflags reads them, and wrong ones are 
     [["--mode=target", "--backend=tent"], /--backend=tent is refused; allowed: classic/],
     [["--mode=target", "--protocol=nvlink"], /--protocol=nvlink is refused; allowed: tcp, rdma/],
     [["--mode=target", "--nic_priority_matrix=f"], /--nic_priority_matrix.*; allowed: --mode, /],
+    [["--mode=target", "--tls_cert=f"], /--tls_cert.*; allowed: .*--tls_key_file/],
     [["--mode=target", "here"], /"here" is no flag/],
   ];
   for (const [args, text] of cases) {

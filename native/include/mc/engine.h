@@ -76,6 +76,7 @@ struct mc_engine_stats {
 	uint64_t connections;       /* served now */
 	uint64_t connects;          /* connections made to peers */
 	uint64_t server_threads;    /* running */
+	uint64_t reads_fenced;      /* READs refused: not published memory (any more), or fenced */
 };
 
 /* Copies the counters since open, at most size bytes of them. Any thread. Returns 0. */

@@ -7,7 +7,7 @@
 #include "mc/api.h"
 
 /* Raised when a public struct or function changes in a way that old callers notice. */
-#define MC_ABI_VERSION 8
+#define MC_ABI_VERSION 9
 
 struct mc_layout_entry { /* 64 bytes */
 	char name[56];  /* "mc_op.length", "sizeof mc_op", ... */

@@ -13,6 +13,10 @@ enum mc_opcode {
 	MC_OP_WRITE = 1, /* local memory -> peer memory */
 };
 
+enum mc_op_flag {
+	MC_OP_CRC32C = 1 << 0, /* the completion carries the CRC-32C of the bytes */
+};
+
 /* Region id of memory that the caller owns: local_offset is then its address. */
 #define MC_REGION_BORROWED 0
 
@@ -24,7 +28,7 @@ struct mc_op { /* 48 bytes, little endian; offsets are mirrored in ffi/layout.ts
 	uint32_t region;       /* id from mc_region_register(), or MC_REGION_BORROWED */
 	uint32_t peer;         /* id from mc_peer_open() */
 	uint32_t opcode;       /* enum mc_opcode */
-	uint32_t reserved;     /* must be 0 */
+	uint32_t flags;        /* enum mc_op_flag */
 };
 _Static_assert(sizeof(struct mc_op) == 48, "struct mc_op is ABI");
 
@@ -42,9 +46,11 @@ _Static_assert(sizeof(struct mc_op) == 48, "struct mc_op is ABI");
 struct mc_completion {
 	uint64_t user_data;
 	int32_t result;
-	int32_t detail; /* errno behind the result, or 0 */
+	int32_t detail;  /* errno behind the result, or 0 */
+	uint32_t crc32c; /* of the operation's bytes, with MC_OP_CRC32C and result 0; else 0 */
+	uint32_t reserved;
 };
-_Static_assert(sizeof(struct mc_completion) == 16, "struct mc_completion is ABI");
+_Static_assert(sizeof(struct mc_completion) == 24, "struct mc_completion is ABI");
 
 /*
  * Queues up to count operations, starts what can start at once and never blocks.
@@ -76,6 +82,13 @@ MC_API int mc_wait(struct mc_engine *engine, struct mc_completion *out, uint32_t
 		   uint32_t sleep_us, uint32_t work_us);
 
 /*
+ * Returns the nanoseconds that mc_submit() and mc_wait() have taken since it was called
+ * last, at most UINT32_MAX: what a thread that calls nothing else here was held up. It is
+ * for the thread that submits and waits.
+ */
+MC_API uint32_t mc_spent(struct mc_engine *engine);
+
+/*
  * Sleeps until there is a completion, mc_wake() is called or timeout_ms has passed
  * (UINT32_MAX: no limit), moving bytes meanwhile. Returns how many completions were
  * written to out, at most max; -ESHUTDOWN when the engine is shut down and everything
@@ -83,6 +96,14 @@ MC_API int mc_wait(struct mc_engine *engine, struct mc_completion *out, uint32_t
  */
 MC_API int mc_poll(struct mc_engine *engine, struct mc_completion *out, uint32_t max,
 		   uint32_t timeout_ms);
+
+/*
+ * Ends the READs that are in flight and whose user_data, under mask, is that: they complete with
+ * -ETIMEDOUT soon, and no byte reaches their memory after the completion has been returned. WRITEs,
+ * and READs over RDMA, go on: a peer may be in the middle of the one, a card of the other. Returns
+ * how many it found; one of them may have completed meanwhile.
+ */
+MC_API int mc_cancel(struct mc_engine *engine, uint64_t user_data, uint64_t mask);
 
 /* Ends a poll that is running, or the next one at once. Any thread. Returns 0. */
 MC_API int mc_wake(struct mc_engine *engine);

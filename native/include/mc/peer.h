@@ -17,6 +17,8 @@ enum mc_transport_kind {
 
 /* A name of mc_engine_local_name(), with its end. */
 #define MC_LOCAL_NAME_SIZE 64
+/* A host name, with its end. */
+#define MC_SERVER_NAME_SIZE 256
 
 struct mc_peer_options {
 	uint32_t size;             /* sizeof(struct mc_peer_options) */
@@ -29,6 +31,8 @@ struct mc_peer_options {
 	 * its memory is mapped and copied; otherwise the transport above is used.
 	 */
 	char local_name[MC_LOCAL_NAME_SIZE];
+	/* With TLS: what its certificate has to cover, NUL-terminated; empty: host. */
+	char server_name[MC_SERVER_NAME_SIZE];
 };
 
 /*

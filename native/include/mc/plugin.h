@@ -27,7 +27,7 @@ struct mc_plugin_options {
  * Adds the transport to an engine that has no regions yet. Returns 0, or with one line in why
  * (why_size bytes, NUL-terminated): -ENOENT (the library cannot be loaded), -EPROTO (it is none
  * of this interface), -EINVAL, -EBUSY (the engine has regions), -EALREADY (it has a transport of
- * this kind or RDMA), -ENOMEM, or what the transport said, such as -ENODEV.
+ * this kind, RDMA or TLS), -ENOMEM, or what the transport said, such as -ENODEV.
  */
 MC_API int mc_plugin_open(struct mc_engine *engine, const struct mc_plugin_options *options,
 			  char *why, uint32_t why_size);

@@ -9,9 +9,10 @@
  *   mc/engine.h  mc_engine_open, _listen, _local_name, _shutdown, _destroy, _stats
  *   mc/region.h  mc_region_register (memory of the engine or of the caller), _populate, _unregister
  *   mc/peer.h    mc_peer_open, mc_peer_close
- *   mc/op.h      mc_submit, mc_wait, mc_poll, mc_wake
+ *   mc/op.h      mc_submit, mc_cancel, mc_wait, mc_poll, mc_wake
  *   mc/layout.h  mc_abi_version: compare it with MC_ABI_VERSION before anything else
  *   mc/fence.h, mc/rdma.h: keeping a writer out; queue pairs, whose numbers the caller carries
+ *   mc/tls.h     mc_tls_open, mc_tls_renew, mc_tls_take_report
  *
  * A minimal use: open an engine, register a published region and listen; tell the other side, by
  * whatever way there is, the host, the port and the region's remote_base. It opens a peer with the
@@ -52,6 +53,7 @@ extern "C" {
 #include "mc/peer.h"
 #include "mc/rdma.h"
 #include "mc/region.h"
+#include "mc/tls.h"
 
 #ifdef __cplusplus
 }

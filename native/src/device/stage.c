@@ -159,8 +159,8 @@ static uint8_t *next_chunk(struct reader *reader, uint64_t index)
 	return wait_for(reader->stage, index) ? NULL : chunk_memory(reader->stage, index);
 }
 
-int64_t mc_stage_send(struct mc_stage *stage, int fd, const void *head, size_t head_size,
-		      uint64_t from, uint64_t length)
+int64_t mc_stage_send(struct mc_stage *stage, struct mc_stream *stream, const void *head,
+		      size_t head_size, uint64_t from, uint64_t length)
 {
 	struct reader reader = { .stage = stage, .from = from, .length = length };
 	int64_t sent = 0;
@@ -170,7 +170,7 @@ int64_t mc_stage_send(struct mc_stage *stage, int fd, const void *head, size_t h
 		struct iovec iov[2] = { { (void *)(uintptr_t)head, head_size } };
 		struct msghdr message = { .msg_iov = iov, .msg_iovlen = 2 };
 		size_t size = head_size + chunk_length(length, i);
-		ssize_t count;
+		int64_t count;
 
 		iov[1].iov_base = next_chunk(&reader, i);
 		iov[1].iov_len = chunk_length(length, i);
@@ -178,19 +178,20 @@ int64_t mc_stage_send(struct mc_stage *stage, int fd, const void *head, size_t h
 			err = -EREMOTEIO;
 			break;
 		}
-		count = sendmsg(fd, &message, MSG_NOSIGNAL);
+		count = mc_stream_send(stream, &message);
 		if (count < 0 && !sent)
-			sent = -errno;
+			sent = count;
 		else if (count > 0)
 			sent += count;
-		if (count < (ssize_t)size)
+		if (count < (int64_t)size)
 			break;
 		head_size = 0;
 	}
 	return settle(stage, err) ? -EREMOTEIO : sent;
 }
 
-int64_t mc_stage_receive(struct mc_stage *stage, int fd, uint64_t to, uint64_t length)
+int64_t mc_stage_receive(struct mc_stage *stage, struct mc_stream *stream, uint64_t to,
+			 uint64_t length)
 {
 	uint64_t done = 0, index = 0;
 	int64_t result = 0;
@@ -198,15 +199,15 @@ int64_t mc_stage_receive(struct mc_stage *stage, int fd, uint64_t to, uint64_t l
 
 	while (done < length && !err) {
 		uint64_t part = mc_min(CHUNK_BYTES, length - done);
-		ssize_t count;
+		int64_t count;
 
 		if (index >= CHUNKS)
 			err = wait_for(stage, index);
 		if (err)
 			break;
-		count = recv(fd, chunk_memory(stage, index), part, 0);
+		count = mc_stream_receive_into(stream, chunk_memory(stage, index), part, false);
 		if (count <= 0) {
-			result = count < 0 ? -errno : 0;
+			result = count;
 			break;
 		}
 		err = start_copy(stage, index++, MC_COPY_TO_DEVICE, to + done, (uint64_t)count);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "../transport/stream.h"
 #include "device.h"
 
 /*
@@ -28,11 +29,12 @@ void mc_stages_free(struct mc_stages *stages);
  * Sends head, then length bytes of device memory, with as many calls into the kernel as it takes.
  * Returns the bytes that were sent, or -errno; -EREMOTEIO: the device failed.
  */
-int64_t mc_stage_send(struct mc_stage *stage, int fd, const void *head, size_t head_size,
-		      uint64_t from, uint64_t length);
+int64_t mc_stage_send(struct mc_stage *stage, struct mc_stream *stream, const void *head,
+		      size_t head_size, uint64_t from, uint64_t length);
 
 /* Receives up to length bytes into device memory: their count, 0 at the end, or as above. */
-int64_t mc_stage_receive(struct mc_stage *stage, int fd, uint64_t to, uint64_t length);
+int64_t mc_stage_receive(struct mc_stage *stage, struct mc_stream *stream, uint64_t to,
+			 uint64_t length);
 
 /* Copies from and to host memory: 0 or -EREMOTEIO. */
 int mc_stage_load(struct mc_stage *stage, uint8_t *to, uint64_t from, uint64_t length);

@@ -249,7 +249,7 @@ int mc_plugin_open(struct mc_engine *engine, const struct mc_plugin_options *opt
 	if (!why || why_size == 0 || !options_ok(options))
 		return -EINVAL;
 	why[0] = 0;
-	if (plugin_of(engine) || mc_engine_transport(engine, MC_TRANSPORT_RDMA))
+	if (mc_engine_registers(engine) || engine->tls)
 		return -EALREADY;
 	if (mc_slots_next(&engine->regions, &cursor))
 		return -EBUSY;

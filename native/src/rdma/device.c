@@ -206,7 +206,13 @@ static int open_named(struct rdma *rdma, struct mcv_device **list, const char *n
 		if (strcmp(rdma->verbs->get_device_name(list[i]), name) == 0)
 			return open_device(rdma, list[i], true, why, why_size);
 	}
-	snprintf(why, why_size, "there is no RDMA device %s", name);
+	snprintf(why, why_size, "there is no RDMA device %s; there are", name);
+	for (int i = 0; list[i]; i++) {
+		size_t used = strlen(why);
+
+		snprintf(why + used, why_size - used, "%s %s", i ? "," : "",
+			 rdma->verbs->get_device_name(list[i]));
+	}
 	return -ENODEV;
 }
 

@@ -109,7 +109,7 @@ int mc_shm_fence(struct mc_transport *transport, const uint8_t *writer, int64_t 
 
 const struct mc_transport_ops mc_shm_ops = {
 	.kind = MC_TRANSPORT_SHM,
-	.capabilities = MC_CAN_BORROW,
+	.capabilities = MC_CAN_BORROW | MC_CAN_CANCEL,
 	.open = open_shm,
 	.stop = stop_shm,
 	.join = join_shm,

@@ -192,7 +192,7 @@ static void tcp_stats(struct mc_transport *transport, struct mc_engine_stats *st
 
 const struct mc_transport_ops mc_tcp_ops = {
 	.kind = MC_TRANSPORT_TCP,
-	.capabilities = MC_CAN_SERVE | MC_CAN_BORROW,
+	.capabilities = MC_CAN_SERVE | MC_CAN_BORROW | MC_CAN_CANCEL,
 	.open = tcp_open,
 	.stop = tcp_stop,
 	.close = tcp_close,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../common.h"
@@ -84,6 +85,8 @@ int tcp_client_connect(struct tcp_client *client, const struct mc_peer_options *
 	mc_list_init(&link->entry);
 	link->client = client;
 	link->acknowledged = options->protocol_version == 2;
+	snprintf(link->server_name, sizeof(link->server_name), "%s",
+		 options->server_name[0] ? options->server_name : options->host);
 	*opened = link;
 	return 0;
 }

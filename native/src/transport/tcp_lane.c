@@ -40,7 +40,7 @@ struct tcp_lane *tcp_lane_new(struct tcp_link *link)
 	mc_list_init(&lane->ready);
 	lane->watch.ready = on_event;
 	lane->link = link;
-	lane->fd = -1;
+	lane->stream.fd = -1;
 	return lane;
 }
 
@@ -49,9 +49,8 @@ static void lane_close(struct tcp_lane *lane)
 	if (lane->state == LANE_CLOSED)
 		return;
 	mc_watch_remove(lane->link->client->engine, &lane->watch);
-	close(lane->fd);
+	mc_stream_close(&lane->stream);
 	mc_list_remove(&lane->ready);
-	lane->fd = -1;
 	lane->state = LANE_CLOSED;
 	lane->readable = false;
 	lane->writable = false;
@@ -79,7 +78,7 @@ static int lane_open(struct tcp_lane *lane)
 		close(fd);
 		return err;
 	}
-	lane->fd = fd;
+	lane->stream.fd = fd;
 	lane->mark = 1;
 	lane->state = LANE_CONNECTING;
 	lane->connect_deadline = engine->now + link->client->connect_timeout;
@@ -119,6 +118,7 @@ int tcp_lane_push(struct tcp_lane *lane, struct mc_work *work)
 		.proof.opcode = MC_OP_READ,
 		.bounced = tcp_lane_collides(lane, work),
 	};
+	mc_work_sum_anew(work);
 	mc_queue_push(&lane->queue, work);
 	lane->queued_bytes += weight(work);
 	if (!lane->sending) {
@@ -207,20 +207,37 @@ static void finish_connecting(struct tcp_lane *lane)
 
 	if (!lane->writable)
 		return;
-	if (getsockopt(lane->fd, SOL_SOCKET, SO_ERROR, &err, &length) < 0)
+	if (getsockopt(lane->stream.fd, SOL_SOCKET, SO_ERROR, &err, &length) < 0)
 		err = errno;
+	if (!err)
+		err = -mc_stream_secure(&lane->stream, lane->link->client->engine->tls,
+					lane->link->server_name);
 	if (err) {
 		tcp_lane_fail(lane, -EHOSTUNREACH, err);
 		return;
 	}
-	tcp_tune_connected(lane->fd);
-	lane->state = LANE_OPEN;
+	tcp_tune_connected(lane->stream.fd);
+	lane->state = lane->stream.tls ? LANE_SECURING : LANE_OPEN;
 	atomic_fetch_add(&lane->link->client->connects, 1);
+}
+
+static void go_on_securing(struct tcp_lane *lane)
+{
+	int err = mc_tls_connection_begin(lane->stream.tls);
+
+	if (err == -EAGAIN)
+		return;
+	if (err) {
+		tcp_lane_fail(lane, -EHOSTUNREACH, -err);
+		return;
+	}
+	lane->state = LANE_OPEN;
+	lane->readable = true; /* what came behind the handshake may have been read with it */
 }
 
 static bool can_send(const struct tcp_lane *lane)
 {
-	return lane->writable && lane->sending && !lane->broken;
+	return lane->writable && (lane->sending || mc_stream_owes(&lane->stream)) && !lane->broken;
 }
 
 /* Bytes that the first answer still lacks, if it is a READ's. */
@@ -240,6 +257,8 @@ bool tcp_lane_run(struct tcp_lane *lane, uint64_t *budget)
 
 	if (lane->state == LANE_CONNECTING)
 		finish_connecting(lane);
+	if (lane->state == LANE_SECURING)
+		go_on_securing(lane);
 	lane->active = lane->link->client->engine->now;
 	while (turn > 0 && lane->state == LANE_OPEN && (can_send(lane) || lane->readable)) {
 		if (can_send(lane))
@@ -247,8 +266,9 @@ bool tcp_lane_run(struct tcp_lane *lane, uint64_t *budget)
 		if (lane->state == LANE_OPEN && lane->readable)
 			tcp_lane_receive(lane, &turn);
 	}
-	if (lane->state == LANE_OPEN && !lane->readable)
-		tcp_set_mark(lane->fd, missing_body(lane), &lane->mark);
+	/* With TLS part of the body may have left the socket, so that its rest would wait for ever. */
+	if (lane->state == LANE_OPEN && !lane->readable && !lane->stream.tls)
+		tcp_set_mark(lane->stream.fd, missing_body(lane), &lane->mark);
 	*budget -= granted - turn;
 	return lane->state == LANE_OPEN && (can_send(lane) || lane->readable);
 }
@@ -270,6 +290,7 @@ static struct mc_work *abandon(struct tcp_lane *lane, struct mc_work *work, stru
 	*blank = *work;
 	blank->region = NULL;
 	blank->local = NULL;
+	blank->sums = false;
 	tcp_request(blank)->abandoned = true;
 	if (before)
 		before->next = blank;
@@ -290,7 +311,7 @@ int64_t tcp_lane_expire(struct tcp_lane *lane, int64_t now)
 	int64_t next = MC_NEVER;
 	bool has_left = true, wanted = false;
 
-	if (lane->state == LANE_CONNECTING) {
+	if (lane->state == LANE_CONNECTING || lane->state == LANE_SECURING) {
 		if (now >= lane->connect_deadline) {
 			tcp_lane_fail(lane, -EHOSTUNREACH, ETIMEDOUT);
 			return MC_NEVER;

@@ -3,6 +3,7 @@
 #define MC_TCP_LANE_H
 
 #include "../list.h"
+#include "stream.h"
 #include "tcp.h"
 
 #define TCP_LANES_MAX 16
@@ -26,6 +27,7 @@ static inline struct tcp_request *tcp_request(struct mc_work *work)
 enum tcp_lane_state {
 	LANE_CLOSED,
 	LANE_CONNECTING,
+	LANE_SECURING, /* in the TLS handshake */
 	LANE_OPEN,
 };
 
@@ -44,7 +46,7 @@ struct tcp_lane {
 	uint64_t queued_bytes;
 	int64_t connect_deadline;
 	int64_t active; /* when bytes last moved */
-	int fd;
+	struct mc_stream stream;
 	uint32_t mark; /* of tcp_set_mark() */
 	enum tcp_lane_state state;
 	int broken; /* errno of sending; answers may still come */
@@ -58,6 +60,7 @@ struct tcp_link {
 	struct sockaddr_storage address;
 	socklen_t address_length;
 	bool acknowledged; /* version 2 */
+	char server_name[MC_SERVER_NAME_SIZE]; /* that its certificate covers */
 	struct tcp_lane *lanes[TCP_LANES_MAX];
 };
 

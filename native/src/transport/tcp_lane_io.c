@@ -8,8 +8,9 @@
 #include "tcp_lane.h"
 
 #define IOV_COUNT 64
-/* Of one call into the kernel. */
+/* Of one call into the kernel; and of one that receives what is summed, out of the cache it is in. */
 #define CALL_BYTES (1u << 20)
+#define SUM_BYTES (256u << 10)
 
 /*
  * Some processors copy at a third of their speed when the destination lies up to 31 bytes
@@ -61,14 +62,17 @@ static uint64_t message_size(const struct tcp_lane *lane, const struct mc_work *
 static void advance_sending(struct tcp_lane *lane, uint64_t bytes)
 {
 	while (bytes > 0) {
-		uint64_t left = message_size(lane, lane->sending) - lane->sent;
+		struct mc_work *work = lane->sending;
+		uint64_t size = message_size(lane, work);
+		uint64_t part = mc_min(bytes, size - lane->sent);
 
-		if (bytes < left) {
-			lane->sent += bytes;
+		lane->sent += part;
+		bytes -= part;
+		if (work->opcode == MC_OP_WRITE && lane->sent > TCP_HEADER_SIZE)
+			mc_work_sum(work, mc_min(lane->sent - TCP_HEADER_SIZE, work->length));
+		if (lane->sent < size)
 			return;
-		}
-		bytes -= left;
-		lane->sending = lane->sending->next;
+		lane->sending = work->next;
 		lane->sent = 0;
 	}
 }
@@ -107,7 +111,7 @@ static void send_staged(struct tcp_lane *lane, uint64_t *budget)
 	int64_t count = -EREMOTEIO;
 
 	if (stage)
-		count = mc_stage_send(stage, lane->fd,
+		count = mc_stage_send(stage, &lane->stream,
 				      (const uint8_t *)&tcp_request(work)->header + skip,
 				      TCP_HEADER_SIZE - skip, (uintptr_t)work->local + from, part);
 	if (count == -EREMOTEIO)
@@ -116,15 +120,18 @@ static void send_staged(struct tcp_lane *lane, uint64_t *budget)
 		sent(lane, count, TCP_HEADER_SIZE - skip + part, budget);
 }
 
-/* One call of sendmsg with as many requests as it takes; one alone where it lies on a device. */
+/* One call with as many requests as it takes; one alone where it lies on a device. */
 void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
 {
 	struct iovec iov[IOV_COUNT];
 	struct msghdr message = { .msg_iov = iov };
 	uint64_t skip = lane->sent, total = 0;
 	struct mc_work *work;
-	ssize_t count;
 
+	if (!lane->sending) {
+		sent(lane, mc_stream_flush(&lane->stream), 0, budget);
+		return;
+	}
 	if (is_staged(lane->sending, MC_OP_WRITE) && skip < TCP_HEADER_SIZE + lane->sending->length) {
 		send_staged(lane, budget);
 		return;
@@ -165,8 +172,7 @@ void tcp_lane_send(struct tcp_lane *lane, uint64_t *budget)
 		}
 		skip = 0;
 	}
-	count = sendmsg(lane->fd, &message, MSG_NOSIGNAL);
-	sent(lane, count < 0 ? -errno : count, total, budget);
+	sent(lane, mc_stream_send(&lane->stream, &message), total, budget);
 }
 
 /* Is the header of work on its way, so that an answer may come? */
@@ -205,7 +211,8 @@ static int list_answers(struct tcp_lane *lane, struct iovec *iov, uint64_t *tota
 			return count;
 		if (work->opcode == MC_OP_READ) {
 			uint64_t from = skip - lead;
-			uint64_t part = mc_min(work->length - from, CALL_BYTES);
+			uint64_t part = mc_min(work->length - from,
+					       work->sums ? SUM_BYTES : CALL_BYTES);
 
 			iov[count].iov_base = work->local + from;
 			if (by_bounce(work)) {
@@ -260,6 +267,7 @@ static bool advance_receiving(struct tcp_lane *lane, uint64_t bytes)
 				       lane->link->client->bounce, part);
 			lane->received += part;
 			bytes -= part;
+			mc_work_sum(work, lane->received - lead);
 			if (lane->received < lead + work->length)
 				return true;
 		} else if (work == lane->sending) {
@@ -286,12 +294,12 @@ static void fail_receiving(struct tcp_lane *lane, int64_t count)
 void tcp_lane_check(struct tcp_lane *lane)
 {
 	uint8_t byte;
-	ssize_t count = recv(lane->fd, &byte, 1, MSG_PEEK);
+	int64_t count = mc_stream_receive_into(&lane->stream, &byte, 1, true);
 
 	lane->readable = false;
-	if (count < 0 && (errno == EAGAIN || errno == EINTR) && !lane->broken)
+	if ((count == -EAGAIN || count == -EINTR) && !lane->broken)
 		return;
-	fail_receiving(lane, count < 0 ? -errno : count);
+	fail_receiving(lane, count);
 }
 
 /*
@@ -312,7 +320,7 @@ static void received(struct tcp_lane *lane, int64_t count, uint64_t total, bool 
 		return;
 	}
 	if ((uint64_t)count < total + surplus)
-		lane->readable = lane->hung_up || lane->broken;
+		lane->readable = lane->hung_up || lane->broken || mc_stream_ended(&lane->stream);
 	*budget -= mc_min(*budget, (uint64_t)count);
 	if (advance_receiving(lane, mc_min((uint64_t)count, total)) && (uint64_t)count > total)
 		tcp_lane_fail(lane, -EPROTO, 0);
@@ -337,7 +345,7 @@ static void receive_staged(struct tcp_lane *lane, uint64_t *budget)
 	int64_t count = -EREMOTEIO;
 
 	if (stage)
-		count = mc_stage_receive(stage, lane->fd, (uintptr_t)work->local + from, part);
+		count = mc_stage_receive(stage, &lane->stream, (uintptr_t)work->local + from, part);
 	if (count == -EREMOTEIO) {
 		tcp_lane_device_failed(lane, work);
 		return;
@@ -352,7 +360,6 @@ void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget)
 	struct msghdr message = { .msg_iov = iov };
 	uint8_t surplus;
 	uint64_t total;
-	ssize_t count;
 	bool all;
 
 	if (wants_staged(lane)) {
@@ -368,6 +375,5 @@ void tcp_lane_receive(struct tcp_lane *lane, uint64_t *budget)
 		iov[message.msg_iovlen].iov_base = &surplus;
 		iov[message.msg_iovlen++].iov_len = 1;
 	}
-	count = recvmsg(lane->fd, &message, 0);
-	received(lane, count < 0 ? -errno : count, total, all, budget);
+	received(lane, mc_stream_receive(&lane->stream, &message), total, all, budget);
 }

@@ -88,9 +88,8 @@ static void relay_free(struct tcp_thread *thread, struct tcp_relay *relay)
 {
 	mc_list_remove(&relay->entry);
 	mc_list_remove(&relay->ready);
-	close(relay->peer.fd);
-	if (relay->answerer.fd >= 0)
-		close(relay->answerer.fd);
+	mc_stream_close(&relay->peer.stream);
+	mc_stream_close(&relay->answerer.stream);
 	thread->relay_count--;
 	free(relay);
 }
@@ -117,7 +116,7 @@ static bool watch_end(struct tcp_thread *thread, struct tcp_relay_end *end, int 
 		.data.ptr = (void *)((uintptr_t)end | TCP_RELAY_TAG),
 	};
 
-	return epoll_ctl(thread->epoll_fd, operation, end->fd, &event) == 0;
+	return epoll_ctl(thread->epoll_fd, operation, end->stream.fd, &event) == 0;
 }
 
 static void set_ready(struct tcp_thread *thread, struct tcp_relay *relay)
@@ -140,14 +139,14 @@ void tcp_relay_begin(struct tcp_thread *thread, struct tcp_session *session)
 	mc_list_init(&relay->ready);
 	relay->active = thread->now;
 	relay->peer.relay = relay->answerer.relay = relay;
-	relay->peer.fd = session->fd;
-	session->fd = -1;
+	relay->peer.stream = session->stream;
+	session->stream = (struct mc_stream){ .fd = -1 };
 	relay->peer.readable = relay->peer.writable = true;
 	relay->peer.to = session->held_size;
 	memcpy(relay->peer.bytes, session->held + session->held_at, session->held_size);
-	relay->answerer.fd = connect_answerer(thread->server);
+	relay->answerer.stream.fd = connect_answerer(thread->server);
 	relay->answerer.readable = relay->answerer.writable = true;
-	if (relay->answerer.fd < 0 || !watch_end(thread, &relay->peer, EPOLL_CTL_MOD) ||
+	if (relay->answerer.stream.fd < 0 || !watch_end(thread, &relay->peer, EPOLL_CTL_MOD) ||
 	    !watch_end(thread, &relay->answerer, EPOLL_CTL_ADD)) {
 		relay_free(thread, relay);
 		return;
@@ -168,11 +167,11 @@ void tcp_relay_event(struct tcp_thread *thread, struct tcp_relay_end *end, uint3
 /* Returns bytes moved, or -1 when the connection is broken. */
 static int64_t receive_some(struct tcp_relay_end *end)
 {
-	ssize_t count = recv(end->fd, end->bytes, sizeof(end->bytes), 0);
+	int64_t count = mc_stream_receive_into(&end->stream, end->bytes, sizeof(end->bytes), false);
 
 	if (count < 0) {
 		end->readable = false;
-		return errno == EAGAIN ? 0 : -1;
+		return count == -EAGAIN ? 0 : -1;
 	}
 	end->ended = count == 0;
 	end->from = 0;
@@ -182,12 +181,13 @@ static int64_t receive_some(struct tcp_relay_end *end)
 
 static int64_t send_some(struct tcp_relay_end *from, struct tcp_relay_end *to)
 {
-	ssize_t count = send(to->fd, from->bytes + from->from, from->to - from->from,
-			     MSG_NOSIGNAL);
+	struct iovec iov = { from->bytes + from->from, from->to - from->from };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int64_t count = mc_stream_send(&to->stream, &message);
 
 	if (count < 0) {
 		to->writable = false;
-		return errno == EAGAIN ? 0 : -1;
+		return count == -EAGAIN ? 0 : -1;
 	}
 	from->from += (uint32_t)count;
 	return count;
@@ -199,12 +199,21 @@ static bool pass(struct tcp_relay_end *from, struct tcp_relay_end *to, bool *mov
 	for (;;) {
 		int64_t count = 0;
 
+		if (to->writable && mc_stream_owes(&to->stream)) {
+			int err = mc_stream_flush(&to->stream);
+
+			if (err && err != -EAGAIN)
+				return false;
+			to->writable = err == 0;
+		}
 		if (from->from < from->to) {
 			if (to->writable)
 				count = send_some(from, to);
 		} else if (from->ended) {
+			if (mc_stream_owes(&to->stream))
+				return true;
 			if (!to->shut)
-				shutdown(to->fd, SHUT_WR);
+				mc_stream_finish(&to->stream);
 			to->shut = true;
 		} else if (from->readable) {
 			count = receive_some(from);

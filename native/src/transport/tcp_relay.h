@@ -13,7 +13,7 @@ struct tcp_relay;
 /* One of the two connections of a relay, in the thread's epoll set. */
 struct tcp_relay_end {
 	struct tcp_relay *relay;
-	int fd;
+	struct mc_stream stream;
 	bool readable, writable;
 	bool ended; /* sends nothing any more */
 	bool shut;  /* was told that nothing comes any more */

@@ -136,7 +136,7 @@ static void admit(struct tcp_thread *acceptor, int fd)
 		reject(server, fd);
 		return;
 	}
-	session = tcp_session_new(fd, acceptor->now);
+	session = tcp_session_new(fd, server->engine->tls, acceptor->now);
 	if (!session) {
 		close(fd);
 		return;
@@ -295,6 +295,7 @@ void tcp_server_stats(struct tcp_server *server, struct mc_engine_stats *stats)
 		stats->served_read_bytes += atomic_load(&thread->counters[TCP_READ_BYTES]);
 		stats->served_write_bytes += atomic_load(&thread->counters[TCP_WRITE_BYTES]);
 		stats->refused += atomic_load(&thread->counters[TCP_REFUSED]);
+		stats->reads_fenced += atomic_load(&thread->counters[TCP_READS_FENCED]);
 	}
 	pthread_mutex_unlock(&server->lock);
 }

@@ -6,6 +6,7 @@
 
 #include "../device/stage.h"
 #include "../list.h"
+#include "stream.h"
 #include "tcp.h"
 
 #define TCP_ANSWERS_MAX 32
@@ -28,7 +29,7 @@ struct tcp_answer {
 struct tcp_session {
 	struct mc_list entry; /* in the thread's sessions */
 	struct mc_list ready; /* in the thread's ready list, or alone */
-	int fd;
+	struct mc_stream stream;
 	uint32_t mark; /* of tcp_set_mark() */
 	bool readable, writable, ended; /* ended: the peer sends nothing any more */
 	bool closing;  /* nothing more is read; closed after the last answer */
@@ -36,6 +37,7 @@ struct tcp_session {
 	bool draining; /* that is under way */
 	bool heard;    /* has sent a request */
 	bool foreign;  /* what came first is a handshake */
+	bool securing; /* in the TLS handshake; active is when it began */
 	int64_t active; /* when bytes last moved */
 
 	uint8_t *held; /* input that waits, held_size bytes from held_at: own or partial */
@@ -58,6 +60,7 @@ enum tcp_counter {
 	TCP_READ_BYTES,
 	TCP_WRITE_BYTES,
 	TCP_REFUSED,
+	TCP_READS_FENCED,
 	TCP_COUNTERS,
 };
 
@@ -83,7 +86,8 @@ struct tcp_thread {
 	uint8_t input[TCP_INPUT_SIZE];
 };
 
-struct tcp_session *tcp_session_new(int fd, int64_t now);
+/* Takes fd over; with TLS unless tls is NULL. NULL: no memory, and fd is open. */
+struct tcp_session *tcp_session_new(int fd, struct mc_tls *tls, int64_t now);
 void tcp_session_free(struct tcp_session *session);
 
 enum tcp_session_turn {

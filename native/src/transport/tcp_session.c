@@ -19,7 +19,7 @@ static const struct tcp_status status_frames[] = {
 	[TCP_STATUS_REFUSED] = { TCP_STATUS_REFUSED, TCP_STATUS_MAGIC },
 };
 
-struct tcp_session *tcp_session_new(int fd, int64_t now)
+struct tcp_session *tcp_session_new(int fd, struct mc_tls *tls, int64_t now)
 {
 	struct tcp_session *session = calloc(1, sizeof(*session));
 
@@ -27,11 +27,16 @@ struct tcp_session *tcp_session_new(int fd, int64_t now)
 		return NULL;
 	mc_list_init(&session->entry);
 	mc_list_init(&session->ready);
-	session->fd = fd;
+	session->stream.fd = fd;
 	session->mark = 1;
 	session->held = session->partial;
 	session->input_size = INPUT_MIN;
 	session->active = now;
+	session->securing = tls;
+	if (mc_stream_secure(&session->stream, tls, NULL)) {
+		free(session);
+		return NULL;
+	}
 	return session;
 }
 
@@ -41,15 +46,14 @@ void tcp_session_free(struct tcp_session *session)
 	mc_list_remove(&session->ready);
 	if (session->held != session->partial)
 		free(session->held);
-	if (session->fd >= 0)
-		close(session->fd);
+	mc_stream_close(&session->stream);
 	free(session);
 }
 
 bool tcp_session_owes(const struct tcp_session *session)
 {
 	return session->held_size || session->body_left || session->answer_count ||
-	       session->closing;
+	       session->closing || session->securing || mc_stream_owes(&session->stream);
 }
 
 static void add_answer(struct tcp_session *session, bool acknowledged, uint8_t code,
@@ -96,6 +100,7 @@ static void begin_request(struct tcp_session *session, struct tcp_thread *thread
 	opcode = header.opcode & (uint8_t)~TCP_ACKNOWLEDGED;
 	session->heard = true;
 	if (opcode > MC_OP_WRITE || !mc_published_find(published, header.address, header.size).memory) {
+		tcp_count(thread, TCP_READS_FENCED, opcode == MC_OP_READ);
 		refuse(session, thread, acknowledged);
 	} else if (opcode == MC_OP_READ) {
 		tcp_count(thread, TCP_READS, 1);
@@ -234,14 +239,20 @@ static uint32_t consume_held(struct tcp_session *session, struct tcp_thread *thr
 
 enum { IO_ERROR = -2, IO_END = -1, IO_WAIT = 0 };
 
-/* What a call into the kernel returned, as bytes or one of the above. */
-static int64_t io_result(ssize_t count)
+/* What a call of the stream returned, as bytes or one of the above. */
+static int64_t io_result(int64_t count)
 {
 	if (count > 0)
 		return count;
 	if (count == 0)
 		return IO_END;
-	return errno == EAGAIN ? IO_WAIT : IO_ERROR;
+	return count == -EAGAIN ? IO_WAIT : IO_ERROR;
+}
+
+/* Fewer bytes came than were asked for: is there more to be had without an event? */
+static bool stays_readable(const struct tcp_session *session)
+{
+	return session->ended || mc_stream_ended(&session->stream);
 }
 
 /* Receives into memory of a device; IO_ERROR also when that fails. */
@@ -249,7 +260,7 @@ static int64_t receive_staged(struct tcp_session *session, struct tcp_thread *th
 			      struct mc_place place, uint64_t size)
 {
 	struct mc_stage *stage = stage_for(thread, place);
-	int64_t count = stage ? mc_stage_receive(stage, session->fd, (uintptr_t)place.memory, size) :
+	int64_t count = stage ? mc_stage_receive(stage, &session->stream, (uintptr_t)place.memory, size) :
 				-EREMOTEIO;
 
 	if (count < 0)
@@ -271,14 +282,15 @@ static int64_t receive_body(struct tcp_session *session, struct tcp_thread *thre
 	if (place.device)
 		count = receive_staged(session, thread, place, part);
 	else if (place.memory)
-		count = io_result(recv(session->fd, place.memory, part, 0));
+		count = io_result(
+			mc_stream_receive_into(&session->stream, place.memory, part, false));
 	mc_reader_leave(&thread->reader);
 	if (!place.memory) {
 		refuse(session, thread, session->body_acknowledged);
 		return IO_WAIT;
 	}
 	if (count < (int64_t)part)
-		session->readable = session->ended;
+		session->readable = stays_readable(session);
 	if (count > 0) {
 		tcp_count(thread, TCP_WRITE_BYTES, (uint64_t)count);
 		session->body_address += (uint64_t)count;
@@ -297,9 +309,10 @@ static int64_t receive_input(struct tcp_session *session, struct tcp_thread *thr
 	int64_t count;
 
 	memcpy(input, session->held + session->held_at, before);
-	count = io_result(recv(session->fd, input + before, session->input_size - before, 0));
+	count = io_result(mc_stream_receive_into(&session->stream, input + before,
+						 session->input_size - before, false));
 	if (count < (int64_t)(session->input_size - before))
-		session->readable = session->ended;
+		session->readable = stays_readable(session);
 	if (count <= 0)
 		return count;
 	size = before + (uint32_t)count;
@@ -339,7 +352,7 @@ static int64_t send_staged(struct tcp_session *session, struct tcp_thread *threa
 
 	if (!stage)
 		return IO_ERROR;
-	count = mc_stage_send(stage, session->fd,
+	count = mc_stage_send(stage, &session->stream,
 			      (const uint8_t *)&status_frames[answer->code] + TCP_STATUS_SIZE -
 				      answer->status_left,
 			      answer->status_left, (uintptr_t)place.memory, size);
@@ -348,7 +361,7 @@ static int64_t send_staged(struct tcp_session *session, struct tcp_thread *threa
 	return count;
 }
 
-/* One call of sendmsg with as many answers as it takes; one alone where it lies on a device. */
+/* One call with as many answers as it takes; one alone where it lies on a device. */
 static int64_t send_answers(struct tcp_session *session, struct tcp_thread *thread)
 {
 	struct mc_publisher *publisher = tcp_server_publisher(thread->server);
@@ -394,7 +407,7 @@ static int64_t send_answers(struct tcp_session *session, struct tcp_thread *thre
 				break;
 		}
 	}
-	count = total ? io_result(sendmsg(session->fd, &message, MSG_NOSIGNAL)) : IO_ERROR;
+	count = total ? io_result(mc_stream_send(&session->stream, &message)) : IO_ERROR;
 sent:
 	mc_reader_leave(&thread->reader);
 	if (count < (int64_t)total)
@@ -431,27 +444,70 @@ static void advance_answers(struct tcp_session *session, struct tcp_thread *thre
 static enum tcp_session_turn drain(struct tcp_session *session, struct tcp_thread *thread)
 {
 	if (!session->draining) {
-		shutdown(session->fd, SHUT_WR);
+		mc_stream_finish(&session->stream);
 		session->draining = true;
 		session->readable = true;
 	}
 	for (uint32_t moved = 0; moved < TURN_BYTES; moved += TCP_INPUT_SIZE) {
-		int64_t count = io_result(recv(session->fd, thread->input, TCP_INPUT_SIZE, 0));
+		ssize_t count = recv(session->stream.fd, thread->input, TCP_INPUT_SIZE, 0);
 
-		if (count < 0)
-			return SESSION_OVER;
-		if (count == IO_WAIT)
+		if (count < 0 && errno == EAGAIN)
 			return SESSION_WAITS;
+		if (count <= 0)
+			return SESSION_OVER;
 	}
 	return SESSION_HAS_MORE;
+}
+
+/*
+ * A peer that speaks no TLS and begins with a handshake is told by an alert, which it can tell from
+ * an answer; a request gets no bytes that could be taken for one.
+ */
+static void refuse_alien(struct tcp_session *session)
+{
+	static const uint8_t protocol_version[] = { 21, 3, 3, 0, 2, 2, 70 };
+	uint8_t bytes[32];
+	uint32_t size = mc_tls_connection_alien(session->stream.tls, bytes);
+
+	if (size && tcp_first_bytes(bytes, size) == FIRST_HANDSHAKE)
+		(void)send(session->stream.fd, protocol_version, sizeof(protocol_version),
+			   MSG_NOSIGNAL);
+}
+
+/* False while there is nothing to serve yet, or any more. */
+static bool secure(struct tcp_session *session, struct tcp_thread *thread)
+{
+	int err = mc_tls_connection_begin(session->stream.tls);
+
+	if (err == -EAGAIN)
+		return false;
+	session->securing = false;
+	session->active = thread->now;
+	session->readable = true; /* what came behind the handshake may have been read with it */
+	if (!err)
+		return true;
+	refuse_alien(session);
+	session->closing = session->lingers = true;
+	return true;
 }
 
 static enum tcp_session_turn take_turn(struct tcp_session *session, struct tcp_thread *thread)
 {
 	uint64_t moved = 0;
 
+	if (session->securing && !secure(session, thread))
+		return SESSION_WAITS;
 	while (moved < TURN_BYTES) {
 		int64_t count = IO_WAIT;
+
+		if (mc_stream_owes(&session->stream) && session->writable) {
+			int err = mc_stream_flush(&session->stream);
+
+			session->writable = err == 0;
+			if (err && err != -EAGAIN)
+				return SESSION_OVER;
+			session->active = thread->now;
+		}
 
 		if (can_take_request(session) && (session->readable || session->held_size)) {
 			count = receive(session, thread);
@@ -481,6 +537,8 @@ static enum tcp_session_turn take_turn(struct tcp_session *session, struct tcp_t
 			advance_answers(session, thread, (uint64_t)count);
 			moved += (uint64_t)count;
 		} else if (session->closing) {
+			if (mc_stream_owes(&session->stream))
+				return SESSION_WAITS;
 			return session->lingers ? drain(session, thread) : SESSION_OVER;
 		} else if (count == IO_WAIT) {
 			return SESSION_WAITS;
@@ -494,6 +552,7 @@ enum tcp_session_turn tcp_session_run(struct tcp_session *session, struct tcp_th
 	enum tcp_session_turn result = take_turn(session, thread);
 
 	if (result == SESSION_WAITS)
-		tcp_set_mark(session->fd, session->body_left, &session->mark);
+		tcp_set_mark(session->stream.fd, session->stream.tls ? 0 : session->body_left,
+			     &session->mark);
 	return result;
 }

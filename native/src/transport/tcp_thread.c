@@ -42,7 +42,7 @@ void tcp_thread_adopt(struct tcp_thread *thread, struct tcp_session *session)
 	};
 
 	mc_list_append(&thread->sessions, &session->entry);
-	if (epoll_ctl(thread->epoll_fd, EPOLL_CTL_ADD, session->fd, &event) < 0)
+	if (epoll_ctl(thread->epoll_fd, EPOLL_CTL_ADD, session->stream.fd, &event) < 0)
 		end_session(thread, session);
 }
 
@@ -70,7 +70,9 @@ static void sweep(struct tcp_thread *thread)
 	mc_list_each(node, following, &thread->sessions) {
 		struct tcp_session *session = mc_list_entry(node, struct tcp_session, entry);
 		bool owes = tcp_session_owes(session);
-		int64_t limit = session->draining ? LINGER_NS : server->stall_timeout;
+		int64_t limit = session->draining ? LINGER_NS :
+				session->securing ? server->engine->tls->handshake_timeout :
+						    server->stall_timeout;
 
 		if ((owes || (crowded && !session->heard)) &&
 		    thread->now - session->active > limit) {
@@ -79,7 +81,7 @@ static void sweep(struct tcp_thread *thread)
 			thread->sweep_at = thread->now + SWEEP_NS;
 			/* What trickles in counts too. */
 			if (thread->now - session->active > SWEEP_NS)
-				tcp_set_mark(session->fd, 0, &session->mark);
+				tcp_set_mark(session->stream.fd, 0, &session->mark);
 		}
 	}
 	if (tcp_relay_sweep(thread))
