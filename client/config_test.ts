@@ -112,6 +112,18 @@ Deno.test("TLS takes three files, and TCP", () => {
   }
 });
 
+Deno.test("memory of a device goes over TCP and RDMA, and over no other transport", () => {
+  const env = { SNOWSKIN_DEVICE_MEMORY: "cuda:0" };
+  for (const protocol of ["tcp", "rdma", "rpc_only"]) {
+    const { settings } = read({ env: { ...env, MOONCAKE_PROTOCOL: protocol } });
+    assert.equal(settings.deviceMemory, "cuda:0", protocol);
+  }
+  assert.throws(
+    () => read({ env: { ...env, MOONCAKE_PROTOCOL: "libfabric" } }),
+    /^RangeError: SNOWSKIN_DEVICE_MEMORY="cuda:0" is refused; .*libfabric .*over tcp and rdma/,
+  );
+});
+
 Deno.test("a definition wins over the file, the file over the environment", () => {
   const env = { MOONCAKE_MASTER: "env:1", MOONCAKE_TENANT_ID: "env", MOONCAKE_CONFIG_PATH: "c" };
   const file = { master_server_address: "file:1", global_segment_size: "1gb" };

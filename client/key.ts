@@ -11,10 +11,14 @@ export type Key = string | Uint8Array;
 
 const encoder = new TextEncoder();
 const MAX_SHOWN = 64;
+/** Characters up to which a loop is faster than an encoder. */
+const SHORT_KEY = 128;
 
 /** The bytes of a key. `TypeError` for what is no key, and for text with an unpaired surrogate. */
 export function keyBytes(key: Key): Uint8Array {
   if (typeof key === "string") {
+    const short = key.length <= SHORT_KEY ? asciiBytes(key) : null;
+    if (short !== null) return short;
     if (!key.isWellFormed()) {
       throw new TypeError("A key has an unpaired surrogate: give it as bytes");
     }
@@ -22,6 +26,17 @@ export function keyBytes(key: Key): Uint8Array {
   }
   if (key instanceof Uint8Array) return key;
   throw new TypeError(`A key is a string or a Uint8Array, not ${describe(key)}`);
+}
+
+/** The bytes of text, or `null` when it is not all ASCII. */
+function asciiBytes(text: string): Uint8Array | null {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit > 0x7f) return null;
+    bytes[i] = unit;
+  }
+  return bytes;
 }
 
 /** The bytes of several keys. `TypeError` when they are no array of keys. */

@@ -1,4 +1,3 @@
-import { connect, type Socket } from "node:net";
 import { beginRequest, endRequest, readTransportError } from "../proto/coro_rpc/header.ts";
 import { ResponseSplitter } from "../proto/coro_rpc/splitter.ts";
 import { appendWriteId, WRITE_ID_BYTES } from "../proto/coro_rpc/write_id.ts";
@@ -7,6 +6,8 @@ import { StoreError } from "../proto/error.ts";
 import type { Rpc } from "../proto/messages.ts";
 import { Reader } from "../proto/struct_pack/reader.ts";
 import { Writer } from "../proto/struct_pack/writer.ts";
+import type { Connect, Connection } from "./connection/connection.ts";
+import { connectSocket } from "./connection/socket_connection.ts";
 import { formatHostPort } from "./transfer/address.ts";
 import type { Clock } from "./transfer/clock.ts";
 
@@ -23,6 +24,8 @@ export interface RpcClientOptions {
   connectTimeoutMs?: number;
   /** Milliseconds from sending a call to its answer; default 5000. */
   requestTimeoutMs?: number;
+  /** Makes connections; default through `node:net`. */
+  connect?: Connect;
 }
 
 /**
@@ -85,7 +88,7 @@ export class RpcClient implements AsyncDisposable {
   #writer = new Writer();
   #splitter = new ResponseSplitter();
   #state: State = "idle";
-  #socket: Socket | null = null;
+  #connection: Connection | null = null;
   #nextSeq = 0;
   #flushQueued = false;
   #lastReceivedMs = 0;
@@ -148,15 +151,11 @@ export class RpcClient implements AsyncDisposable {
   /** Fails what is in flight with `RPC_FAIL` and gives the connection up. */
   async close(): Promise<void> {
     if (this.#state === "closed") return;
-    const socket = this.#socket;
+    const connection = this.#connection;
     this.#detach("closed");
     this.#cancelSweep();
     this.#rejectAll("this client was closed");
-    if (socket === null) return;
-    await new Promise<void>((resolve) => {
-      socket.once("close", () => resolve());
-      socket.destroy();
-    });
+    await connection?.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -187,9 +186,9 @@ export class RpcClient implements AsyncDisposable {
   #flush(): void {
     this.#flushQueued = false;
     const writer = this.#writer;
-    if (this.#socket === null || writer.length === 0) return;
+    if (this.#connection === null || writer.length === 0) return;
     this.#writer = this.#spareWriters.pop() ?? new Writer();
-    this.#socket.write(writer.bytes, () => {
+    this.#connection.send(writer.bytes, () => {
       writer.reset();
       if (this.#spareWriters.length < SPARE_WRITERS) this.#spareWriters.push(writer);
     });
@@ -197,25 +196,23 @@ export class RpcClient implements AsyncDisposable {
 
   #connect(): void {
     this.#state = "connecting";
-    const { host, port } = this.#options;
-    const socket = connect({ host, port, noDelay: true, keepAlive: true });
-    this.#socket = socket;
-    let failure: Error | null = null;
-    this.#cancelAttempt = this.#clock.after(this.#connectTimeoutMs, () => {
-      failure = new Error(`no connection within ${this.#connectTimeoutMs} ms`);
-      socket.destroy();
+    const { host, port, connect = connectSocket } = this.#options;
+    const connection = connect({ host, port, clock: this.#clock }, {
+      opened: () => this.#opened(connection),
+      received: (chunk) => this.#received(connection, chunk),
+      lost: (error) => {
+        if (connection === this.#connection) this.#lost(error);
+      },
+      expects: () => this.#pending.size > 0,
     });
-    socket.on("connect", () => this.#opened(socket));
-    socket.on("data", (chunk) => this.#received(socket, chunk));
-    socket.on("error", (error) => failure ??= error);
-    socket.on("end", () => socket.destroy());
-    socket.on("close", () => {
-      if (socket === this.#socket) this.#lost(failure ?? new Error("the server hung up"));
+    this.#connection = connection;
+    this.#cancelAttempt = this.#clock.after(this.#connectTimeoutMs, () => {
+      connection.destroy(new Error(`no connection within ${this.#connectTimeoutMs} ms`));
     });
   }
 
-  #opened(socket: Socket): void {
-    if (socket !== this.#socket) return;
+  #opened(connection: Connection): void {
+    if (connection !== this.#connection) return;
     this.#cancelAttempt();
     this.#state = "open";
     this.#answered = false;
@@ -253,19 +250,19 @@ export class RpcClient implements AsyncDisposable {
   #detach(state: "idle" | "closed"): void {
     this.#cancelAttempt();
     this.#state = state;
-    this.#socket = null;
+    this.#connection = null;
     this.#writer.reset();
   }
 
-  #received(socket: Socket, chunk: Uint8Array): void {
-    if (socket !== this.#socket) return;
+  #received(connection: Connection, chunk: Uint8Array): void {
+    if (connection !== this.#connection) return;
     this.#lastReceivedMs = this.#clock.now();
     const splitter = this.#splitter;
     splitter.feed(chunk);
     try {
       while (splitter.next()) this.#answer(splitter);
     } catch (error) {
-      socket.destroy(error as Error);
+      connection.destroy(error as Error);
     }
   }
 
@@ -321,7 +318,7 @@ export class RpcClient implements AsyncDisposable {
       call.reject(this.#timeout(call.rpc));
       silent ||= this.#lastReceivedMs <= call.deadlineMs - this.#requestTimeoutMs;
     }
-    if (silent) this.#socket?.destroy(new Error("the server has fallen silent"));
+    if (silent) this.#connection?.destroy(new Error("the server has fallen silent"));
   }
 
   #noConnection(): string {

@@ -12,14 +12,38 @@ import {
 import { FakeClock } from "../tests/support/fake_clock.ts";
 import { type ReceivedCall, ScriptedRpcServer } from "../tests/support/rpc_server.ts";
 import { until } from "../tests/support/until.ts";
+import { type Connector, openConnector } from "./connection/open_connector.ts";
 import { RpcClient } from "./rpc_client.ts";
 
 const tenantId = new TextEncoder().encode("default");
 const request = (i: number) => ({ key: Uint8Array.of(i), tenantId });
 const yes = { code: 0, value: true };
 
+/** How the clients of the running test connect. */
+let connector: Connector;
+
 function clientOf(server: { port: number }, clock = new FakeClock()): RpcClient {
-  return new RpcClient({ host: "127.0.0.1", port: server.port, clock });
+  const { connect } = connector;
+  return new RpcClient({ host: "127.0.0.1", port: server.port, clock, connect });
+}
+
+const shim = openConnector();
+await shim[Symbol.asyncDispose]();
+
+/** A test that is run over the shim and over `node:net`. */
+function over(name: string, run: () => Promise<void>): void {
+  for (const native of [true, false]) {
+    const skipped = native && !shim.native ? " (skipped: there is no shim)" : "";
+    Deno.test({
+      name: `${native ? "shim" : "node:net"}: ${name}${skipped}`,
+      ignore: skipped !== "",
+      fn: async () => {
+        await using made = openConnector(native ? undefined : "off");
+        connector = made;
+        await run();
+      },
+    });
+  }
 }
 
 async function failureOf(call: Promise<unknown>): Promise<StoreError> {
@@ -51,7 +75,7 @@ async function freePort(): Promise<number> {
   return server.port;
 }
 
-Deno.test("calls of one turn leave together and are matched to answers in any order", async () => {
+over("calls of one turn leave together and are matched to answers in any order", async () => {
   const inbox = new Inbox();
   await using server = await ScriptedRpcServer.start(inbox.take);
   await using client = clientOf(server);
@@ -73,7 +97,7 @@ Deno.test("calls of one turn leave together and are matched to answers in any or
   assert.equal(server.connections, 1);
 });
 
-Deno.test("a refused call names method, address and reason, and the connection goes on", async () => {
+over("a refused call names method, address and reason, and the connection goes on", async () => {
   await using server = await ScriptedRpcServer.start((call) => {
     if (call.rpc.name === "ExistKey") call.answer(yes);
     else call.refuse(TransportErrorCode.FUNCTION_NOT_REGISTERED, "no such function");
@@ -89,7 +113,7 @@ Deno.test("a refused call names method, address and reason, and the connection g
   assert.equal(server.connections, 1);
 });
 
-Deno.test("a malformed answer fails its call alone", async () => {
+over("a malformed answer fails its call alone", async () => {
   await using server = await ScriptedRpcServer.start((call) => {
     const { key } = call.request as { key: Uint8Array };
     if (key[0] === 0) call.answerAs(ServiceReady, { code: 0, value: "x" });
@@ -107,7 +131,7 @@ Deno.test("a malformed answer fails its call alone", async () => {
   assert.equal(server.connections, 1);
 });
 
-Deno.test("a stream that is not the protocol ends the connection and fails its calls", async () => {
+over("a stream that is not the protocol ends the connection and fails its calls", async () => {
   let garbage = true;
   await using server = await ScriptedRpcServer.start((call) => {
     if (garbage) call.socket.write("HTTP/1.1 400 Bad Request\r\n\r\n");
@@ -120,7 +144,7 @@ Deno.test("a stream that is not the protocol ends the connection and fails its c
   assert.equal((error.cause as Error).name, "ProtocolError");
 });
 
-Deno.test("an unanswered call times out and a silent connection is replaced", async () => {
+over("an unanswered call times out and a silent connection is replaced", async () => {
   const inbox = new Inbox();
   const clock = new FakeClock();
   await using server = await ScriptedRpcServer.start(inbox.take);
@@ -145,7 +169,7 @@ Deno.test("an unanswered call times out and a silent connection is replaced", as
   assert.equal(server.connections, 2);
 });
 
-Deno.test("a slow call times out alone and its late answer is dropped", async () => {
+over("a slow call times out alone and its late answer is dropped", async () => {
   const inbox = new Inbox();
   const clock = new FakeClock();
   await using server = await ScriptedRpcServer.start(inbox.take);
@@ -165,7 +189,7 @@ Deno.test("a slow call times out alone and its late answer is dropped", async ()
   assert.equal(server.connections, 1);
 });
 
-Deno.test("a client that was held up reads what has arrived before it gives calls up", async () => {
+over("a client that was held up reads what has arrived before it gives calls up", async () => {
   const inbox = new Inbox();
   const clock = new FakeClock();
   await using server = await ScriptedRpcServer.start(inbox.take);
@@ -183,7 +207,7 @@ Deno.test("a client that was held up reads what has arrived before it gives call
   assert.equal((await silent).code, ErrorCode.RPC_TIMEOUT);
 });
 
-Deno.test("with no server a call fails in the time for connecting, naming the cause", async () => {
+over("with no server a call fails in the time for connecting, naming the cause", async () => {
   const port = await freePort();
   const clock = new FakeClock();
   await using client = clientOf({ port }, clock);
@@ -199,18 +223,22 @@ Deno.test("with no server a call fails in the time for connecting, naming the ca
   assert.ok(clock.now() >= 1000);
 });
 
-Deno.test("a call made before the server is there reaches it once it is", async () => {
+over("a call made before the server is there reaches it once it is", async () => {
   const port = await freePort();
   const clock = new FakeClock();
   await using client = clientOf({ port }, clock);
-  const answer = client.call(ExistKey, request(1));
+  let answered = false;
+  const answer = client.call(ExistKey, request(1)).finally(() => answered = true);
   await until(() => clock.pending === 2);
   await using _server = await ScriptedRpcServer.start((call) => call.answer(yes), port);
-  await clock.advance(500);
+  await until(async () => {
+    await clock.advance(2);
+    return answered;
+  });
   assert.deepEqual(await answer, yes);
 });
 
-Deno.test("a call that gave up waiting for a connection is not sent later", async () => {
+over("a call that gave up waiting for a connection is not sent later", async () => {
   const port = await freePort();
   const clock = new FakeClock();
   await using client = clientOf({ port }, clock);
@@ -233,7 +261,7 @@ Deno.test("a call that gave up waiting for a connection is not sent later", asyn
   assert.deepEqual(inbox.calls.map(({ request }) => (request as { key: Uint8Array }).key[0]), [2]);
 });
 
-Deno.test("calls in flight fail when the connection is lost and the next one reconnects", async () => {
+over("calls in flight fail when the connection is lost and the next one reconnects", async () => {
   let hangUp = true;
   await using server = await ScriptedRpcServer.start((call) => {
     if (call.rpc.name === "ServiceReady") call.answer({ code: 0, value: "x" });
@@ -250,7 +278,7 @@ Deno.test("calls in flight fail when the connection is lost and the next one rec
   assert.equal(server.connections, 2);
 });
 
-Deno.test("arguments that cannot be encoded send nothing and leave other calls alone", async () => {
+over("arguments that cannot be encoded send nothing and leave other calls alone", async () => {
   const inbox = new Inbox();
   await using server = await ScriptedRpcServer.start(inbox.take);
   await using client = clientOf(server);
@@ -263,7 +291,7 @@ Deno.test("arguments that cannot be encoded send nothing and leave other calls a
   assert.equal(inbox.calls.length, 2);
 });
 
-Deno.test("closing fails what is in flight and everything after", async () => {
+over("closing fails what is in flight and everything after", async () => {
   const inbox = new Inbox();
   const clock = new FakeClock();
   await using server = await ScriptedRpcServer.start(inbox.take);
@@ -277,7 +305,7 @@ Deno.test("closing fails what is in flight and everything after", async () => {
   await client.close();
 });
 
-Deno.test("closing while connecting or waiting to connect leaves nothing behind", async () => {
+over("closing while connecting or waiting to connect leaves nothing behind", async () => {
   await using server = await ScriptedRpcServer.start(() => {});
   const clock = new FakeClock();
   const connecting = clientOf(server, clock);
@@ -293,7 +321,7 @@ Deno.test("closing while connecting or waiting to connect leaves nothing behind"
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("requests and answers larger than a socket's buffer pass", async () => {
+over("requests and answers larger than a socket's buffer pass", async () => {
   await using server = await ScriptedRpcServer.start((call) => {
     call.answer({ code: 0, value: [] });
   });

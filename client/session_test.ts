@@ -34,6 +34,7 @@ function client(answers: Answers = {}) {
     UnmountSegment: ok,
     FetchTasks: () => ({ code: 0, value: [] }),
     MarkTaskToComplete: ok,
+    ReportPeers: ok,
     ...answers,
   });
   opened.push(t);

@@ -4,8 +4,10 @@ import type { Notification } from "../proto/handshake.ts";
 import { uuidBytes } from "../proto/struct_pack/uuid.ts";
 import { parseBandwidth } from "./bandwidth.ts";
 import { BufferPool } from "./buffer_pool.ts";
+import { type Connector, openConnector } from "./connection/open_connector.ts";
 import { type StoreContext, writeNumbers } from "./context.ts";
 import { type MasterAddress, parseMasterAddress } from "./leader/address.ts";
+import { dialThrough } from "./leader/dial.ts";
 import { LeaderClient } from "./leader/leader_client.ts";
 import { type LeaderSource, openLeaderSource } from "./leader/source.ts";
 import { MasterClient } from "./master_client.ts";
@@ -76,6 +78,7 @@ export interface ClientParts {
   readonly settings: StoreSettings;
   readonly store: StoreContext;
   readonly rpc: MasterConnection;
+  readonly connector: Connector;
   readonly endpoint: TransferEndpoint;
   readonly segments: SegmentTable;
   readonly tasks: TaskRunner;
@@ -111,7 +114,8 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
   }
   const tls = tlsOf(settings);
   const clock = options.clock ?? systemClock;
-  const master = openMaster(settings, clock, options.log ?? (() => {}));
+  const connector = openConnector(options.engine === "typescript" ? "off" : undefined);
+  const master = openMaster(settings, clock, options.log ?? (() => {}), connector);
   try {
     await master.client.checkVersion();
     const file = mapFile(settings);
@@ -130,6 +134,7 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
     return parts;
   } catch (error) {
     await master.rpc.close();
+    await connector[Symbol.asyncDispose]();
     throw error;
   }
 }
@@ -144,6 +149,7 @@ export async function closeClient(parts: ClientParts): Promise<void> {
   parts.store.hedges.slow.stop();
   parts.pool[Symbol.dispose]();
   await parts.rpc.close();
+  await parts.connector[Symbol.asyncDispose]();
 }
 
 function settingsOf(options: StoreOptions): StoreSettings {
@@ -200,7 +206,7 @@ function openWanted(
       : null;
     if (wanted === null) return null;
     if (engine === "typescript") throw new Error("the engine in TypeScript has none but tcp");
-    const opened = openEngine(wanted);
+    const opened = openEngine({ ...wanted, log });
     if (opened.reason !== null) throw new Error(opened.reason);
     return opened.engine;
   } catch (cause) {
@@ -225,9 +231,14 @@ function noTls(cause: unknown): StoreError {
   return new StoreError(ErrorCode.INVALID_PARAMS, message, { cause });
 }
 
-function openSockets(engine: EngineChoice, tls: TlsIdentity | undefined): OpenedEngine {
+function openSockets(
+  engine: EngineChoice,
+  tls: TlsIdentity | undefined,
+  log: StoreOptions["log"],
+): OpenedEngine {
+  const native = engine === "typescript" ? { native: "off" } : {};
   try {
-    return openEngine({ ...(engine === "typescript" && { native: "off" }), ...(tls && { tls }) });
+    return openEngine({ ...native, ...(log && { log }), ...(tls && { tls }) });
   } catch (cause) {
     throw tls === undefined ? cause : noTls(cause);
   }
@@ -241,7 +252,7 @@ async function chooseEngine(
   const wanted = openWanted(options, settings);
   if (wanted !== null) return wanted;
   const { engine = "auto", log } = options;
-  const opened = openSockets(engine, tls);
+  const opened = openSockets(engine, tls, log);
   if (opened.reason === null || engine === "typescript") return opened.engine;
   if (engine === "native") {
     await opened.engine[Symbol.asyncDispose]();
@@ -255,16 +266,26 @@ async function chooseEngine(
 /** Calls to the master, or to whichever leads. */
 type MasterConnection = RpcClient | LeaderClient;
 
-function openMaster(settings: StoreSettings, clock: Clock, log: (line: string) => void) {
+function openMaster(
+  settings: StoreSettings,
+  clock: Clock,
+  log: (line: string) => void,
+  connector: Connector,
+) {
+  const { connect } = connector;
   const timeouts = {
     connectTimeoutMs: settings.rpcConnectTimeoutMs,
     requestTimeoutMs: settings.rpcTimeoutMs,
   };
   const address = parseMasterAddress(settings.masterServerAddress)!;
   const rpc: MasterConnection = address.kind === "one"
-    ? new RpcClient({ host: address.host, port: address.port, clock, ...timeouts })
-    : new LeaderClient({ source: openSource(address, settings, clock), clock, log, ...timeouts });
-  return { rpc, client: new MasterClient(rpc) };
+    ? new RpcClient({ host: address.host, port: address.port, clock, connect, ...timeouts })
+    : new LeaderClient({
+      source: openSource(address, settings, clock),
+      dial: dialThrough(connect),
+      ...{ clock, log, ...timeouts },
+    });
+  return { rpc, connector, client: new MasterClient(rpc) };
 }
 
 function openSource(
@@ -303,7 +324,7 @@ function assemble(
   settings: StoreSettings,
   options: StoreOptions,
   clock: Clock,
-  master: { rpc: MasterConnection; client: MasterClient },
+  master: { rpc: MasterConnection; connector: Connector; client: MasterClient },
   transfers: { engine: TransferEngine; tls?: TlsIdentity },
   file: FileMemory | null,
 ): ClientParts {
@@ -361,6 +382,7 @@ function assemble(
     settings,
     store,
     rpc: master.rpc,
+    connector: master.connector,
     endpoint,
     segments,
     tasks,

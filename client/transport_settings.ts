@@ -31,8 +31,9 @@ export function checkTransport(
   } catch (error) {
     if (!(error instanceof TransportAbsentError)) throw error;
   }
-  if (!isSockets && deviceMemory !== "") {
-    refuse("deviceMemory", `empty with protocol ${protocol} (devices' memory goes over tcp)`);
+  if (!isSockets && protocol !== "rdma" && deviceMemory !== "") {
+    const allowed = `empty with protocol ${protocol} (devices' memory goes over tcp and rdma)`;
+    refuse("deviceMemory", allowed);
   }
   if (!isSockets && settings.tlsCertFile !== "") {
     refuse("tlsCertFile", `empty with protocol ${protocol} (only tcp is encrypted)`);

@@ -7,6 +7,7 @@ export const engineSymbols = {
   mc_engine_shutdown: { parameters: ["pointer"], result: "i32" },
   mc_engine_destroy: { parameters: ["pointer"], result: "i32" },
   mc_engine_stats: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
+  mc_engine_refusals: { parameters: ["pointer"], result: "u32" },
   mc_engine_set_identity: { parameters: ["pointer", "buffer"], result: "i32" },
   mc_engine_fence: {
     parameters: ["pointer", "u64", "u64", "u32", "buffer"],

@@ -122,6 +122,10 @@ export const LAYOUT = {
   "mc_plugin_buffer.length": 8,
   "mc_plugin_buffer.key_size": 16,
   "mc_plugin_buffer.key": 24,
+  "sizeof mc_rpc_client_options": 72,
+  "mc_rpc_client_options.size": 0,
+  "mc_rpc_client_options.port": 4,
+  "mc_rpc_client_options.host": 8,
 } as const;
 
 /** A name in {@linkcode LAYOUT}. */

@@ -7,6 +7,7 @@ import { ABI_VERSION, layoutSymbols } from "./layout_symbols.ts";
 import { memorySymbols } from "./memory_symbols.ts";
 import { pluginSymbols } from "./plugin_symbols.ts";
 import { rdmaSymbols } from "./rdma_symbols.ts";
+import { rpcClientSymbols } from "./rpc_client_symbols.ts";
 import { rpcSymbols } from "./rpc_symbols.ts";
 import { tlsSymbols } from "./tls_symbols.ts";
 
@@ -17,6 +18,7 @@ const symbols = {
   ...pluginSymbols,
   ...tlsSymbols,
   ...rpcSymbols,
+  ...rpcClientSymbols,
   ...memorySymbols,
   ...clockSymbols,
   ...deviceSymbols,

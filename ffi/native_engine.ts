@@ -385,6 +385,11 @@ export class NativeEngine implements AsyncDisposable {
     this.#library.mc_wake(this.#open);
   }
 
+  /** Peers of this host whose memory this process may not read, or who may not read this one's. */
+  get refusals(): number {
+    return this.#library.mc_engine_refusals(this.#open);
+  }
+
   stats(): NativeEngineStats {
     const struct = new Struct("mc_engine_stats");
     this.#library.mc_engine_stats(this.#open, struct.bytes, struct.bytes.length);

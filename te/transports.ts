@@ -121,16 +121,21 @@ function noTls(cause: unknown): EngineError {
   return new EngineError(EngineCode.INVALID_ARGUMENT, message, { cause });
 }
 
-function openWith(engine: string, tls: TlsIdentity | undefined) {
+function openWith(
+  engine: string,
+  tls: TlsIdentity | undefined,
+  log: TransferEngineOptions["log"],
+) {
+  const native = engine === "typescript" ? { native: "off" } : {};
   try {
-    return openEngine({ ...(engine === "typescript" && { native: "off" }), ...(tls && { tls }) });
+    return openEngine({ ...native, ...(log && { log }), ...(tls && { tls }) });
   } catch (cause) {
     throw tls === undefined ? cause : noTls(cause);
   }
 }
 
 function openSockets({ engine = "auto", log }: TransferEngineOptions, tls?: TlsIdentity) {
-  const opened = openWith(engine, tls);
+  const opened = openWith(engine, tls, log);
   const { reason } = opened;
   if (reason === null || engine === "typescript") {
     return { engine: opened.engine, reason: reason && "the engine is in TypeScript" };
@@ -150,5 +155,6 @@ function openRdma(options: TransferEngineOptions) {
   return openOr("rdma", () =>
     openEngine({
       rdma: { ...rdma, ...findDevices({ deviceName, topologyFile }), serverName, log },
+      log,
     }));
 }

@@ -1,4 +1,5 @@
 import type { RpcCaller } from "../master_client.ts";
+import type { Connect } from "../connection/connection.ts";
 import { RpcClient, type RpcClientOptions } from "../rpc_client.ts";
 
 /** Calls to the master at one address; they fail as those of `RpcClient`. */
@@ -12,3 +13,8 @@ export type Dial = (options: RpcClientOptions) => MasterLine;
 
 /** Dials over TCP. */
 export const dialTcp: Dial = (options) => new RpcClient(options);
+
+/** Dials through connections that `connect` makes. */
+export function dialThrough(connect: Connect): Dial {
+  return (options) => new RpcClient({ ...options, connect });
+}

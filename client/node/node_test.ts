@@ -71,10 +71,6 @@ Deno.test("a bad command line is refused on one line that names what is wrong", 
     [["--device_memory=gpu"], /^--device_memory="gpu" is refused; allowed: empty, or one device/],
     [["--device_memory=cuda:0"], /^memory of cuda:0 is lent only with --segment_size/],
     [
-      ["--device_memory=cuda:0", "--segment_size=1gb", "--protocol=rdma"],
-      /^--device_memory="cuda:0" is refused; allowed: empty with protocol rdma/,
-    ],
-    [
       ["--numa=0,64"],
       /^--numa="0,64" is refused; allowed: off, interleave, split, or nodes from 0/,
     ],

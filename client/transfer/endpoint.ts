@@ -19,7 +19,7 @@ import { errorText } from "./error_text.ts";
 import { exchangeHandshake } from "./handshake_client.ts";
 import { HandshakeServer } from "./handshake_server.ts";
 import { type MemoryToLend, publishedRegion } from "./lent_memory.ts";
-import { LentRegions, type OwnMemory } from "./lent_regions.ts";
+import { LentRegions, locationOf, type OwnMemory } from "./lent_regions.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory, STALE_PEER_CODES } from "./peer_directory.ts";
 import { listenAtChoice, type PortChoice } from "./port_choice.ts";
@@ -29,7 +29,6 @@ const NO_TRAFFIC: Traffic = {};
 
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
-
 const WITHDRAW_LIMIT_MS = 2000;
 
 export interface EndpointOptions extends PortChoice {
@@ -354,7 +353,7 @@ export class TransferEndpoint {
       buffers: this.#lent.all.map((region) => {
         const keys = rdma?.keysOf(region) ?? { rkeys: [], lkeys: [] };
         return {
-          name: rdma === undefined ? this.#name : region.host?.location ?? rdma.location,
+          name: rdma === undefined ? this.#name : locationOf(region) ?? rdma.location,
           addr: region.remoteBase ?? 0n,
           length: region.length,
           protocol: "",

@@ -9,6 +9,23 @@ export const INLINE_BURST_MS = 2;
  */
 export class InlineBudget {
   #spentMs = 0;
+  /** Parts whose results come through the event loop. */
+  #elsewhere = 0;
+
+  /** Whether nobody waits for the event loop. */
+  get isAlone(): boolean {
+    return this.#elsewhere === 0;
+  }
+
+  /** A part waits for the event loop from now on. */
+  enter(): void {
+    this.#elsewhere++;
+  }
+
+  /** It does so no longer. */
+  leave(): void {
+    this.#elsewhere--;
+  }
 
   /** Whether the next wait has to go through the event loop. */
   get isSpent(): boolean {

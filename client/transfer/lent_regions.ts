@@ -11,6 +11,11 @@ export interface OwnMemory {
   readonly length: number;
 }
 
+/** Where memory lies, as documents name it, such as `cuda:0`; `undefined` = not known. */
+export function locationOf({ device, host }: Region): string | undefined {
+  return device?.location ?? host?.location;
+}
+
 /** The published memory of this process, and copies in it that pass no engine. */
 export class LentRegions {
   readonly #regions: Region[] = [];

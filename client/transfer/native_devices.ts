@@ -7,7 +7,10 @@ import type { AllocateOptions, DeviceMemory } from "./engine.ts";
 const reasons = new Map<number, string>([
   [Errno.ENOMEM, "it has not that much free memory"],
   [Errno.EFAULT, "the address is not memory of that device"],
-  [Errno.EOPNOTSUPP, "it cannot be registered for RDMA"],
+  [
+    Errno.EOPNOTSUPP,
+    "its driver or an RDMA device has no dma-buf for it, or the transport has a library of its own",
+  ],
 ]);
 
 /** Registers memory of a device. `Error` with one line that says why that cannot be had. */

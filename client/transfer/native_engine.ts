@@ -1,10 +1,9 @@
 import type { Completions } from "../../ffi/completions.ts";
-import { nativeCrc32c } from "../../ffi/crc32c.ts";
 import type { Library } from "../../ffi/library.ts";
 import { NativeEngine, type NativeMemory } from "../../ffi/native_engine.ts";
 import { openTls } from "../../ffi/native_tls.ts";
 import { BORROWED, OperationBatch } from "../../ffi/operation_batch.ts";
-import { type Crc32c, crc32c } from "../../proto/crc32c.ts";
+import type { Crc32c } from "../../proto/crc32c.ts";
 import {
   checkBorrowed,
   checkLength,
@@ -42,15 +41,15 @@ import { InlineWaits } from "./inline_wait.ts";
 import { codeOf } from "./native_codes.ts";
 import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
-import type { NativeTransferOptions } from "./native_options.ts";
 import { NativeRegion } from "./native_region.ts";
+import type { NativeTransferOptions } from "./native_options.ts";
 import { endWhenAborted, type Transfer, type Waiting } from "./native_transfer.ts";
 import { openPlugin } from "./plugin_side.ts";
 import { openRdma } from "./rdma_side.ts";
+import { RefusalNotice } from "./refusal_notice.ts";
+import { shimCrc32c } from "./shim_crc32c.ts";
 
 const INLINE_WAIT_US = 50;
-/** Bytes from which a checksum by the shim is worth the call. */
-const NATIVE_CHECKSUM_BYTES = 512;
 /** Microseconds of moving bytes on the calling thread before the poll takes over. */
 const INLINE_WORK_US = 1000;
 /** Milliseconds of the event loop that an operation takes around the shim, about. */
@@ -97,20 +96,17 @@ export class NativeTransferEngine implements TransferEngine {
   #closed = false;
   #closing: Promise<void> | null = null;
   #finalStats: TransferStats | null = null;
+  #refusals: RefusalNotice | null = null;
 
   /** Takes the library over: it is closed with the engine. */
   constructor(library: Library, options: NativeTransferOptions = {}) {
-    const { rdma, plugin, tls, ...tunables } = options;
+    const { rdma, plugin, tls, log, ...tunables } = options;
     if (tls && (rdma ?? plugin)) {
       throw new TypeError("Only TCP is encrypted: TLS goes with no other");
     }
     checkTunables(tunables);
     this.#library = library;
-    const native = nativeCrc32c(library);
-    this.crc32c = (bytes, start, end, seed) => {
-      const inShim = end - start >= NATIVE_CHECKSUM_BYTES && !this.#closed;
-      return (inShim ? native : crc32c)(bytes, start, end, seed);
-    };
+    this.crc32c = shimCrc32c(library, () => !this.#closed);
     this.#engine = new NativeEngine(library.symbols, tunables);
     if (tls) this.tls = this.#open(() => openTls(library.symbols, this.#engine, tls));
     const sockets = new NativePeers(this.#engine);
@@ -125,6 +121,7 @@ export class NativeTransferEngine implements TransferEngine {
     }
     this.#peers = peers;
     this.#inlineWaits = new InlineWaits(options.inlineWaitUs ?? INLINE_WAIT_US);
+    if (log !== undefined) this.#refusals = new RefusalNotice(this.#engine, log);
   }
 
   /** Opens a part of the engine, which is closed when that fails. */
@@ -460,6 +457,7 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   async #poll(): Promise<void> {
+    inlineBudget.enter();
     while (this.#outstanding > 0 || this.#full) {
       const count = await this.#engine.poll(this.#full ? FULL_RETRY_MS : undefined);
       inlineBudget.renew();
@@ -468,9 +466,11 @@ export class NativeTransferEngine implements TransferEngine {
       if (this.#full) this.#submitBacklog();
     }
     this.#polling = null;
+    inlineBudget.leave();
   }
 
   #collect(completions: Completions, count: number): void {
+    if (this.#refusals?.tell()) this.#refusals = null;
     this.#outstanding -= count;
     for (let i = 0; i < count; i++) {
       const result = completions.result(i);

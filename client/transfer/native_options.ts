@@ -18,6 +18,8 @@ export interface NativeTransferOptions extends EngineTunables {
   rdma?: RdmaOptions;
   /** Present: peers with the same transport are reached over it. Not beside `rdma`. */
   plugin?: PluginOptions;
+  /** Takes lines about what could not be used. */
+  log?: (line: string) => void;
   /** Present: connections are made with TLS, and no others taken. Not with `rdma` or `plugin`. */
   tls?: EngineTls;
 }

@@ -15,16 +15,8 @@ function typescriptEngine(
   options: NativeTransferOptions & { native?: string },
   reason: string,
 ): TransferEngine {
-  const {
-    native: _n,
-    maxOps: _m,
-    serverThreads: _s,
-    inlineWaitUs: _i,
-    rdma: _r,
-    plugin: _p,
-    tls,
-    ...tunables
-  } = options;
+  const { native: _n, maxOps: _m, serverThreads: _s, inlineWaitUs: _i, ...rest } = options;
+  const { rdma: _r, plugin: _p, log: _l, tls, ...tunables } = rest;
   if (tls !== undefined) throw new Error(`TLS needs the engine in C: ${reason}`);
   return new TsTransferEngine(tunables);
 }

@@ -229,6 +229,11 @@ int mc_engine_stats(struct mc_engine *engine, struct mc_engine_stats *stats, uin
 	return 0;
 }
 
+uint32_t mc_engine_refusals(struct mc_engine *engine)
+{
+	return mc_shm_refusals(mc_engine_transport(engine, MC_TRANSPORT_SHM));
+}
+
 struct mc_transport *mc_engine_transport(struct mc_engine *engine, uint32_t kind)
 {
 	for (uint32_t i = 0; i < engine->transport_count; i++) {

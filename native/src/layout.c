@@ -13,6 +13,7 @@
 #include "mc/plugin.h"
 #include "mc/rdma.h"
 #include "mc/region.h"
+#include "mc/rpc_client.h"
 #include "mc/tls.h"
 
 #define SIZE(type) { "sizeof " #type, sizeof(struct type), 0 }
@@ -138,6 +139,10 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_plugin_buffer, length),
 	FIELD(mc_plugin_buffer, key_size),
 	FIELD(mc_plugin_buffer, key),
+	SIZE(mc_rpc_client_options),
+	FIELD(mc_rpc_client_options, size),
+	FIELD(mc_rpc_client_options, port),
+	FIELD(mc_rpc_client_options, host),
 };
 
 int mc_abi_version(void)

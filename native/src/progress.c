@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common.h"
 #include "engine.h"
+#include "timers.h"
 
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441
@@ -181,16 +181,6 @@ static void clear_wake(struct mc_engine *engine)
 	eventfd_read(engine->wake_fd, &value);
 }
 
-static void sharpen_timers(void)
-{
-	static _Thread_local bool sharp;
-
-	if (!sharp) {
-		prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
-		sharp = true;
-	}
-}
-
 /* Sleeps at most ns without the lock; returns how long, and whether it was woken. */
 static int64_t inline_sleep(struct mc_engine *engine, int64_t ns, bool *woken)
 {
@@ -217,7 +207,7 @@ int mc_wait(struct mc_engine *engine, struct mc_completion *out, uint32_t max, u
 		return -EINVAL;
 	if (pthread_mutex_trylock(&engine->progress_lock) != 0)
 		return 0;
-	sharpen_timers();
+	mc_sharpen_timers();
 	begun = mc_now();
 	end = begun + (int64_t)work_us * 1000;
 	for (;;) {

@@ -102,7 +102,7 @@ int mc_publisher_draw(struct mc_publisher *publisher, struct mc_region *region)
 	} else {
 		/* RDMA asks for the same place in a page on both sides. */
 		region->remote_base = publisher->next_base;
-		if (region->adopted && !region->device)
+		if (region->adopted || region->device)
 			region->remote_base += page_offset(region->memory);
 		publisher->next_base += (region->length + 2 * BASE_GAP - 1) & ~(BASE_GAP - 1);
 	}

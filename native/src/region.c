@@ -84,7 +84,7 @@ static int place_on_device(struct mc_engine *engine, struct mc_region *region,
 
 	if (!device)
 		return -EINVAL;
-	if (mc_engine_registers(engine))
+	if (mc_engine_transport(engine, MC_TRANSPORT_PLUGIN))
 		return -EOPNOTSUPP;
 	err = map_header(region, options);
 	if (!err)
@@ -94,6 +94,10 @@ static int place_on_device(struct mc_engine *engine, struct mc_region *region,
 	region->device = device;
 	region->adopted = options->address != 0;
 	region->memory = (uint8_t *)(uintptr_t)address;
+	/* Memory of the caller could be freed while others have it open. */
+	region->has_handle = !region->adopted && (options->flags & MC_REGION_PUBLISHED) &&
+			     device->ops->ipc_export(device->handle, address, options->length,
+						     &region->handle) == 0;
 	return 0;
 }
 
@@ -181,7 +185,7 @@ err_unmap:
 int mc_region_unregister(struct mc_engine *engine, uint32_t id)
 {
 	struct mc_region *region;
-	bool last;
+	bool last, recalled;
 
 	pthread_mutex_lock(&engine->state_lock);
 	region = mc_slots_remove(&engine->regions, id);
@@ -194,8 +198,11 @@ int mc_region_unregister(struct mc_engine *engine, uint32_t id)
 	if (region->remote_base)
 		mc_publisher_remove(&engine->publisher, region);
 	mc_engine_region_removed(engine, region);
+	recalled = region->has_handle &&
+		   mc_shm_recall(mc_engine_transport(engine, MC_TRANSPORT_SHM));
 
 	pthread_mutex_lock(&engine->state_lock);
+	region->handed_out = region->handed_out && !recalled;
 	if (region->host.fd >= 0)
 		add_counts(&engine->shared, &header_of(region)->served);
 	last = mc_region_put_locked(region);
@@ -249,7 +256,8 @@ void mc_region_free(struct mc_region *region)
 		mc_region_keys_free(region->keys);
 	if (region->ticket)
 		mc_region_ticket_free(region->ticket);
-	if (region->device && !region->adopted)
+	/* A driver's behaviour is undefined when memory is freed that others have open. */
+	if (region->device && !region->adopted && !region->handed_out)
 		region->device->ops->release(region->device->handle, (uintptr_t)region->memory);
 	mc_host_memory_unmap(&region->host);
 	free(region);

@@ -9,6 +9,7 @@
 
 #include "fence.h"
 #include "host_memory.h"
+#include "mc/device.h"
 #include "mc/region.h"
 
 /* How often others have used a region without this process. */
@@ -35,6 +36,9 @@ struct mc_region {
 	uint32_t shift;       /* bytes mapped in front of memory */
 	struct mc_region_keys *keys; /* what RDMA devices call it, or NULL */
 	struct mc_region_ticket *ticket; /* what a plugin calls it, or NULL */
+	struct mc_ipc_handle handle; /* by which other processes open memory of a device */
+	bool has_handle;
+	bool handed_out; /* somebody may have it open; under state_lock */
 	uint32_t users;       /* the registration, operations, populate; under state_lock */
 	atomic_bool withdrawn;
 };

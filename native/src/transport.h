@@ -84,4 +84,10 @@ const char *mc_shm_name(struct mc_transport *transport);
 /* Lets a writer map nothing until then: 0, -EBUSY when it may have something mapped, -ENOSPC. */
 int mc_shm_fence(struct mc_transport *transport, const uint8_t *writer, int64_t until);
 
+/* Has everyone let go of handles of devices: whether they have, in time. May sleep. */
+bool mc_shm_recall(struct mc_transport *transport);
+
+/* How many peers of this host have refused to let their memory be read. */
+uint32_t mc_shm_refusals(struct mc_transport *transport);
+
 #endif

@@ -80,6 +80,7 @@ static void bytes_arrive(bool device_remote, bool device_local, bool same_host)
 	static const uint64_t sizes[] = { 1,	   100,		   4096,	   (256 << 10) + 1,
 					  1 << 20, (5 << 20) + 11 };
 	uint8_t *bytes = malloc(ROOM), *back = malloc(ROOM);
+	struct mc_engine_stats stats;
 	struct pair pair;
 
 	CHECK(bytes && back);
@@ -105,6 +106,8 @@ static void bytes_arrive(bool device_remote, bool device_local, bool same_host)
 		CHECK_EQ(mc_region_load(pair.client, pair.local_id, at, length, back), 0);
 		CHECK(memcmp(bytes, back, length) == 0);
 	}
+	CHECK_EQ(mc_engine_stats(pair.client, &stats, sizeof(stats)), 0);
+	CHECK(same_host ? stats.connects == 0 : stats.connects > 0);
 	pair_close(&pair);
 	free(bytes);
 	free(back);
@@ -296,6 +299,63 @@ static void a_withdrawn_region_is_left_alone(bool same_host)
 	}
 }
 
+/* Without a handle, and with memory that the caller may free, bytes go over TCP. */
+static void device_memory_that_is_not_handed_out_is_reached_over_tcp(void)
+{
+	struct mc_device *device = mc_device_get(open_cuda());
+	struct mc_region_options options = {
+		.size = sizeof(options),
+		.flags = MC_REGION_PUBLISHED,
+		.length = ROOM,
+		.device = open_cuda(),
+	};
+	struct mc_engine_stats stats;
+
+	for (int given = 0; given < 2; given++) {
+		struct pair pair;
+		int id;
+
+		open_pair(&pair, false, false, true);
+		if (given)
+			CHECK_EQ(device->ops->allocate(device->handle, ROOM, &options.address), 0);
+		else
+			cuda_fails("cuIpcGetMemHandle", 0);
+		id = mc_region_register(pair.server, &options, &pair.remote);
+		CHECK(id > 0);
+		run(&pair, MC_OP_WRITE, 5, 70000, 0);
+		run(&pair, MC_OP_READ, 5, 70000, 0);
+		CHECK_EQ(mc_engine_stats(pair.client, &stats, sizeof(stats)), 0);
+		CHECK(stats.connects > 0);
+		pair_close(&pair);
+		if (given)
+			CHECK_EQ(device->ops->release(device->handle, options.address), 0);
+	}
+}
+
+/* Memory goes back to the device when those who had it open are seen to have let go. */
+static void handed_out_memory_is_recalled_before_it_is_freed(void)
+{
+	int left = cuda_left();
+	struct mc_region_info host;
+	struct mc_op op;
+	struct pair pair;
+	uint32_t id;
+
+	open_pair(&pair, true, false, true);
+	id = region_on(pair.server, 0, MC_REGION_PUBLISHED, 4096, &host);
+	run(&pair, MC_OP_WRITE, 0, 4096, 0);
+	CHECK_EQ(mc_region_unregister(pair.server, pair.remote_id), 0);
+	run(&pair, MC_OP_READ, 0, 4096, -EFAULT);
+	/* The peer lost its connection, not its peer. */
+	op = pair_op(&pair, MC_OP_READ, 0, 4096);
+	op.remote = host.remote_base;
+	CHECK_EQ(mc_submit(pair.client, &op, 1, 20000), 1);
+	expect_results(pair.client, 1, 0);
+	CHECK_EQ(mc_region_unregister(pair.server, id), 0);
+	pair_close(&pair);
+	CHECK_EQ(cuda_left(), left);
+}
+
 void test_device_region(void)
 {
 	int left;
@@ -309,6 +369,8 @@ void test_device_region(void)
 		mixed_queues_keep_their_order(same_host);
 		a_withdrawn_region_is_left_alone(same_host);
 	}
+	device_memory_that_is_not_handed_out_is_reached_over_tcp();
+	handed_out_memory_is_recalled_before_it_is_freed();
 	wrong_regions_are_refused();
 	a_failing_device_fails_the_operation();
 	CHECK_EQ(cuda_left(), left);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "pair.h"
 
@@ -116,21 +118,133 @@ static void memory_that_is_not_published_is_refused(void)
 	pair_close(&pair);
 }
 
-static void memory_that_cannot_be_mapped_is_reached_over_tcp(void)
+/* Read out of the owner's process, and written by having the owner read ours. */
+static void memory_of_the_caller_is_reached_without_a_connection(void)
 {
-	static uint8_t memory[70000];
+	static const uint64_t sizes[] = { 2 << 20, (5 << 20) + 3, 8 << 20, (33 << 20) + 5 };
+	const uint64_t room = 34 << 20;
+	uint8_t *memory = malloc(room), *ours = malloc(room);
+	struct mc_engine_stats stats;
+	struct mc_region_info info;
+	struct pair pair;
+	uint32_t id;
+
+	CHECK(memory && ours);
+	local_pair_open(&pair, room);
+	id = lend_region(pair.server, memory, room, &info);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct mc_op op = pair_op(&pair, MC_OP_WRITE, 0, sizes[i]);
+
+		op.remote = info.remote_base + 7;
+		memset((void *)(uintptr_t)pair.local.address, (int)i + 1, sizes[i]);
+		run_one(&pair, op, 0);
+		CHECK(memory[7] == i + 1 && memory[6 + sizes[i]] == i + 1);
+		CHECK(memory[7 + sizes[i]] != i + 1);
+		/* What nobody registered is local memory, too. */
+		op.opcode = MC_OP_READ;
+		op.region = MC_REGION_BORROWED;
+		op.local_offset = (uintptr_t)ours;
+		op.length = sizes[i] / 5;
+		memset(ours, 0, op.length);
+		run_one(&pair, op, 0);
+		CHECK(memcmp(ours, memory + 7, op.length) == 0);
+	}
+	CHECK_EQ(stats_of(pair.client).connects, 0);
+	stats = stats_of(pair.server);
+	CHECK_EQ(stats.served_reads, 4);
+	CHECK_EQ(stats.served_writes, 4);
+	CHECK_EQ(stats.served_write_bytes, (48u << 20) + 8);
+	CHECK_EQ(mc_engine_refusals(pair.client), 0);
+	CHECK_EQ(mc_region_unregister(pair.server, id), 0);
+	pair_close(&pair);
+	free(memory);
+	free(ours);
+}
+
+static void many_writes_are_ordered_at_once(void)
+{
+	enum { COUNT = 11, LENGTH = (2 << 20) + 9 };
+	static uint8_t memory[COUNT * LENGTH];
+	struct mc_region_info info;
+	struct mc_op ops[COUNT];
+	struct pair pair;
+
+	local_pair_open(&pair, sizeof(memory));
+	lend_region(pair.server, memory, sizeof(memory), &info);
+	memset(memory, 0, sizeof(memory));
+	memset((void *)(uintptr_t)pair.local.address, 9, sizeof(memory));
+	for (uint32_t i = 0; i < COUNT; i++) {
+		ops[i] = pair_op(&pair, MC_OP_WRITE, (uint64_t)i * LENGTH, LENGTH);
+		ops[i].remote = info.remote_base + ops[i].local_offset;
+	}
+	CHECK_EQ(mc_submit(pair.client, ops, COUNT, 10000), COUNT);
+	expect_results(pair.client, COUNT, 0);
+	for (size_t i = 0; i < sizeof(memory); i++)
+		CHECK(memory[i] == 9);
+	CHECK_EQ(stats_of(pair.client).connects, 0);
+	pair_close(&pair);
+}
+
+/* The owner may use its memory for something else as soon as it is withdrawn. */
+static void memory_of_the_caller_is_left_alone_once_withdrawn(void)
+{
+	const uint64_t length = 8 << 20;
+	uint8_t *memory = malloc(length);
+
+	CHECK(memory != NULL);
+	for (int round = 0; round < 12; round++) {
+		struct mc_completion done[4];
+		struct mc_region_info info;
+		struct mc_op ops[4];
+		struct pair pair;
+		uint32_t id;
+
+		local_pair_open(&pair, length);
+		id = lend_region(pair.server, memory, length, &info);
+		memset((void *)(uintptr_t)pair.local.address, 5, length);
+		run_one(&pair, pair_op(&pair, MC_OP_READ, 0, 1), 0);
+		for (int i = 0; i < 4; i++) {
+			ops[i] = pair_op(&pair, i % 2 ? MC_OP_READ : MC_OP_WRITE, 0, length);
+			ops[i].remote = info.remote_base;
+		}
+		CHECK_EQ(mc_submit(pair.client, ops, 4, 10000), 4);
+		usleep((unsigned)round * 300);
+		CHECK_EQ(mc_region_unregister(pair.server, id), 0);
+		memset(memory, 1, length);
+		for (int left = 4; left > 0;) {
+			int got = mc_poll(pair.client, done, 4, 10000);
+
+			CHECK(got > 0);
+			for (int i = 0; i < got; i++)
+				CHECK(done[i].result == 0 || done[i].result == -EFAULT);
+			left -= got;
+		}
+		for (uint64_t i = 0; i < length; i++)
+			CHECK(memory[i] == 1);
+		pair_close(&pair);
+	}
+	free(memory);
+}
+
+static void ranges_that_are_no_memory_of_the_caller_fail(void)
+{
+	static uint8_t memory[2 << 20];
 	struct mc_region_info info;
 	struct pair pair;
 	struct mc_op op;
 
-	local_pair_open(&pair, 1 << 20);
+	local_pair_open(&pair, sizeof(memory));
 	lend_region(pair.server, memory, sizeof(memory), &info);
-	op = pair_op(&pair, MC_OP_WRITE, 0, sizeof(memory));
-	op.remote = info.remote_base;
-	memset((void *)(uintptr_t)pair.local.address, 7, sizeof(memory));
-	run_one(&pair, op, 0);
-	CHECK(memory[0] == 7 && memory[sizeof(memory) - 1] == 7);
-	run_one(&pair, pair_op(&pair, MC_OP_READ, 0, 100), 0);
+	for (uint32_t opcode = 0; opcode < 2; opcode++) {
+		op = pair_op(&pair, opcode, 0, sizeof(memory));
+		op.remote = info.remote_base + 1;
+		run_one(&pair, op, -EFAULT);
+		op.remote = info.remote_base - 1;
+		run_one(&pair, op, -EFAULT);
+		op.remote = info.remote_base;
+		run_one(&pair, op, 0);
+	}
+	CHECK_EQ(stats_of(pair.client).connects, 0);
 	pair_close(&pair);
 }
 
@@ -228,7 +342,10 @@ void test_shm(void)
 	operations_that_sum_tell_what_they_moved();
 	memory_that_is_withdrawn_ends_a_copy_at_its_next_part();
 	memory_that_is_not_published_is_refused();
-	memory_that_cannot_be_mapped_is_reached_over_tcp();
+	memory_of_the_caller_is_reached_without_a_connection();
+	many_writes_are_ordered_at_once();
+	memory_of_the_caller_is_left_alone_once_withdrawn();
+	ranges_that_are_no_memory_of_the_caller_fail();
 	many_regions_are_found();
 	somebody_who_is_elsewhere_is_reached_over_tcp();
 	an_owner_that_ends_is_noticed();

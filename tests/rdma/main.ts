@@ -1,5 +1,5 @@
 /**
- * `deno task test:rdma`: runs `guest_test.ts` in a virtual machine with two Soft-RoCE devices; see
+ * `deno task test:rdma`: runs `guest_test.ts` and `memory_test.ts` in a virtual machine with two Soft-RoCE devices; see
  * `docs/transports.md`. `measure` runs `measure.ts` instead, `numa` runs `numa_test.ts` in a machine
  * with two NUMA nodes; other arguments are handed to `deno test`.
  */
@@ -54,7 +54,7 @@ const work = what === "measure"
   ? ["deno", "run", "--no-check", "-A", `${folder}measure.ts`]
   : what === "numa"
   ? [...test, ...rest, `${folder}numa_test.ts`]
-  : [...test, ...Deno.args, `${folder}guest_test.ts`];
+  : [...test, ...Deno.args, `${folder}guest_test.ts`, `${folder}memory_test.ts`];
 Deno.exit(
   await run([
     ...["--kernel", KERNEL, ...hardware, "--timeout", "580"],

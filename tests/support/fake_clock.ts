@@ -58,5 +58,5 @@ export class FakeClock implements Clock {
 
 /** Lets every promise that is ready run. */
 export async function settle(): Promise<void> {
-  for (let i = 0; i < 20; i++) await Promise.resolve();
+  for (let i = 0; i < 40; i++) await Promise.resolve();
 }

@@ -11,7 +11,7 @@ struct mc_engine;
 /* Bytes of "cuda:0", of a device's name, of a handle for other processes. */
 #define MC_LOCATION_SIZE 32
 #define MC_DEVICE_NAME_SIZE 96
-#define MC_IPC_HANDLE_SIZE 64
+#define MC_IPC_HANDLE_SIZE 72
 
 enum mc_memory_kind {
 	MC_MEMORY_HOST = 0,    /* of no device that the driver knows of */
@@ -81,8 +81,12 @@ struct mc_device_ops {
 	int (*event_ready)(void *handle, void *event);
 	int (*event_wait)(void *handle, void *event);
 
-	/* A handle by which another process on this host opens an allocation. */
-	int (*ipc_export)(void *handle, uint64_t address, struct mc_ipc_handle *out);
+	/*
+	 * A handle by which another process on this host opens an allocation of that length; everybody
+	 * closes what he opened before it is released.
+	 */
+	int (*ipc_export)(void *handle, uint64_t address, uint64_t length,
+			  struct mc_ipc_handle *out);
 	int (*ipc_open)(void *handle, const struct mc_ipc_handle *in, uint64_t *address);
 	int (*ipc_close)(void *handle, uint64_t address);
 

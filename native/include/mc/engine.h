@@ -82,4 +82,10 @@ struct mc_engine_stats {
 /* Copies the counters since open, at most size bytes of them. Any thread. Returns 0. */
 MC_API int mc_engine_stats(struct mc_engine *engine, struct mc_engine_stats *stats, uint32_t size);
 
+/*
+ * How many peers of this host are reached over the network because the system does not let this
+ * process read their memory, or them this one's. Any thread.
+ */
+MC_API uint32_t mc_engine_refusals(struct mc_engine *engine);
+
 #endif

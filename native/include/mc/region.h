@@ -42,9 +42,10 @@ struct mc_region_info {
  * used again by this engine, so a descriptor that outlived its region is refused. Returns the id (> 0) and *info, or -EINVAL,
  * -ENOMEM (also: the pool has not enough pages, or a device may not pin so many), -ENOSPC
  * (too many regions, or no remote addresses left), -EIO (the device failed), -EFAULT (the
- * address is not that device's), -EOPNOTSUPP (device memory in an engine with RDMA, or there
- * are no pages of that size), -EPERM (so much may not be locked), -ENODEV (no such node, or not
- * for this process). With RDMA all pages are provided before it returns.
+ * address is not that device's), -EOPNOTSUPP (published device memory in an engine with RDMA
+ * that its driver or an adapter has no dma-buf for, device memory in one with a plugin, or there
+ * are no pages of that size), -EPERM (so much may not be locked), -ENODEV (no such node, or not for
+ * this process). With RDMA all pages are provided before it returns.
  */
 MC_API int mc_region_register(struct mc_engine *engine, const struct mc_region_options *options,
 			      struct mc_region_info *info);

@@ -28,7 +28,12 @@ enum {
 	ACL_MEMCPY_DEVICE_TO_DEVICE = 3,
 	ACL_EVENT_RECORDED_STATUS_COMPLETE = 1,
 	ACL_HBM_MEM = 1,
+	ACL_RT_IPC_MEM_EXPORT_FLAG_DISABLE_PID_VALIDATION = 1,
+	ACL_RT_IPC_MEM_IMPORT_FLAG_ENABLE_PEER_ACCESS = 1,
+	/* With the zero at its end. */
+	ACL_IPC_KEY_SIZE = 65,
 };
+_Static_assert(ACL_IPC_KEY_SIZE <= MC_IPC_HANDLE_SIZE, "room for a key");
 
 struct acl_calls {
 	int (*init)(const char *config);
@@ -51,9 +56,13 @@ struct acl_calls {
 	int (*event_record)(void *event, void *stream);
 	int (*event_query)(void *event, int *status);
 	int (*event_wait)(void *event);
+	int (*ipc_export)(void *address, size_t length, char *key, size_t size, uint64_t flags);
+	int (*ipc_open)(void **address, const char *key, uint64_t flags);
+	int (*ipc_close)(const char *key);
 };
 
 #define CALL(field, symbol) { symbol, offsetof(struct acl_calls, field), false }
+#define CALL_IF_THERE(field, symbol) { symbol, offsetof(struct acl_calls, field), true }
 
 static const struct mc_symbol wanted[] = {
 	CALL(init, "aclInit"),
@@ -76,6 +85,9 @@ static const struct mc_symbol wanted[] = {
 	CALL(event_record, "aclrtRecordEvent"),
 	CALL(event_query, "aclrtQueryEventStatus"),
 	CALL(event_wait, "aclrtSynchronizeEvent"),
+	CALL_IF_THERE(ipc_export, "aclrtIpcMemGetExportKey"),
+	CALL_IF_THERE(ipc_open, "aclrtIpcMemImportByKey"),
+	CALL_IF_THERE(ipc_close, "aclrtIpcMemClose"),
 };
 
 static struct acl_calls acl;
@@ -180,6 +192,40 @@ static int allocate(void *handle, uint64_t length, uint64_t *address)
 	return err;
 }
 
+/* AscendCL closes by key what it has exported or opened. */
+struct key {
+	struct key *next;
+	uint64_t address;
+	char text[ACL_IPC_KEY_SIZE];
+};
+
+static pthread_mutex_t keys_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct key *keys;
+
+static void keys_add(struct key *key, uint64_t address)
+{
+	key->address = address;
+	pthread_mutex_lock(&keys_lock);
+	key->next = keys;
+	keys = key;
+	pthread_mutex_unlock(&keys_lock);
+}
+
+/* The key of an address, now the caller's, or NULL. */
+static struct key *keys_remove(uint64_t address)
+{
+	struct key **at, *found;
+
+	pthread_mutex_lock(&keys_lock);
+	for (at = &keys; *at && (*at)->address != address; at = &(*at)->next)
+		;
+	found = *at;
+	if (found)
+		*at = found->next;
+	pthread_mutex_unlock(&keys_lock);
+	return found;
+}
+
 static int wait_and_free(uint64_t address)
 {
 	int waited = acl.device_wait();
@@ -190,6 +236,12 @@ static int wait_and_free(uint64_t address)
 
 static int release(void *handle, uint64_t address)
 {
+	struct key *key = keys_remove(address);
+
+	if (key) {
+		(void)ON_DEVICE(handle, acl.ipc_close(key->text));
+		free(key);
+	}
 	return ON_DEVICE(handle, wait_and_free(address));
 }
 
@@ -280,27 +332,68 @@ static int event_wait(void *handle, void *event)
 	return ON_DEVICE(handle, acl.event_wait(event));
 }
 
-static int no_ipc_export(void *handle, uint64_t address, struct mc_ipc_handle *out)
+static bool has_ipc(void)
 {
-	(void)handle;
-	(void)address;
-	(void)out;
-	return -EOPNOTSUPP;
+	return acl.ipc_export && acl.ipc_open && acl.ipc_close;
 }
 
-static int no_ipc_open(void *handle, const struct mc_ipc_handle *in, uint64_t *address)
+static int ipc_export(void *handle, uint64_t address, uint64_t length, struct mc_ipc_handle *out)
 {
-	(void)handle;
-	(void)in;
-	(void)address;
-	return -EOPNOTSUPP;
+	struct key *key;
+	int err;
+
+	if (!has_ipc())
+		return -EOPNOTSUPP;
+	key = calloc(1, sizeof(*key));
+	if (!key)
+		return -ENOMEM;
+	err = ON_DEVICE(handle,
+			acl.ipc_export((void *)(uintptr_t)address, length, key->text,
+				       sizeof(key->text),
+				       ACL_RT_IPC_MEM_EXPORT_FLAG_DISABLE_PID_VALIDATION));
+	if (err) {
+		free(key);
+		return err;
+	}
+	memset(out, 0, sizeof(*out));
+	memcpy(out->bytes, key->text, sizeof(key->text));
+	keys_add(key, address);
+	return 0;
 }
 
-static int no_ipc_close(void *handle, uint64_t address)
+static int ipc_open(void *handle, const struct mc_ipc_handle *in, uint64_t *address)
 {
-	(void)handle;
-	(void)address;
-	return -EOPNOTSUPP;
+	struct key *key;
+	void *memory = NULL;
+	int err;
+
+	if (!has_ipc())
+		return -EOPNOTSUPP;
+	key = calloc(1, sizeof(*key));
+	if (!key)
+		return -ENOMEM;
+	memcpy(key->text, in->bytes, sizeof(key->text) - 1);
+	err = ON_DEVICE(handle, acl.ipc_open(&memory, key->text,
+					     ACL_RT_IPC_MEM_IMPORT_FLAG_ENABLE_PEER_ACCESS));
+	if (err) {
+		free(key);
+		return err;
+	}
+	*address = (uintptr_t)memory;
+	keys_add(key, *address);
+	return 0;
+}
+
+static int ipc_close(void *handle, uint64_t address)
+{
+	struct key *key = keys_remove(address);
+	int err;
+
+	if (!key)
+		return -EINVAL;
+	err = ON_DEVICE(handle, acl.ipc_close(key->text));
+	free(key);
+	return err;
 }
 
 static int no_dmabuf(void *handle, uint64_t address, uint64_t length, int *fd)
@@ -338,8 +431,8 @@ const struct mc_device_ops mc_ascend_ops = {
 	.event_record = event_record,
 	.event_ready = event_ready,
 	.event_wait = event_wait,
-	.ipc_export = no_ipc_export,
-	.ipc_open = no_ipc_open,
-	.ipc_close = no_ipc_close,
+	.ipc_export = ipc_export,
+	.ipc_open = ipc_open,
+	.ipc_close = ipc_close,
 	.dmabuf = no_dmabuf,
 };

@@ -35,6 +35,12 @@ enum {
 	CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD = 1,
 };
 
+/* Passed by value, so its size is the driver's. */
+struct cuda_ipc_handle {
+	uint8_t bytes[64];
+};
+_Static_assert(sizeof(struct cuda_ipc_handle) <= MC_IPC_HANDLE_SIZE, "room for a handle");
+
 struct cuda_calls {
 	int (*init)(unsigned int flags);
 	int (*device_count)(int *count);
@@ -65,8 +71,8 @@ struct cuda_calls {
 	int (*event_record)(void *event, void *stream);
 	int (*event_query)(void *event);
 	int (*event_wait)(void *event);
-	int (*ipc_get)(struct mc_ipc_handle *handle, uint64_t address);
-	int (*ipc_open)(uint64_t *address, struct mc_ipc_handle handle, unsigned int flags);
+	int (*ipc_get)(struct cuda_ipc_handle *handle, uint64_t address);
+	int (*ipc_open)(uint64_t *address, struct cuda_ipc_handle handle, unsigned int flags);
 	int (*ipc_close)(uint64_t address);
 	int (*range_handle)(void *handle, uint64_t address, size_t length, int type,
 			    unsigned long long flags);
@@ -364,15 +370,24 @@ static int event_wait(void *handle, void *event)
 	return WITH_CONTEXT(handle, cuda.event_wait(event));
 }
 
-static int ipc_export(void *handle, uint64_t address, struct mc_ipc_handle *out)
+static int ipc_export(void *handle, uint64_t address, uint64_t length, struct mc_ipc_handle *out)
 {
-	return WITH_CONTEXT(handle, cuda.ipc_get(out, address));
+	struct cuda_ipc_handle got = { { 0 } };
+	int err = WITH_CONTEXT(handle, cuda.ipc_get(&got, address));
+
+	(void)length;
+	memset(out, 0, sizeof(*out));
+	memcpy(out->bytes, got.bytes, sizeof(got.bytes));
+	return err;
 }
 
 static int ipc_open(void *handle, const struct mc_ipc_handle *in, uint64_t *address)
 {
+	struct cuda_ipc_handle given;
+
+	memcpy(given.bytes, in->bytes, sizeof(given.bytes));
 	return WITH_CONTEXT(handle,
-			    cuda.ipc_open(address, *in, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
+			    cuda.ipc_open(address, given, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
 }
 
 static int ipc_close(void *handle, uint64_t address)

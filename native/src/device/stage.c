@@ -253,6 +253,12 @@ int mc_stage_store(struct mc_stage *stage, uint64_t to, const uint8_t *from, uin
 	return settle(stage, err);
 }
 
+int mc_stage_move(struct mc_stage *stage, uint64_t to, uint64_t from, uint64_t length)
+{
+	return settle(stage, stage->device->ops->copy(stage->device->handle, stage->stream,
+						      MC_COPY_ON_DEVICE, to, from, length));
+}
+
 int mc_stage_crc32c(struct mc_stage *stage, uint64_t from, uint64_t length, uint32_t *crc)
 {
 	struct reader reader = { .stage = stage, .from = from, .length = length };

@@ -40,6 +40,9 @@ int64_t mc_stage_receive(struct mc_stage *stage, struct mc_stream *stream, uint6
 int mc_stage_load(struct mc_stage *stage, uint8_t *to, uint64_t from, uint64_t length);
 int mc_stage_store(struct mc_stage *stage, uint64_t to, const uint8_t *from, uint64_t length);
 
+/* Copies on the device: 0 or -EREMOTEIO. */
+int mc_stage_move(struct mc_stage *stage, uint64_t to, uint64_t from, uint64_t length);
+
 /* Continues a CRC-32C over device memory: 0 or -EREMOTEIO. */
 int mc_stage_crc32c(struct mc_stage *stage, uint64_t from, uint64_t length, uint32_t *crc);
 

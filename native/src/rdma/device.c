@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../common.h"
+#include "../device/device.h"
 
 #define GIDS_MAX 256
 
@@ -253,30 +255,71 @@ void rdma_devices_close(struct rdma *rdma)
 		close_device(rdma, &rdma->devices[--rdma->device_count]);
 }
 
-int rdma_keys_make(struct rdma *rdma, void *memory, uint64_t length, uint64_t iova, bool remote,
+/* A dma-buf and where a region begins in it. */
+struct exported {
+	int fd; /* -1: it is memory of the host */
+	uint64_t offset;
+};
+
+/* Whole pages around a region, as drivers want it. */
+static int export_region(const struct mc_region *region, struct exported *out)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)region->memory;
+	uint64_t end = (start + region->length + page - 1) & ~(page - 1);
+	const struct mc_device *device = region->device;
+
+	out->fd = -1;
+	if (!device)
+		return 0;
+	out->offset = start & (page - 1);
+	start -= out->offset;
+	return device->ops->dmabuf(device->handle, start, end - start, &out->fd) ? -EOPNOTSUPP : 0;
+}
+
+static struct mcv_mr *register_with(const struct rdma *rdma, struct mcv_pd *pd,
+				    const struct mc_region *region, const struct exported *from,
+				    uint64_t iova, unsigned int access)
+{
+	if (from->fd < 0)
+		return rdma->verbs->reg_mr(pd, region->memory, region->length, iova, access);
+	return rdma->verbs->reg_dmabuf_mr(pd, from->offset, region->length, iova, from->fd,
+					  (int)access);
+}
+
+int rdma_keys_make(struct rdma *rdma, const struct mc_region *region, uint64_t iova,
 		   struct mc_region_keys **made)
 {
 	unsigned int access = MCV_ACCESS_LOCAL_WRITE;
-	struct mc_region_keys *keys = calloc(1, sizeof(*keys));
+	struct mc_region_keys *keys;
+	struct exported from;
 	int err;
 
-	if (!keys)
-		return -ENOMEM;
-	if (remote)
+	if (region->device && !rdma->verbs->reg_dmabuf_mr)
+		return -EOPNOTSUPP;
+	err = export_region(region, &from);
+	if (err)
+		return err;
+	keys = calloc(1, sizeof(*keys));
+	if (keys)
+		keys->rdma = rdma;
+	else
+		err = -ENOMEM;
+	if (region->remote_base)
 		access |= MCV_ACCESS_REMOTE_READ | MCV_ACCESS_REMOTE_WRITE |
 			  MCV_ACCESS_RELAXED_ORDERING;
-	keys->rdma = rdma;
-	for (uint32_t i = 0; i < rdma->device_count; i++) {
-		keys->mrs[i] = rdma->verbs->reg_mr(rdma->devices[i].pd, memory, length, iova,
-						   access);
-		if (!keys->mrs[i]) {
-			err = failed();
-			mc_region_keys_free(keys);
-			return err;
-		}
+	for (uint32_t i = 0; !err && i < rdma->device_count; i++) {
+		keys->mrs[i] = register_with(rdma, rdma->devices[i].pd, region, &from, iova, access);
+		if (!keys->mrs[i])
+			err = region->device ? -EOPNOTSUPP : failed();
 	}
-	*made = keys;
-	return 0;
+	/* The registrations keep the dma-buf. */
+	if (from.fd >= 0)
+		close(from.fd);
+	if (!err)
+		*made = keys;
+	else if (keys)
+		mc_region_keys_free(keys);
+	return err;
 }
 
 void mc_region_keys_free(struct mc_region_keys *keys)

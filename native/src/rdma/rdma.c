@@ -149,8 +149,10 @@ static int region_added(struct mc_transport *transport, struct mc_region *region
 	struct rdma *rdma = mc_container_of(transport, struct rdma, base);
 	bool remote = region->remote_base != 0;
 	uint64_t iova = remote ? region->remote_base : (uintptr_t)region->memory;
+	int err = rdma_keys_make(rdma, region, iova, &region->keys);
 
-	return rdma_keys_make(rdma, region->memory, region->length, iova, remote, &region->keys);
+	/* Local memory of a device passes through the bounce buffer then. */
+	return err == -EOPNOTSUPP && region->device && !remote ? 0 : err;
 }
 
 /* Peers lose published memory now; private memory stays registered while work uses it. */

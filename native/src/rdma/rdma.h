@@ -102,8 +102,12 @@ struct rdma *rdma_of(struct mc_engine *engine);
 int rdma_devices_open(struct rdma *rdma, char *why, uint32_t why_size);
 void rdma_devices_close(struct rdma *rdma);
 
-/* Registers memory with every device; peers find it at iova when remote is set. 0 or -errno. */
-int rdma_keys_make(struct rdma *rdma, void *memory, uint64_t length, uint64_t iova, bool remote,
+/*
+ * Registers a region with every device; peers find it at iova when it is published. Memory of a
+ * device is registered as a dma-buf: -EOPNOTSUPP where its driver or the adapter has no such thing.
+ * 0 or -errno.
+ */
+int rdma_keys_make(struct rdma *rdma, const struct mc_region *region, uint64_t iova,
 		   struct mc_region_keys **keys);
 
 /* Frees a link that nothing is posted on. */

@@ -11,6 +11,19 @@
 #define RUN 16
 #define TAKE 32
 
+/* Copies between local memory and the bounce buffer, in any order; else as mc_work_copy(). */
+static int pass(struct rdma *rdma, struct mc_work *work, uint8_t *local, uint8_t *bounce,
+		uint64_t length)
+{
+	bool read = work->opcode == MC_OP_READ;
+
+	if (mc_work_device(work))
+		return mc_work_copy(rdma->base.engine, work, (uint64_t)(local - work->local), bounce,
+				    length);
+	memcpy(read ? local : bounce, read ? bounce : local, length);
+	return 0;
+}
+
 void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 {
 	struct rdma_link *link = slice->link;
@@ -18,8 +31,9 @@ void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 
 	if (result)
 		mc_sliced_fail(work, result);
-	else if (slice->bounce && work->opcode == MC_OP_READ)
-		memcpy(slice->local, slice->bounce, slice->length);
+	else if (slice->bounce && work->opcode == MC_OP_READ &&
+		 pass(rdma, work, slice->local, slice->bounce, slice->length))
+		mc_sliced_fail(work, -EREMOTEIO);
 	if (!result)
 		mc_rate_note(&link->rate, rdma->base.engine->now, slice->under_way,
 			     rdma->base.engine->now - slice->posted_at);
@@ -97,6 +111,12 @@ static const struct mc_rdma_buffer *find_buffer(const struct rdma_peer *peer,
 	return NULL;
 }
 
+/* Whether the devices know nothing of the local memory: borrowed, or of a GPU without a dma-buf. */
+static bool has_no_keys(const struct mc_work *work)
+{
+	return !work->region || !work->region->keys;
+}
+
 /* Makes the next slice of the first work that waits; 0, -EAGAIN (no room) or the work's error. */
 static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_link *link,
 		      uint32_t path, struct mcv_send_wr *wr, struct mcv_sge *sge)
@@ -106,18 +126,24 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 	uint64_t at = work->transport[MC_SLICED_POSTED];
 	uint64_t length = mc_min(work->length - at, rdma->options.slice_bytes);
 	bool write = work->opcode == MC_OP_WRITE;
-	bool in_line = write && length <= link->max_inline;
+	bool in_line = write && length <= link->max_inline && !mc_work_device(work);
+	bool bounced = !in_line && has_no_keys(work);
 	uint32_t device = (uint32_t)(link->device - rdma->devices);
-	uint8_t *local = work->local + at;
+	uint8_t *local = work->local + at, *bounce = NULL;
 	struct rdma_slice *slice;
 
 	if (!buffer)
 		return -EFAULT;
-	if (work->region && !work->region->keys)
+	if (work->region && !work->region->keys && !work->region->device)
 		return -ECONNRESET;
-	if (mc_list_empty(&rdma->free_slices) ||
-	    (!work->region && !in_line && !rdma->free_bounce_count))
+	if (mc_list_empty(&rdma->free_slices) || (bounced && !rdma->free_bounce_count))
 		return -EAGAIN;
+	if (bounced) {
+		bounce = rdma->free_bounce[rdma->free_bounce_count - 1];
+		if (write && pass(rdma, work, local, bounce, length))
+			return -EREMOTEIO;
+		rdma->free_bounce_count--;
+	}
 	slice = mc_list_entry(rdma->free_slices.next, struct rdma_slice, link_node);
 	mc_list_remove(&slice->link_node);
 	mc_list_append(&link->slices, &slice->link_node);
@@ -126,6 +152,7 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 		.work = work,
 		.link = link,
 		.local = local,
+		.bounce = bounce,
 		.length = (uint32_t)length,
 		.qp = link->next_qp,
 		.turn = slice->turn,
@@ -134,12 +161,9 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 	};
 	sge->addr = (uintptr_t)local;
 	sge->length = (uint32_t)length;
-	sge->lkey = work->region ? work->region->keys->mrs[device]->lkey : 0;
-	if (!work->region && !in_line) {
-		slice->bounce = rdma->free_bounce[--rdma->free_bounce_count];
-		if (write)
-			memcpy(slice->bounce, local, length);
-		sge->addr = (uintptr_t)slice->bounce;
+	sge->lkey = has_no_keys(work) ? 0 : work->region->keys->mrs[device]->lkey;
+	if (bounce) {
+		sge->addr = (uintptr_t)bounce;
 		sge->lkey = link->device->bounce->lkey;
 	}
 	*wr = (struct mcv_send_wr){

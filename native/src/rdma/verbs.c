@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "../common.h"
 #include "../dynamic.h"
@@ -14,6 +15,7 @@ static char failure[160];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 #define CALL(field, symbol) { symbol, offsetof(struct mcv_calls, field), false }
+#define CALL_IF_THERE(field, symbol) { symbol, offsetof(struct mcv_calls, field), true }
 
 static const struct mc_symbol wanted[] = {
 	CALL(get_device_list, "ibv_get_device_list"),
@@ -27,6 +29,7 @@ static const struct mc_symbol wanted[] = {
 	CALL(alloc_pd, "ibv_alloc_pd"),
 	CALL(dealloc_pd, "ibv_dealloc_pd"),
 	CALL(reg_mr, "ibv_reg_mr_iova2"),
+	CALL_IF_THERE(reg_dmabuf_mr, "ibv_reg_dmabuf_mr"),
 	CALL(dereg_mr, "ibv_dereg_mr"),
 	CALL(create_comp_channel, "ibv_create_comp_channel"),
 	CALL(destroy_comp_channel, "ibv_destroy_comp_channel"),
@@ -41,7 +44,10 @@ static const struct mc_symbol wanted[] = {
 
 static void load(void)
 {
-	mc_dynamic_load(LIBRARY, wanted, MC_ARRAY_SIZE(wanted), &calls, failure, sizeof(failure));
+	const char *chosen = getenv("SNOWSKIN_VERBS_LIBRARY");
+
+	mc_dynamic_load(chosen && chosen[0] ? chosen : LIBRARY, wanted, MC_ARRAY_SIZE(wanted), &calls,
+			failure, sizeof(failure));
 }
 
 const struct mcv_calls *mcv_load(char *why, size_t size)

@@ -276,6 +276,9 @@ struct mcv_calls {
 	int (*dealloc_pd)(struct mcv_pd *pd);
 	struct mcv_mr *(*reg_mr)(struct mcv_pd *pd, void *addr, size_t length, uint64_t iova,
 				 unsigned int access);
+	/* Of a dma-buf; NULL in libraries that do not have it. */
+	struct mcv_mr *(*reg_dmabuf_mr)(struct mcv_pd *pd, uint64_t offset, size_t length,
+					uint64_t iova, int fd, int access);
 	int (*dereg_mr)(struct mcv_mr *mr);
 	struct mcv_channel *(*create_comp_channel)(struct mcv_context *context);
 	int (*destroy_comp_channel)(struct mcv_channel *channel);
@@ -290,7 +293,7 @@ struct mcv_calls {
 };
 
 /*
- * Loads libibverbs.so.1 once per process. Returns the functions, or NULL with a line in why
+ * Loads libibverbs.so.1, or what SNOWSKIN_VERBS_LIBRARY names, once per process. Returns the functions, or NULL with a line in why
  * that names what is missing.
  */
 const struct mcv_calls *mcv_load(char *why, size_t size);

@@ -107,6 +107,16 @@ int mc_shm_fence(struct mc_transport *transport, const uint8_t *writer, int64_t 
 	return shm_server_fence(to_shm(transport)->server, writer, until);
 }
 
+bool mc_shm_recall(struct mc_transport *transport)
+{
+	return shm_server_recall(to_shm(transport)->server);
+}
+
+uint32_t mc_shm_refusals(struct mc_transport *transport)
+{
+	return shm_client_refusals(to_shm(transport)->client);
+}
+
 const struct mc_transport_ops mc_shm_ops = {
 	.kind = MC_TRANSPORT_SHM,
 	.capabilities = MC_CAN_BORROW | MC_CAN_CANCEL,

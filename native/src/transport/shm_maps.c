@@ -40,6 +40,8 @@ struct shm_map *shm_maps_find(struct shm_maps *maps, uint64_t address, uint64_t 
 
 static void unmap(struct shm_map *map)
 {
+	if (map->opened)
+		map->device->ops->ipc_close(map->device->handle, (uintptr_t)map->memory);
 	munmap(map->header, map->mapped);
 }
 
@@ -106,17 +108,47 @@ static int receive(int fd, struct shm_answer *answer, int *descriptors)
 	return got == 0 ? -ECONNRESET : -EPROTO;
 }
 
-/* A file that could shrink would end this process when it is touched. */
-static int map_offer(const struct shm_offer *offer, int fd, struct shm_map *map)
+/* Opens a handle for the same device of this process; what cannot be had goes over TCP. */
+static void open_handle(const struct shm_offer *offer, int owner, struct shm_map *map)
 {
-	uint64_t size = offer->shift ? offer->shift + offer->length : sizeof(*map->header);
+	char location[MC_LOCATION_SIZE], why[8];
+	struct mc_device_info info;
+	struct mc_device *device;
+	uint64_t address = 0;
+	int id;
+
+	memcpy(location, offer->location, sizeof(location));
+	location[sizeof(location) - 1] = 0;
+	map->kind = SHM_REMOTE;
+	id = mc_device_open(location, &info, why, sizeof(why));
+	device = id > 0 ? mc_device_get((uint32_t)id) : NULL;
+	if (!device)
+		return;
+	if (owner == getpid()) {
+		/* Drivers open no handle where it was made. */
+		map->memory = (uint8_t *)(uintptr_t)offer->address;
+	} else if (device->ops->ipc_open(device->handle, &offer->handle, &address) == 0) {
+		map->memory = (uint8_t *)(uintptr_t)address;
+		map->opened = true;
+	} else {
+		return;
+	}
+	map->device = device;
+	map->kind = SHM_DEVICE;
+}
+
+/* A file that could shrink would end this process when it is touched. */
+static int map_offer(const struct shm_offer *offer, int fd, int owner, struct shm_map *map)
+{
+	bool in_file = offer->kind == SHM_FILE;
+	uint64_t size = in_file ? offer->shift + offer->length : sizeof(*map->header);
 	int seals = fcntl(fd, F_GET_SEALS);
 	struct stat file;
 	uint8_t *start;
 
 	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &file) < 0 ||
-	    offer->length == 0 || (offer->shift && offer->shift < sizeof(*map->header)) ||
-	    !mc_range_ok(offer->shift, offer->shift ? offer->length : size,
+	    offer->length == 0 || (in_file && offer->shift < sizeof(*map->header)) ||
+	    !mc_range_ok(in_file ? offer->shift : 0, in_file ? offer->length : size,
 			 (uint64_t)file.st_size))
 		return -EPROTO;
 	/* All of the file: huge pages cannot be mapped, or unmapped, in part. */
@@ -126,11 +158,16 @@ static int map_offer(const struct shm_offer *offer, int fd, struct shm_map *map)
 		return -errno;
 	madvise(start, size, MADV_DONTFORK);
 	madvise(start, size, MADV_DONTDUMP);
-	map->mapped = size;
-	map->base = offer->base;
-	map->length = offer->length;
-	map->header = (struct mc_region_header *)start;
-	map->memory = offer->shift ? start + offer->shift : NULL;
+	*map = (struct shm_map){
+		.mapped = size,
+		.base = offer->base,
+		.length = offer->length,
+		.header = (struct mc_region_header *)start,
+		.kind = offer->kind,
+		.memory = in_file ? start + offer->shift : (uint8_t *)(uintptr_t)offer->address,
+	};
+	if (offer->kind == SHM_DEVICE)
+		open_handle(offer, owner, map);
 	return 0;
 }
 
@@ -165,7 +202,7 @@ void shm_maps_free(struct shm_maps *old, const struct shm_maps *next)
 }
 
 /* Adds what one answer offers to *maps. */
-static int take_answer(const struct shm_answer *answer, const int *descriptors,
+static int take_answer(const struct shm_answer *answer, const int *descriptors, int owner,
 		       const struct shm_maps *old, struct shm_maps **maps)
 {
 	struct shm_maps *more;
@@ -181,14 +218,14 @@ static int take_answer(const struct shm_answer *answer, const int *descriptors,
 		struct shm_map *map = &more->maps[more->count];
 
 		if (!take_over(old, &answer->offers[i], map))
-			err = map_offer(&answer->offers[i], descriptors[i], map);
+			err = map_offer(&answer->offers[i], descriptors[i], owner, map);
 		if (!err)
 			more->count++;
 	}
 	return err;
 }
 
-int shm_maps_ask(int fd, const uint8_t *asker, const struct shm_maps *old,
+int shm_maps_ask(int fd, const uint8_t *asker, int owner, const struct shm_maps *old,
 		 struct shm_maps **asked)
 {
 	struct shm_question question = { .magic = SHM_MAGIC };
@@ -205,7 +242,7 @@ int shm_maps_ask(int fd, const uint8_t *asker, const struct shm_maps *old,
 			err = receive(fd, &answer, descriptors);
 		if (err)
 			break;
-		err = take_answer(&answer, descriptors, old, &maps);
+		err = take_answer(&answer, descriptors, owner, old, &maps);
 		for (uint32_t i = 0; i < answer.count; i++)
 			close(descriptors[i]);
 	} while (!err && answer.more);

@@ -19,6 +19,8 @@
 #define CONNECTIONS_MAX 1024u
 #define KEPT_OUT_MAX 1024u
 #define NAME_PREFIX "snowskin-"
+/* How long is waited for those who have handles of devices. */
+#define RECALL_LIMIT_S 2
 
 /* Who is answered nothing until a time of mc_now(). */
 struct kept_out {
@@ -26,8 +28,18 @@ struct kept_out {
 	int64_t until;
 };
 
+/* Who is at the other end of a connection. */
+struct guest {
+	bool has_asked; /* and so may have mapped something */
+	bool has_handles; /* of memory of devices */
+	bool recalled;
+	uint8_t asker[MC_IDENTITY_SIZE];
+	struct shm_process process; /* of the thread */
+};
+
 struct shm_server {
 	struct mc_engine *engine;
+	struct mc_reader reader;
 	pthread_t thread;
 	bool started;
 	int listen_fd;
@@ -38,8 +50,9 @@ struct shm_server {
 	struct pollfd polled[2 + CONNECTIONS_MAX];
 
 	pthread_mutex_t lock; /* changes of count, and what follows */
-	bool has_asked[2 + CONNECTIONS_MAX]; /* and so may have mapped something */
-	uint8_t askers[2 + CONNECTIONS_MAX][MC_IDENTITY_SIZE];
+	pthread_cond_t ended; /* a connection */
+	bool closing;         /* nobody is let in any more */
+	struct guest guests[2 + CONNECTIONS_MAX];
 	uint32_t kept_out_count;
 	struct kept_out kept_out[KEPT_OUT_MAX];
 };
@@ -64,6 +77,7 @@ int shm_server_open(struct mc_engine *engine, struct shm_server **opened)
 	server->listen_fd = -1;
 	server->stop_fd = -1;
 	pthread_mutex_init(&server->lock, NULL);
+	pthread_cond_init(&server->ended, NULL);
 	*opened = server;
 	return 0;
 }
@@ -120,6 +134,30 @@ static int send_answer(int fd, struct shm_answer *answer, const int *descriptors
 	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* How a region is reached. */
+static struct shm_offer offer_of(struct mc_region *region)
+{
+	struct shm_offer offer = {
+		.base = region->remote_base,
+		.length = region->length,
+		.shift = region->shift,
+		.kind = SHM_FILE,
+	};
+
+	if (!region->device && !region->adopted)
+		return offer;
+	offer.shift = 0;
+	offer.kind = region->device ? SHM_REMOTE : SHM_PROCESS;
+	offer.address = (uintptr_t)region->memory;
+	if (region->has_handle) {
+		offer.kind = SHM_DEVICE;
+		offer.handle = region->handle;
+		memcpy(offer.location, region->device->location, sizeof(offer.location));
+		region->handed_out = true;
+	}
+	return offer;
+}
+
 /* Takes what is published from *cursor on; the descriptors are duplicates. */
 static void collect(struct mc_engine *engine, uint32_t *cursor, struct shm_answer *answer,
 		    int *descriptors)
@@ -137,26 +175,35 @@ static void collect(struct mc_engine *engine, uint32_t *cursor, struct shm_answe
 		if (fd < 0)
 			continue;
 		descriptors[answer->count] = fd;
-		answer->offers[answer->count++] = (struct shm_offer){
-			.base = region->remote_base,
-			.length = region->length,
-			.shift = region->device ? 0 : region->shift,
-		};
+		answer->offers[answer->count++] = offer_of(region);
 	}
 	pthread_mutex_unlock(&engine->state_lock);
 	if (answer->count == SHM_BATCH)
 		answer->more = 1;
 }
 
-static int answer_all(struct shm_server *server, int fd)
+/* lock is held. Before the handles leave, so that whoever recalls them knows of the guest. */
+static void note_handles(struct shm_server *server, uint32_t index, const struct shm_answer *answer)
 {
+	for (uint32_t i = 0; i < answer->count; i++) {
+		if (answer->offers[i].kind == SHM_DEVICE)
+			server->guests[index].has_handles = true;
+	}
+}
+
+static int answer_all(struct shm_server *server, uint32_t index)
+{
+	int fd = server->polled[index].fd;
 	int descriptors[SHM_BATCH];
 	struct shm_answer answer;
 	uint32_t cursor = 0;
 	int err;
 
 	do {
+		pthread_mutex_lock(&server->lock);
 		collect(server->engine, &cursor, &answer, descriptors);
+		note_handles(server, index, &answer);
+		pthread_mutex_unlock(&server->lock);
 		err = send_answer(fd, &answer, descriptors);
 		for (uint32_t i = 0; i < answer.count; i++)
 			close(descriptors[i]);
@@ -176,7 +223,7 @@ static void take_connections(struct shm_server *server)
 		}
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 		pthread_mutex_lock(&server->lock);
-		server->has_asked[server->count] = false;
+		server->guests[server->count] = (struct guest){ .process = shm_process_of(fd) };
 		server->polled[server->count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
 		pthread_mutex_unlock(&server->lock);
 	}
@@ -184,12 +231,13 @@ static void take_connections(struct shm_server *server)
 
 static void end_connection(struct shm_server *server, uint32_t index)
 {
-	close(server->polled[index].fd);
 	pthread_mutex_lock(&server->lock);
+	close(server->polled[index].fd);
+	shm_process_close(&server->guests[index].process);
 	server->count--;
 	server->polled[index] = server->polled[server->count];
-	server->has_asked[index] = server->has_asked[server->count];
-	memcpy(server->askers[index], server->askers[server->count], MC_IDENTITY_SIZE);
+	server->guests[index] = server->guests[server->count];
+	pthread_cond_broadcast(&server->ended);
 	pthread_mutex_unlock(&server->lock);
 }
 
@@ -220,15 +268,16 @@ static bool may_be(const uint8_t *a, const uint8_t *b)
 /* Notes who asks; false when he is kept out. */
 static bool let_in(struct shm_server *server, uint32_t index, const uint8_t *asker)
 {
-	bool allowed = true;
+	bool allowed;
 
 	pthread_mutex_lock(&server->lock);
+	allowed = !server->closing && !server->guests[index].recalled;
 	drop_due(server);
 	for (uint32_t i = 0; i < server->kept_out_count; i++)
 		allowed = allowed && !may_be(server->kept_out[i].identity, asker);
 	if (allowed) {
-		server->has_asked[index] = true;
-		memcpy(server->askers[index], asker, MC_IDENTITY_SIZE);
+		server->guests[index].has_asked = true;
+		memcpy(server->guests[index].asker, asker, MC_IDENTITY_SIZE);
 	}
 	pthread_mutex_unlock(&server->lock);
 	return allowed;
@@ -241,7 +290,7 @@ int shm_server_fence(struct shm_server *server, const uint8_t *writer, int64_t u
 	pthread_mutex_lock(&server->lock);
 	drop_due(server);
 	for (uint32_t i = 2; i < server->count; i++) {
-		if (server->has_asked[i] && may_be(server->askers[i], writer))
+		if (server->guests[i].has_asked && may_be(server->guests[i].asker, writer))
 			err = -EBUSY;
 	}
 	if (!err && server->kept_out_count == KEPT_OUT_MAX)
@@ -256,18 +305,72 @@ int shm_server_fence(struct shm_server *server, const uint8_t *writer, int64_t u
 	return err;
 }
 
+struct order {
+	struct shm_question question;
+	struct shm_write writes[SHM_BATCH];
+};
+
+/* Takes the writes of an order. A writer who has hung up waits for nothing any more. */
+static int take_all(struct shm_server *server, uint32_t index, const struct order *order)
+{
+	struct pollfd writer = { .fd = server->polled[index].fd, .events = POLLRDHUP };
+	struct shm_taken taken = { .magic = SHM_MAGIC, .count = order->question.count };
+
+	for (uint32_t i = 0; i < taken.count; i++) {
+		if (poll(&writer, 1, 0) != 0)
+			return -ECONNRESET;
+		taken.results[i] = shm_take(server->engine, &server->reader,
+					    &server->guests[index].process, &order->writes[i]);
+	}
+	return send(writer.fd, &taken,
+		    offsetof(struct shm_taken, results) + taken.count * sizeof(taken.results[0]),
+		    MSG_NOSIGNAL) < 0 ?
+		       -errno :
+		       0;
+}
+
 /* Returns false when the connection is over. */
 static bool take_question(struct shm_server *server, uint32_t index)
 {
-	struct shm_question question;
-	int fd = server->polled[index].fd;
-	ssize_t got = recv(fd, &question, sizeof(question), MSG_DONTWAIT);
+	struct order order;
+	ssize_t got = recv(server->polled[index].fd, &order, sizeof(order), MSG_DONTWAIT);
+	uint32_t count;
 
 	if (got < 0)
 		return errno == EAGAIN || errno == EINTR;
-	if (got != sizeof(question) || question.magic != SHM_MAGIC)
+	if (got < (ssize_t)sizeof(order.question) || order.question.magic != SHM_MAGIC)
 		return false;
-	return let_in(server, index, question.asker) && answer_all(server, fd) == 0;
+	count = order.question.count;
+	if (count > SHM_BATCH ||
+	    (size_t)got != sizeof(order.question) + count * sizeof(order.writes[0]) ||
+	    !let_in(server, index, order.question.asker))
+		return false;
+	return (count ? take_all(server, index, &order) : answer_all(server, index)) == 0;
+}
+
+bool shm_server_recall(struct shm_server *server)
+{
+	struct timespec until;
+	bool waiting = true;
+	int err = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += RECALL_LIMIT_S;
+	pthread_mutex_lock(&server->lock);
+	for (uint32_t i = 2; i < server->count; i++) {
+		server->guests[i].recalled = server->guests[i].has_handles;
+		if (server->guests[i].recalled)
+			shutdown(server->polled[i].fd, SHUT_WR);
+	}
+	while (waiting && !err) {
+		waiting = false;
+		for (uint32_t i = 2; i < server->count; i++)
+			waiting |= server->guests[i].recalled;
+		if (waiting)
+			err = pthread_cond_timedwait(&server->ended, &server->lock, &until);
+	}
+	pthread_mutex_unlock(&server->lock);
+	return !waiting;
 }
 
 static void *serve(void *argument)
@@ -309,8 +412,10 @@ int shm_server_start(struct shm_server *server)
 	server->polled[0] = (struct pollfd){ .fd = server->stop_fd, .events = POLLIN };
 	server->polled[1] = (struct pollfd){ .fd = server->listen_fd, .events = POLLIN };
 	server->count = 2;
+	mc_reader_add(&server->engine->publisher, &server->reader);
 	err = pthread_create(&server->thread, NULL, serve, server);
 	if (err) {
+		mc_reader_remove(&server->engine->publisher, &server->reader);
 		errno = err;
 		goto failed;
 	}
@@ -328,16 +433,39 @@ const char *shm_server_name(const struct shm_server *server)
 	return server->name;
 }
 
+/* Nobody has a handle any more. */
+static void take_handles_back(struct mc_engine *engine)
+{
+	struct mc_region *region;
+	uint32_t cursor = 0;
+
+	pthread_mutex_lock(&engine->state_lock);
+	while ((region = mc_slots_next(&engine->regions, &cursor)))
+		region->handed_out = false;
+	pthread_mutex_unlock(&engine->state_lock);
+}
+
 void shm_server_stop(struct shm_server *server)
 {
 	if (!server->started)
 		return;
+	pthread_mutex_lock(&server->lock);
+	server->closing = true;
+	pthread_mutex_unlock(&server->lock);
+	if (shm_server_recall(server))
+		take_handles_back(server->engine);
 	eventfd_write(server->stop_fd, 1);
 	pthread_join(server->thread, NULL);
+	mc_reader_remove(&server->engine->publisher, &server->reader);
 	server->started = false;
 	server->name[0] = 0;
-	for (uint32_t i = 2; i < server->count; i++)
+	for (uint32_t i = 2; i < server->count; i++) {
 		close(server->polled[i].fd);
+		shm_process_close(&server->guests[i].process);
+	}
+	pthread_mutex_lock(&server->lock);
+	server->count = 0;
+	pthread_mutex_unlock(&server->lock);
 }
 
 void shm_server_free(struct shm_server *server)
@@ -347,6 +475,7 @@ void shm_server_free(struct shm_server *server)
 		close(server->listen_fd);
 	if (server->stop_fd >= 0)
 		close(server->stop_fd);
+	pthread_cond_destroy(&server->ended);
 	pthread_mutex_destroy(&server->lock);
 	free(server);
 }

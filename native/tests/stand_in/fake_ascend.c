@@ -4,8 +4,12 @@
  * that the shim calls what it declares in a sensible order, and nothing about an NPU.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "gpu.h"
 
@@ -19,6 +23,7 @@ enum {
 	CONTEXT_NULL = 107002,
 	INTERNAL_ERROR = 500000,
 	DEVICES = 1,
+	KEYS = 64,
 };
 
 static int started;
@@ -181,4 +186,69 @@ EXPORT int aclrtSynchronizeEvent(void *event)
 {
 	BEGIN();
 	return code(gpu_event_wait(event));
+}
+
+static pthread_mutex_t key_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+	uint64_t address; /* 0: none */
+	char key[65];
+} opened[KEYS];
+
+/* Its key says whose memory it is and by which descriptor it is reached there. */
+EXPORT int aclrtIpcMemGetExportKey(void *address, size_t length, char *key, size_t size,
+				   uint64_t flags)
+{
+	size_t all = 0;
+	int fd = -1;
+
+	BEGIN();
+	if (flags != 1 || size < 65 || gpu_file((uintptr_t)address, &fd, &all) || length > all)
+		return INVALID_PARAM;
+	snprintf(key, size, "%d %d %zu", getpid(), fd, length);
+	return 0;
+}
+
+EXPORT int aclrtIpcMemImportByKey(void **address, const char *key, uint64_t flags)
+{
+	uint64_t found = 0;
+	size_t length;
+	char path[64];
+	int pid, fd, result;
+
+	BEGIN();
+	if (flags != 1 || sscanf(key, "%d %d %zu", &pid, &fd, &length) != 3 || pid == getpid())
+		return INVALID_PARAM;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return INVALID_PARAM;
+	result = code(gpu_import(fd, length, &found));
+	*address = (void *)(uintptr_t)found;
+	pthread_mutex_lock(&key_lock);
+	for (int i = 0; i < KEYS && !result && found; i++) {
+		if (opened[i].address)
+			continue;
+		snprintf(opened[i].key, sizeof(opened[i].key), "%s", key);
+		opened[i].address = found;
+		found = 0;
+	}
+	pthread_mutex_unlock(&key_lock);
+	return result;
+}
+
+/* Of one's own memory, or of what one has opened. */
+EXPORT int aclrtIpcMemClose(const char *key)
+{
+	uint64_t address = 0;
+
+	BEGIN();
+	pthread_mutex_lock(&key_lock);
+	for (int i = 0; i < KEYS && !address; i++) {
+		if (!opened[i].address || strcmp(opened[i].key, key) != 0)
+			continue;
+		address = opened[i].address;
+		opened[i].address = 0;
+	}
+	pthread_mutex_unlock(&key_lock);
+	return address ? code(gpu_release(address)) : atoi(key) == getpid() ? 0 : INVALID_PARAM;
 }
