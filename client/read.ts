@@ -61,7 +61,9 @@ export async function readObject(
     if (isMissing(answer.code)) return false;
     const list = answerValue(answer, "read", key);
     const buffers = readableBuffers(store, list);
-    if (buffers === null) throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, ON_DISK);
+    if (buffers === null) {
+      throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, whyUnreadable(list));
+    }
     const expected = store.checks.expected(list);
     const leaseEndsAt = askedAt + list.leaseTtlMs;
     const outcome = await readBuffers(store, buffers, leaseEndsAt, key, plan, expected);
@@ -74,7 +76,11 @@ export async function readObject(
 }
 
 /** Why an object without a memory replica cannot be read. */
-const ON_DISK = "it has no replica in memory, and reading disks is not available yet";
+function whyUnreadable({ replicas }: ReplicaList): string {
+  return replicas.some(({ location }) => location.kind === "nof")
+    ? "its only replicas are on NVMe over fabrics, which this client cannot read"
+    : "it has no replica in memory, and reading disks is not available yet";
+}
 
 /** Whether a code says that there is nothing to read (yet). */
 export function isMissing(code: number): boolean {
