@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -310,12 +311,13 @@ static void an_owner_that_ends_is_noticed(void)
 	pair_close(&pair);
 }
 
-static volatile sig_atomic_t signals_seen;
+/* Any thread may get one. */
+static atomic_int signals_seen;
 
 static void note_signal(int number)
 {
 	(void)number;
-	signals_seen++;
+	atomic_fetch_add(&signals_seen, 1);
 }
 
 /* As a profiler sends them: calls that do not sleep end with EINTR, too. */
