@@ -25,7 +25,7 @@ import { readObject, type ReadPiece } from "./read.ts";
 import { removeBatch, removeByRegex, removeObject } from "./remove.ts";
 import { type ClientParts, closeClient, openClient, type StoreOptions } from "./setup.ts";
 import { parseSize } from "./size.ts";
-import { onlyTraffic, splitTraffic } from "./traffic.ts";
+import { onlyTraffic, orAborted, splitTraffic } from "./traffic.ts";
 import type { Traffic } from "./transfer/door.ts";
 import type { DeviceMemory, TransferStats } from "./transfer/engine.ts";
 import type { MemorySurvey } from "./transfer/memory_maps.ts";
@@ -177,7 +177,8 @@ export class StoreClient implements AsyncDisposable {
           throw objectError(ErrorCode.INVALID_PARAMS, "read", bytes, why);
         }
         length = size;
-        return [{ ...slice, offset: 0, length: size }];
+        const { local, localOffset } = slice;
+        return [{ offset: 0, length, local, localOffset }];
       }));
     return found ? length : null;
   }
@@ -462,15 +463,10 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /** Runs one call that moves bytes; the reason of its signal is the error when it is cancelled. */
-  async #move<T>(traffic: Traffic, call: (store: StoreContext) => Promise<T>): Promise<T> {
+  #move<T>(traffic: Traffic, call: (store: StoreContext) => Promise<T>): Promise<T> {
     const { signal } = traffic;
-    signal?.throwIfAborted();
-    try {
-      return await call(this.#begin(traffic));
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw error;
-    }
+    if (signal === undefined) return call(this.#begin(traffic));
+    return orAborted(signal, () => call(this.#begin(traffic)));
   }
 
   #checkOpen(): void {

@@ -26,6 +26,7 @@ import { listenAtChoice, type PortChoice } from "./port_choice.ts";
 import { type TlsIdentity, TlsWatch } from "./tls.ts";
 
 const NO_TRAFFIC: Traffic = {};
+const first = (done: Done) => ([code]: Int32Array) => done(code as TransferCode);
 
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
@@ -216,10 +217,8 @@ export class TransferEndpoint {
   ): void {
     if (this.#closed) return done(TransferCode.SOCKET);
     const peer = this.#isOwn(op) ? undefined : this.#directory.known(op.endpoint);
-    const first = ([code]: Int32Array) => done(code as TransferCode);
     if (peer === undefined) {
-      void this.#transferMixed([op], timeoutMs, traffic).then(first, failed);
-      return;
+      return void this.#transferMixed([op], timeoutMs, traffic).then(first(done), failed);
     }
     op.peer = peer;
     const { clock } = this.#options;
@@ -228,7 +227,8 @@ export class TransferEndpoint {
     this.#door.begin(op, timeoutMs, traffic ?? NO_TRAFFIC, (code) => {
       if (code === TransferCode.OK) return done(code);
       const passedMs = Math.max(0, clock.now() - startedAt);
-      this.#secondTry([op], Int32Array.of(code), timeoutMs - passedMs, traffic).then(first, failed);
+      this.#secondTry([op], Int32Array.of(code), timeoutMs - passedMs, traffic)
+        .then(first(done), failed);
     }, failed);
     startedAt = clock.now();
   }

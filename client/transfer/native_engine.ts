@@ -342,7 +342,8 @@ export class NativeTransferEngine implements TransferEngine {
     const slot = this.#freeSlots.pop() ?? this.#transfers.length;
     const transfer = { ops, results, code: TransferCode.OK, left, signal, resolve };
     this.#transfers[slot] = transfer;
-    endWhenAborted(transfer, () => {
+    if (signal === undefined) return slot;
+    endWhenAborted(signal, transfer, () => {
       this.#submitStaged();
       if (!this.#closed) this.#engine.cancel(slot);
       if (this.#outstanding > 0) this.#scheduleTurn();
