@@ -36,24 +36,44 @@ function firstLine(error: unknown): string {
   return error instanceof Error ? error.message.split("\n")[0] : String(error);
 }
 
+/** A library that is loaded, and how many have opened it. */
+interface Loaded {
+  readonly dynamic: Deno.DynamicLibrary<typeof symbols>;
+  users: number;
+}
+
+/** By path. To load the shim takes the runtime tens of milliseconds, so those who open it share it. */
+const loaded = new Map<string, Loaded>();
+
 function load(path: string): Library | { unavailable: string } {
-  let opened: Deno.DynamicLibrary<typeof symbols>;
+  const known = loaded.get(path);
+  if (known !== undefined) return share(path, known);
+  let dynamic: Deno.DynamicLibrary<typeof symbols>;
   try {
-    opened = Deno.dlopen(path, symbols);
+    dynamic = Deno.dlopen(path, symbols);
   } catch (error) {
     return { unavailable: `cannot load ${path}: ${firstLine(error)}` };
   }
-  const version = opened.symbols.mc_abi_version();
+  const version = dynamic.symbols.mc_abi_version();
   if (version !== ABI_VERSION) {
-    opened.close();
+    dynamic.close();
     return { unavailable: `${path} has interface version ${version}, needed is ${ABI_VERSION}` };
   }
-  return {
-    path,
-    symbols: opened.symbols,
-    close: () => opened.close(),
-    [Symbol.dispose]: () => opened.close(),
+  return share(path, { dynamic, users: 0 });
+}
+
+function share(path: string, library: Loaded): Library {
+  library.users++;
+  loaded.set(path, library);
+  let closed = false;
+  const close = () => {
+    if (closed) return;
+    closed = true;
+    if (--library.users > 0) return;
+    loaded.delete(path);
+    library.dynamic.close();
   };
+  return { path, symbols: library.dynamic.symbols, close, [Symbol.dispose]: close };
 }
 
 /**

@@ -18,6 +18,21 @@ Deno.test("a library that does not exist is refused in one line that names it", 
 });
 
 Deno.test({
+  name: title("whoever opens the shim can use it until he closes it, whatever others do"),
+  ignore: reason !== null,
+  fn() {
+    const [one, other] = [openLibrary(), openLibrary()];
+    assert(!("unavailable" in one) && !("unavailable" in other));
+    one.close();
+    one.close();
+    assert(other.symbols.mc_abi_version() > 0);
+    other.close();
+    using again = openLibrary() as Disposable & typeof one;
+    assert(again.symbols.mc_abi_version() > 0);
+  },
+});
+
+Deno.test({
   name: title("a library without the expected functions is refused"),
   ignore: reason !== null,
   fn() {
