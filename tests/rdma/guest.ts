@@ -68,6 +68,28 @@ export function cpuMs(): number {
   return (user + system) / 1000;
 }
 
+/** A client of ours over RDMA. */
+export function guestClient(
+  masterServerAddress: string,
+  deviceName: string,
+  options: Partial<StoreOptions> = {},
+): Promise<StoreClient> {
+  return StoreClient.connect({
+    masterServerAddress,
+    localHostname: "127.0.0.1",
+    protocol: "rdma",
+    deviceName,
+    memcpy: false,
+    rpcTimeoutMs: 60_000,
+    rpcConnectTimeoutMs: 60_000,
+    transferTimeoutMs: 60_000,
+    // Where the machine is interpreted, a handshake alone takes longer than the default.
+    replicaPatienceMs: 20_000,
+    handshakeTimeoutMs: 60_000,
+    ...options,
+  });
+}
+
 /** A master of ours in a process of its own. */
 export class GuestMaster implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
@@ -84,6 +106,8 @@ export class GuestMaster implements AsyncDisposable {
       args: [
         ...["run", "--no-check", "-A", `${root}snowskin.ts`, "master", `--rpc_port=${port}`],
         ...["--metrics_port=0", "--durability=none", "--warm_up=false"],
+        // A client that is interpreted is late with its heartbeats.
+        "--client_ttl=120",
       ],
       stdin: "null",
       stdout: "null",
@@ -100,22 +124,9 @@ export class GuestMaster implements AsyncDisposable {
     return new GuestMaster(process, `127.0.0.1:${port}`);
   }
 
-  /** A client of ours over RDMA. */
+  /** {@linkcode guestClient} of this master. */
   client(deviceName: string, options: Partial<StoreOptions> = {}): Promise<StoreClient> {
-    return StoreClient.connect({
-      masterServerAddress: this.address,
-      localHostname: "127.0.0.1",
-      protocol: "rdma",
-      deviceName,
-      memcpy: false,
-      rpcTimeoutMs: 60_000,
-      rpcConnectTimeoutMs: 60_000,
-      transferTimeoutMs: 60_000,
-      // Where the machine is interpreted, a handshake alone takes longer than the default.
-      replicaPatienceMs: 20_000,
-      handshakeTimeoutMs: 60_000,
-      ...options,
-    });
+    return guestClient(this.address, deviceName, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

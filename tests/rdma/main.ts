@@ -1,7 +1,7 @@
 /**
- * `deno task test:rdma`: runs `guest_test.ts` and `memory_test.ts` in a virtual machine with two
- * Soft-RoCE devices; see `docs/transports.md`. `measure` runs `measure.ts` instead, `numa` runs
- * `numa_test.ts` in a machine with two NUMA nodes; other arguments are handed to `deno test`.
+ * `deno task test:rdma`: runs the tests of `machine.ts` in a virtual machine with two Soft-RoCE
+ * devices; see `docs/transports.md`. `measure` runs `measure.ts` instead, `numa` runs `numa_test.ts`
+ * in a machine with two NUMA nodes; other arguments are handed to `deno test`.
  */
 import { buildLibrary } from "../../ffi/build.ts";
 import { buildGuestStandIns } from "./stand_ins.ts";
@@ -11,6 +11,9 @@ const folder = new URL("./", import.meta.url).pathname;
 /** Of everything; each test has a limit of its own. */
 const LIMIT_SECONDS = "1800";
 const runner = `${folder}vm/run`;
+
+/** Loads what a master loads, so that its compiled code is kept. */
+const WARM = ["run", "-A", "--no-check", `${folder}../../snowskin.ts`, "master", "--help"];
 
 /** Why the machine cannot be started here, or `null`. */
 function missing(): string | null {
@@ -36,10 +39,10 @@ function compileAll(): void {
     .map((name) => `${folder}../../${name}`);
   const tests = Array.from(Deno.readDirSync(folder), ({ name }) => name)
     .filter((name) => name.endsWith(".ts")).map((name) => `${folder}${name}`);
-  const { success, stderr } = new Deno.Command(Deno.execPath(), {
-    args: ["cache", "--no-check", ...modules, ...tests],
-  }).outputSync();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  for (const args of [["cache", "--no-check", ...modules, ...tests], WARM]) {
+    const { success, stderr } = new Deno.Command(Deno.execPath(), { args }).outputSync();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+  }
 }
 
 async function run(args: string[]): Promise<number> {
@@ -87,5 +90,5 @@ const work = what === "measure"
   ? ["deno", "run", "--no-check", "-A", `${folder}measure.ts`]
   : what === "numa"
   ? [...test, ...rest, `${folder}numa_test.ts`]
-  : [...test, ...Deno.args, `${folder}guest_test.ts`, `${folder}memory_test.ts`];
+  : [...test, ...Deno.args, `${folder}machine.ts`];
 Deno.exit(await runInMachine(work));

@@ -1,10 +1,12 @@
 /** RDMA with memory that is not the engine's own: of the caller, and of a device (a stand-in's). */
 import assert from "node:assert/strict";
 import { TransferEngine } from "../../te.ts";
-import { GuestMaster, guestTest, pattern, sentPackets } from "./guest.ts";
+import { guestTest, pattern, sentPackets } from "./guest.ts";
+import { master } from "./shared_master.ts";
 import { cudaStandIn, dmabufStandIns } from "./stand_ins.ts";
 
 const MIB = 1 << 20;
+const program = new URL("./dmabuf_main.ts", import.meta.url).pathname;
 
 guestTest("arrays of the caller are lent and used over RDMA", async () => {
   const patience = { transferTimeoutMs: 60_000, handshakeTimeoutMs: 60_000 };
@@ -39,13 +41,12 @@ guestTest("arrays of the caller are lent and used over RDMA", async () => {
 
 guestTest("buffers on a device without dma-buf are staged, lending it is refused", async () => {
   for (const [name, value] of Object.entries(cudaStandIn())) Deno.env.set(name, value);
-  await using master = await GuestMaster.start();
   await assert.rejects(
-    master.client("rxe1", { globalSegmentSize: 4 * MIB, deviceMemory: "cuda:0" }),
+    master!.client("rxe1", { globalSegmentSize: 4 * MIB, deviceMemory: "cuda:0" }),
     /4194304 bytes of cuda:0 cannot be had: its driver or an RDMA device has no dma-buf/,
   );
-  const node = await master.client("rxe1", { globalSegmentSize: 32 * MIB, localBufferSize: 0 });
-  const client = await master.client("rxe0");
+  const node = await master!.client("rxe1", { globalSegmentSize: 32 * MIB, localBufferSize: 0 });
+  const client = await master!.client("rxe0");
   try {
     const before = sentPackets("rxe0");
     for (const size of [1, 4096, 2 * MIB + 7]) {
@@ -68,7 +69,7 @@ guestTest("buffers on a device without dma-buf are staged, lending it is refused
 
 guestTest("stand-in for dma-buf: memory of a device is lent and used over RDMA", async () => {
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", new URL("./dmabuf_main.ts", import.meta.url).pathname],
+    args: ["run", "-A", "--no-check", program, master!.address],
     env: dmabufStandIns(),
   }).output();
   const told = new TextDecoder().decode(stderr);
