@@ -1,17 +1,19 @@
 /**
  * `deno task test:rdma measure`: 1 MiB put and get in the machine, ours beside the published wheel's,
  * each with a client and a node of its own kind and a master of ours. Rounds alternate, so that what
- * else runs on the host disturbs both. One JSON line: medians, ratios, and processor time of a client
- * and a node of ours that wait.
+ * else runs on the host disturbs both. A JSON line for each round, in milliseconds, and one at the end:
+ * medians, ratios, and the processor time of a client and a node of ours that wait.
  */
 import { findWheel } from "../support/wheel.ts";
 import { cpuMs, GuestMaster, pattern, WheelPeer } from "./guest.ts";
 
 const SIZE = 1 << 20;
 const SEGMENT = 64 << 20;
-const ROUNDS = 3;
+/** Not counted: an interpreted machine takes long until our code is compiled. */
+const WARM_ROUNDS = 2;
+const ROUNDS = 4;
 /** Of one round. */
-const COUNT = 8;
+const COUNT = 6;
 const IDLE_MS = 10_000;
 
 interface Times {
@@ -84,13 +86,12 @@ if ("reason" in wheel) throw new Error(`There is nothing to compare with: ${whee
 await using our = await ours();
 await using their = await theirs(wheel.python);
 const rounds: { ours: Times; wheel: Times }[] = [];
-for (let i = 0; i < ROUNDS; i++) {
-  rounds.push({ ours: await our.round(i), wheel: await their.round(i) });
-  console.log(JSON.stringify({
-    round: i,
-    ours: [median(rounds[i].ours.putMs), median(rounds[i].ours.getMs)],
-    wheel: [median(rounds[i].wheel.putMs), median(rounds[i].wheel.getMs)],
-  }));
+for (let i = -WARM_ROUNDS; i < ROUNDS; i++) {
+  const round = { ours: await our.round(i), wheel: await their.round(i) };
+  if (i >= 0) rounds.push(round);
+  const medians = ({ putMs, getMs }: Times) => [median(putMs), median(getMs)];
+  const line = { round: i, ours: medians(round.ours), wheel: medians(round.wheel) };
+  console.log(JSON.stringify(line));
 }
 const summary = (kind: "putMs" | "getMs") => {
   const oursMs = median(rounds.flatMap(({ ours }) => ours[kind]));
