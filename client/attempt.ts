@@ -40,6 +40,25 @@ export async function attempt(
   return codes;
 }
 
+/** {@linkcode attempt} of one operation that is not hasty. */
+export function attemptOne(
+  store: StoreContext,
+  op: EndpointOperation,
+  timeoutMs: number,
+): Promise<TransferCode> {
+  if (timeoutMs < 1) return Promise.resolve(TransferCode.TIMEOUT);
+  const ms = store.choice.isSuspected(op.endpoint)
+    ? Math.min(timeoutMs, patienceFor(store, op.length))
+    : timeoutMs;
+  return new Promise((resolve, reject) => {
+    const done = (code: TransferCode) => {
+      noteCode(store, op, code, timeoutMs);
+      resolve(code);
+    };
+    store.endpoint.begin(op, ms, store.traffic, done, reject);
+  });
+}
+
 /** Milliseconds that a healthy peer may take for bytes. */
 export function patienceFor({ replicaPatienceMs }: StoreContext, bytes: number): number {
   return Math.floor(replicaPatienceMs + bytes / PATIENT_BYTES_PER_MS);
@@ -47,22 +66,26 @@ export function patienceFor({ replicaPatienceMs }: StoreContext, bytes: number):
 
 /** Notes which peers work, as the codes of operations that had `timeoutMs` show. */
 export function noteCodes(
-  { choice, replicaPatienceMs }: StoreContext,
+  store: StoreContext,
   ops: readonly EndpointOperation[],
   codes: Int32Array,
   timeoutMs: number,
 ): void {
-  for (let i = 0; i < codes.length; i++) {
-    const { endpoint, opcode } = ops[i];
-    if (codes[i] === TransferCode.ADDRESS_NOT_REGISTERED && opcode === Opcode.READ) {
-      choice.readsFenced++;
-    }
-    if (codes[i] === TransferCode.OK) choice.note(endpoint, true);
-    else if (codes[i] === TransferCode.CANCELLED) continue;
-    // Who had less time than a healthy peer may take is not to blame.
-    else if (codes[i] !== TransferCode.TIMEOUT || timeoutMs >= replicaPatienceMs) {
-      choice.note(endpoint, false, ANSWERS.includes(codes[i]));
-    }
+  for (let i = 0; i < codes.length; i++) noteCode(store, ops[i], codes[i], timeoutMs);
+}
+
+function noteCode(
+  { choice, replicaPatienceMs }: StoreContext,
+  { endpoint, opcode }: EndpointOperation,
+  code: number,
+  timeoutMs: number,
+): void {
+  if (code === TransferCode.OK) return choice.note(endpoint, true);
+  if (code === TransferCode.ADDRESS_NOT_REGISTERED && opcode === Opcode.READ) choice.readsFenced++;
+  if (code === TransferCode.CANCELLED) return;
+  // Who had less time than a healthy peer may take is not to blame.
+  if (code !== TransferCode.TIMEOUT || timeoutMs >= replicaPatienceMs) {
+    choice.note(endpoint, false, ANSWERS.includes(code));
   }
 }
 

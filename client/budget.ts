@@ -9,23 +9,64 @@ import type { Traffic } from "./transfer/door.ts";
  * aborted. Calls to the master that are not answered by then reject with the code of
  * {@linkcode whyOver}, though they may yet be done; transfers get what is left.
  */
-export function beginCall(store: StoreContext, traffic: Traffic = {}): StoreContext {
-  const { clock, opBudgetMs, answerWithinMs } = store;
-  const { signal } = traffic;
-  const endsAt = clock.now() + opBudgetMs;
-  const call: StoreContext = {
-    ...store,
-    traffic,
-    master: store.master.bounded((answer, name) => {
+export function beginCall(store: StoreContext, traffic: Traffic = NO_TRAFFIC): StoreContext {
+  return new CallContext(store, traffic);
+}
+
+const NO_TRAFFIC: Traffic = {};
+
+/** A class, as an object with a getter of its own is slow to make and to read. */
+class CallContext implements StoreContext {
+  readonly master: StoreContext["master"];
+  readonly endpoint: StoreContext["endpoint"];
+  readonly choice: StoreContext["choice"];
+  readonly hedges: StoreContext["hedges"];
+  readonly checks: StoreContext["checks"];
+  readonly clock: StoreContext["clock"];
+  readonly clientId: StoreContext["clientId"];
+  readonly tenantId: StoreContext["tenantId"];
+  readonly defaultConfig: StoreContext["defaultConfig"];
+  readonly placing: StoreContext["placing"];
+  readonly replicaPatienceMs: number;
+  readonly opBudgetMs: number;
+  readonly answerWithinMs: number;
+  readonly beginWithinMs: number;
+  readonly nextWriteId: StoreContext["nextWriteId"];
+  /** Fields and no private ones: what `placed` makes inherits the getter. */
+  readonly store: StoreContext;
+  readonly endsAt: number;
+
+  constructor(store: StoreContext, readonly traffic: Traffic) {
+    const { clock, opBudgetMs, answerWithinMs } = store;
+    const { signal } = traffic;
+    const endsAt = clock.now() + opBudgetMs;
+    this.master = store.master.bounded((answer, name) => {
       const leftMs = endsAt - clock.now();
       if (leftMs >= answerWithinMs && signal === undefined) return answer;
-      return inTime(call, leftMs, answer, name);
-    }),
-    get transferTimeoutMs() {
-      return Math.max(0, Math.min(store.transferTimeoutMs, Math.floor(endsAt - clock.now())));
-    },
-  };
-  return call;
+      return inTime(this, leftMs, answer, name);
+    });
+    this.endpoint = store.endpoint;
+    this.choice = store.choice;
+    this.hedges = store.hedges;
+    this.checks = store.checks;
+    this.clock = clock;
+    this.clientId = store.clientId;
+    this.tenantId = store.tenantId;
+    this.defaultConfig = store.defaultConfig;
+    this.placing = store.placing;
+    this.replicaPatienceMs = store.replicaPatienceMs;
+    this.opBudgetMs = opBudgetMs;
+    this.answerWithinMs = answerWithinMs;
+    this.beginWithinMs = store.beginWithinMs;
+    this.nextWriteId = store.nextWriteId;
+    this.store = store;
+    this.endsAt = endsAt;
+  }
+
+  get transferTimeoutMs(): number {
+    const leftMs = Math.floor(this.endsAt - this.clock.now());
+    return Math.max(0, Math.min(this.store.transferTimeoutMs, leftMs));
+  }
 }
 
 /** Why a call may not go on: `DEADLINE_EXCEEDED` or `CANCELLED`; `null` while it may. */

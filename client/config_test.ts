@@ -97,14 +97,30 @@ Deno.test("every variable of the environment reaches its setting", () => {
   }
 });
 
-Deno.test("TLS takes three files, and no RDMA", () => {
+Deno.test("TLS takes three files, and TCP", () => {
   const tls = ["CERT", "KEY", "CA"].map((name) => [`SNOWSKIN_TLS_${name}_FILE`, `${name}.pem`]);
   const env = Object.fromEntries(tls);
   const { tlsCertFile, tlsKeyFile, tlsCaFile } = read({ env }).settings;
   assert.deepEqual([tlsCertFile, tlsKeyFile, tlsCaFile], ["CERT.pem", "KEY.pem", "CA.pem"]);
+  assert.equal(read({ env: { ...env, MOONCAKE_PROTOCOL: "rpc_only" } }).settings.forceTcp, true);
+  for (const protocol of ["rdma", "libfabric", "efa", "cxi", "barex"]) {
+    assert.throws(
+      () => read({ env: { ...env, MOONCAKE_PROTOCOL: protocol } }),
+      /^RangeError: SNOWSKIN_TLS_CERT_FILE="CERT.pem" is refused; .*only tcp is encrypted/,
+      protocol,
+    );
+  }
+});
+
+Deno.test("memory of a device goes over TCP and RDMA, and over no other transport", () => {
+  const env = { SNOWSKIN_DEVICE_MEMORY: "cuda:0" };
+  for (const protocol of ["tcp", "rdma", "rpc_only"]) {
+    const { settings } = read({ env: { ...env, MOONCAKE_PROTOCOL: protocol } });
+    assert.equal(settings.deviceMemory, "cuda:0", protocol);
+  }
   assert.throws(
-    () => read({ env: { ...env, MOONCAKE_PROTOCOL: "rdma" } }),
-    /^RangeError: SNOWSKIN_TLS_CERT_FILE="CERT.pem" is refused; .*RDMA is not encrypted/,
+    () => read({ env: { ...env, MOONCAKE_PROTOCOL: "libfabric" } }),
+    /^RangeError: SNOWSKIN_DEVICE_MEMORY="cuda:0" is refused; .*libfabric .*over tcp and rdma/,
   );
 });
 
@@ -169,7 +185,7 @@ Deno.test("a bad value is refused with its variable, itself and what is allowed"
     ["SNOWSKIN_BANDWIDTH", "low=1gb,low=2gb", /allowed: CLASS=BYTES/],
     ["MC_MTU", "1000", /allowed: 256, 512, 1024, 2048, 4096/],
     ["MC_GID_INDEX", "256", /-1 to 255/],
-    ["MOONCAKE_PROTOCOL", "bogus", /allowed: tcp, rdma, rpc_only$/],
+    ["MOONCAKE_PROTOCOL", "bogus", /allowed: tcp, rdma, shm, rpc_only, libfabric, /],
     ["MOONCAKE_DEVICE", "mlx5_0", /allowed: empty or auto-discovery/],
     ["MOONCAKE_MASTER", "etcd://h", /allowed: host:port, .* etcd:/],
     ["MOONCAKE_MASTER", "a:1,b", /allowed: host:port/],

@@ -1,5 +1,6 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
+import { attemptOne } from "./attempt.ts";
 import { attemptReads, type Elsewhere } from "./attempt_reads.ts";
 import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
@@ -60,7 +61,9 @@ export async function readObject(
     if (isMissing(answer.code)) return false;
     const list = answerValue(answer, "read", key);
     const buffers = readableBuffers(store, list);
-    if (buffers === null) throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, ON_DISK);
+    if (buffers === null) {
+      throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, whyUnreadable(list));
+    }
     const expected = store.checks.expected(list);
     const leaseEndsAt = askedAt + list.leaseTtlMs;
     const outcome = await readBuffers(store, buffers, leaseEndsAt, key, plan, expected);
@@ -73,7 +76,11 @@ export async function readObject(
 }
 
 /** Why an object without a memory replica cannot be read. */
-const ON_DISK = "it has no replica in memory, and reading disks is not available yet";
+function whyUnreadable({ replicas }: ReplicaList): string {
+  return replicas.some(({ location }) => location.kind === "nof")
+    ? "its only replicas are on NVMe over fabrics, which this client cannot read"
+    : "it has no replica in memory, and reading disks is not available yet";
+}
 
 /** Whether a code says that there is nothing to read (yet). */
 export function isMissing(code: number): boolean {
@@ -108,7 +115,7 @@ export function pushReads(
       opcode: Opcode.READ,
       endpoint: buffer.transportEndpoint,
       peer: UNKNOWN_PEER,
-      remoteAddress: buffer.bufferAddress + BigInt(offset),
+      remoteAddress: offset === 0 ? buffer.bufferAddress : buffer.bufferAddress + BigInt(offset),
       length,
       local,
       localOffset,
@@ -141,28 +148,36 @@ async function readBuffers(
 ): Promise<ReadOutcome> {
   let why = "";
   let wrong = false;
-  const left = [...buffers];
+  let left: readonly BufferDescriptor[] = buffers;
   while (left.length > 0) {
-    const [buffer, next] = left;
+    const buffer = left[0];
     const ops: EndpointOperation[] = [];
     const pieces = plan(buffer.size);
     const sums = store.checks.covers(pieces, buffer.size, expected);
     pushReads(ops, buffer, pieces, sums);
     const timeoutMs = readTimeoutMs(store, leaseEndsAt);
     if (timeoutMs === 0 && whyOver(store) === null) return ReadOutcome.EXPIRED;
-    const another = (at: number) => elsewhere(ops[at], left);
-    const { codes, moved } = await attemptReads(store, ops, timeoutMs, another);
-    const code = codes.find((code) => code !== TransferCode.OK);
-    if (code !== undefined) {
+    // Which of the replicas the bytes have come from.
+    let at = 0;
+    let code: number;
+    if (ops.length === 1 && left.length === 1) {
+      code = await attemptOne(store, ops[0], timeoutMs);
+    } else {
+      const among = left;
+      const another = (at: number) => elsewhere(ops[at], among);
+      const { codes, moved } = await attemptReads(store, ops, timeoutMs, another);
+      code = codes.find((code) => code !== TransferCode.OK) ?? TransferCode.OK;
+      if (moved.size > 0) at = 1;
+    }
+    if (code !== TransferCode.OK) {
       why = store.endpoint.explain(buffer.transportEndpoint, code);
-      left.shift();
+      left = left.slice(1);
       continue;
     }
     if (store.clock.now() >= leaseEndsAt) return ReadOutcome.EXPIRED;
-    const served = moved.size > 0 ? next : buffer;
-    if (!sums || store.checks.isRight(key, served, expected, ops)) return ReadOutcome.DONE;
+    if (!sums || store.checks.isRight(key, left[at], expected, ops)) return ReadOutcome.DONE;
     wrong = true;
-    left.splice(moved.size > 0 ? 1 : 0, 1);
+    left = left.toSpliced(at, 1);
   }
   if (wrong && whyOver(store) === null) return ReadOutcome.WRONG;
   throw objectError(failureOf(store), "read", key, why);

@@ -138,3 +138,17 @@ Deno.test("an object on disks only is refused as not supported", async () => {
     code(ErrorCode.NOT_SUPPORTED, /no replica in memory/),
   );
 });
+
+Deno.test("replicas on NVMe over fabrics are passed over, and named when there is no other", async () => {
+  const at = { bufferAddress: 0n, protocol: "nvmeof", transportEndpoint: "10.0.0.2:4420" };
+  const remote = {
+    id: 2,
+    status: 3,
+    location: { kind: "nof", buffer: { size: 1, ...at } },
+  } as const;
+  const t = new StoreFixture({ GetReplicaList: () => listOf(remote) });
+  await assert.rejects(
+    readObject(t.store, key, whole(new Uint8Array(1))),
+    code(ErrorCode.NOT_SUPPORTED, /its only replicas are on NVMe over fabrics, .* cannot read/),
+  );
+});

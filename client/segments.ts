@@ -98,13 +98,17 @@ export class SegmentTable {
    * Lends `size` bytes. `StoreError` when the memory cannot be had or published or the master refuses
    * it; nothing is kept then. When the master does not answer, the memory is freed as well, and the
    * master told so by {@linkcode SegmentTable.settle} as soon as it answers: until then it may place
-   * objects there, which cannot be written, for no address is used twice.
+   * objects there, which cannot be written, for no address is used twice. `address` is that of memory
+   * of the caller, which stays until the endpoint is closed; absent: memory is allocated.
    */
-  mount(size: number): Promise<Segment> {
+  mount(size: number, address?: bigint): Promise<Segment> {
     return this.#inTurn(async () => {
       const { master, endpoint, clientId, newId, location, placement } = this.#options;
       const what = `Cannot mount a segment of ${formatSize(size)}`;
-      const region = await endpoint.lend(size, location, placement).catch((cause) => {
+      const lending = address === undefined
+        ? endpoint.lend(size, location, placement)
+        : endpoint.lendAll([{ address, length: size }]).then(([lent]) => lent);
+      const region = await lending.catch((cause) => {
         if (cause instanceof StoreError) throw cause;
         const message = `${what}: ${errorText(cause)}`;
         throw new StoreError(ErrorCode.INVALID_PARAMS, message, { cause });

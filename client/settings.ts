@@ -8,8 +8,10 @@ import { hasZone, parseHostPort } from "./transfer/address.ts";
 import { DEVICE_MAP_FORM, isDeviceMap, parseDeviceMap } from "./transfer/device_map.ts";
 import { DEFAULT_PLACEMENT } from "./transfer/engine.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
+import { TRANSPORT_NAMES } from "./transfer/transport_names.ts";
 import { parseBandwidth } from "./bandwidth.ts";
 import { parseSize } from "./size.ts";
+import { checkTransport } from "./transport_settings.ts";
 
 /**
  * Checked settings. Sizes are bytes, times milliseconds.
@@ -74,15 +76,24 @@ export interface StoreSettings {
    * largest to take from a pool, `2mb` or `1gb`.
    */
   hugepages: string;
+  /** DAX device or file that the lent memory is; empty = none. */
+  memoryFile: string;
   /** Whether lent memory is locked; refused where that is not allowed. */
   lockMemory: boolean;
   /** Staging memory; 0 = pure server, which refuses data calls. */
   localBufferSize: number;
   /**
    * How bytes travel: `tcp` with the memory of this host used directly, `rdma` to peers that have it,
-   * or `rpc_only`: plain TCP connections and nothing else.
+   * `rpc_only`: plain TCP connections and nothing else, `libfabric`, `efa`, `cxi`, or the name of
+   * a transport with a library of its own.
    */
   protocol: string;
+  /** Library with the transport that `protocol` names, see `mc/transport_plugin.h`; empty = none. */
+  transportLibrary: string;
+  /** Handed to that library. */
+  transportOptions: string;
+  /** Provider of protocol `libfabric`; empty = tcp. */
+  fabricProvider: string;
   /** RDMA devices joined by commas; empty = all that are up. TCP uses none. */
   deviceName: string;
   /**
@@ -244,8 +255,18 @@ const bufferSize: Read<number> = (name, value) => {
 
 const protocol: Read<string> = (name, value) => {
   const wanted = String(value).trim().toLowerCase();
-  if (["tcp", "rdma", "rpc_only"].includes(wanted)) return wanted;
-  return refuse(name, value, "tcp, rdma, rpc_only");
+  if (/^[a-z0-9_]{1,32}$/.test(wanted)) return wanted;
+  return refuse(name, value, TRANSPORT_NAMES.join(", "));
+};
+
+const provider: Read<string> = (name, value) => {
+  const wanted = text(name, value).trim();
+  if (/^([\w-]+(;[\w-]+)*)?$/.test(wanted)) return wanted;
+  return refuse(
+    name,
+    value,
+    "the name of a provider, as fi_info prints it: tcp, shm, verbs;ofi_rxm",
+  );
 };
 
 const device: Read<string> = (name, value) => {
@@ -347,9 +368,13 @@ export const settingTable: {
   deviceMemory: { fallback: "", read: deviceMemory },
   numa: { fallback: DEFAULT_PLACEMENT.numa, read: numaNodes },
   hugepages: { fallback: DEFAULT_PLACEMENT.hugepages, read: pageKind },
+  memoryFile: { fallback: "", read: text },
   lockMemory: { fallback: DEFAULT_PLACEMENT.lockMemory, read: truth },
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
   protocol: { fallback: "tcp", read: protocol },
+  transportLibrary: { fallback: "", read: text },
+  transportOptions: { fallback: "", read: text },
+  fabricProvider: { fallback: "", read: provider },
   deviceName: { fallback: "", read: device },
   tlsCertFile: { fallback: "", read: text },
   tlsKeyFile: { fallback: "", read: text },
@@ -424,19 +449,17 @@ export function resolveSettings(
     const [one, other] = resolved[cert] === "" ? [key, cert] : [cert, key];
     refuse(given.get(one)?.name ?? one, resolved[one], `together with ${other}`);
   }
-  if (resolved.protocol === "rdma" && resolved.tlsCertFile !== "") {
-    const name = given.get("tlsCertFile")?.name ?? "tlsCertFile";
-    refuse(name, resolved.tlsCertFile, "empty with protocol rdma (RDMA is not encrypted)");
-  }
-  for (const field of resolved.deviceMemory === "" ? [] : placementFields) {
+  const named = (field: keyof StoreSettings) => given.get(field)?.name ?? field;
+  checkTransport(
+    resolved,
+    named,
+    (field, allowed) => refuse(named(field), resolved[field], allowed),
+  );
+  const { deviceMemory, memoryFile } = resolved;
+  for (const field of deviceMemory + memoryFile === "" ? [] : placementFields) {
     if (resolved[field] === DEFAULT_PLACEMENT[field]) continue;
-    const name = given.get(field)?.name ?? field;
-    refuse(name, resolved[field], `${DEFAULT_PLACEMENT[field]} with memory of a device`);
-  }
-  if (resolved.protocol !== "rdma" && resolved.deviceName !== "") {
-    const name = given.get("deviceName")?.name ?? "deviceName";
-    const why = `${resolved.protocol} uses no device`;
-    refuse(name, resolved.deviceName, `empty or auto-discovery (${why})`);
+    const what = deviceMemory === "" ? "a memory_file" : "memory of a device";
+    refuse(named(field), resolved[field], `${DEFAULT_PLACEMENT[field]} with ${what}`);
   }
   if (resolved.protocol === "rpc_only") resolved.forceTcp = true;
   if (resolved.minPort > resolved.maxPort) {

@@ -24,10 +24,12 @@ import { TransferEndpoint } from "./transfer/endpoint.ts";
 import type { TransferEngine } from "./transfer/engine.ts";
 import { openMetadata, parseMetadataServer } from "./transfer/metadata_server.ts";
 import { errorText } from "./transfer/error_text.ts";
+import { type FileMemory, openFileMemory } from "./transfer/file_memory.ts";
 import { type OpenedEngine, openEngine } from "./transfer/open_engine.ts";
 import { findDevices } from "./transfer/rdma_devices.ts";
 import type { RdmaOptions } from "./transfer/rdma_side.ts";
 import { readTls, type TlsIdentity } from "./transfer/tls.ts";
+import { chooseTransport } from "./transfer/transport_names.ts";
 import { randomUuid } from "./uuid.ts";
 import { ValueChecks } from "./value_checks.ts";
 
@@ -82,6 +84,8 @@ export interface ClientParts {
   readonly tasks: TaskRunner;
   readonly session: MasterSession;
   readonly pool: BufferPool;
+  /** What the lent memory is, when it is a device or a file. */
+  readonly file: FileMemory | null;
 }
 
 /** Largest segment that is mounted as one; a larger one becomes several of one name. */
@@ -114,8 +118,13 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
   const master = openMaster(settings, clock, options.log ?? (() => {}), connector);
   try {
     await master.client.checkVersion();
-    const engine = await chooseEngine(options, settings, tls);
-    const parts = assemble(settings, options, clock, master, { engine, ...(tls && { tls }) });
+    const file = mapFile(settings);
+    const engine = await chooseEngine(options, settings, tls).catch((error) => {
+      file?.[Symbol.dispose]();
+      throw error;
+    });
+    const transfers = { engine, ...(tls && { tls }) };
+    const parts = assemble(settings, options, clock, master, transfers, file);
     try {
       await lend(parts);
     } catch (error) {
@@ -136,6 +145,7 @@ export async function closeClient(parts: ClientParts): Promise<void> {
   parts.tasks.stop();
   await parts.segments.unmountAll(UNMOUNT_LIMIT_MS);
   await parts.endpoint.close();
+  parts.file?.[Symbol.dispose]();
   parts.store.hedges.slow.stop();
   parts.pool[Symbol.dispose]();
   await parts.rpc.close();
@@ -181,18 +191,26 @@ function rdmaOptions(settings: StoreSettings, log: (line: string) => void): Rdma
   };
 }
 
-/** The engine for RDMA; nothing takes its place when it cannot be had. */
-function openRdmaEngine(
+/** The engine with the transport that is asked for; `null` = any. Nothing takes its place. */
+function openWanted(
   { engine, log = () => {} }: StoreOptions,
   settings: StoreSettings,
-): TransferEngine {
+): TransferEngine | null {
+  const { protocol } = settings;
   try {
-    if (engine === "typescript") throw new Error("the engine in TypeScript has no RDMA");
-    const opened = openEngine({ rdma: rdmaOptions(settings, log), log });
+    const chosen = chooseTransport(protocol, settings);
+    const wanted = chosen.kind === "rdma"
+      ? { rdma: rdmaOptions(settings, log) }
+      : chosen.kind === "plugin"
+      ? { plugin: chosen }
+      : null;
+    if (wanted === null) return null;
+    if (engine === "typescript") throw new Error("the engine in TypeScript has none but tcp");
+    const opened = openEngine({ ...wanted, log });
     if (opened.reason !== null) throw new Error(opened.reason);
     return opened.engine;
   } catch (cause) {
-    const message = `protocol="rdma" cannot be had: ${errorText(cause)}`;
+    const message = `protocol=${JSON.stringify(protocol)} cannot be had: ${errorText(cause)}`;
     throw new StoreError(ErrorCode.INVALID_PARAMS, message, { cause });
   }
 }
@@ -231,7 +249,8 @@ async function chooseEngine(
   settings: StoreSettings,
   tls: TlsIdentity | undefined,
 ): Promise<TransferEngine> {
-  if (settings.protocol === "rdma") return openRdmaEngine(options, settings);
+  const wanted = openWanted(options, settings);
+  if (wanted !== null) return wanted;
   const { engine = "auto", log } = options;
   const opened = openSockets(engine, tls, log);
   if (opened.reason === null || engine === "typescript") return opened.engine;
@@ -307,6 +326,7 @@ function assemble(
   clock: Clock,
   master: { rpc: MasterConnection; connector: Connector; client: MasterClient },
   transfers: { engine: TransferEngine; tls?: TlsIdentity },
+  file: FileMemory | null,
 ): ClientParts {
   const { engine, tls } = transfers;
   const log = options.log ?? (() => {});
@@ -368,14 +388,26 @@ function assemble(
     tasks,
     session,
     pool: new BufferPool(engine, settings.localBufferSize),
+    file,
   };
 }
 
-async function lend({ settings, segments, session }: ClientParts): Promise<void> {
+function mapFile({ memoryFile, globalSegmentSize }: StoreSettings): FileMemory | null {
+  if (memoryFile === "" || globalSegmentSize === 0) return null;
+  try {
+    return openFileMemory(memoryFile, globalSegmentSize);
+  } catch (cause) {
+    throw new StoreError(ErrorCode.INVALID_PARAMS, errorText(cause), { cause });
+  }
+}
+
+async function lend({ settings, segments, session, file }: ClientParts): Promise<void> {
+  const end = file === null ? 0n : file.address + BigInt(file.length);
   const pooled = ["2mb", "1gb"].includes(settings.hugepages);
   for (let left = settings.globalSegmentSize; left > 0;) {
     const size = Math.min(left, MAX_SEGMENT_BYTES);
-    await segments.mount(pooled && size >= 2 << 20 ? size - POOLED_OVERHEAD : size);
+    const lent = pooled && size >= 2 << 20 ? size - POOLED_OVERHEAD : size;
+    await segments.mount(lent, file === null ? undefined : end - BigInt(left));
     left -= size;
   }
   await session.start();

@@ -25,22 +25,20 @@ import { readObject, type ReadPiece } from "./read.ts";
 import { removeBatch, removeByRegex, removeObject } from "./remove.ts";
 import { type ClientParts, closeClient, openClient, type StoreOptions } from "./setup.ts";
 import { parseSize } from "./size.ts";
-import { onlyTraffic, splitTraffic } from "./traffic.ts";
+import { onlyTraffic, orAborted, splitTraffic } from "./traffic.ts";
 import type { Traffic } from "./transfer/door.ts";
 import type { DeviceMemory, TransferStats } from "./transfer/engine.ts";
 import type { MemorySurvey } from "./transfer/memory_maps.ts";
 import { type WriteKind, writeObject, type WriteOutcome } from "./write.ts";
 
 /**
- * A client of a store: puts objects into the memory that the nodes of a cluster lend, gets them
- * back, and may lend memory of its own.
+ * A client of a store: puts objects into memory that a cluster's nodes lend, and may lend its own.
  *
  * A single operation rejects with `StoreError` when it fails; a batch resolves with one
- * {@linkcode Result} per item, in order, and rejects only for a closed client. A call that takes longer
- * than `opBudgetMs` ends with `DEADLINE_EXCEEDED`; one whose signal is aborted rejects with the signal's
- * reason, or has `CANCELLED` for the items that were not done. Wrong arguments
- * reject with `TypeError` or `RangeError` before anything is sent. Values are moved straight from
- * and to the caller's memory: it must not change until the promise has settled.
+ * {@linkcode Result} per item, in order, and rejects only for a closed client. A call longer than
+ * `opBudgetMs` ends with `DEADLINE_EXCEEDED`; one whose signal is aborted rejects with its reason, or
+ * has `CANCELLED` for the items that were not done. Wrong arguments reject with `TypeError` or
+ * `RangeError` at once. The caller's memory must not change until the promise has settled.
  *
  * @example
  * ```ts ignore
@@ -63,8 +61,8 @@ export class StoreClient implements AsyncDisposable {
   /**
    * Connects to a master, lends memory if asked to, and keeps the client known to the master until
    * {@linkcode close}. `RangeError` or `TypeError` for a bad option; `StoreError`: `INVALID_PARAMS`
-   * with neither a segment nor a local buffer or when the memory cannot be lent, `RPC_FAIL` or
-   * `RPC_TIMEOUT` when the master does not answer, `INVALID_VERSION` when it speaks another protocol.
+   * when there is nothing to do or memory cannot be lent, `RPC_FAIL` or `RPC_TIMEOUT` without an
+   * answer of the master, `INVALID_VERSION` when it speaks another protocol.
    */
   static async connect(options: StoreOptions = {}): Promise<StoreClient> {
     return new StoreClient(await openClient(options));
@@ -90,7 +88,12 @@ export class StoreClient implements AsyncDisposable {
     return this.#closed === null && this.#parts.session.connected;
   }
 
-  /** Which transfer engine moves the bytes: `tcp-native` or `tcp-typescript`. */
+  /** The transport with a library of its own, and what that has been run on; `null` without. */
+  get plugin(): { readonly name: string; readonly standing: string } | null {
+    return this.#parts.endpoint.engine.plugin ?? null;
+  }
+
+  /** Which transfer engine moves the bytes: `tcp-native`, `rdma-native`, `tcp-typescript`, ... */
   get engine(): string {
     return this.#parts.endpoint.engine.name;
   }
@@ -174,7 +177,8 @@ export class StoreClient implements AsyncDisposable {
           throw objectError(ErrorCode.INVALID_PARAMS, "read", bytes, why);
         }
         length = size;
-        return [{ ...slice, offset: 0, length: size }];
+        const { local, localOffset } = slice;
+        return [{ offset: 0, length, local, localOffset }];
       }));
     return found ? length : null;
   }
@@ -459,15 +463,10 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /** Runs one call that moves bytes; the reason of its signal is the error when it is cancelled. */
-  async #move<T>(traffic: Traffic, call: (store: StoreContext) => Promise<T>): Promise<T> {
+  #move<T>(traffic: Traffic, call: (store: StoreContext) => Promise<T>): Promise<T> {
     const { signal } = traffic;
-    signal?.throwIfAborted();
-    try {
-      return await call(this.#begin(traffic));
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw error;
-    }
+    if (signal === undefined) return call(this.#begin(traffic));
+    return orAborted(signal, () => call(this.#begin(traffic)));
   }
 
   #checkOpen(): void {

@@ -84,7 +84,8 @@ export class ValueChecks {
 /** Whether pieces are an object from its first byte to its last, in order and side by side. */
 function areWhole(pieces: readonly ReadPiece[], size: number): boolean {
   let end = 0;
-  for (const [i, { offset, length, local, localOffset }] of pieces.entries()) {
+  for (let i = 0; i < pieces.length; i++) {
+    const { offset, length, local, localOffset } = pieces[i];
     const before = i > 0 && pieces[i - 1].local === local ? pieces[i - 1] : null;
     const from = before === null ? 0 : before.localOffset + before.length;
     if (offset !== end || localOffset < from) return false;

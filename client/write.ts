@@ -1,7 +1,7 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import { type ReplicaDescriptor, type ReplicateConfig, ReplicaType } from "../proto/types.ts";
-import { attempt } from "./attempt.ts";
+import { attempt, attemptOne } from "./attempt.ts";
 import { failureOf } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import { type Slice, totalLength } from "./memory.ts";
@@ -145,6 +145,10 @@ async function fill(
   const why = pushWrites(ops, replicas, slices, length, store.checks.enabled);
   if (why !== null) return why;
   if (isTooLate(store, askedAt)) return `the write did not begin within ${store.beginWithinMs} ms`;
+  if (ops.length === 1) {
+    const code = await attemptOne(store, ops[0], store.transferTimeoutMs);
+    return code === TransferCode.OK ? null : store.endpoint.explain(ops[0].endpoint, code);
+  }
   const codes = await transferAll(store, ops);
   const at = codes.findIndex((code) => code !== TransferCode.OK);
   return at < 0 ? null : store.endpoint.explain(ops[at].endpoint, codes[at]);
@@ -154,19 +158,18 @@ async function fill(
  * Passes on what a call resolves with. When the call fails, nobody knows whether the write goes on at
  * the master; it is revoked then, so that it does not stand in the way of others, without waiting.
  */
-async function orRevoke<T>(
+function orRevoke<T>(
   store: StoreContext,
   kind: WriteKind,
   key: Uint8Array,
   writeId: number,
   call: Promise<T>,
 ): Promise<T> {
-  try {
-    return await call;
-  } catch (error) {
-    if (writeId !== 0) void revoke(store, kind, key, writeId, ReplicaType.ALL);
+  if (writeId === 0) return call;
+  return call.catch((error) => {
+    void revoke(store, kind, key, writeId, ReplicaType.ALL);
     throw error;
-  }
+  });
 }
 
 /** Gives unfinished replicas back. The master does so by itself later when it cannot be told. */

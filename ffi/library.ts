@@ -5,6 +5,7 @@ import { diskSymbols } from "./disk_symbols.ts";
 import { engineSymbols } from "./engine_symbols.ts";
 import { ABI_VERSION, layoutSymbols } from "./layout_symbols.ts";
 import { memorySymbols } from "./memory_symbols.ts";
+import { pluginSymbols } from "./plugin_symbols.ts";
 import { rdmaSymbols } from "./rdma_symbols.ts";
 import { rpcClientSymbols } from "./rpc_client_symbols.ts";
 import { rpcSymbols } from "./rpc_symbols.ts";
@@ -14,6 +15,7 @@ const symbols = {
   ...layoutSymbols,
   ...engineSymbols,
   ...rdmaSymbols,
+  ...pluginSymbols,
   ...tlsSymbols,
   ...rpcSymbols,
   ...rpcClientSymbols,

@@ -87,7 +87,7 @@ const NOT_FENCED: readonly number[] = [
   Errno.EOPNOTSUPP,
 ];
 const PUBLISHED = 1, LOCKED = 2, INTERLEAVED = 4, SMALL_PAGES = 8;
-const TRANSPORT_RDMA = 2;
+const TRANSPORT_RDMA = 2, TRANSPORT_PLUGIN = 3;
 const POLL_FOREVER = 0xffff_ffff;
 const COMPLETIONS = 256;
 const HOST_BYTES = LAYOUT["mc_peer_options.local_name"] - LAYOUT["mc_peer_options.host"];
@@ -315,9 +315,18 @@ export class NativeEngine implements AsyncDisposable {
 
   /** Makes a peer that is reached over RDMA, as `mc_rdma_peer_set` will tell; returns its id. */
   openRdmaPeer(): number {
+    return this.#openPeer(TRANSPORT_RDMA);
+  }
+
+  /** Makes a peer that is reached as `mc_plugin_peer_set` will tell; returns its id. */
+  openPluginPeer(): number {
+    return this.#openPeer(TRANSPORT_PLUGIN);
+  }
+
+  #openPeer(transport: number): number {
     const struct = new Struct("mc_peer_options")
       .u32("size", LAYOUT["sizeof mc_peer_options"])
-      .u32("transport", TRANSPORT_RDMA);
+      .u32("transport", transport);
     return checked("mc_peer_open", this.#library.mc_peer_open(this.#open, struct.bytes));
   }
 

@@ -180,7 +180,7 @@ export class Master {
       ...{ idleTimeoutSec: Math.ceil(idleTimeoutMs / 1000), tcpNoDelay: noDelay },
     };
     let tables: ClusterTables | null = null;
-    let warmUp = config.values.warm_up ? new WarmUp(coreConfig, clock) : null;
+    let warmUp = config.values.warm_up ? new WarmUp(coreConfig, pages, clock) : null;
     const tick = (nowMs: number) => {
       snapshotter?.tick(nowMs);
       keys.tick(performance.timeOrigin + nowMs);

@@ -65,8 +65,17 @@ export interface TransferEngineOptions {
   metadataLogin?: MetadataLogin;
   /** Inserted into metadata keys; default none. */
   metadataClusterId?: string;
-  /** The first transport: `tcp` (the default) or `rdma`; see `installTransport`. */
+  /**
+   * The first transport: `tcp` (the default), `rdma`, `libfabric`, `efa`, `cxi`, or the name of one
+   * with a `transportLibrary`; see `installTransport`.
+   */
   protocol?: string;
+  /** Library with the transport that is installed, see `mc/transport_plugin.h`. */
+  transportLibrary?: string;
+  /** Handed to that library. */
+  transportOptions?: string;
+  /** Provider of `libfabric`, as `fi_info` prints it; default `tcp`. */
+  fabricProvider?: string;
   /** RDMA devices joined by commas; default all that are up. TCP uses none. */
   deviceName?: string;
   /** JSON file with the devices of each location of memory, instead of what the system tells. */
@@ -107,6 +116,7 @@ export interface TransferEngineOptions {
 
 const KNOWN = [
   ...["localServerName", "metadata", "metadataLogin", "metadataClusterId", "protocol"],
+  ...["transportLibrary", "transportOptions", "fabricProvider"],
   ...["deviceName", "topologyFile", "rdma", "forceTcp", "ports", "bindAddress", "advertisedHost"],
   ...[
     "transferTimeoutMs",
@@ -157,8 +167,9 @@ export function checkOptions(options: TransferEngineOptions): MetadataServer {
   else if (options.deviceName && !/^[\w.-]+(,[\w.-]+)*$/.test(options.deviceName)) {
     refuse("deviceName", options.deviceName, "names of devices joined by commas");
   }
-  if (options.deviceName && (options.protocol ?? "tcp") === "tcp") {
-    refuse("deviceName", options.deviceName, "none with tcp");
+  const { protocol = "tcp" } = options;
+  if (options.deviceName && !["rdma", "none"].includes(protocol)) {
+    refuse("deviceName", options.deviceName, `none with ${protocol}`);
   }
   checkTls(options);
   const { tlsCert = "", tlsKey = "", database = 0 } = options.metadataLogin ?? {};

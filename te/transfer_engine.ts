@@ -3,6 +3,7 @@ import type { Priority, Traffic } from "../client/transfer/door.ts";
 import { type EndpointOperation, TransferEndpoint } from "../client/transfer/endpoint.ts";
 import type { TransferStats } from "../client/transfer/engine.ts";
 import { errorText } from "../client/transfer/error_text.ts";
+import type { ChosenTransport } from "../client/transfer/transport_names.ts";
 import {
   type HandshakeOptions,
   probe as probeAddress,
@@ -102,7 +103,7 @@ export class TransferEngine implements AsyncDisposable {
     const engine = new TransferEngine(options);
     const { protocol = "tcp" } = options;
     try {
-      if (protocol === "shm") refuse("protocol", protocol, "tcp, rdma, none");
+      if (protocol === "shm") refuse("protocol", protocol, "tcp, rdma, none, ...");
       if (protocol !== "none") await engine.installTransport(protocol);
       return engine;
     } catch (error) {
@@ -112,10 +113,11 @@ export class TransferEngine implements AsyncDisposable {
   }
 
   /**
-   * Makes a transport usable: `tcp`; `rdma`, which has to be the first one; `shm`, the memory of peers
-   * on this host. With `tcp` and `rdma` come those of the others that can be had. Nothing happens when
-   * it is there already. `EngineError` with one line: `NOT_IMPLEMENTED` for another name,
-   * `DEVICE_NOT_FOUND` when a library or device is missing.
+   * Makes a transport usable: `tcp`; `shm`, the memory of peers on this host; or one that has to be
+   * the first: `rdma`, `libfabric`, `efa`, `cxi`, or any with `transportLibrary`. With these come
+   * those of `tcp` and `shm` that can be had. Nothing happens when it is there already. `EngineError`
+   * with one line: `NOT_IMPLEMENTED` for a name that this build has no code for, with what is missing
+   * for it, `DEVICE_NOT_FOUND` when a library or device is missing.
    */
   installTransport(name: string): Promise<void> {
     const installed = this.#starting.catch(() => {}).then(() => this.#install(name));
@@ -304,8 +306,9 @@ export class TransferEngine implements AsyncDisposable {
 
   async #install(given: string): Promise<void> {
     if (this.#closed) throw closed();
-    const name = transportNamed(given);
-    const running = this.#running ?? await this.#start(name);
+    const chosen = transportNamed(given, this.#options);
+    const name = given;
+    const running = this.#running ?? await this.#start(name, chosen);
     if (running.transports.names.includes(name)) return;
     if (name === "shm") throw missing(name, running.transports.noShm ?? "it is not there");
     throw new EngineError(
@@ -314,9 +317,9 @@ export class TransferEngine implements AsyncDisposable {
     );
   }
 
-  async #start(first: TransportName): Promise<Running> {
+  async #start(first: TransportName, chosen: ChosenTransport): Promise<Running> {
     const { tls } = this.#handshake;
-    const transports = openTransports(first, this.#options, tls);
+    const transports = openTransports(first, chosen, this.#options, tls);
     transports.mover.setIdentity(crypto.getRandomValues(new Uint8Array(16)));
     const { localServerName = "127.0.0.1", advertisedHost = "", ports, log } = this.#options;
     const { bindAddress = "", forceTcp = false } = this.#options;

@@ -1,14 +1,20 @@
 import { errorText } from "../client/transfer/error_text.ts";
 import type { TransferEngine as ByteMover } from "../client/transfer/engine.ts";
 import { openEngine } from "../client/transfer/open_engine.ts";
+import type { PluginOptions } from "../client/transfer/plugin_side.ts";
 import { readTls, type TlsIdentity } from "../client/transfer/tls.ts";
 import { findDevices } from "../client/transfer/rdma_devices.ts";
+import {
+  chooseTransport,
+  type ChosenTransport,
+  NO_CHOICE,
+  TransportAbsentError,
+} from "../client/transfer/transport_names.ts";
 import { EngineCode, EngineError } from "./engine_code.ts";
 import type { TransferEngineOptions } from "./options.ts";
 
-const TRANSPORTS = ["tcp", "rdma", "shm"] as const;
-/** A transport: sockets, RDMA devices, or the memory of the same host. */
-export type TransportName = "tcp" | "rdma" | "shm";
+/** A transport: `tcp`, `rdma`, `shm` (the memory of the same host), or one of its own library. */
+export type TransportName = string;
 
 /** What moves bytes, and by which ways. */
 export interface Transports {
@@ -18,14 +24,28 @@ export interface Transports {
   readonly noShm: string | null;
 }
 
-/** The transport of that name. `NOT_IMPLEMENTED` for one that this build does not have. */
-export function transportNamed(name: string): TransportName {
-  const known = TRANSPORTS.find((transport) => transport === name);
-  if (known !== undefined) return known;
-  throw new EngineError(
-    EngineCode.NOT_IMPLEMENTED,
-    `Transport ${JSON.stringify(name)} is not in this build; allowed: ${TRANSPORTS.join(", ")}`,
-  );
+/**
+ * What stands behind a transport's name. `NOT_IMPLEMENTED` with one line that says what is missing
+ * for one that this build does not have, `INVALID_ARGUMENT` for options that do not fit it.
+ */
+export function transportNamed(name: string, options: TransferEngineOptions): ChosenTransport {
+  const { transportLibrary = "", transportOptions = "", fabricProvider = "" } = options;
+  const isFree = ["tcp", "shm"].includes(name);
+  const choice = { transportLibrary, transportOptions, fabricProvider };
+  try {
+    const chosen = chooseTransport(name, isFree ? NO_CHOICE : choice, { named: (field) => field });
+    if (chosen.kind !== "rpc_only") return chosen;
+  } catch (error) {
+    if (error instanceof TransportAbsentError) {
+      const message = `Transport ${JSON.stringify(name)} cannot be had: ${error.message}`;
+      throw new EngineError(EngineCode.NOT_IMPLEMENTED, message);
+    }
+    const unknown = errorText(error).startsWith("protocol=");
+    const code = unknown ? EngineCode.NOT_IMPLEMENTED : EngineCode.INVALID_ARGUMENT;
+    throw new EngineError(code, errorText(error));
+  }
+  const message = 'Transport "rpc_only" cannot be had: here it is tcp with the option forceTcp';
+  throw new EngineError(EngineCode.NOT_IMPLEMENTED, message);
 }
 
 /**
@@ -34,18 +54,18 @@ export function transportNamed(name: string): TransportName {
  */
 export function openTransports(
   first: TransportName,
+  chosen: ChosenTransport,
   options: TransferEngineOptions,
   tls?: TlsIdentity,
 ): Transports {
-  if (first === "rdma" && tls) throw missing("rdma", "it is not encrypted, and tls is asked for");
-  const opened = first === "rdma" ? openRdma(options) : openSockets(options, tls);
+  const opened = openChosen(first, chosen, options, tls);
   const noShm = options.forceTcp ? "forceTcp is set" : opened.reason;
   if (first === "shm" && noShm !== null) {
     opened.engine[Symbol.asyncDispose]();
     throw missing(first, noShm);
   }
   const names: TransportName[] = [];
-  if (opened.engine.rdma !== undefined) names.push("rdma");
+  if (opened.engine.rdma !== undefined || opened.engine.plugin !== undefined) names.push(first);
   names.push("tcp");
   if (noShm === null) names.push("shm");
   return { mover: opened.engine, names, noShm };
@@ -55,6 +75,36 @@ export function openTransports(
 export function missing(name: TransportName, why: string, cause?: unknown): EngineError {
   const message = `Transport ${JSON.stringify(name)} cannot be had: ${why}`;
   return new EngineError(EngineCode.DEVICE_NOT_FOUND, message, { cause });
+}
+
+function openChosen(
+  name: string,
+  chosen: ChosenTransport,
+  options: TransferEngineOptions,
+  tls?: TlsIdentity,
+) {
+  const isDirect = chosen.kind === "rdma" || chosen.kind === "plugin";
+  if (isDirect && tls) throw missing(name, "it is not encrypted, and tls is asked for");
+  if (chosen.kind === "rdma") return openRdma(options);
+  return chosen.kind === "plugin" ? openPlugin(name, chosen, options) : openSockets(options, tls);
+}
+
+function openPlugin(name: string, plugin: PluginOptions, { engine }: TransferEngineOptions) {
+  if (engine === "typescript") throw missing(name, "the engine in TypeScript has none but tcp");
+  return openOr(name, () => openEngine({ plugin }));
+}
+
+/** Opens an engine of the shim, or says in one line why there is none with that transport. */
+function openOr(name: string, open: () => ReturnType<typeof openEngine>) {
+  let opened: ReturnType<typeof openEngine>;
+  try {
+    opened = open();
+  } catch (cause) {
+    throw missing(name, errorText(cause), cause);
+  }
+  if (opened.reason === null) return opened;
+  opened.engine[Symbol.asyncDispose]();
+  throw missing(name, opened.reason);
 }
 
 /** Who an engine is in TLS; absent without. `INVALID_ARGUMENT` for files that cannot be read. */
@@ -102,16 +152,9 @@ function openRdma(options: TransferEngineOptions) {
   const { engine, deviceName = "", topologyFile = "", rdma = {}, log = () => {} } = options;
   if (engine === "typescript") throw missing("rdma", "the engine in TypeScript has no RDMA");
   const serverName = `engine-${crypto.randomUUID()}`;
-  let opened: ReturnType<typeof openEngine>;
-  try {
-    opened = openEngine({
+  return openOr("rdma", () =>
+    openEngine({
       rdma: { ...rdma, ...findDevices({ deviceName, topologyFile }), serverName, log },
       log,
-    });
-  } catch (cause) {
-    throw missing("rdma", errorText(cause), cause);
-  }
-  if (opened.reason === null) return opened;
-  opened.engine[Symbol.asyncDispose]();
-  throw missing("rdma", opened.reason);
+    }));
 }

@@ -83,7 +83,8 @@ export class InlineConnection implements Connection {
   async #run(): Promise<void> {
     try {
       const native = await this.#connect();
-      if (native !== null) {
+      // It may have been given up while the result was on its way.
+      if (native !== null && this.#failure === null) {
         this.#owner.opened();
         await this.#serve(native);
       }

@@ -42,6 +42,31 @@ class Answerer implements AsyncDisposable {
   }
 }
 
+withShim("a connection that is made when it has been given up is told of as lost", async () => {
+  await using connector = openConnector();
+  await using server = await Answerer.start();
+  for (let turns = 0; turns < 20; turns++) {
+    let told: string[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const connection = connector.connect!({
+      ...{ host: "127.0.0.1", port: server.port, clock: systemClock },
+    }, {
+      opened: () => told.push("opened"),
+      received: () => told.push("received"),
+      lost(error) {
+        told.push(error.message);
+        resolve();
+      },
+      expects: () => false,
+    });
+    for (let i = 0; i < turns; i++) await null;
+    told = [];
+    connection.destroy(new Error("given up"));
+    await promise;
+    assert.deepEqual(told, ["given up"], `after ${turns} turns`);
+  }
+});
+
 withShim("timers fire while a chain of calls runs", async () => {
   await using connector = openConnector();
   await using server = await Answerer.start();

@@ -34,6 +34,12 @@ const flags: Readonly<Record<string, Flag>> = {
     help: "the device that the memory lies on, cuda:N or npu:N (not yet run on hardware), which " +
       "needs --segment_size (SNOWSKIN_DEVICE_MEMORY; default memory of the host)",
   },
+  memory_file: {
+    key: "memory_file",
+    placeholder: "PATH",
+    help: "DAX device (/dev/dax0.0) or file whose first bytes are the memory; needs " +
+      "--segment_size, at most what it has, in whole pages of it (SNOWSKIN_MEMORY_FILE)",
+  },
   numa: {
     key: "numa",
     placeholder: "HOW",
@@ -85,8 +91,26 @@ const flags: Readonly<Record<string, Flag>> = {
     key: "protocol",
     placeholder: "NAME",
     help:
-      "transport: tcp, rdma to peers that have it, or rpc_only, plain connections and nothing " +
-      "else (MOONCAKE_PROTOCOL; default tcp)",
+      "transport: tcp, rdma to peers that have it, rpc_only (plain connections and nothing else), " +
+      "libfabric, efa or cxi (which libfabric.so.1 carries), or with --transport_library the name " +
+      "of another (MOONCAKE_PROTOCOL; default tcp)",
+  },
+  fabric_provider: {
+    key: "fabric_provider",
+    placeholder: "NAME",
+    help: "provider of --protocol=libfabric, as fi_info prints it (SNOWSKIN_FABRIC_PROVIDER; " +
+      "default tcp)",
+  },
+  transport_library: {
+    key: "transport_library",
+    placeholder: "FILE",
+    help: "library with the transport that --protocol names, such as barex; it has the interface " +
+      "of mc/transport_plugin.h (SNOWSKIN_TRANSPORT_LIBRARY)",
+  },
+  transport_options: {
+    key: "transport_options",
+    placeholder: "TEXT",
+    help: "handed to that library (SNOWSKIN_TRANSPORT_OPTIONS)",
   },
   device_name: {
     key: "device_name",
@@ -174,7 +198,10 @@ export function parseNodeFlags(
     definitions,
     ...(configPath !== undefined && { configPath }),
   });
-  const { enableHttpServer, httpPort: configuredPort, deviceMemory } = config.settings;
+  const { enableHttpServer, httpPort: configuredPort, deviceMemory, memoryFile } = config.settings;
+  if (memoryFile !== "" && !config.given.has("globalSegmentSize")) {
+    throw new RangeError(`${memoryFile} is lent only with --segment_size`);
+  }
   if (deviceMemory !== "" && !config.given.has("globalSegmentSize")) {
     throw new RangeError(`memory of ${deviceMemory} is lent only with --segment_size`);
   }

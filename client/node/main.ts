@@ -25,7 +25,8 @@ export async function main(args: string[]): Promise<number> {
     return 0;
   }
   const asked = options.given.has("globalSegmentSize") ? options.settings.globalSegmentSize : null;
-  const available = options.settings.deviceMemory === ""
+  const { deviceMemory, memoryFile } = options.settings;
+  const available = deviceMemory + memoryFile === ""
     ? availableMemory(Deno.systemMemoryInfo().available, readFile)
     : Infinity;
   const { size, note } = chooseSegmentSize(asked, available);

@@ -95,9 +95,9 @@ export class StoreNode implements AsyncDisposable {
     const { client } = this;
     const bytes = client.segments.reduce((sum, { size }) => sum + size, 0);
     const engine = client.engine.replace("tcp-", "");
-    return `segment ${client.hostname}, ${formatSize(bytes)}${
-      deviceText(client)
-    }, tcp (${engine}), ` +
+    return `segment ${client.hostname}, ${formatSize(bytes)}${deviceText(client)}, tcp (${engine})${
+      pluginText(client)
+    }, ` +
       `master ${this.#master}`;
   }
 
@@ -117,6 +117,11 @@ export class StoreNode implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** The transport that is a library of its own, and how far it can be trusted. */
+function pluginText({ plugin }: StoreClient): string {
+  return plugin === null ? "" : `, ${plugin.name} (${plugin.standing})`;
 }
 
 /** Where the memory lies, when that is a device, and how far this can be trusted. */

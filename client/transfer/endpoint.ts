@@ -21,19 +21,12 @@ import { HandshakeServer } from "./handshake_server.ts";
 import { type MemoryToLend, publishedRegion } from "./lent_memory.ts";
 import { LentRegions, locationOf, type OwnMemory } from "./lent_regions.ts";
 import type { MetadataStore } from "./metadata_store.ts";
-import { PeerDirectory } from "./peer_directory.ts";
+import { PeerDirectory, STALE_PEER_CODES } from "./peer_directory.ts";
 import { listenAtChoice, type PortChoice } from "./port_choice.ts";
 import { type TlsIdentity, TlsWatch } from "./tls.ts";
 
-/** Results after which a peer's document is looked up again, since it may have moved. */
-const STALE_PEER_CODES: readonly number[] = [
-  TransferCode.SOCKET,
-  TransferCode.ENDPOINT,
-  TransferCode.DNS,
-  TransferCode.ADDRESS_NOT_REGISTERED,
-];
-
 const NO_TRAFFIC: Traffic = {};
+const first = (done: Done) => ([code]: Int32Array) => done(code as TransferCode);
 
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
@@ -224,10 +217,8 @@ export class TransferEndpoint {
   ): void {
     if (this.#closed) return done(TransferCode.SOCKET);
     const peer = this.#isOwn(op) ? undefined : this.#directory.known(op.endpoint);
-    const first = ([code]: Int32Array) => done(code as TransferCode);
     if (peer === undefined) {
-      void this.#transferMixed([op], timeoutMs, traffic).then(first, failed);
-      return;
+      return void this.#transferMixed([op], timeoutMs, traffic).then(first(done), failed);
     }
     op.peer = peer;
     const { clock } = this.#options;
@@ -236,7 +227,8 @@ export class TransferEndpoint {
     this.#door.begin(op, timeoutMs, traffic ?? NO_TRAFFIC, (code) => {
       if (code === TransferCode.OK) return done(code);
       const passedMs = Math.max(0, clock.now() - startedAt);
-      this.#secondTry([op], Int32Array.of(code), timeoutMs - passedMs, traffic).then(first, failed);
+      this.#secondTry([op], Int32Array.of(code), timeoutMs - passedMs, traffic)
+        .then(first(done), failed);
     }, failed);
     startedAt = clock.now();
   }
@@ -353,7 +345,7 @@ export class TransferEndpoint {
   }
 
   #document(): SegmentDocument {
-    const { rdma } = this.engine;
+    const { rdma, plugin } = this.engine;
     const devices = rdma === undefined ? [] : [...rdma.devices];
     return {
       name: this.#name,
@@ -366,12 +358,14 @@ export class TransferEndpoint {
           length: region.length,
           protocol: "",
           ...keys,
+          ...(plugin && { key: plugin.keyOf(region) }),
         };
       }),
       tcpDataHost: this.host,
       tcpDataPort: this.#port,
       tcpProtoVersion: 2,
       localName: this.#options.forceTcp ? "" : this.engine.localName,
+      ...(plugin && { plugin: { name: plugin.name, address: plugin.address } }),
       ...(this.#options.tls && { tls: true }),
       rdmaServerName: "",
       devices,

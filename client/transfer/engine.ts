@@ -186,6 +186,27 @@ export interface PeerAddress {
   localName?: string;
   /** Set: over RDMA, by an engine that has it; `port` may be 0 then. */
   rdma?: RdmaPeerAddress;
+  /** Set: over the engine's {@linkcode TransferEngine.plugin}, which is of the same name. */
+  plugin?: PluginPeerAddress;
+}
+
+/** How a peer is reached over a transport that is a library of its own, from its document. */
+export interface PluginPeerAddress {
+  /** Bytes of the transport, as hexadecimal digits. */
+  address: string;
+  buffers: readonly (Pick<SegmentBuffer, "addr" | "length"> & { key: string })[];
+}
+
+/** A transport of an engine that is a library of its own. */
+export interface PluginSide {
+  /** Of the network; engines with the same one can reach each other. */
+  readonly name: string;
+  /** What it has been run on, for people. */
+  readonly standing: string;
+  /** Where peers reach it now, as hexadecimal digits. */
+  readonly address: string;
+  /** What lets peers use a published region, as hexadecimal digits. */
+  keyOf(region: Region): string;
 }
 
 /** How a peer with RDMA devices is reached, from its segment document. */
@@ -277,10 +298,13 @@ export interface TransferStats {
 
 export interface TransferEngine extends AsyncDisposable {
   /** Which implementation this is, for logs and results. */
-  readonly name: "tcp-native" | "tcp-typescript" | "rdma-native";
+  readonly name: "tcp-native" | "tcp-typescript" | "rdma-native" | "plugin-native";
 
   /** Set when the engine has RDMA devices. */
   readonly rdma?: RdmaSide;
+
+  /** Set when the engine has a transport that is a library of its own; never beside RDMA. */
+  readonly plugin?: PluginSide;
 
   /**
    * Allocates zeroed memory, or takes that of a device. `RangeError` for a length that is not a

@@ -9,7 +9,7 @@ const reasons = new Map<number, string>([
   [Errno.EFAULT, "the address is not memory of that device"],
   [
     Errno.EOPNOTSUPP,
-    "its driver or an RDMA device has no dma-buf for it, so peers cannot reach it over RDMA",
+    "its driver or an RDMA device has no dma-buf for it, or the transport has a library of its own",
   ],
 ]);
 

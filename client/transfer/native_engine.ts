@@ -24,6 +24,7 @@ import {
   type ListenOptions,
   type PeerAddress,
   type PeerId,
+  type PluginSide,
   type RdmaSide,
   type Region,
   type TlsSide,
@@ -43,6 +44,7 @@ import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
 import type { NativeTransferOptions } from "./native_options.ts";
 import { endWhenAborted, type Transfer, type Waiting } from "./native_transfer.ts";
+import { openPlugin } from "./plugin_side.ts";
 import { openRdma } from "./rdma_side.ts";
 import { RefusalNotice } from "./refusal_notice.ts";
 import { shimCrc32c } from "./shim_crc32c.ts";
@@ -61,8 +63,9 @@ const FULL_RETRY_MS = 10;
 
 /** The transfer engine on the C shim. */
 export class NativeTransferEngine implements TransferEngine {
-  readonly name: "tcp-native" | "rdma-native";
+  readonly name: "tcp-native" | "rdma-native" | "plugin-native";
   readonly rdma?: RdmaSide;
+  readonly plugin?: PluginSide;
   readonly tls?: TlsSide;
   readonly crc32c: Crc32c;
   readonly #library: Library;
@@ -97,23 +100,26 @@ export class NativeTransferEngine implements TransferEngine {
 
   /** Takes the library over: it is closed with the engine. */
   constructor(library: Library, options: NativeTransferOptions = {}) {
-    const { rdma, tls, log, ...tunables } = options;
-    if (rdma && tls) throw new TypeError("RDMA is not encrypted: it cannot be had with TLS");
+    const { rdma, plugin, tls, log, ...tunables } = options;
+    if (tls && (rdma ?? plugin)) {
+      throw new TypeError("Only TCP is encrypted: TLS goes with no other");
+    }
     checkTunables(tunables);
     this.#library = library;
     this.crc32c = shimCrc32c(library, () => !this.#closed);
     this.#engine = new NativeEngine(library.symbols, tunables);
     if (tls) this.tls = this.#open(() => openTls(library.symbols, this.#engine, tls));
     const sockets = new NativePeers(this.#engine);
-    if (rdma === undefined) {
-      this.name = "tcp-native";
-      this.#peers = sockets;
-    } else {
-      const side = this.#open(() => openRdma(library, this.#engine, rdma));
-      this.name = "rdma-native";
-      this.rdma = side;
-      this.#peers = side.peers(sockets);
+    this.name = rdma ? "rdma-native" : plugin ? "plugin-native" : "tcp-native";
+    let peers: EnginePeers = sockets;
+    if (rdma !== undefined) {
+      const side = this.rdma = this.#open(() => openRdma(library, this.#engine, rdma));
+      peers = side.peers(sockets);
+    } else if (plugin !== undefined) {
+      const side = this.plugin = this.#open(() => openPlugin(library, this.#engine, plugin));
+      peers = side.peers(sockets);
     }
+    this.#peers = peers;
     this.#inlineWaits = new InlineWaits(options.inlineWaitUs ?? INLINE_WAIT_US);
     if (log !== undefined) this.#refusals = new RefusalNotice(this.#engine, log);
   }
@@ -137,7 +143,7 @@ export class NativeTransferEngine implements TransferEngine {
         length,
         publish: options.publish ?? false,
         placement: options.placement ?? DEFAULT_PLACEMENT,
-        rdma: this.rdma !== undefined,
+        rdma: this.rdma !== undefined || this.plugin !== undefined,
       });
     return this.#regionOf(memory, place);
   }
@@ -174,8 +180,10 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   openPeer(address: PeerAddress): PeerId {
-    if (address.rdma === undefined) checkPeerAddress(address);
-    else if (this.rdma === undefined) throw new TypeError("This engine has no RDMA");
+    if (address.rdma !== undefined) {
+      if (this.rdma === undefined) throw new TypeError("This engine has no RDMA");
+    } else if (address.plugin === undefined) checkPeerAddress(address);
+    else if (this.plugin === undefined) throw new TypeError("This engine has no such transport");
     this.#checkOpen();
     const id = this.#nextPeer++;
     this.#peers.open(address, id);
@@ -334,7 +342,8 @@ export class NativeTransferEngine implements TransferEngine {
     const slot = this.#freeSlots.pop() ?? this.#transfers.length;
     const transfer = { ops, results, code: TransferCode.OK, left, signal, resolve };
     this.#transfers[slot] = transfer;
-    endWhenAborted(transfer, () => {
+    if (signal === undefined) return slot;
+    endWhenAborted(signal, transfer, () => {
       this.#submitStaged();
       if (!this.#closed) this.#engine.cancel(slot);
       if (this.#outstanding > 0) this.#scheduleTurn();

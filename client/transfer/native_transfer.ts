@@ -23,9 +23,12 @@ export interface Waiting {
 }
 
 /** Runs `cancel` when the signal of a transfer is aborted before the transfer has ended. */
-export function endWhenAborted(transfer: Transfer, cancel: () => void): void {
-  const { signal, resolve } = transfer;
-  if (signal === undefined) return;
+export function endWhenAborted(
+  signal: AbortSignal,
+  transfer: Transfer,
+  cancel: () => void,
+): void {
+  const { resolve } = transfer;
   transfer.resolve = (result) => {
     signal.removeEventListener("abort", cancel);
     resolve(result);

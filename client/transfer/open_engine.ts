@@ -16,14 +16,15 @@ function typescriptEngine(
   reason: string,
 ): TransferEngine {
   const { native: _n, maxOps: _m, serverThreads: _s, inlineWaitUs: _i, ...rest } = options;
-  const { rdma: _r, log: _l, tls, ...tunables } = rest;
+  const { rdma: _r, plugin: _p, log: _l, tls, ...tunables } = rest;
   if (tls !== undefined) throw new Error(`TLS needs the engine in C: ${reason}`);
   return new TsTransferEngine(tunables);
 }
 
 /**
  * Opens the best engine that this process can run: the C shim (compiled first if need be), else the
- * one in TypeScript, which has no TLS: `Error` when that is asked for. `native` chooses as `SNOWSKIN_NATIVE` does: `off`, or the path of a library.
+ * one in TypeScript, which has no TLS: `Error` when that is asked for. `native` chooses as
+ * `SNOWSKIN_NATIVE` does: `off`, or the path of a library.
  */
 export function openEngine(
   options: NativeTransferOptions & { native?: string } = {},

@@ -1,11 +1,25 @@
 import type { HandshakeType } from "../../proto/handshake.ts";
 import { type JsonValue, stringifyJsonExact } from "../../proto/json_exact.ts";
 import type { RpcMeta } from "../../proto/metadata/rpc_meta.ts";
-import type { SegmentDocument } from "../../proto/metadata/segment_document.ts";
+import type { SegmentBuffer, SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import type { Clock } from "./clock.ts";
-import type { PeerAddress, PeerId, RdmaPeerAddress, TransferEngine } from "./engine.ts";
+import {
+  type PeerAddress,
+  type PeerId,
+  type RdmaPeerAddress,
+  TransferCode,
+  type TransferEngine,
+} from "./engine.ts";
 import { errorText } from "./error_text.ts";
 import type { MetadataStore } from "./metadata_store.ts";
+
+/** Results after which a peer's document is looked up again, since it may have moved. */
+export const STALE_PEER_CODES: readonly number[] = [
+  TransferCode.SOCKET,
+  TransferCode.ENDPOINT,
+  TransferCode.DNS,
+  TransferCode.ADDRESS_NOT_REGISTERED,
+];
 
 /** How long a name that could not be found is answered without asking again. */
 const NOT_FOUND_MS = 500;
@@ -17,8 +31,8 @@ interface Peer {
   readonly port: number;
   readonly protocolVersion: 1 | 2;
   readonly localName: string;
-  /** What RDMA needs to know of the peer, as text; empty = it is reached over TCP. */
-  readonly rdma: string;
+  /** What RDMA or a plugin needs to know of the peer, as text; empty = it is reached over TCP. */
+  readonly direct: string;
 }
 
 /** Sends one handshake to a peer and resolves with its reply. */
@@ -129,6 +143,10 @@ export class PeerDirectory {
     try {
       const { document, dataHost } = await this.#metadata.lookup(name);
       this.#checkTls(document);
+      const { plugin } = this.#engine;
+      if (plugin !== undefined && !this.#forceTcp && document.plugin?.name === plugin.name) {
+        return this.#keepPlugin(name, dataHost, document.plugin.address, document.buffers);
+      }
       if (this.#engine.rdma !== undefined && !this.#forceTcp && document.devices.length > 0) {
         return this.#keepRdma(
           name,
@@ -186,17 +204,32 @@ export class PeerDirectory {
     return this.#keep(name, { host, port: 0, protocolVersion: 2, rdma }, known);
   }
 
-  #keep(name: string, address: PeerAddress, rdma = ""): Peer {
+  #keepPlugin(
+    name: string,
+    host: string,
+    address: string,
+    all: readonly SegmentBuffer[],
+  ): Peer {
+    const buffers = all.flatMap(({ addr, length, key }) =>
+      key === undefined ? [] : [{ addr, length, key }]
+    );
+    const known = stringifyJsonExact({ address, buffers });
+    const plugin = { address, buffers };
+    return this.#keep(name, { host, port: 0, protocolVersion: 2, plugin }, known);
+  }
+
+  #keep(name: string, address: PeerAddress, direct = ""): Peer {
     this.#failures.delete(name);
     const { host, port, protocolVersion, localName = "" } = address;
     const old = this.#peers.get(name);
     const same = old !== undefined && old.host === host && old.port === port &&
-      old.protocolVersion === protocolVersion && old.localName === localName && old.rdma === rdma;
+      old.protocolVersion === protocolVersion && old.localName === localName &&
+      old.direct === direct;
     if (same) return old;
     this.#forget(name);
     const peer = {
       id: this.#engine.openPeer(address),
-      ...{ host, port, protocolVersion, localName, rdma },
+      ...{ host, port, protocolVersion, localName, direct },
     };
     this.#peers.set(name, peer);
     return peer;

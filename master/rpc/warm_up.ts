@@ -5,6 +5,7 @@ import { Writer } from "../../proto/struct_pack/writer.ts";
 import { type ReplicateConfig, ReplicaType, type Segment } from "../../proto/types.ts";
 import type { CoreConfig } from "../core/api.ts";
 import { MasterCore } from "../core/core.ts";
+import type { PageSource } from "../core/pages.ts";
 import { SeededRng } from "../core/rng.ts";
 import { FactBuffer } from "../journal/fact_buffer.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -47,9 +48,10 @@ export class WarmUp {
   #keys: Uint8Array[] = [];
   #round = 0;
 
-  constructor(coreConfig: CoreConfig, clock: () => number) {
+  /** `pages` are those of the core that will serve: code is compiled for what it has met. */
+  constructor(coreConfig: CoreConfig, pages: PageSource, clock: () => number) {
     this.#clock = clock;
-    this.#core = new MasterCore({ ...coreConfig, lifeEvents: 64 }, new SeededRng(1));
+    this.#core = new MasterCore({ ...coreConfig, lifeEvents: 64 }, new SeededRng(1), pages);
     this.#core.attachFacts(this.#facts);
     this.#core.cluster.mountSegment(segment, clientId);
     this.#core.cluster.remountSegments([segment], clientId);

@@ -243,6 +243,12 @@ struct mc_transport *mc_engine_transport(struct mc_engine *engine, uint32_t kind
 	return NULL;
 }
 
+bool mc_engine_registers(struct mc_engine *engine)
+{
+	return mc_engine_transport(engine, MC_TRANSPORT_RDMA) ||
+	       mc_engine_transport(engine, MC_TRANSPORT_PLUGIN);
+}
+
 int mc_engine_region_added(struct mc_engine *engine, struct mc_region *region)
 {
 	for (uint32_t i = 0; i < engine->transport_count; i++) {

@@ -109,6 +109,9 @@ void mc_engine_region_removed(struct mc_engine *engine, struct mc_region *region
 /* Disconnects and frees a peer that is in no table any more. progress_lock is held. */
 void mc_peer_free(struct mc_peer *peer);
 
+/* Whether a device or a library of its own has registered the memory, and serves it. */
+bool mc_engine_registers(struct mc_engine *engine);
+
 /* Returns the transport of that kind, or NULL. */
 struct mc_transport *mc_engine_transport(struct mc_engine *engine, uint32_t kind);
 

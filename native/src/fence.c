@@ -84,7 +84,7 @@ int mc_engine_fence(struct mc_engine *engine, uint64_t address, uint64_t length,
 
 	if (!length || fence.end < address || !keep_ms || !writer)
 		return -EINVAL;
-	if (mc_engine_transport(engine, MC_TRANSPORT_RDMA))
+	if (mc_engine_registers(engine))
 		return -EOPNOTSUPP;
 	err = mc_shm_fence(mc_engine_transport(engine, MC_TRANSPORT_SHM), writer, fence.until);
 	if (err)

@@ -7,8 +7,10 @@
 #include "common.h"
 #include "mc/device.h"
 #include "mc/engine.h"
+#include "mc/file_memory.h"
 #include "mc/op.h"
 #include "mc/peer.h"
+#include "mc/plugin.h"
 #include "mc/rdma.h"
 #include "mc/region.h"
 #include "mc/rpc_client.h"
@@ -118,6 +120,25 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_rdma_buffer, address),
 	FIELD(mc_rdma_buffer, length),
 	FIELD(mc_rdma_buffer, rkeys),
+	SIZE(mc_file_memory),
+	FIELD(mc_file_memory, address),
+	FIELD(mc_file_memory, length),
+	FIELD(mc_file_memory, fd),
+	FIELD(mc_file_memory, direct),
+	SIZE(mc_plugin_options),
+	FIELD(mc_plugin_options, size),
+	FIELD(mc_plugin_options, library),
+	FIELD(mc_plugin_options, parameters),
+	SIZE(mc_plugin_info),
+	FIELD(mc_plugin_info, name),
+	FIELD(mc_plugin_info, standing),
+	FIELD(mc_plugin_info, address_size),
+	FIELD(mc_plugin_info, address),
+	SIZE(mc_plugin_buffer),
+	FIELD(mc_plugin_buffer, address),
+	FIELD(mc_plugin_buffer, length),
+	FIELD(mc_plugin_buffer, key_size),
+	FIELD(mc_plugin_buffer, key),
 	SIZE(mc_rpc_client_options),
 	FIELD(mc_rpc_client_options, size),
 	FIELD(mc_rpc_client_options, port),

@@ -54,18 +54,18 @@ static int place_on_host(struct mc_engine *engine, struct mc_region *region,
 		.flags = options->flags,
 	};
 	bool published = options->flags & MC_REGION_PUBLISHED;
-	bool rdma = mc_engine_transport(engine, MC_TRANSPORT_RDMA);
+	bool registers = mc_engine_registers(engine);
 	int err;
 
 	region->shift = published ? PUBLISHED_SHIFT : PRIVATE_SHIFT;
-	if (rdma)
+	if (registers)
 		region->shift = published ? (uint32_t)sysconf(_SC_PAGESIZE) : 0;
 	err = mc_host_memory_map(&wanted, region->length + region->shift, published, &region->host);
 	if (err)
 		return err;
 	region->memory = region->host.start + region->shift;
 	/* A registration pins every page, and would provide one after the other. */
-	return rdma ? mc_host_memory_populate(&region->host, NULL, &engine->stopping) : 0;
+	return registers ? mc_host_memory_populate(&region->host, NULL, &engine->stopping) : 0;
 }
 
 static int take_own(struct mc_region *region, const struct mc_region_options *options)
@@ -75,7 +75,8 @@ static int take_own(struct mc_region *region, const struct mc_region_options *op
 	return map_header(region, options);
 }
 
-static int place_on_device(struct mc_region *region, const struct mc_region_options *options)
+static int place_on_device(struct mc_engine *engine, struct mc_region *region,
+			   const struct mc_region_options *options)
 {
 	struct mc_device *device = mc_device_get(options->device);
 	uint64_t address = 0;
@@ -83,6 +84,8 @@ static int place_on_device(struct mc_region *region, const struct mc_region_opti
 
 	if (!device)
 		return -EINVAL;
+	if (mc_engine_transport(engine, MC_TRANSPORT_PLUGIN))
+		return -EOPNOTSUPP;
 	err = map_header(region, options);
 	if (!err)
 		err = mc_device_place(device, options->address, options->length, &address);
@@ -137,7 +140,7 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 	region->host.fd = -1;
 	region->length = options->length;
 	if (options->device)
-		err = place_on_device(region, options);
+		err = place_on_device(engine, region, options);
 	else if (options->address)
 		err = take_own(region, options);
 	else
@@ -251,6 +254,8 @@ void mc_region_free(struct mc_region *region)
 {
 	if (region->keys)
 		mc_region_keys_free(region->keys);
+	if (region->ticket)
+		mc_region_ticket_free(region->ticket);
 	/* A driver's behaviour is undefined when memory is freed that others have open. */
 	if (region->device && !region->adopted && !region->handed_out)
 		region->device->ops->release(region->device->handle, (uintptr_t)region->memory);

@@ -24,6 +24,7 @@ struct mc_region_header {
 };
 struct mc_device;
 struct mc_region_keys;
+struct mc_region_ticket;
 
 struct mc_region {
 	uint8_t *memory;      /* of a device: its address there, not to be touched */
@@ -34,6 +35,7 @@ struct mc_region {
 	uint64_t remote_base; /* 0: not published */
 	uint32_t shift;       /* bytes mapped in front of memory */
 	struct mc_region_keys *keys; /* what RDMA devices call it, or NULL */
+	struct mc_region_ticket *ticket; /* what a plugin calls it, or NULL */
 	struct mc_ipc_handle handle; /* by which other processes open memory of a device */
 	bool has_handle;
 	bool handed_out; /* somebody may have it open; under state_lock */
@@ -129,5 +131,8 @@ void mc_region_free(struct mc_region *region);
 
 /* Takes the memory back from RDMA devices. */
 void mc_region_keys_free(struct mc_region_keys *keys);
+
+/* And from the plugin. */
+void mc_region_ticket_free(struct mc_region_ticket *ticket);
 
 #endif

@@ -36,6 +36,8 @@ void test_relay(void);
 void test_shm(void);
 void test_placement(void);
 void test_verbs(void);
+void test_fabric(void);
+void test_plugin(void);
 void test_device(void);
 void test_device_region(void);
 void test_tls(void);

@@ -25,6 +25,8 @@ static const struct {
 	{ "shm", test_shm },
 	{ "placement", test_placement },
 	{ "verbs", test_verbs },
+	{ "fabric", test_fabric },
+	{ "plugin", test_plugin },
 	{ "rate", test_rate },
 	{ "rpc_client", test_rpc_client },
 	{ "device", test_device },

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "pair.h"
@@ -308,6 +311,35 @@ static void an_owner_that_ends_is_noticed(void)
 	pair_close(&pair);
 }
 
+/* Any thread may get one. */
+static atomic_int signals_seen;
+
+static void note_signal(int number)
+{
+	(void)number;
+	atomic_fetch_add(&signals_seen, 1);
+}
+
+/* As a profiler sends them: calls that do not sleep end with EINTR, too. */
+static void signals_are_no_end_of_an_owner(void)
+{
+	const struct itimerval often = { .it_interval.tv_usec = 50, .it_value.tv_usec = 50 };
+	const struct itimerval never = { 0 };
+	struct sigaction action = { .sa_handler = note_signal }, before;
+	struct pair pair;
+
+	local_pair_open(&pair, 1 << 20);
+	signals_seen = 0;
+	CHECK_EQ(sigaction(SIGALRM, &action, &before), 0);
+	CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
+	while (signals_seen < 4000)
+		run_one(&pair, pair_op(&pair, MC_OP_READ, 0, 4096), 0);
+	CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
+	CHECK_EQ(sigaction(SIGALRM, &before, NULL), 0);
+	CHECK_EQ(stats_of(pair.client).connects, 0);
+	pair_close(&pair);
+}
+
 static void closed_peers_and_engines_leave_nothing(void)
 {
 	struct pair pair;
@@ -349,5 +381,6 @@ void test_shm(void)
 	many_regions_are_found();
 	somebody_who_is_elsewhere_is_reached_over_tcp();
 	an_owner_that_ends_is_noticed();
+	signals_are_no_end_of_an_owner();
 	closed_peers_and_engines_leave_nothing();
 }

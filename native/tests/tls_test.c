@@ -15,6 +15,7 @@
 #include "pair.h"
 
 #include "../src/engine.h"
+#include "mc/plugin.h"
 #include "mc/tls.h"
 
 #if __has_include(<openssl/ssl.h>)
@@ -92,6 +93,7 @@ static int renew(struct mc_engine *engine, const char *cert, const char *key, co
 
 static void give_node(struct mc_engine *engine)
 {
+	struct mc_plugin_options plugin = { .size = sizeof(plugin) };
 	char why[256];
 	int err = give(engine, "node.pem", "node.key", "ca.pem", why);
 
@@ -99,6 +101,7 @@ static void give_node(struct mc_engine *engine)
 		fprintf(stderr, "%s\n", why);
 	CHECK_EQ(err, 0);
 	CHECK_EQ(give(engine, "node.pem", "node.key", "ca.pem", why), -EALREADY);
+	CHECK_EQ(mc_plugin_open(engine, &plugin, why, sizeof(why)), -EALREADY);
 }
 
 enum side { PLAIN, NODE, OTHER };

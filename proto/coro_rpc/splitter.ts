@@ -155,6 +155,7 @@ abstract class FrameSplitter {
   }
 
   #hold(count: number): false {
+    if (count === 0) return false;
     const length = this.#heldLength + count;
     if (length > this.#held.length) {
       const grown = new Uint8Array(Math.max(length, 2 * this.#heldLength, 256));

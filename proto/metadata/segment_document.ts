@@ -25,6 +25,16 @@ export interface SegmentBuffer {
   /** RDMA keys, one for each device and in the same order; no `rkeys` = not for peers. */
   rkeys: number[];
   lkeys: number[];
+  /** Ours: what lets the owner's `plugin` transport use it, as hexadecimal digits. */
+  key?: string;
+}
+
+/** Ours, unknown to the reference: a transport of the owner that is a library of its own. */
+export interface SegmentPlugin {
+  /** Of its network. */
+  name: string;
+  /** Of the owner in it, as hexadecimal digits. */
+  address: string;
 }
 
 /** An RDMA device of the owner. */
@@ -59,6 +69,8 @@ export interface SegmentDocument {
    * empty = there is none.
    */
   localName: string;
+  /** Ours: absent where there is none. */
+  plugin?: SegmentPlugin;
   /** Ours, too: handshakes and data go over TLS only. */
   tls?: true;
   /** Server part of the device paths where it differs from `name`; else empty. */
@@ -71,6 +83,8 @@ export interface SegmentDocument {
 }
 
 const LOCAL_NAME = "snowskin_local_name";
+const PLUGIN = "snowskin_transport";
+const KEY = "snowskin_key";
 const TLS = "snowskin_tls";
 const KNOWN_PROTOCOLS = ["tcp", "rdma"];
 const U32 = { low: 0, high: 0xffff_ffff };
@@ -106,6 +120,7 @@ export function parseSegmentDocument(input: string | Uint8Array | JsonValue): Se
       fallback: 1,
     }),
     localName: textField(document, LOCAL_NAME, what),
+    ...readPlugin(document, what),
     ...(document[TLS] === true && { tls: true }),
     rdmaServerName: textField(document, "rdma_server_name", what),
     devices,
@@ -133,6 +148,7 @@ export function segmentDocumentJson(document: SegmentDocument): JsonObject {
     timestamp: document.timestamp,
   };
   if (document.localName !== "") json[LOCAL_NAME] = document.localName;
+  if (document.plugin !== undefined) json[PLUGIN] = { ...document.plugin };
   if (document.tls) json[TLS] = true;
   if (rdma) {
     json.devices = document.devices.map(({ name, lid, gid }) => ({ name, lid, gid }));
@@ -198,9 +214,25 @@ function readBuffers(
       protocol,
       rkeys: keyed ? readKeys(buffer, "rkey", where, devices) : [],
       lkeys: keyed ? readKeys(buffer, "lkey", where, devices) : [],
+      ...(buffer[KEY] !== undefined && { key: hexField(buffer, KEY, where) }),
     });
   }
   return buffers;
+}
+
+function readPlugin(document: JsonObject, what: string): Pick<SegmentDocument, "plugin"> {
+  if (document[PLUGIN] === undefined) return {};
+  const where = `${PLUGIN} of ${what}`;
+  const plugin = asObject(document[PLUGIN], where);
+  const name = nameField(plugin, "name", where);
+  return { plugin: { name, address: hexField(plugin, "address", where) } };
+}
+
+/** Whole bytes as hexadecimal digits, or empty. */
+function hexField(object: JsonObject, name: string, what: string): string {
+  const text = textField(object, name, what);
+  if (/^([0-9a-f]{2}){0,256}$/.test(text)) return text;
+  throw new ProtocolError(`${name} of ${what} is not up to 256 bytes of hexadecimal digits`);
 }
 
 function readKeys(buffer: JsonObject, name: string, where: string, devices: number): number[] {
@@ -240,6 +272,7 @@ function readNames(value: JsonValue | undefined, where: string): string[] {
 function bufferJson(buffer: SegmentBuffer, rdma: boolean): JsonObject {
   const json: JsonObject = { name: buffer.name, addr: buffer.addr, length: buffer.length };
   if (buffer.protocol !== "") json.protocol = buffer.protocol;
+  if (buffer.key !== undefined) json[KEY] = buffer.key;
   if (rdma && buffer.protocol !== "tcp") {
     json.rkey = buffer.rkeys;
     json.lkey = buffer.lkeys;

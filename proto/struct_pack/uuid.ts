@@ -10,8 +10,13 @@ const DASH = 0x2d;
 /** The id that nobody owns. */
 export const NIL_UUID: Uuid = "0-0";
 
+/** The id that was written last, and its bytes: a client writes its own again and again. */
+let lastId: Uuid | null = null;
+const lastBytes = new Uint8Array(16);
+
 /** Appends an id. `RangeError` when the text is not two canonical decimal 64-bit numbers. */
 export function writeUuid(writer: Writer, id: Uuid): void {
+  if (id === lastId) return writer.raw(lastBytes);
   const start = writer.length;
   const dash = writeHalf(writer, id, 0);
   const valid = dash > 0 && id.charCodeAt(dash) === DASH &&
@@ -20,6 +25,8 @@ export function writeUuid(writer: Writer, id: Uuid): void {
     writer.truncate(start);
     throw new RangeError(`${JSON.stringify(id)} is not an id of the form "<u64>-<u64>"`);
   }
+  lastBytes.set(writer.bytes.subarray(start));
+  lastId = id;
 }
 
 /** The 16 bytes of an id. `RangeError` as {@linkcode writeUuid}. */

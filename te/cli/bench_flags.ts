@@ -64,7 +64,8 @@ transfer_engine_bench; either side can be that program.
   --duration=SECONDS           (default 10)
   --buffer_size=BYTES          registered memory (default 1073741824); made larger when the blocks
                                of all batches do not fit
-  --protocol=tcp|rdma          (default tcp)
+  --protocol=NAME              tcp, rdma, libfabric, efa, cxi (default tcp)
+  --fabric_provider=NAME       of libfabric, as fi_info prints it (default tcp)
   --device_name=NAME[,NAME]    RDMA devices (default all that are up)
   --auto_discovery=true|false  true: all devices that are up
   --tls_cert_file=FILE         PEM certificate; with --tls_key_file=FILE, its key, and
@@ -102,7 +103,7 @@ export function parseBenchFlags(
     throw new CommandError("--segment_id is missing: the name that the target prints", 2);
   }
   choiceFlag(flags, "backend", ["classic"]);
-  const protocol = choiceFlag(flags, "protocol", ["tcp", "rdma"]);
+  const protocol = choiceFlag(flags, "protocol", ["tcp", "rdma", "libfabric", "efa", "cxi"]);
   const devices = flags.device_name ?? "";
   if (choiceFlag(flags, "auto_discovery", ["false", "true"]) === "true" && devices !== "") {
     refuseFlag("device_name", devices, "none with --auto_discovery=true");
@@ -129,6 +130,7 @@ export function parseBenchFlags(
       metadata,
       metadataLogin: loginOf(env, metadata),
       metadataClusterId: env("MC_METADATA_CLUSTER_ID") ?? "",
+      fabricProvider: flags.fabric_provider ?? "",
       ...tlsFlags(flags, env),
       ...{ protocol, deviceName: devices, forceTcp: isOn(env("MC_FORCE_TCP")) },
       advertisedHost: env("MC_TCP_BIND_ADDRESS") ?? "",

@@ -21,6 +21,8 @@ export interface EnginePairing {
   version: 1 | 2;
   /** Whether the server's memory is reached directly, as memory of the same host. */
   sameHost?: boolean;
+  /** Whether the engines have a transport that is a library of its own, and use it. */
+  plugin?: boolean;
 }
 
 /** Registers one test; `Deno.test` or anything like it. */
@@ -71,6 +73,17 @@ export function same(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
+/** How published regions of an engine are reached over its plugin. */
+export function pluginAddress(engine: TransferEngine, regions: readonly Region[]) {
+  const { plugin } = engine;
+  return {
+    address: plugin!.address,
+    buffers: regions.map((region) => ({
+      ...{ addr: region.remoteBase!, length: region.length, key: plugin!.keyOf(region) },
+    })),
+  };
+}
+
 /** Two engines: one that serves a published region, one with a private region that reaches it. */
 export class EnginePair implements AsyncDisposable {
   private constructor(
@@ -80,6 +93,7 @@ export class EnginePair implements AsyncDisposable {
     readonly remote: Region,
     readonly local: Region,
     readonly peer: PeerId,
+    readonly viaPlugin: boolean,
   ) {}
 
   static async open(
@@ -93,10 +107,19 @@ export class EnginePair implements AsyncDisposable {
     const local = client.allocate(bytes);
     const { port } = await server.listen({ host: "127.0.0.1" });
     const localName = kinds.sameHost ? server.localName : "";
+    const plugin = kinds.plugin ? pluginAddress(server, [remote]) : null;
     const peer = client.openPeer({
       ...{ host: "127.0.0.1", port, protocolVersion: kinds.version, localName },
+      ...(plugin && { plugin }),
     });
-    return new EnginePair(server, client, port, remote, local, peer);
+    return new EnginePair(server, client, port, remote, local, peer, plugin !== null);
+  }
+
+  /** A peer that reaches another region that the server publishes. */
+  reach(region: Region): PeerId {
+    if (!this.viaPlugin) return this.peer;
+    const address = { host: "127.0.0.1", port: this.port, protocolVersion: 2 as const };
+    return this.client.openPeer({ ...address, plugin: pluginAddress(this.server, [region]) });
   }
 
   /** Address of a byte of the published region. */

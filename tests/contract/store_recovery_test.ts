@@ -211,7 +211,7 @@ for (const kind of [referenceMaster, ourMaster]) {
 for (
   const [flags, code, line] of [
     [["--bogus"], 2, /^snowskin store: unknown flag --bogus; allowed: --master, /],
-    [["--protocol=efa"], 2, /^snowskin store: --protocol="efa" is refused; allowed: tcp, rdma/],
+    [["--protocol=bogus"], 2, /^snowskin store: --protocol="bogus" is refused; allowed: tcp, rdma/],
     [["--segment_size=0"], 1, /^snowskin store: A client with neither a segment nor a local/],
     [["--master=127.0.0.1:1", "--max-wait-time=0"], 1, /^snowskin store: Cannot call ServiceRea/],
   ] as const

@@ -289,7 +289,7 @@ export function teSuite(
       engine.installTransport("nvlink"),
       engineError(
         EngineCode.NOT_IMPLEMENTED,
-        /^Transport "nvlink" is not in this build; allowed: tcp, rdma, shm$/,
+        /^Transport "nvlink" cannot be had: nvlink \(NVLink between hosts\) .*transport_library/,
       ),
     );
     assert.equal(engine.transports.length, 0);

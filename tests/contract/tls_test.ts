@@ -251,10 +251,12 @@ test("files that are none are one line that names them", async () => {
   for (const [options, said] of wrong) {
     await assert.rejects(open(options), engineError(EngineCode.INVALID_ARGUMENT, said));
   }
-  await assert.rejects(
-    open({ tls: files(), protocol: "rdma" }),
-    engineError(EngineCode.DEVICE_NOT_FOUND, /it is not encrypted, and tls is asked for/),
-  );
+  for (const protocol of ["rdma", "libfabric", "efa"]) {
+    await assert.rejects(
+      open({ tls: files(), protocol }),
+      engineError(EngineCode.DEVICE_NOT_FOUND, /it is not encrypted, and tls is asked for/),
+    );
+  }
 });
 
 test("files that are replaced count for new connections, once they go together", async () => {

@@ -30,12 +30,13 @@ export function transferEngineSuite(
 
   test("memory of the caller is served and read into where it is", async (scope) => {
     const t = scope.own(await pair());
-    const { client, server, peer } = t;
+    const { client, server } = t;
     const theirs = new Uint8Array(100_000);
     fill(theirs, 4);
     const served = server.adopt(theirs.subarray(1, 90_001), { publish: true });
     const mine = new Uint8Array(90_000);
     const local = client.adopt(mine);
+    const peer = t.reach(served);
     const op = { peer, remoteAddress: served.remoteBase!, length: 90_000, local, localOffset: 0 };
     assert.equal(await client.transferOne({ ...op, opcode: READ }), TransferCode.OK);
     assert(same(mine, theirs.subarray(1, 90_001)));
@@ -46,7 +47,10 @@ export function transferEngineSuite(
     served[Symbol.dispose]();
     assert.equal(served.bytes.length, 0);
     assert.equal(theirs.length, 100_000);
-    assert.equal(await client.transferOne({ ...op, opcode: READ }), refusedCode);
+    const afterwards = await client.transferOne({ ...op, opcode: READ });
+    // A plugin may end the connection instead of refusing the operation.
+    if (kinds.plugin) assert.notEqual(afterwards, TransferCode.OK);
+    else assert.equal(afterwards, refusedCode);
     assert.throws(() => server.adopt({ address: 0n, length: 4096 }), /exceed|by its address/);
     assert.throws(() => server.adopt(new Uint8Array(0)), RangeError);
   });
@@ -74,6 +78,8 @@ export function transferEngineSuite(
       assert.equal(remote.bytes[8], 0x77);
       assert.equal(remote.bytes[9 + length], 0x77);
     }
+    // Nobody counts what a plugin moves from the other side.
+    if (kinds.plugin) return;
     assert.equal(server.stats().servedWrites, sizes.length);
     // Without acknowledgements each write is followed by a read that proves it.
     const proofs = version === 1 ? sizes.length : 0;
@@ -224,7 +230,7 @@ export function transferEngineSuite(
       const good = { opcode: READ, peer, remoteAddress: t.at(0), length: 99, local };
       assert.equal(await client.transferOne({ ...good, localOffset: 0 }), TransferCode.OK);
     }
-    if (kinds.sameHost) return;
+    if (kinds.sameHost || kinds.plugin) return;
     assert.equal(server.stats().refused, refused);
     assert.equal(server.stats().readsFenced, bad.length);
   });

@@ -20,8 +20,35 @@ const scenarios: readonly Scenario[] = [
   ...roundScenarios,
 ];
 
+const USAGE = `Usage: deno task faults [--rounds=N] [--only=NAME,...] [--seed=N]
+
+Real processes under load, killed, frozen and damaged; counts what became of acknowledged puts. Some
+ten minutes. N rounds of the kills (default 50) and a fifth of that of the others.
+Scenarios: ${scenarios.map(({ name }) => name).join(", ")}; a name stands for those that it begins.
+
+Example: deno task faults --only=kill --rounds=10
+`;
+
 /** Rounds of the first scenario; the others get a fifth of them. */
 const ROUNDS = 50;
+
+function options(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        rounds: { type: "string", default: String(ROUNDS) },
+        only: { type: "string" },
+        seed: { type: "string", default: "1" },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    const [what] = (error as Error).message.split(/\. |\n/);
+    console.error(`${what}; see deno task faults --help`);
+    Deno.exit(2);
+  }
+}
 
 function integer(name: string, text: string, least: number): number {
   const value = Number(text);
@@ -59,14 +86,11 @@ function line(result: ScenarioResult): string {
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      rounds: { type: "string", default: String(ROUNDS) },
-      only: { type: "string" },
-      seed: { type: "string", default: "1" },
-    },
-  });
+  const values = options(Deno.args);
+  if (values.help) {
+    console.log(USAGE);
+    Deno.exit(0);
+  }
   const rounds = integer("rounds", values.rounds, 1);
   const random = new Random(integer("seed", values.seed, 0));
   const fraction = () => random.u32() / 2 ** 32;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { compile, librarySources, listFiles, nativeFolder } from "../../ffi/build.ts";
 import { makeNodeCertificates } from "../support/certificates.ts";
 import { buildDeviceStandIns } from "../support/device_stand_ins.ts";
+import { buildFakeTransport } from "../support/fake_transport.ts";
 import { opensslAbsent } from "../support/engine_servers.ts";
 
 const native = nativeFolder();
@@ -28,6 +29,7 @@ async function runTests(sanitizer: string, groups: string[]): Promise<void> {
   const checked = [`-fsanitize=${sanitizer}`, "-fno-sanitize-recover=all"];
   const folder = await Deno.makeTempDir();
   using standIns = buildDeviceStandIns(checked);
+  using fake = buildFakeTransport(checked);
   try {
     const program = `${folder}/tests`;
     if (groups.includes("tls")) await makeNodeCertificates(folder);
@@ -42,6 +44,7 @@ async function runTests(sanitizer: string, groups: string[]): Promise<void> {
       args: groups,
       env: {
         ...standIns.env,
+        SNOWSKIN_FAKE_TRANSPORT: fake.path,
         SNOWSKIN_TEST_CERTIFICATES: folder,
         ...{ TSAN_OPTIONS: "halt_on_error=1", ASAN_OPTIONS: "detect_leaks=1" },
       },
@@ -69,6 +72,8 @@ const runs = {
     "shm",
     "placement",
     "verbs",
+    "fabric",
+    "plugin",
     "rate",
     "rpc_client",
     "device",
@@ -84,6 +89,7 @@ const runs = {
       "relay",
       "shm",
       "placement",
+      "plugin",
       "rpc_client",
       "device",
       "device_region",

@@ -1,11 +1,16 @@
-/**
- * Runs many seeds of the simulation by hand:
- * `deno run -A tests/sim/main.ts [--seeds=N] [--first=N] [--ha]`, or one with its log: `SEED=n deno
- * run -A tests/sim/main.ts [--ha]`. With `--ha` each world has several masters over a simulated engine.
- */
+/** Runs many seeds of the simulation by hand, or one with its log: `deno task sim --help`. */
 import { parseArgs } from "node:util";
 import { Cluster } from "./cluster.ts";
 import { SimError, World, type WorldOptions, type WorldSummary } from "./world.ts";
+
+const USAGE = `Usage: deno task sim [--seeds=N] [--first=N] [--ha]
+
+Worlds of a master, nodes and clients with simulated time, network and disk; each seed draws its faults,
+and every promise is checked. N seeds (default 1000) from --first on (default 1). With --ha each world
+has several masters over a simulated engine. SEED=N runs one world and prints its log.
+
+Example: deno task sim --seeds=200 --ha
+`;
 
 /** Seeds between two lines of progress. */
 const PROGRESS_EVERY = 500;
@@ -56,6 +61,23 @@ async function runMany(first: number, count: number, options: WorldOptions): Pro
   }
 }
 
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        seeds: { type: "string", default: "1000" },
+        first: { type: "string", default: "1" },
+        ha: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    const [what] = (error as Error).message.split(/\. |\n/);
+    console.error(`${what}; see deno task sim --help`);
+    Deno.exit(2);
+  }
+}
+
 function integer(name: string, text: string): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value >= 0) return value;
@@ -64,13 +86,11 @@ function integer(name: string, text: string): number {
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({
-    options: {
-      seeds: { type: "string", default: "1000" },
-      first: { type: "string", default: "1" },
-      ha: { type: "boolean", default: false },
-    },
-  });
+  const values = readOptions();
+  if (values.help) {
+    console.log(USAGE);
+    Deno.exit(0);
+  }
   const given = Deno.env.get("SEED");
   const options: WorldOptions = values.ha ? { ha: {} } : {};
   try {

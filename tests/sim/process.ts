@@ -8,12 +8,9 @@ import { SegmentTable } from "../../client/segments.ts";
 import { MasterSession } from "../../client/session.ts";
 import { TaskRunner } from "../../client/task_runner.ts";
 import { type Clock, pause } from "../../client/transfer/clock.ts";
-import {
-  type EndpointOptions,
-  type OwnMemory,
-  TransferEndpoint,
-} from "../../client/transfer/endpoint.ts";
+import { type EndpointOptions, TransferEndpoint } from "../../client/transfer/endpoint.ts";
 import type { Region } from "../../client/transfer/engine.ts";
+import type { OwnMemory } from "../../client/transfer/lent_regions.ts";
 import { ValueChecks } from "../../client/value_checks.ts";
 import type { MetadataStore } from "../../client/transfer/metadata_store.ts";
 import { ErrorCode } from "../../proto/error_code.ts";

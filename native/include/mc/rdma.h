@@ -42,7 +42,7 @@ struct mc_rdma_options {
  * Adds RDMA to an engine that has no regions yet. Returns 0, or with one line in why
  * (why_size bytes, NUL-terminated): -ENOENT (libibverbs cannot be loaded), -ENODEV (no
  * usable device, or a named one is missing or down), -EINVAL (an option out of range),
- * -EBUSY (it has regions), -EALREADY, -ENOMEM, or what a call to the device answered.
+ * -EBUSY (it has regions), -EALREADY (also: a plugin, TLS), -ENOMEM, or what a call to the device answered.
  */
 MC_API int mc_rdma_open(struct mc_engine *engine, const struct mc_rdma_options *options, char *why,
 			uint32_t why_size);

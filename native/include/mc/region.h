@@ -43,8 +43,9 @@ struct mc_region_info {
  * -ENOMEM (also: the pool has not enough pages, or a device may not pin so many), -ENOSPC
  * (too many regions, or no remote addresses left), -EIO (the device failed), -EFAULT (the
  * address is not that device's), -EOPNOTSUPP (published device memory in an engine with RDMA
- * that its driver or an adapter has no dma-buf for, or there are no pages of that size), -EPERM (so much may not be locked), -ENODEV (no such node, or not
- * for this process). With RDMA all pages are provided before it returns.
+ * that its driver or an adapter has no dma-buf for, device memory in one with a plugin, or there
+ * are no pages of that size), -EPERM (so much may not be locked), -ENODEV (no such node, or not for
+ * this process). With RDMA all pages are provided before it returns.
  */
 MC_API int mc_region_register(struct mc_engine *engine, const struct mc_region_options *options,
 			      struct mc_region_info *info);

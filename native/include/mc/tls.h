@@ -20,7 +20,8 @@ struct mc_engine;
  * then those between it and one of ca_file; key_file its key, without a pass phrase; ca_file the
  * authorities. handshake_timeout_ms is for a peer that connects; 0: 5000. Returns 0, or with one
  * line in why (why_size bytes, NUL-terminated): -ENODEV (OpenSSL cannot be loaded), -EINVAL (a
- * file is missing, malformed, out of date, or does not go with another), -EALREADY, -ENOMEM.
+ * file is missing, malformed, out of date, or does not go with another), -EALREADY (also: it has
+ * RDMA or a plugin, whose bytes are not encrypted), -ENOMEM.
  */
 MC_API int mc_tls_open(struct mc_engine *engine, const char *cert_file, const char *key_file,
 		       const char *ca_file, uint32_t handshake_timeout_ms, char *why,

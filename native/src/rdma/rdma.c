@@ -227,7 +227,7 @@ int mc_rdma_open(struct mc_engine *engine, const struct mc_rdma_options *given, 
 	if (!why || why_size == 0)
 		return -EINVAL;
 	why[0] = 0;
-	if (rdma_of(engine))
+	if (mc_engine_registers(engine) || engine->tls)
 		return -EALREADY;
 	if (mc_slots_next(&engine->regions, &cursor))
 		return -EBUSY;

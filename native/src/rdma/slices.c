@@ -5,39 +5,11 @@
 #include <string.h>
 
 #include "../common.h"
+#include "../sliced.h"
 
 /* Slices of one post, and completions of one call. */
 #define RUN 16
 #define TAKE 32
-
-/* What the transport notes in a work. */
-enum { POSTED_BYTES, SLICES, RESULT, QUEUED };
-
-static int result_of(const struct mc_work *work)
-{
-	return -(int)work->transport[RESULT];
-}
-
-static void fail(struct mc_work *work, int result)
-{
-	if (!work->transport[RESULT])
-		work->transport[RESULT] = (uint64_t)-result;
-}
-
-static void settle(struct rdma *rdma, struct mc_work *work)
-{
-	if (work->transport[SLICES] || work->transport[QUEUED])
-		return;
-	mc_work_finish(rdma->base.engine, work, result_of(work), 0);
-}
-
-static void unqueue(struct rdma *rdma, struct rdma_peer *peer)
-{
-	struct mc_work *work = mc_queue_pop(&peer->waiting);
-
-	work->transport[QUEUED] = 0;
-	settle(rdma, work);
-}
 
 /* Copies between local memory and the bounce buffer, in any order; else as mc_work_copy(). */
 static int pass(struct rdma *rdma, struct mc_work *work, uint8_t *local, uint8_t *bounce,
@@ -58,10 +30,10 @@ void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 	struct mc_work *work = slice->work;
 
 	if (result)
-		fail(work, result);
+		mc_sliced_fail(work, result);
 	else if (slice->bounce && work->opcode == MC_OP_READ &&
 		 pass(rdma, work, slice->local, slice->bounce, slice->length))
-		fail(work, -EREMOTEIO);
+		mc_sliced_fail(work, -EREMOTEIO);
 	if (!result)
 		mc_rate_note(&link->rate, rdma->base.engine->now, slice->under_way,
 			     rdma->base.engine->now - slice->posted_at);
@@ -74,8 +46,8 @@ void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 	slice->turn++;
 	mc_list_remove(&slice->link_node);
 	mc_list_append(&rdma->free_slices, &slice->link_node);
-	work->transport[SLICES]--;
-	settle(rdma, work);
+	work->transport[MC_SLICED_SLICES]--;
+	mc_sliced_settle(rdma->base.engine, work);
 }
 
 /* Speed of the fastest link that is known, for those that are not. */
@@ -159,7 +131,7 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 {
 	struct mc_work *work = peer->waiting.first;
 	const struct mc_rdma_buffer *buffer = find_buffer(peer, work);
-	uint64_t at = work->transport[POSTED_BYTES];
+	uint64_t at = work->transport[MC_SLICED_POSTED];
 	uint64_t length = mc_min(work->length - at, rdma->options.slice_bytes);
 	bool write = work->opcode == MC_OP_WRITE;
 	bool in_line = write && length <= link->max_inline && !mc_work_device(work);
@@ -215,8 +187,8 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 	link->posted[slice->qp]++;
 	link->bytes += length;
 	rdma->posted++;
-	work->transport[SLICES]++;
-	work->transport[POSTED_BYTES] += length;
+	work->transport[MC_SLICED_SLICES]++;
+	work->transport[MC_SLICED_POSTED] += length;
 	return 0;
 }
 
@@ -240,15 +212,15 @@ static bool post_run(struct rdma *rdma, struct rdma_peer *peer, struct rdma_link
 			break;
 		}
 		if (err) {
-			fail(work, err);
-			unqueue(rdma, peer);
+			mc_sliced_fail(work, err);
+			mc_sliced_unqueue(rdma->base.engine, &peer->waiting);
 			continue;
 		}
 		if (count)
 			wrs[count - 1].next = &wrs[count];
 		count++;
-		if (work->transport[POSTED_BYTES] == work->length)
-			unqueue(rdma, peer);
+		if (work->transport[MC_SLICED_POSTED] == work->length)
+			mc_sliced_unqueue(rdma->base.engine, &peer->waiting);
 	}
 	link->next_qp = (link->next_qp + 1) % link->qp_count;
 	if (count && qp->context->ops.post_send(qp, wrs, &bad))
@@ -268,9 +240,9 @@ void rdma_pump(struct rdma *rdma, struct rdma_peer *peer)
 
 		link = choose_link(rdma, peer, &path, &alive);
 		if (!alive)
-			fail(work, -ECONNRESET);
-		if (work->transport[RESULT]) {
-			unqueue(rdma, peer);
+			mc_sliced_fail(work, -ECONNRESET);
+		if (work->transport[MC_SLICED_RESULT]) {
+			mc_sliced_unqueue(rdma->base.engine, &peer->waiting);
 			continue;
 		}
 		if (!link || !post_run(rdma, peer, link, path))
@@ -300,7 +272,7 @@ static void complete(struct rdma *rdma, const struct mcv_wc *wc)
 	}
 	link = slice->link;
 	if (wc->status == MCV_WC_REM_ACCESS_ERR)
-		fail(slice->work, -EFAULT);
+		mc_sliced_fail(slice->work, -EFAULT);
 	rdma_link_break(rdma, link, -ECONNRESET);
 }
 
@@ -349,33 +321,11 @@ static int64_t expire_posted(struct rdma *rdma, int64_t now)
 		if (!work)
 			continue;
 		if (work->deadline <= now) {
-			fail(work, -ETIMEDOUT);
+			mc_sliced_fail(work, -ETIMEDOUT);
 			rdma_link_break(rdma, rdma->slices[i].link, -ECONNRESET);
 		} else {
 			earliest = mc_earlier(earliest, work->deadline);
 		}
-	}
-	return earliest;
-}
-
-static int64_t expire_waiting(struct rdma *rdma, struct rdma_peer *peer, int64_t now)
-{
-	struct mc_work *before = NULL, *work = peer->waiting.first;
-	int64_t earliest = MC_NEVER;
-
-	while (work) {
-		struct mc_work *next = work->next;
-
-		if (work->deadline <= now) {
-			fail(work, -ETIMEDOUT);
-			mc_queue_remove_after(&peer->waiting, before);
-			work->transport[QUEUED] = 0;
-			settle(rdma, work);
-		} else {
-			earliest = mc_earlier(earliest, work->deadline);
-			before = work;
-		}
-		work = next;
 	}
 	return earliest;
 }
@@ -389,7 +339,8 @@ int64_t rdma_expire(struct mc_transport *transport, int64_t now)
 	mc_list_each (node, following, &rdma->peers) {
 		struct rdma_peer *peer = mc_list_entry(node, struct rdma_peer, node);
 
-		earliest = mc_earlier(earliest, expire_waiting(rdma, peer, now));
+		earliest = mc_earlier(
+			earliest, mc_sliced_expire(transport->engine, &peer->waiting, now));
 		rdma_pump(rdma, peer);
 	}
 	return earliest;
@@ -400,13 +351,11 @@ void rdma_submit(struct mc_transport *transport, struct mc_work *work)
 	struct rdma *rdma = mc_container_of(transport, struct rdma, base);
 	struct rdma_peer *peer = work->peer->link;
 
-	memset(work->transport, 0, sizeof(work->transport));
 	if (rdma->stopped) {
 		mc_work_finish(transport->engine, work, -ECANCELED, 0);
 		return;
 	}
-	work->transport[QUEUED] = 1;
-	mc_queue_push(&peer->waiting, work);
+	mc_sliced_queue(&peer->waiting, work);
 	rdma->wants_pump = true;
 }
 
@@ -435,11 +384,11 @@ void rdma_peer_cancel(struct rdma *rdma, struct rdma_peer *peer)
 
 		if (!work || work->peer->link != peer)
 			continue;
-		fail(work, -ECANCELED);
+		mc_sliced_fail(work, -ECANCELED);
 		rdma_link_break(rdma, rdma->slices[i].link, -ECONNRESET);
 	}
 	while (peer->waiting.first) {
-		fail(peer->waiting.first, -ECANCELED);
-		unqueue(rdma, peer);
+		mc_sliced_fail(peer->waiting.first, -ECANCELED);
+		mc_sliced_unqueue(rdma->base.engine, &peer->waiting);
 	}
 }

@@ -170,7 +170,7 @@ int mc_tls_open(struct mc_engine *engine, const char *cert_file, const char *key
 	if (!why || !why_size)
 		return -EINVAL;
 	why[0] = 0;
-	if (engine->tls)
+	if (engine->tls || mc_engine_registers(engine))
 		return -EALREADY;
 	tls = calloc(1, sizeof(*tls));
 	if (!tls)

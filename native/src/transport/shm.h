@@ -2,6 +2,7 @@
 #ifndef MC_SHM_H
 #define MC_SHM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -107,6 +108,9 @@ struct shm_process {
 	int pid; /* 0: it cannot be named */
 	int fd;  /* which tells when it has ended, so that its number is nobody else's before */
 };
+
+/* Whether none of the events has happened to a descriptor; a signal is none. */
+bool shm_is_quiet(int fd, short events);
 
 /* Finds it out and opens the descriptor; without one its memory is not read. */
 struct shm_process shm_process_of(int connection);

@@ -256,9 +256,7 @@ void shm_client_submit(struct shm_client *client, struct mc_work *work)
 /* Whether the owner still lives: what is written to a dead one is lost. */
 static bool is_alive(const struct shm_link *link)
 {
-	struct pollfd owner = { .fd = link->fd, .events = POLLRDHUP };
-
-	return link->fd >= 0 && poll(&owner, 1, 0) == 0;
+	return link->fd >= 0 && shm_is_quiet(link->fd, POLLRDHUP);
 }
 
 static void note_served(struct shm_map *map, const struct mc_work *work)

@@ -86,9 +86,12 @@ static int receive(int fd, struct shm_answer *answer, int *descriptors)
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
-	ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
 	uint32_t count = 0;
+	ssize_t got;
 
+	do
+		got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return -errno;
 	for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header;

@@ -24,11 +24,15 @@
 /* Of one copy, so that memory is not withdrawn for longer under a reader's eyes. */
 #define PART_BYTES (1ull << 20)
 
-static bool is_quiet(int fd, short events)
+bool shm_is_quiet(int fd, short events)
 {
 	struct pollfd polled = { .fd = fd, .events = events };
+	int count;
 
-	return poll(&polled, 1, 0) == 0;
+	do
+		count = poll(&polled, 1, 0);
+	while (count < 0 && errno == EINTR);
+	return count == 0;
 }
 
 struct shm_process shm_process_of(int connection)
@@ -46,7 +50,7 @@ struct shm_process shm_process_of(int connection)
 		return found;
 	/* A kernel before 6.5. While it is connected the number is still the peer's. */
 	found.fd = (int)syscall(SYS_pidfd_open, found.pid, 0);
-	if (found.fd >= 0 && is_quiet(connection, POLLRDHUP))
+	if (found.fd >= 0 && shm_is_quiet(connection, POLLRDHUP))
 		return found;
 	shm_process_close(&found);
 	return nobody;
@@ -72,7 +76,7 @@ int shm_process_read(const struct shm_process *process, uint64_t from, uint8_t *
 	count = process_vm_readv(process->pid, &here, 1, &there, 1, 0);
 	if (count < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS))
 		return -EPERM;
-	if (!is_quiet(process->fd, POLLIN))
+	if (!shm_is_quiet(process->fd, POLLIN))
 		return -ESRCH;
 	return count == (ssize_t)length ? 0 : -EFAULT;
 }
@@ -121,7 +125,9 @@ int shm_order(int fd, const uint8_t *asker, const struct shm_write *writes, uint
 	memcpy(question.asker, asker, sizeof(question.asker));
 	if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0)
 		return -errno;
-	got = recv(fd, &taken, sizeof(taken), 0);
+	do
+		got = recv(fd, &taken, sizeof(taken), 0);
+	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return -errno;
 	if (got != (ssize_t)(offsetof(struct shm_taken, results) + count * sizeof(*results)) ||

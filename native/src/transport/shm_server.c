@@ -313,16 +313,16 @@ struct order {
 /* Takes the writes of an order. A writer who has hung up waits for nothing any more. */
 static int take_all(struct shm_server *server, uint32_t index, const struct order *order)
 {
-	struct pollfd writer = { .fd = server->polled[index].fd, .events = POLLRDHUP };
+	int writer = server->polled[index].fd;
 	struct shm_taken taken = { .magic = SHM_MAGIC, .count = order->question.count };
 
 	for (uint32_t i = 0; i < taken.count; i++) {
-		if (poll(&writer, 1, 0) != 0)
+		if (!shm_is_quiet(writer, POLLRDHUP))
 			return -ECONNRESET;
 		taken.results[i] = shm_take(server->engine, &server->reader,
 					    &server->guests[index].process, &order->writes[i]);
 	}
-	return send(writer.fd, &taken,
+	return send(writer, &taken,
 		    offsetof(struct shm_taken, results) + taken.count * sizeof(taken.results[0]),
 		    MSG_NOSIGNAL) < 0 ?
 		       -errno :

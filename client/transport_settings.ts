@@ -1,0 +1,45 @@
+import {
+  chooseTransport,
+  TransportAbsentError,
+  type TransportChoice,
+} from "./transfer/transport_names.ts";
+
+/** What of the settings says how bytes travel, and from what memory. */
+interface TransportSettings extends TransportChoice {
+  readonly protocol: string;
+  readonly deviceName: string;
+  readonly deviceMemory: string;
+  readonly memoryFile: string;
+  readonly tlsCertFile: string;
+}
+
+/**
+ * Checks that a transport and what is asked of it go together. `named` is what the user calls a
+ * field; `refuse` throws that its value is none of what is allowed. A known transport that cannot be
+ * had is left to who opens it.
+ */
+export function checkTransport(
+  settings: TransportSettings,
+  named: (field: keyof TransportSettings) => string,
+  refuse: (field: keyof TransportSettings, allowed: string) => never,
+): void {
+  const { protocol, deviceMemory, memoryFile } = settings;
+  const isSockets = ["tcp", "rpc_only"].includes(protocol);
+  if (protocol === "shm") refuse("protocol", "tcp, which uses it on one host");
+  try {
+    chooseTransport(protocol, settings, { named });
+  } catch (error) {
+    if (!(error instanceof TransportAbsentError)) throw error;
+  }
+  if (!isSockets && protocol !== "rdma" && deviceMemory !== "") {
+    const allowed = `empty with protocol ${protocol} (devices' memory goes over tcp and rdma)`;
+    refuse("deviceMemory", allowed);
+  }
+  if (!isSockets && settings.tlsCertFile !== "") {
+    refuse("tlsCertFile", `empty with protocol ${protocol} (only tcp is encrypted)`);
+  }
+  if (deviceMemory !== "" && memoryFile !== "") refuse("memoryFile", "none with device_memory");
+  if (protocol !== "rdma" && settings.deviceName !== "") {
+    refuse("deviceName", `empty or auto-discovery (${protocol} uses no device)`);
+  }
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MC_FILE_MEMORY_H
+#define MC_FILE_MEMORY_H
+
+#include <stdint.h>
+
+#include "mc/api.h"
+
+/* Memory that is a DAX device, or a file. */
+struct mc_file_memory {
+	uint64_t address; /* of the first byte in this process */
+	uint64_t length;  /* bytes */
+	int32_t fd;
+	uint32_t direct; /* 1: DAX, stores reach the device without a page cache */
+};
+
+/*
+ * Maps the first length bytes of a DAX device (/dev/daxN.M) or a regular file, which is never made
+ * longer, and keeps others that do so out until mc_file_memory_unmap(). Space of a file is reserved
+ * first, so that no store meets a full disk. Returns 0, or with one line in why (why_size bytes,
+ * NUL-terminated): -EINVAL (neither of the two, too short, or length is no multiple of its pages),
+ * -EBUSY (another process has it), or what the system said.
+ */
+MC_API int mc_file_memory_map(const char *path, uint64_t length, struct mc_file_memory *memory,
+			      char *why, uint32_t why_size);
+
+/* Ends it, when nothing uses the memory any more. Returns 0. */
+MC_API int mc_file_memory_unmap(const struct mc_file_memory *memory);
+
+#endif
