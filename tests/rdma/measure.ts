@@ -1,58 +1,105 @@
 /**
  * `deno task test:rdma measure`: 1 MiB put and get in the machine, ours beside the published wheel's,
- * each with a client and a node of its own kind and a master of ours. Medians, one JSON line.
+ * each with a client and a node of its own kind and a master of ours. Rounds alternate, so that what
+ * else runs on the host disturbs both. A JSON line for each round, in milliseconds, and one at the end:
+ * medians, ratios, and the processor time of a client and a node of ours that wait.
  */
 import { findWheel } from "../support/wheel.ts";
 import { cpuMs, GuestMaster, pattern, WheelPeer } from "./guest.ts";
 
 const SIZE = 1 << 20;
 const SEGMENT = 64 << 20;
-const COUNT = 12;
+/** Not counted: an interpreted machine takes long until our code is compiled. */
+const WARM_ROUNDS = 2;
+const ROUNDS = 4;
+/** Of one round. */
+const COUNT = 6;
+const IDLE_MS = 10_000;
 
-interface Measured {
-  putMs: number;
-  getMs: number;
+interface Times {
+  putMs: number[];
+  getMs: number[];
 }
 
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[values.length >> 1];
+interface Store extends AsyncDisposable {
+  /** Puts and gets new keys, one after the other. */
+  round(number: number): Promise<Times>;
 }
 
-async function ours(): Promise<Measured & { cpuShare: number }> {
-  await using master = await GuestMaster.start();
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
+
+async function ours(): Promise<Store> {
+  const master = await GuestMaster.start();
   const node = await master.client("rxe1", { globalSegmentSize: SEGMENT, localBufferSize: 0 });
   const client = await master.client("rxe0");
-  try {
-    const value = pattern(SIZE);
-    const puts: number[] = [], gets: number[] = [];
-    const cpu = cpuMs(), begun = performance.now();
-    for (let i = 0; i < COUNT; i++) {
-      let start = performance.now();
-      await client.put(`ours-${i}`, value);
-      puts.push(performance.now() - start);
-      start = performance.now();
-      await client.get(`ours-${i}`);
-      gets.push(performance.now() - start);
-    }
-    const cpuShare = (cpuMs() - cpu) / (performance.now() - begun);
-    return { putMs: median(puts), getMs: median(gets), cpuShare };
-  } finally {
-    await client.close();
-    await node.close();
-  }
+  const value = pattern(SIZE);
+  const timed = async (call: () => Promise<unknown>) => {
+    const begun = performance.now();
+    await call();
+    return performance.now() - begun;
+  };
+  return {
+    async round(number) {
+      const times: Times = { putMs: [], getMs: [] };
+      for (let i = 0; i < COUNT; i++) {
+        times.putMs.push(await timed(() => client.put(`ours-${number}-${i}`, value)));
+        times.getMs.push(await timed(() => client.get(`ours-${number}-${i}`)));
+      }
+      return times;
+    },
+    async [Symbol.asyncDispose]() {
+      await client.close();
+      await node.close();
+      await master[Symbol.asyncDispose]();
+    },
+  };
 }
 
-async function theirs(python: string): Promise<Measured> {
-  await using master = await GuestMaster.start();
-  await using _node = await WheelPeer.start(python, master.address, SEGMENT, "rxe1");
-  await using client = await WheelPeer.start(python, master.address, 0, "rxe0");
-  const { put, get } = await client.ask({ do: "time", size: SIZE, count: COUNT });
-  return { putMs: 1000 * Number(put), getMs: 1000 * Number(get) };
+async function theirs(python: string): Promise<Store> {
+  const master = await GuestMaster.start();
+  const node = await WheelPeer.start(python, master.address, SEGMENT, "rxe1");
+  const client = await WheelPeer.start(python, master.address, 0, "rxe0");
+  return {
+    async round(number) {
+      const answer = await client.ask({ do: "time", size: SIZE, count: COUNT, round: number });
+      const { put, get } = answer as { put: number[]; get: number[] };
+      const inMs = (seconds: number) => 1000 * seconds;
+      return { putMs: put.map(inMs), getMs: get.map(inMs) };
+    },
+    async [Symbol.asyncDispose]() {
+      for (const part of [client, node, master]) await part[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Share of a processor that this process takes while its clients wait. */
+async function idleShare(): Promise<number> {
+  const cpu = cpuMs(), begun = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
+  return (cpuMs() - cpu) / (performance.now() - begun);
 }
 
 const wheel = await findWheel();
-const result = {
-  ours: await ours(),
-  wheel: "python" in wheel ? await theirs(wheel.python) : wheel.reason,
+if ("reason" in wheel) throw new Error(`There is nothing to compare with: ${wheel.reason}`);
+await using our = await ours();
+await using their = await theirs(wheel.python);
+const rounds: { ours: Times; wheel: Times }[] = [];
+for (let i = -WARM_ROUNDS; i < ROUNDS; i++) {
+  const round = { ours: await our.round(i), wheel: await their.round(i) };
+  if (i >= 0) rounds.push(round);
+  const medians = ({ putMs, getMs }: Times) => [median(putMs), median(getMs)];
+  const line = { round: i, ours: medians(round.ours), wheel: medians(round.wheel) };
+  console.log(JSON.stringify(line));
+}
+const summary = (kind: "putMs" | "getMs") => {
+  const oursMs = median(rounds.flatMap(({ ours }) => ours[kind]));
+  const wheelMs = median(rounds.flatMap(({ wheel }) => wheel[kind]));
+  return { oursMs, wheelMs, ratio: wheelMs / oursMs };
 };
-console.log(JSON.stringify(result));
+console.log(JSON.stringify({
+  put: summary("putMs"),
+  get: summary("getMs"),
+  idleShare: await idleShare(),
+}));

@@ -1,8 +1,8 @@
 """One store client of the published wheel over RDMA, told what to do on stdin, a JSON line each way.
 
 Started as: wheel_peer.py MASTER METADATA SEGMENT_BYTES HOST DEVICE
-Orders: {"do": "put", "key", "size"}, {"do": "get", "key"}, {"do": "time", "size", "count"}
-Values are a pattern of their size; "time" answers seconds per call of each kind, best of count.
+Orders: {"do": "put", "key", "size"}, {"do": "get", "key"}, {"do": "time", "size", "count", "round"}
+Values are a pattern of their size; "time" answers the seconds of each call of a kind.
 """
 
 import json
@@ -17,18 +17,19 @@ def pattern(size):
     return (block * (size // max(len(block), 1) + 1))[:size]
 
 
-def measure(store, size, count):
+def measure(store, size, count, number):
     value, puts, gets = pattern(size), [], []
     for i in range(count):
         start = time.monotonic()
-        code = store.put(f"wheel-{size}-{i}", value)
+        code = store.put(f"wheel-{number}-{i}", value)
         puts.append(time.monotonic() - start)
         start = time.monotonic()
-        right = store.get(f"wheel-{size}-{i}") == value
+        got = store.get(f"wheel-{number}-{i}")
         gets.append(time.monotonic() - start)
+        right = got == value
         if code != 0 or not right:
             return {"code": code, "right": right}
-    return {"code": 0, "put": sorted(puts)[count // 2], "get": sorted(gets)[count // 2]}
+    return {"code": 0, "put": puts, "get": gets}
 
 
 def main():
@@ -44,7 +45,7 @@ def main():
             value = store.get(order["key"])
             result = {"size": len(value), "right": value == pattern(len(value))}
         else:
-            result = measure(store, order["size"], order["count"])
+            result = measure(store, order["size"], order["count"], order["round"])
         print(json.dumps(result), flush=True)
     store.close()
 

@@ -117,6 +117,14 @@ static bool has_no_keys(const struct mc_work *work)
 	return !work->region || !work->region->keys;
 }
 
+/* What the devices call local memory with keys: published memory is registered at its base. */
+static uint64_t device_address(const struct mc_region *region, const uint8_t *local)
+{
+	uint64_t start = region->remote_base ? region->remote_base : (uintptr_t)region->memory;
+
+	return start + (uint64_t)(local - region->memory);
+}
+
 /* Makes the next slice of the first work that waits; 0, -EAGAIN (no room) or the work's error. */
 static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_link *link,
 		      uint32_t path, struct mcv_send_wr *wr, struct mcv_sge *sge)
@@ -159,12 +167,13 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 		.under_way = link->bytes + length,
 		.posted_at = rdma->base.engine->now,
 	};
-	sge->addr = (uintptr_t)local;
-	sge->length = (uint32_t)length;
-	sge->lkey = has_no_keys(work) ? 0 : work->region->keys->mrs[device]->lkey;
+	*sge = (struct mcv_sge){ .addr = (uintptr_t)local, .length = (uint32_t)length };
 	if (bounce) {
 		sge->addr = (uintptr_t)bounce;
 		sge->lkey = link->device->bounce->lkey;
+	} else if (!in_line) {
+		sge->addr = device_address(work->region, local);
+		sge->lkey = work->region->keys->mrs[device]->lkey;
 	}
 	*wr = (struct mcv_send_wr){
 		.wr_id = (uint64_t)slice->turn << 32 | (uint64_t)(slice - rdma->slices),
