@@ -9,6 +9,7 @@ import {
 } from "../../client/setup.ts";
 import type { EndpointOperation } from "../../client/transfer/endpoint.ts";
 import { Opcode, TransferCode } from "../../client/transfer/engine.ts";
+import { sumOf } from "../../client/transfer/sums.ts";
 import { writeObject } from "../../client/write.ts";
 import { STAMP_BYTES } from "./stamps.ts";
 
@@ -45,6 +46,20 @@ function halves(ops: readonly EndpointOperation[]): [EndpointOperation[], Endpoi
   return [first, second];
 }
 
+/** Gives operations the sums of their halves. */
+function joinSums(
+  ops: readonly EndpointOperation[],
+  first: readonly EndpointOperation[],
+  second: readonly EndpointOperation[],
+): void {
+  const unused = [...first];
+  for (const [i, op] of ops.entries()) {
+    const half = unused[0]?.remoteAddress === op.remoteAddress ? unused.shift() : undefined;
+    const sum = sumOf(half === undefined ? [second[i]] : [half, second[i]]);
+    if (op.sums === true && sum >= 0) op.crc32c = sum;
+  }
+}
+
 /** Calls of `StoreClient` on its own parts, so that the test stands between them and the engine. */
 export class HeldClient implements AsyncDisposable {
   readonly #parts: ClientParts;
@@ -65,6 +80,7 @@ export class HeldClient implements AsyncDisposable {
         await pause(hold.ms);
         codes = await transfer(second, timeoutMs);
         if (early.some((code) => code !== TransferCode.OK)) codes.set(early);
+        joinSums(ops, first, second);
       } else {
         if (hold.point === "before") await pause(hold.ms);
         codes = await transfer(ops, timeoutMs);
@@ -72,6 +88,11 @@ export class HeldClient implements AsyncDisposable {
       }
       hold.done(codes, ops);
       return codes;
+    };
+    const begin = endpoint.begin.bind(endpoint);
+    endpoint.begin = (op, timeoutMs, traffic, done, failed) => {
+      if (!holds.getStore()?.hold) return begin(op, timeoutMs, traffic, done, failed);
+      endpoint.transfer([op], timeoutMs).then(([code]) => done(code as TransferCode), failed);
     };
   }
 
