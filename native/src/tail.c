@@ -125,6 +125,9 @@ static int32_t take_room(struct mc_tail *tail, uint64_t needed)
 	if (failed != 0)
 		return -errno;
 	tail->end = end;
+	/* What is full need not count as memory of the process. */
+	if (tail->map != NULL)
+		(void)madvise(tail->map, tail->at / PAGE * PAGE, MADV_DONTNEED);
 	return 0;
 }
 
