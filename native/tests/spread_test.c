@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../src/rdma/prefix.h"
 #include "../src/rdma/spread.h"
 
 #include "check.h"
@@ -46,8 +47,9 @@ static uint32_t cut(uint32_t count, uint64_t length, uint64_t *longest)
 
 	*longest = 0;
 	for (; at < length; slices++) {
-		uint64_t bytes = mc_spread_slice(&spread, length, length - at, SLICE);
+		uint64_t bytes = mc_spread_slice(&spread, length, SLICE);
 
+		bytes = bytes < length - at ? bytes : length - at;
 		CHECK(bytes > 0 && bytes <= SLICE);
 		CHECK(at + bytes == length || bytes % MC_SPREAD_PAGE == 0);
 		*longest = bytes > *longest ? bytes : *longest;
@@ -75,11 +77,32 @@ static void a_small_transfer_stays_whole(void)
 
 	CHECK(cut(16, 64 * KIB, &longest) == 1);
 	CHECK(cut(16, 1, &longest) == 1);
-	CHECK(mc_spread_slice(&spread, 64 * KIB, 64 * KIB, 4096) == 4096);
+	CHECK(mc_spread_slice(&spread, 64 * KIB, 4096) == 4096);
+}
+
+static void a_prefix_grows_over_what_has_ended_before(void)
+{
+	struct mc_prefix prefix = { .slice = 4096 };
+
+	mc_prefix_note(&prefix, 4096);
+	mc_prefix_note(&prefix, 3 * 4096);
+	CHECK(prefix.whole == 0);
+	mc_prefix_note(&prefix, 0);
+	CHECK(prefix.whole == 2 * 4096);
+	mc_prefix_note(&prefix, 2 * 4096);
+	CHECK(prefix.whole == 4 * 4096 && prefix.ended == 0);
+	mc_prefix_note(&prefix, 67 * 4096);
+	mc_prefix_note(&prefix, 68 * 4096);
+	for (uint64_t i = 4; i < 67; i++)
+		mc_prefix_note(&prefix, i * 4096);
+	CHECK(prefix.whole == 68 * 4096);
+	mc_prefix_note(&prefix, 69 * 4096);
+	CHECK(prefix.whole == 68 * 4096);
 }
 
 void test_spread(void)
 {
+	a_prefix_grows_over_what_has_ended_before();
 	slices_go_to_the_queue_pair_with_the_least_bytes();
 	a_full_queue_pair_is_passed_over();
 	a_transfer_has_a_slice_for_each_queue_pair();

@@ -6,10 +6,15 @@
 
 #include "../common.h"
 #include "../sliced.h"
+#include "prefix.h"
 
 /* Slices gathered before they are posted, and completions of one call. */
 #define RUN 32
 #define TAKE 32
+/* Of writes that are summed right behind their posting, which the caller's thread may do. */
+#define SUM_AHEAD (1u << 20)
+/* Where a work keeps its struct mc_prefix, behind enum mc_sliced_note. */
+#define PREFIX_AT 4
 
 /* Work requests of one queue pair, posted with one call. */
 struct chain {
@@ -22,20 +27,37 @@ struct run {
 	struct mcv_send_wr wrs[RUN];
 	struct mcv_sge sges[RUN];
 	struct chain chains[RUN];
+	struct mc_work *works[RUN];
 	uint32_t count, chain_count;
 };
 
-/* Copies between local memory and the bounce buffer, in any order; else as mc_work_copy(). */
+static struct mc_prefix *prefix_of(struct mc_work *work)
+{
+	_Static_assert(sizeof(struct mc_prefix) <= sizeof(work->transport) -
+							   PREFIX_AT * sizeof(work->transport[0]),
+		       "prefix");
+	return (struct mc_prefix *)&work->transport[PREFIX_AT];
+}
+
+/* Copies out of the bounce buffer, in any order, or into it, in order and with the sum. */
 static int pass(struct rdma *rdma, struct mc_work *work, uint8_t *local, uint8_t *bounce,
 		uint64_t length)
 {
-	bool read = work->opcode == MC_OP_READ;
-
-	if (mc_work_device(work))
+	if (work->opcode == MC_OP_WRITE || mc_work_device(work))
 		return mc_work_copy(rdma->base.engine, work, (uint64_t)(local - work->local), bounce,
 				    length);
-	memcpy(read ? local : bounce, read ? bounce : local, length);
+	memcpy(local, bounce, length);
 	return 0;
+}
+
+/* A slice has been moved: sums what is there for good while the device moves the others. */
+static void sum_moved(const struct rdma_slice *slice)
+{
+	struct mc_work *work = slice->work;
+
+	mc_prefix_note(prefix_of(work), (uint64_t)(slice->local - work->local));
+	if (!work->transport[MC_SLICED_RESULT])
+		mc_work_sum(work, mc_min(prefix_of(work)->whole, work->length));
 }
 
 void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
@@ -48,9 +70,11 @@ void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 	else if (slice->bounce && work->opcode == MC_OP_READ &&
 		 pass(rdma, work, slice->local, slice->bounce, slice->length))
 		mc_sliced_fail(work, -EREMOTEIO);
-	if (!result)
+	if (!result) {
+		sum_moved(slice);
 		mc_rate_note(&link->rate, rdma->base.engine->now, slice->under_way,
 			     rdma->base.engine->now - slice->posted_at);
+	}
 	if (slice->bounce)
 		rdma->free_bounce[rdma->free_bounce_count++] = slice->bounce;
 	mc_spread_remove(&link->spread, slice->qp, slice->length);
@@ -156,6 +180,18 @@ static void add_to_chain(struct run *run, struct rdma_link *link, uint32_t qp,
 	chain->last = wr;
 }
 
+/* Bytes of each slice of a work but the last, settled with the first one. */
+static uint64_t slice_bytes(const struct rdma *rdma, const struct rdma_link *link,
+			    struct mc_work *work)
+{
+	struct mc_prefix *prefix = prefix_of(work);
+
+	if (!prefix->slice)
+		prefix->slice = mc_spread_slice(&link->spread, work->length,
+						rdma->options.slice_bytes);
+	return prefix->slice;
+}
+
 /* Adds the next slice of the first work that waits; 0, -EAGAIN (no room) or the work's error. */
 static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_link *link,
 		      uint32_t path, uint32_t qp, struct run *run)
@@ -163,8 +199,7 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 	struct mc_work *work = peer->waiting.first;
 	const struct mc_rdma_buffer *buffer = find_buffer(peer, work);
 	uint64_t at = work->transport[MC_SLICED_POSTED];
-	uint64_t length = mc_spread_slice(&link->spread, work->length, work->length - at,
-					  rdma->options.slice_bytes);
+	uint64_t length = mc_min(work->length - at, slice_bytes(rdma, link, work));
 	bool write = work->opcode == MC_OP_WRITE;
 	bool in_line = write && length <= link->max_inline && !mc_work_device(work);
 	bool bounced = !in_line && has_no_keys(work);
@@ -218,7 +253,7 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 		.remote_addr = work->remote + at,
 		.rkey = buffer->rkeys[path],
 	};
-	run->count++;
+	run->works[run->count++] = work;
 	add_to_chain(run, link, qp, wr);
 	mc_spread_add(&link->spread, qp, length);
 	link->bytes += length;
@@ -276,8 +311,23 @@ static void post(struct rdma *rdma, const struct run *run)
 	}
 }
 
+/* Sums what a run writes, now that the device is at work on it; takes from the bytes left. */
+static void sum_posted(const struct run *run, uint64_t *left)
+{
+	for (uint32_t i = 0; i < run->count; i++) {
+		struct mc_work *work = run->works[i];
+		uint64_t before = work->summed;
+
+		if (work->opcode != MC_OP_WRITE || work->transport[MC_SLICED_RESULT])
+			continue;
+		mc_work_sum(work, mc_min(work->transport[MC_SLICED_POSTED], before + *left));
+		*left -= work->summed - before;
+	}
+}
+
 void rdma_pump(struct rdma *rdma, struct rdma_peer *peer)
 {
+	uint64_t left = SUM_AHEAD;
 	struct run run;
 	bool more;
 
@@ -287,6 +337,7 @@ void rdma_pump(struct rdma *rdma, struct rdma_peer *peer)
 			more = gather(rdma, peer, &run);
 		} while (more && run.count < RUN);
 		post(rdma, &run);
+		sum_posted(&run, &left);
 	} while (more);
 }
 

@@ -54,18 +54,16 @@ static inline void mc_spread_remove(struct mc_spread *spread, uint32_t qp, uint6
 	spread->bytes[qp] -= bytes;
 }
 
-/* Bytes of the next slice of a transfer of length, of which some are left: at most max. */
+/* Bytes of the slices of a transfer of length, at most max; the last one has what is left. */
 static inline uint64_t mc_spread_slice(const struct mc_spread *spread, uint64_t length,
-				       uint64_t left, uint64_t max)
+				       uint64_t max)
 {
 	uint64_t share = length / spread->count + MC_SPREAD_PAGE - 1;
 
 	share -= share % MC_SPREAD_PAGE;
 	if (share < MC_SPREAD_LEAST_BYTES)
 		share = MC_SPREAD_LEAST_BYTES;
-	if (share > max)
-		share = max;
-	return left < share ? left : share;
+	return share < max ? share : max;
 }
 
 #endif
