@@ -29,6 +29,8 @@ interface Lane {
   readonly name: string;
   /** Files, folders and options for `deno test`. */
   readonly args: readonly string[];
+  /** Ports that its tests give to what they start; see `freePort`. */
+  readonly ports: string;
 }
 
 /** Folders of `tests/` that run in the second lane, so that both lanes take about as long. */
@@ -53,8 +55,8 @@ async function lanes(): Promise<[first: Lane, second: Lane]> {
   const first = (await entries("tests/")).filter((path) => !SECOND.includes(path));
   const others = (await entries("")).filter((path) => path !== "tests");
   return [
-    { name: "first lane", args: first },
-    { name: "second lane", args: [...others, ...SECOND] },
+    { name: "first lane", args: first, ports: "20000-25999" },
+    { name: "second lane", args: [...others, ...SECOND], ports: "26000-32000" },
   ];
 }
 
@@ -93,14 +95,14 @@ export function readSummary(
 
 /** Runs one lane; resolves with all that it printed and whether it failed. */
 async function run(
-  { args }: Lane,
+  { args, ports }: Lane,
   onChunk: (chunk: Uint8Array) => void,
 ): Promise<{ output: string; code: number }> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", "--no-check", ...args],
     cwd: root,
     // Of the hundreds of masters that the tests start, few live for as long as a warm-up pays.
-    env: { NO_COLOR: "1", FLAGS_warm_up: "false" },
+    env: { NO_COLOR: "1", FLAGS_warm_up: "false", SNOWSKIN_TEST_PORTS: ports },
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
@@ -118,7 +120,7 @@ async function main(): Promise<never> {
   await prepare();
   const report = new Report();
   const [first, ...rest] = Deno.args.length > 0
-    ? [{ name: "tests", args: Deno.args }]
+    ? [{ name: "tests", args: Deno.args, ports: "20000-32000" }]
     : await lanes();
   const results = await Promise.all([
     run(first, (chunk) => report.write(chunk)),
