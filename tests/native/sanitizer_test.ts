@@ -84,6 +84,7 @@ const runs = {
     "fuzz",
     "crc32c",
     "disk",
+    "tail",
     "fence",
     "relay",
     "shm",
