@@ -43,6 +43,7 @@ void test_device(void);
 void test_device_region(void);
 void test_tls(void);
 void test_rate(void);
+void test_spread(void);
 void test_rpc_client(void);
 
 #endif

@@ -29,6 +29,7 @@ static const struct {
 	{ "fabric", test_fabric },
 	{ "plugin", test_plugin },
 	{ "rate", test_rate },
+	{ "spread", test_spread },
 	{ "rpc_client", test_rpc_client },
 	{ "device", test_device },
 	{ "device_region", test_device_region },

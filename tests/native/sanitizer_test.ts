@@ -93,6 +93,7 @@ const runs = {
     "fabric",
     "plugin",
     "rate",
+    "spread",
     "rpc_client",
     "device",
     "device_region",

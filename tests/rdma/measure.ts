@@ -2,19 +2,23 @@
  * `deno task test:rdma measure`: 1 MiB put and get in the machine, ours beside the published wheel's,
  * each with a client and a node of its own kind and a master of ours. Rounds alternate, so that what
  * else runs on the host disturbs both. A JSON line for each round, in milliseconds, and one at the end:
- * medians, ratios, and the processor time of a client and a node of ours that wait.
+ * medians, ratios, and the processor time of a client and a node of ours, in one process, that have
+ * nothing to do but to show the master that they live, and that wait for reads of registered memory.
  */
 import { findWheel } from "../support/wheel.ts";
 import { cpuMs, GuestMaster, pattern, WheelPeer } from "./guest.ts";
 
 const SIZE = 1 << 20;
-const SEGMENT = 64 << 20;
+const SEGMENT = 128 << 20;
 /** Not counted: an interpreted machine takes long until our code is compiled. */
-const WARM_ROUNDS = 2;
+const WARM_ROUNDS = 4;
 const ROUNDS = 4;
 /** Of one round. */
 const COUNT = 6;
 const IDLE_MS = 10_000;
+/** Bytes of a read that is waited for, and how many. */
+const WAIT_SIZE = 8 << 20;
+const WAITS = 6;
 
 interface Times {
   putMs: number[];
@@ -26,11 +30,19 @@ interface Store extends AsyncDisposable {
   round(number: number): Promise<Times>;
 }
 
+interface OurStore extends Store {
+  /**
+   * Share of a processor taken while reads into registered memory, which the device writes, are
+   * waited for; without checksums, which are no waiting.
+   */
+  readShare(): Promise<number>;
+}
+
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
-async function ours(): Promise<Store> {
+async function ours(): Promise<OurStore> {
   const master = await GuestMaster.start();
   const node = await master.client("rxe1", { globalSegmentSize: SEGMENT, localBufferSize: 0 });
   const client = await master.client("rxe0");
@@ -48,6 +60,14 @@ async function ours(): Promise<Store> {
         times.getMs.push(await timed(() => client.get(`ours-${number}-${i}`)));
       }
       return times;
+    },
+    async readShare() {
+      await using reader = await master.client("rxe0", { storeChecksum: false });
+      using buffer = reader.allocateBuffer(WAIT_SIZE);
+      await reader.put("read", buffer);
+      return await cpuShare(async () => {
+        for (let i = 0; i < WAITS; i++) await reader.getInto("read", buffer);
+      });
     },
     async [Symbol.asyncDispose]() {
       await client.close();
@@ -74,10 +94,10 @@ async function theirs(python: string): Promise<Store> {
   };
 }
 
-/** Share of a processor that this process takes while its clients wait. */
-async function idleShare(): Promise<number> {
+/** Share of a processor that this process takes meanwhile. */
+async function cpuShare(work: () => Promise<unknown>): Promise<number> {
   const cpu = cpuMs(), begun = performance.now();
-  await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
+  await work();
   return (cpuMs() - cpu) / (performance.now() - begun);
 }
 
@@ -101,5 +121,6 @@ const summary = (kind: "putMs" | "getMs") => {
 console.log(JSON.stringify({
   put: summary("putMs"),
   get: summary("getMs"),
-  idleShare: await idleShare(),
+  idleShare: await cpuShare(() => new Promise((resolve) => setTimeout(resolve, IDLE_MS))),
+  readShare: await our.readShare(),
 }));

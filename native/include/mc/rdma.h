@@ -30,7 +30,7 @@ struct mc_rdma_options {
 	uint32_t max_sge;        /* entries of a work request [4] */
 	uint32_t max_inline;     /* bytes sent within a work request [64] */
 	uint32_t cq_entries;     /* of a device's completion queue [4096] */
-	uint32_t slice_bytes;    /* of one work request, 4096..2^30 [262144] */
+	uint32_t slice_bytes;    /* of one work request at most, 4096..2^30 [262144] */
 	uint32_t bounce_bytes;   /* registered memory for borrowed bytes [16 MiB] */
 	uint32_t retry_count;    /* 1..7 [6]; some devices take 7 for "for ever" */
 	uint32_t timeout;        /* exponent of the wait for an answer, 1..31 [14: 67 ms] */
@@ -106,8 +106,8 @@ struct mc_rdma_buffer {
 /*
  * Tells how a peer opened with MC_TRANSPORT_RDMA is reached: over which links (at most
  * MC_RDMA_DEVICES) and with which memory; replaces what was told before. Operations are cut
- * into slices, which go to the links with the least to do. Returns 0, -EINVAL, -ESTALE,
- * -ENOMEM.
+ * into slices, which go to the links and queue pairs with the least to do. Returns 0,
+ * -EINVAL, -ESTALE, -ENOMEM.
  */
 MC_API int mc_rdma_peer_set(struct mc_engine *engine, uint32_t peer, const uint32_t *links,
 			    uint32_t link_count, const struct mc_rdma_buffer *buffers,

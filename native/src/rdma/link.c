@@ -136,7 +136,7 @@ int mc_rdma_link_open(struct mc_engine *engine, uint32_t device, uint32_t qp_cou
 		return -ENOMEM;
 	mc_list_init(&link->slices);
 	link->device = &rdma->devices[device];
-	link->qp_count = qp_count;
+	link->spread.count = qp_count;
 	for (uint32_t i = 0; i < qp_count && !err; i++) {
 		err = make_qp(rdma, link, i);
 		if (!err)
@@ -170,7 +170,7 @@ int mc_rdma_link_connect(struct mc_engine *engine, uint32_t id, const struct mc_
 		err = -ESTALE;
 	else if (link->connected || link->connecting)
 		err = -EALREADY;
-	else if (remote->qp_count != link->qp_count)
+	else if (remote->qp_count != link->spread.count)
 		err = -EINVAL;
 	else
 		link->connecting = true;
@@ -178,7 +178,7 @@ int mc_rdma_link_connect(struct mc_engine *engine, uint32_t id, const struct mc_
 	if (err)
 		return err;
 
-	for (uint32_t i = 0; i < link->qp_count && !err; i++) {
+	for (uint32_t i = 0; i < link->spread.count && !err; i++) {
 		err = to_rtr(rdma, link->device, link->qps[i], remote, remote->qp_numbers[i]);
 		if (!err)
 			err = to_rts(rdma, link->device, link->qps[i]);

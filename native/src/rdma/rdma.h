@@ -10,6 +10,7 @@
 #include "../engine.h"
 #include "../list.h"
 #include "rate.h"
+#include "spread.h"
 #include "verbs.h"
 
 struct rdma_device {
@@ -32,9 +33,7 @@ struct rdma_link {
 	uint32_t id;
 	struct rdma_device *device; /* NULL once it broke */
 	struct mcv_qp *qps[MC_RDMA_QPS];
-	uint32_t posted[MC_RDMA_QPS]; /* work requests */
-	uint32_t qp_count;
-	uint32_t next_qp;
+	struct mc_spread spread;
 	uint32_t max_inline;
 	uint64_t bytes; /* posted */
 	struct mc_rate rate;

@@ -6,22 +6,58 @@
 
 #include "../common.h"
 #include "../sliced.h"
+#include "prefix.h"
 
-/* Slices of one post, and completions of one call. */
-#define RUN 16
+/* Slices gathered before they are posted, and completions of one call. */
+#define RUN 32
 #define TAKE 32
+/* Of writes that are summed right behind their posting, which the caller's thread may do. */
+#define SUM_AHEAD (1u << 20)
+/* Where a work keeps its struct mc_prefix, behind enum mc_sliced_note. */
+#define PREFIX_AT 4
 
-/* Copies between local memory and the bounce buffer, in any order; else as mc_work_copy(). */
+/* Work requests of one queue pair, posted with one call. */
+struct chain {
+	struct rdma_link *link;
+	uint32_t qp;
+	struct mcv_send_wr *first, *last;
+};
+
+struct run {
+	struct mcv_send_wr wrs[RUN];
+	struct mcv_sge sges[RUN];
+	struct chain chains[RUN];
+	struct mc_work *works[RUN];
+	uint32_t count, chain_count;
+};
+
+static struct mc_prefix *prefix_of(struct mc_work *work)
+{
+	_Static_assert(sizeof(struct mc_prefix) <= sizeof(work->transport) -
+							   PREFIX_AT * sizeof(work->transport[0]),
+		       "prefix");
+	return (struct mc_prefix *)&work->transport[PREFIX_AT];
+}
+
+/* Copies out of the bounce buffer, in any order, or into it, in order and with the sum. */
 static int pass(struct rdma *rdma, struct mc_work *work, uint8_t *local, uint8_t *bounce,
 		uint64_t length)
 {
-	bool read = work->opcode == MC_OP_READ;
-
-	if (mc_work_device(work))
+	if (work->opcode == MC_OP_WRITE || mc_work_device(work))
 		return mc_work_copy(rdma->base.engine, work, (uint64_t)(local - work->local), bounce,
 				    length);
-	memcpy(read ? local : bounce, read ? bounce : local, length);
+	memcpy(local, bounce, length);
 	return 0;
+}
+
+/* A slice has been moved: sums what is there for good while the device moves the others. */
+static void sum_moved(const struct rdma_slice *slice)
+{
+	struct mc_work *work = slice->work;
+
+	mc_prefix_note(prefix_of(work), (uint64_t)(slice->local - work->local));
+	if (!work->transport[MC_SLICED_RESULT])
+		mc_work_sum(work, mc_min(prefix_of(work)->whole, work->length));
 }
 
 void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
@@ -34,12 +70,14 @@ void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 	else if (slice->bounce && work->opcode == MC_OP_READ &&
 		 pass(rdma, work, slice->local, slice->bounce, slice->length))
 		mc_sliced_fail(work, -EREMOTEIO);
-	if (!result)
+	if (!result) {
+		sum_moved(slice);
 		mc_rate_note(&link->rate, rdma->base.engine->now, slice->under_way,
 			     rdma->base.engine->now - slice->posted_at);
+	}
 	if (slice->bounce)
 		rdma->free_bounce[rdma->free_bounce_count++] = slice->bounce;
-	link->posted[slice->qp]--;
+	mc_spread_remove(&link->spread, slice->qp, slice->length);
 	link->bytes -= slice->length;
 	rdma->posted--;
 	slice->work = NULL;
@@ -69,7 +107,7 @@ static uint64_t best_rate(struct rdma *rdma, struct rdma_peer *peer)
  * whether there is any.
  */
 static struct rdma_link *choose_link(struct rdma *rdma, struct rdma_peer *peer, uint32_t *path,
-				     bool *alive)
+				     uint32_t *qp, bool *alive)
 {
 	uint64_t other = peer->link_count > 1 ? best_rate(rdma, peer) : 1;
 	struct rdma_link *best = NULL;
@@ -78,14 +116,13 @@ static struct rdma_link *choose_link(struct rdma *rdma, struct rdma_peer *peer, 
 	*alive = false;
 	for (uint32_t i = 0; i < peer->link_count; i++) {
 		struct rdma_link *link = mc_slots_get(&rdma->links, peer->links[i]);
+		uint32_t free_qp = 0;
 		uint64_t cost;
 
 		if (!link || !link->connected)
 			continue;
 		*alive = true;
-		if (link->posted[link->next_qp] >= link->device->max_wr)
-			link->next_qp = (link->next_qp + 1) % link->qp_count;
-		if (link->posted[link->next_qp] >= link->device->max_wr)
+		if (!mc_spread_choose(&link->spread, link->device->max_wr, &free_qp))
 			continue;
 		cost = mc_rate_cost(&link->rate, rdma->base.engine->now,
 				    link->bytes + rdma->options.slice_bytes, other);
@@ -93,6 +130,7 @@ static struct rdma_link *choose_link(struct rdma *rdma, struct rdma_peer *peer, 
 			best = link;
 			least = cost;
 			*path = i;
+			*qp = free_qp;
 		}
 	}
 	return best;
@@ -125,19 +163,50 @@ static uint64_t device_address(const struct mc_region *region, const uint8_t *lo
 	return start + (uint64_t)(local - region->memory);
 }
 
-/* Makes the next slice of the first work that waits; 0, -EAGAIN (no room) or the work's error. */
+/* Adds a work request to the chain of its queue pair. */
+static void add_to_chain(struct run *run, struct rdma_link *link, uint32_t qp,
+			 struct mcv_send_wr *wr)
+{
+	struct chain *chain = run->chains;
+
+	while (chain < run->chains + run->chain_count && (chain->link != link || chain->qp != qp))
+		chain++;
+	if (chain == run->chains + run->chain_count) {
+		run->chain_count++;
+		*chain = (struct chain){ .link = link, .qp = qp, .first = wr };
+	} else {
+		chain->last->next = wr;
+	}
+	chain->last = wr;
+}
+
+/* Bytes of each slice of a work but the last, settled with the first one. */
+static uint64_t slice_bytes(const struct rdma *rdma, const struct rdma_link *link,
+			    struct mc_work *work)
+{
+	struct mc_prefix *prefix = prefix_of(work);
+
+	if (!prefix->slice)
+		prefix->slice = mc_spread_slice(&link->spread, work->length,
+						rdma->options.slice_bytes);
+	return prefix->slice;
+}
+
+/* Adds the next slice of the first work that waits; 0, -EAGAIN (no room) or the work's error. */
 static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_link *link,
-		      uint32_t path, struct mcv_send_wr *wr, struct mcv_sge *sge)
+		      uint32_t path, uint32_t qp, struct run *run)
 {
 	struct mc_work *work = peer->waiting.first;
 	const struct mc_rdma_buffer *buffer = find_buffer(peer, work);
 	uint64_t at = work->transport[MC_SLICED_POSTED];
-	uint64_t length = mc_min(work->length - at, rdma->options.slice_bytes);
+	uint64_t length = mc_min(work->length - at, slice_bytes(rdma, link, work));
 	bool write = work->opcode == MC_OP_WRITE;
 	bool in_line = write && length <= link->max_inline && !mc_work_device(work);
 	bool bounced = !in_line && has_no_keys(work);
 	uint32_t device = (uint32_t)(link->device - rdma->devices);
 	uint8_t *local = work->local + at, *bounce = NULL;
+	struct mcv_send_wr *wr = &run->wrs[run->count];
+	struct mcv_sge *sge = &run->sges[run->count];
 	struct rdma_slice *slice;
 
 	if (!buffer)
@@ -162,7 +231,7 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 		.local = local,
 		.bounce = bounce,
 		.length = (uint32_t)length,
-		.qp = link->next_qp,
+		.qp = qp,
 		.turn = slice->turn,
 		.under_way = link->bytes + length,
 		.posted_at = rdma->base.engine->now,
@@ -184,7 +253,9 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 		.remote_addr = work->remote + at,
 		.rkey = buffer->rkeys[path],
 	};
-	link->posted[slice->qp]++;
+	run->works[run->count++] = work;
+	add_to_chain(run, link, qp, wr);
+	mc_spread_add(&link->spread, qp, length);
 	link->bytes += length;
 	rdma->posted++;
 	work->transport[MC_SLICED_SLICES]++;
@@ -192,62 +263,82 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 	return 0;
 }
 
-/* Posts a run of slices with one call; false when there is no room for even one. */
-static bool post_run(struct rdma *rdma, struct rdma_peer *peer, struct rdma_link *link,
-		     uint32_t path)
+/*
+ * Takes a slice of the work that waits first into the run, or ends the work when it failed; false
+ * when nothing waits or there is no room.
+ */
+static bool gather(struct rdma *rdma, struct rdma_peer *peer, struct run *run)
 {
-	struct mcv_send_wr wrs[RUN], *bad = NULL;
-	struct mcv_qp *qp = link->qps[link->next_qp];
-	struct mcv_sge sges[RUN];
-	uint32_t count = 0;
-	bool room = true;
+	struct mc_work *work = peer->waiting.first;
+	uint32_t path = 0, qp = 0;
+	struct rdma_link *link;
+	bool alive;
+	int err;
 
-	while (count < RUN && peer->waiting.first && room &&
-	       link->posted[link->next_qp] < link->device->max_wr) {
-		struct mc_work *work = peer->waiting.first;
-		int err = next_slice(rdma, peer, link, path, &wrs[count], &sges[count]);
-
-		if (err == -EAGAIN) {
-			room = false;
-			break;
-		}
-		if (err) {
+	if (!work)
+		return false;
+	link = choose_link(rdma, peer, &path, &qp, &alive);
+	if (!alive)
+		mc_sliced_fail(work, -ECONNRESET);
+	if (!work->transport[MC_SLICED_RESULT]) {
+		err = link ? next_slice(rdma, peer, link, path, qp, run) : -EAGAIN;
+		if (err == -EAGAIN)
+			return false;
+		if (err)
 			mc_sliced_fail(work, err);
-			mc_sliced_unqueue(rdma->base.engine, &peer->waiting);
-			continue;
-		}
-		if (count)
-			wrs[count - 1].next = &wrs[count];
-		count++;
-		if (work->transport[MC_SLICED_POSTED] == work->length)
-			mc_sliced_unqueue(rdma->base.engine, &peer->waiting);
 	}
-	link->next_qp = (link->next_qp + 1) % link->qp_count;
-	if (count && qp->context->ops.post_send(qp, wrs, &bad))
-		rdma_link_break(rdma, link, -ECONNRESET);
-	else if (count && rdma->options.spin_us)
-		rdma->spin_until = rdma->base.engine->now + (int64_t)rdma->options.spin_us * 1000;
-	return room;
+	if (work->transport[MC_SLICED_RESULT] || work->transport[MC_SLICED_POSTED] == work->length)
+		mc_sliced_unqueue(rdma->base.engine, &peer->waiting);
+	return true;
+}
+
+static void post(struct rdma *rdma, const struct run *run)
+{
+	for (uint32_t i = 0; i < run->chain_count; i++) {
+		const struct chain *chain = &run->chains[i];
+		struct mcv_send_wr *bad = NULL;
+		struct mcv_qp *qp;
+
+		/* It broke with one of its chains, and what was to be posted ended with it. */
+		if (!chain->link->device)
+			continue;
+		qp = chain->link->qps[chain->qp];
+		if (qp->context->ops.post_send(qp, chain->first, &bad))
+			rdma_link_break(rdma, chain->link, -ECONNRESET);
+		else if (rdma->options.spin_us)
+			rdma->spin_until =
+				rdma->base.engine->now + (int64_t)rdma->options.spin_us * 1000;
+	}
+}
+
+/* Sums what a run writes, now that the device is at work on it; takes from the bytes left. */
+static void sum_posted(const struct run *run, uint64_t *left)
+{
+	for (uint32_t i = 0; i < run->count; i++) {
+		struct mc_work *work = run->works[i];
+		uint64_t before = work->summed;
+
+		if (work->opcode != MC_OP_WRITE || work->transport[MC_SLICED_RESULT])
+			continue;
+		mc_work_sum(work, mc_min(work->transport[MC_SLICED_POSTED], before + *left));
+		*left -= work->summed - before;
+	}
 }
 
 void rdma_pump(struct rdma *rdma, struct rdma_peer *peer)
 {
-	while (peer->waiting.first) {
-		struct mc_work *work = peer->waiting.first;
-		struct rdma_link *link;
-		uint32_t path = 0;
-		bool alive;
+	uint64_t left = SUM_AHEAD;
+	struct run run;
+	bool more;
 
-		link = choose_link(rdma, peer, &path, &alive);
-		if (!alive)
-			mc_sliced_fail(work, -ECONNRESET);
-		if (work->transport[MC_SLICED_RESULT]) {
-			mc_sliced_unqueue(rdma->base.engine, &peer->waiting);
-			continue;
-		}
-		if (!link || !post_run(rdma, peer, link, path))
-			return;
-	}
+	do {
+		run.count = run.chain_count = 0;
+		do {
+			more = gather(rdma, peer, &run);
+		} while (more && run.count < RUN);
+		post(rdma, &run);
+		sum_posted(&run, &left);
+	} while (more);
 }
 
 void rdma_pump_all(struct rdma *rdma)
