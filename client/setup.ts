@@ -24,7 +24,7 @@ import { TransferEndpoint } from "./transfer/endpoint.ts";
 import type { TransferEngine } from "./transfer/engine.ts";
 import { openMetadata, parseMetadataServer } from "./transfer/metadata_server.ts";
 import { errorText } from "./transfer/error_text.ts";
-import { type FileMemory, openFileMemory } from "./transfer/file_memory.ts";
+import { type FileMemory, openFileMemory, whyNotPinned } from "./transfer/file_memory.ts";
 import { type OpenedEngine, openEngine } from "./transfer/open_engine.ts";
 import { findDevices } from "./transfer/rdma_devices.ts";
 import type { RdmaOptions } from "./transfer/rdma_side.ts";
@@ -407,7 +407,10 @@ async function lend({ settings, segments, session, file }: ClientParts): Promise
   for (let left = settings.globalSegmentSize; left > 0;) {
     const size = Math.min(left, MAX_SEGMENT_BYTES);
     const lent = pooled && size >= 2 << 20 ? size - POOLED_OVERHEAD : size;
-    await segments.mount(lent, file === null ? undefined : end - BigInt(left));
+    await segments.mount(lent, file === null ? undefined : end - BigInt(left)).catch((cause) => {
+      const why = file === null ? null : whyNotPinned(file, cause);
+      throw why === null ? cause : new StoreError(ErrorCode.INVALID_PARAMS, why, { cause });
+    });
     left -= size;
   }
   await session.start();
