@@ -6,6 +6,7 @@ import { parseBandwidth } from "./bandwidth.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { type Connector, openConnector } from "./connection/open_connector.ts";
 import { type StoreContext, writeNumbers } from "./context.ts";
+import { absenceText } from "./leader/absence.ts";
 import { type MasterAddress, parseMasterAddress } from "./leader/address.ts";
 import { dialThrough } from "./leader/dial.ts";
 import { LeaderClient } from "./leader/leader_client.ts";
@@ -14,7 +15,7 @@ import { MasterClient } from "./master_client.ts";
 import { defaultConfig } from "./put_options.ts";
 import { Hedges } from "./hedges.ts";
 import { ReplicaChoice } from "./replica_choice.ts";
-import { RpcClient } from "./rpc_client.ts";
+import { CallError, RpcClient } from "./rpc_client.ts";
 import { SegmentTable } from "./segments.ts";
 import { MasterSession } from "./session.ts";
 import { resolveSettings, settingTable, type StoreSettings } from "./settings.ts";
@@ -117,7 +118,9 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
   const connector = openConnector(options.engine === "typescript" ? "off" : undefined);
   const master = openMaster(settings, clock, options.log ?? (() => {}), connector);
   try {
-    await master.client.checkVersion();
+    await master.client.checkVersion().catch((error) => {
+      throw withAdvice(error, settings, master.rpc);
+    });
     const file = mapFile(settings);
     const engine = await chooseEngine(options, settings, tls).catch((error) => {
       file?.[Symbol.dispose]();
@@ -286,6 +289,15 @@ function openMaster(
       ...{ clock, log, ...timeouts },
     });
   return { rpc, connector, client: new MasterClient(rpc) };
+}
+
+/** The failure of the first call to a master; of one that is not there it says what to do. */
+function withAdvice(error: unknown, settings: StoreSettings, rpc: MasterConnection): unknown {
+  if (!(error instanceof CallError) || error.fate === "refused") return error;
+  const { masterServerAddress: given, clusterId } = settings;
+  const address = parseMasterAddress(given)!;
+  const text = absenceText({ given, address, clusterId, leader: rpc.address }, error);
+  return new StoreError(error.code, text, { cause: error });
 }
 
 function openSource(
