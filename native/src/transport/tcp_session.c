@@ -225,7 +225,6 @@ static int64_t receive_staged(struct tcp_session *session, struct tcp_thread *th
 
 	if (stage)
 		count = mc_stage_receive(stage, &session->stream, (uintptr_t)place.memory, size);
-
 	if (count < 0)
 		return count == -EAGAIN ? TCP_IO_WAIT : TCP_IO_ERROR;
 	return count ? count : TCP_IO_END;
