@@ -10,9 +10,9 @@ import {
   MAX_WRONG,
   pushReads,
   readableBuffers,
-  type ReadPiece,
   readTimeoutMs,
 } from "./read.ts";
+import type { ReadPiece } from "./read_piece.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
 

@@ -12,7 +12,7 @@ import { answers, callForKeys, cutBatch } from "./batch.ts";
 import { readBatch } from "./batch_read.ts";
 import { writeBatch } from "./batch_write.ts";
 import { sliceOf } from "./memory.ts";
-import type { ReadPiece } from "./read.ts";
+import type { ReadPiece } from "./read_piece.ts";
 import { TransferCode } from "./transfer/engine.ts";
 
 const encoder = new TextEncoder();

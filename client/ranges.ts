@@ -2,7 +2,7 @@ import { ErrorCode } from "../proto/error_code.ts";
 import { describe } from "./key.ts";
 import { type Memory, sliceOf } from "./memory.ts";
 import { objectError } from "./object_call.ts";
-import type { ReadPiece } from "./read.ts";
+import type { ReadPiece } from "./read_piece.ts";
 
 /**
  * Part of an object.

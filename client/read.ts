@@ -4,16 +4,10 @@ import { attemptOne } from "./attempt.ts";
 import { attemptReads, type Elsewhere } from "./attempt_reads.ts";
 import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
-import type { Slice } from "./memory.ts";
 import { answerValue, checkKey, objectError } from "./object_call.ts";
+import type { ReadPiece } from "./read_piece.ts";
 import { type EndpointOperation, UNKNOWN_PEER } from "./transfer/endpoint.ts";
 import { Opcode, TransferCode } from "./transfer/engine.ts";
-
-/** Part of an object and where it goes. */
-export interface ReadPiece extends Slice {
-  /** Bytes from the start of the object. */
-  readonly offset: number;
-}
 
 /** Says what to read of an object of a size; may throw `StoreError` when that size does not do. */
 export type ReadPlan = (size: number) => readonly ReadPiece[];

@@ -21,7 +21,8 @@ import {
   type ReadRange,
   type ReadRangeInto,
 } from "./ranges.ts";
-import { readObject, type ReadPiece } from "./read.ts";
+import { readObject } from "./read.ts";
+import type { ReadPiece } from "./read_piece.ts";
 import { removeBatch, removeByRegex, removeObject } from "./remove.ts";
 import { type ClientParts, closeClient, openClient, type StoreOptions } from "./setup.ts";
 import { parseSize } from "./size.ts";

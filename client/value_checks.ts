@@ -1,7 +1,7 @@
 import { crcOf, objectChecksum } from "../proto/object_checksum.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
 import { showKey } from "./key.ts";
-import type { ReadPiece } from "./read.ts";
+import type { ReadPiece } from "./read_piece.ts";
 import type { TransferOperation } from "./transfer/engine.ts";
 import { sumOf } from "./transfer/sums.ts";
 

@@ -23,15 +23,26 @@ export interface LocalClusterOptions {
   onLine?: (source: string, line: string) => void;
 }
 
-/** A free TCP port of the loopback interface. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/** Below what Linux takes ports of outgoing connections from, above what the wheel takes for itself. */
+const FIRST_PORT = 20_000;
+const LAST_PORT = 32_000;
+const givenPorts = new Set<number>();
+
+/** A TCP port of the loopback interface that is free and that nobody in this process was given before. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
+    if (givenPorts.has(port) || !await canListen(port)) continue;
+    givenPorts.add(port);
+    return port;
+  }
+}
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
+    server.on("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
   });
 }
 

@@ -1,15 +1,7 @@
-import type { Library } from "./library.ts";
 import { DISK_MAX_FILES } from "./disk_symbols.ts";
-import { Errno } from "./errno.ts";
+import { JournalTail } from "./journal_tail.ts";
+import type { Library } from "./library.ts";
 import { checked, NativeError } from "./native_error.ts";
-
-/** A file that rounds of a {@linkcode DiskSyncer} can bring to the disk. */
-export interface SyncedFile {
-  readonly descriptor: number;
-  /** Writes behind what the file holds. When it throws, a part of it, or nothing, was written. */
-  append(bytes: Uint8Array<ArrayBuffer>): void;
-  close(): void;
-}
 
 /**
  * Brings files to the disk in a thread of the shim (`mc/disk.h`): the calling thread neither waits nor
@@ -30,30 +22,16 @@ export class DiskSyncer implements Disposable {
     this.#handle = Deno.UnsafePointer.create(out[0]);
   }
 
-  /** Opens an existing file that is to hold about so many bytes. Throws a `NativeError`. */
-  open(path: string, expectedBytes: number): SyncedFile {
-    const { symbols } = this.#library;
-    const name = new TextEncoder().encode(`${path}\0`);
-    const descriptor = checked(
-      "mc_disk_file_open",
-      symbols.mc_disk_file_open(name, BigInt(expectedBytes)),
-    );
-    return {
-      descriptor,
-      append(bytes) {
-        const code = symbols.mc_disk_file_append(descriptor, bytes, BigInt(bytes.length));
-        if (code === -Errno.ENOSPC) throw new Error("no space is left on the disk");
-        if (code < 0) throw new NativeError("write", -code);
-      },
-      close: () => symbols.mc_disk_file_close(descriptor),
-    };
+  /** Opens an existing journal file that is to hold about so many bytes. Throws a `NativeError`. */
+  open(path: string, expectedBytes: number): JournalTail {
+    return new JournalTail(this.#library, path, expectedBytes);
   }
 
   /**
    * Begins a round: what was written to the files before is on the disk when it is over. No other
    * round may be going on, and the files stay open until it is over.
    */
-  begin(files: readonly SyncedFile[]): void {
+  begin(files: readonly JournalTail[]): void {
     if (files.length > DISK_MAX_FILES) throw new NativeError("mc_disk_sync_begin", 22);
     files.forEach(({ descriptor }, i) => this.#descriptors[i] = descriptor);
     const { symbols } = this.#library;

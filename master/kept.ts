@@ -6,7 +6,7 @@ import { Snapshotter } from "./backup/snapshotter.ts";
 import type { MasterConfig } from "./config.ts";
 import type { CoreConfig } from "./core/api.ts";
 import type { MasterCore } from "./core/core.ts";
-import { diskParts } from "./disk.ts";
+import { diskSync } from "./disk.ts";
 import { forgetLogId } from "./ha/identity.ts";
 import { HaSeat } from "./ha/seat.ts";
 import { DataDirectory, DataDirectoryError } from "./journal/data_directory.ts";
@@ -75,7 +75,7 @@ export async function openKept(
   logger: Logger,
 ): Promise<Kept> {
   const directory = openDirectory(path);
-  const disk = diskParts(parts.library);
+  const sync = diskSync(parts.library);
   const { tablesPath, journalPath } = directory;
   const lines = {
     info: (line: string) => logger.info(line),
@@ -84,7 +84,7 @@ export async function openKept(
   try {
     forgetLogId(directory.path);
     if (snapshots?.restore) await restoreAtStart(snapshots, directory, lines);
-    const journal = new MasterJournal({ ...parts, ...disk, directory: journalPath, ...lines });
+    const journal = new MasterJournal({ ...parts, sync, directory: journalPath, ...lines });
     const { policies } = parts;
     const home = await moveHome(parts.core, tablesPath, policies, journal, lines.info);
     const snapshotter = snapshots === null ? null : new Snapshotter({
@@ -97,12 +97,12 @@ export async function openKept(
       close() {
         snapshotter?.stop();
         journal.close();
-        disk[Symbol.dispose]();
+        sync[Symbol.dispose]();
         directory[Symbol.dispose]();
       },
     };
   } catch (error) {
-    disk[Symbol.dispose]();
+    sync[Symbol.dispose]();
     directory[Symbol.dispose]();
     if (error instanceof RestoreError) throw new StartError(error.message);
     if (error instanceof StartError) throw error;

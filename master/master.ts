@@ -161,7 +161,11 @@ export class Master {
       ...(leading !== null && { changes: () => leading.told }),
     });
     const settle = () => {
-      const settled = journal === null || journal.commit();
+      if (journal === null) return true;
+      const { isRefusing } = journal;
+      const settled = journal.commit();
+      // Whoever was answered in the same batch may have seen the change.
+      if (!settled && !isRefusing) replies.markAll();
       if (!settled) dispatcher.refuseChanges(journal.refusal);
       return settled;
     };

@@ -1,7 +1,7 @@
 /** What checksums of values cost: the same gets and puts with and without them, in turns. */
 import { LocalCluster } from "../../examples/local_cluster.ts";
 import { type Figure, figure, type Scale, sizeLabel } from "./figure.ts";
-import type { Section } from "./report.ts";
+import type { Section } from "./section.ts";
 import { interleave } from "./rounds.ts";
 import { StoreContestant } from "./store_contestant.ts";
 import type { StoreTurn } from "./store_peer.ts";

@@ -5,7 +5,7 @@
  */
 import { EnginePair, type PairTurn, startOurs, startWheel } from "./engine_pair.ts";
 import { type Asked, type Figure, figure, type Scale, sizeLabel } from "./figure.ts";
-import type { InstalledWheel, Section } from "./report.ts";
+import type { InstalledWheel, Section } from "./section.ts";
 import { interleave } from "./rounds.ts";
 
 const KIB = 1 << 10;

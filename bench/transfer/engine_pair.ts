@@ -2,7 +2,7 @@
 import { JsonPeer } from "../json_peer.ts";
 import { cpuMicroseconds } from "../process_stat.ts";
 import type { EngineOrder, EngineTurn } from "./engine_peer.ts";
-import type { InstalledWheel } from "./report.ts";
+import type { InstalledWheel } from "./section.ts";
 
 const MEMORY_BYTES = 32 << 20;
 

@@ -2,7 +2,7 @@
 import { LocalCluster } from "../../examples/local_cluster.ts";
 import { startOurs } from "./engine_pair.ts";
 import { type Asked, type Figure, figure, type Scale, sizeLabel } from "./figure.ts";
-import type { Section } from "./report.ts";
+import type { Section } from "./section.ts";
 import { interleave } from "./rounds.ts";
 import { StoreContestant } from "./store_contestant.ts";
 

@@ -2,7 +2,7 @@
 import { cpuMicroseconds } from "../process_stat.ts";
 import { EnginePair, type EngineProcess, startOurs, startWheel } from "./engine_pair.ts";
 import { type Figure, figure, type Scale } from "./figure.ts";
-import type { InstalledWheel, Section } from "./report.ts";
+import type { InstalledWheel, Section } from "./section.ts";
 
 const LENGTH = 16 << 20;
 const ORDER = { op: "read", length: LENGTH, batch: 1, callers: 1, seconds: 0 } as const;

@@ -1,22 +1,14 @@
 /** Runs the sections of the transfer benchmark and prints their figures. */
-import { findWheel, type Wheel } from "../../tests/support/wheel.ts";
+import { findWheel } from "../../tests/support/wheel.ts";
 import { machineLine } from "../process_stat.ts";
 import { measureChecksums } from "./checksums.ts";
 import { measureEngines } from "./engine.ts";
-import { type Figure, printFigures } from "./figure.ts";
+import { printFigures } from "./figure.ts";
 import { measureHost } from "./host.ts";
 import { measureIdle } from "./idle.ts";
 import type { SectionName, TransferBenchOptions } from "./options.ts";
+import type { InstalledWheel, Section } from "./section.ts";
 import { measureStores } from "./store.ts";
-
-/** The wheel's programs. */
-export type InstalledWheel = Extract<Wheel, { python: string }>;
-
-/** What one section found, and lines on how. */
-export interface Section {
-  notes: string[];
-  figures: Figure[];
-}
 
 const NEEDS_WHEEL: readonly SectionName[] = ["engine", "store"];
 

@@ -5,7 +5,7 @@
 import { freePort, LocalCluster } from "../../examples/local_cluster.ts";
 import { startReferenceMaster } from "../json_peer.ts";
 import { type Asked, type Figure, figure, type Scale, sizeLabel } from "./figure.ts";
-import type { InstalledWheel, Section } from "./report.ts";
+import type { InstalledWheel, Section } from "./section.ts";
 import { interleave } from "./rounds.ts";
 import { StoreContestant } from "./store_contestant.ts";
 import type { StoreTurn } from "./store_peer.ts";

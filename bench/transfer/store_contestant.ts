@@ -1,6 +1,6 @@
 /** A store client in a process of its own, told what to put and get. */
 import { JsonPeer } from "../json_peer.ts";
-import type { InstalledWheel } from "./report.ts";
+import type { InstalledWheel } from "./section.ts";
 import type { StoreOrder, StoreTurn } from "./store_peer.ts";
 
 const MIB = 1 << 20;

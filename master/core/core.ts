@@ -6,6 +6,7 @@ import { ClusterApi } from "./cluster_api.ts";
 import { checkCoreConfig } from "./config.ts";
 import type { Counters } from "./counters.ts";
 import { digest } from "./digest.ts";
+import { madeReadable } from "./doubt.ts";
 import { FactWriter } from "./facts.ts";
 import { InspectionApi } from "./inspection_api.ts";
 import { JobsApi } from "./jobs_api.ts";
@@ -84,6 +85,15 @@ export class MasterCore {
 
   set readOnly(readOnly: boolean) {
     this.#state.readOnly = readOnly;
+  }
+
+  /**
+   * Keeps objects unread that were made readable by these facts, each with its length (u32) in front, and
+   * by no others: what could not be kept may be taken back, and who has read it would have read a lie.
+   * Stands until the next call; without facts nothing is kept back.
+   */
+  doubt(framed: readonly Uint8Array[]): void {
+    this.#state.doubtful = madeReadable(this.#state, framed);
   }
 
   /**

@@ -1,7 +1,7 @@
 /** Where many keys are, packed so that an answer about thousands of them costs few objects. */
 import { ReplicaType } from "../../proto/types.ts";
 import { ObjectLink } from "./objects.ts";
-import { isAnyHoused, isReadable } from "./queries.ts";
+import { firstReadable, isAnyHoused, isReadable } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
 /** What can be said of a key. */
@@ -59,6 +59,7 @@ export function keyPlaces(
     if (slot !== 0 && isAnyHoused(state, slot)) {
       states[i] = KeyState.NOT_READY;
       let replica = objects.link(slot, ObjectLink.REPLICA);
+      if (firstReadable(state, slot) === 0) replica = 0;
       for (; replica !== 0; replica = replicas.next(replica)) {
         if (!isReadable(state, replica)) continue;
         states[i] = KeyState.READY;

@@ -31,8 +31,9 @@ export function isReadable(state: CoreState, replica: number): boolean {
   return isWhole(state, replica) && isReachable(state, replica);
 }
 
-/** The object's first readable replica, or 0. */
+/** The object's first readable replica, or 0. An object that is in doubt has none. */
 export function firstReadable(state: CoreState, slot: number): number {
+  if (state.doubtful.size > 0 && state.doubtful.has(slot)) return 0;
   let replica = state.objects.link(slot, ObjectLink.REPLICA);
   while (replica !== 0 && !isReadable(state, replica)) replica = state.replicas.next(replica);
   return replica;

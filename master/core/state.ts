@@ -111,6 +111,8 @@ export class CoreState {
   nextReplicaId = 1;
   /** Nothing durable is changed for clients, because it could not be kept. */
   readOnly = false;
+  /** Slots of objects that nobody may see, because what made them readable may be taken back. */
+  doubtful: ReadonlySet<number> = new Set();
   /** Until when owners are awaited, in the time of `clients.awakeMs`. */
   awaitedUntilMs = Infinity;
   /** Until when some segment has not its full share yet, in the time of `clients.awakeMs`. */

@@ -1,6 +1,6 @@
 import type { MasterCore } from "../core/core.ts";
 import { FactBuffer } from "../journal/fact_buffer.ts";
-import { sealGroup } from "../journal/group_format.ts";
+import { GROUP_HEADER_BYTES, sealGroup } from "../journal/group_format.ts";
 import type { PackedReplies, Replies } from "../rpc/replies.ts";
 import type { ReplyGate } from "../rpc/reply_gate.ts";
 import type { LogGroup } from "./fact_log.ts";
@@ -36,12 +36,15 @@ interface Held {
  * holds everything that was told before it, and this master is still the leader then. That goes for
  * reads, too: they may have seen what is not in the log yet.
  *
- * When the log refuses a group, changes are refused and reads go on.
+ * When the log refuses a group, changes are refused and reads go on, but for those of what the log does
+ * not hold: the next leader may not know it.
  */
 export class ReplicatedCore implements ReplyGate {
   readonly #options: ReplicatedCoreOptions;
   readonly #facts: FactBuffer;
   readonly #held: Held[] = [];
+  /** Groups that the log is not known to hold. */
+  #unacknowledged: LogGroup[] = [];
   #waiters: { position: number; settle: (kept: boolean) => void }[] = [];
   #sent = 0;
   #acknowledged = 0;
@@ -85,6 +88,7 @@ export class ReplicatedCore implements ReplyGate {
   /** Begins to lead behind group `sequence`. */
   begin(sequence: number, validUntilMs: number): void {
     this.#sent = this.#acknowledged = sequence;
+    this.#unacknowledged = [];
     this.#validUntilMs = Math.max(this.#validUntilMs, validUntilMs);
     this.#options.core.attachFacts(this.#facts);
   }
@@ -97,6 +101,7 @@ export class ReplicatedCore implements ReplyGate {
   /** The log holds every group up to `sequence`. */
   acknowledge(sequence: number): void {
     this.#acknowledged = sequence;
+    this.#unacknowledged = this.#unacknowledged.filter((group) => group.sequence > sequence);
     this.#options.onAcknowledged?.();
     this.#wakeWaiters();
   }
@@ -106,6 +111,7 @@ export class ReplicatedCore implements ReplyGate {
     if (this.#refusal === why) return;
     this.#refusal = why;
     this.#options.core.readOnly = why !== null;
+    this.#options.core.doubt(why === null ? [] : this.#notKept());
     this.#options.onRefusal(why);
     this.#wakeWaiters();
   }
@@ -148,7 +154,9 @@ export class ReplicatedCore implements ReplyGate {
     const bytes = this.#facts.group.slice();
     this.#facts.clear();
     sealGroup(bytes, ++this.#sent);
-    this.#options.send({ sequence: this.#sent, bytes });
+    const group = { sequence: this.#sent, bytes };
+    this.#unacknowledged.push(group);
+    this.#options.send(group);
   }
 
   #release(): void {
@@ -159,11 +167,25 @@ export class ReplicatedCore implements ReplyGate {
     if (count > 0) this.#held.splice(0, count);
   }
 
-  /** Changes that the log does not hold get an error; they may or may not come to be. */
+  /** The facts that may be taken back. */
+  #notKept(): Uint8Array[] {
+    const groups = [...this.#unacknowledged.map(({ bytes }) => bytes), this.#facts.group];
+    return groups.map((bytes) => bytes.slice(GROUP_HEADER_BYTES));
+  }
+
+  /**
+   * Changes that the log does not hold get an error, and so does what was answered behind them and may
+   * have seen them; they may or may not come to be.
+   */
   #settleRefused(why: string): void {
     const { replies, refuseChanges } = this.#options;
     const later = this.#held.filter(({ position }) => position > this.#acknowledged);
-    for (const { packed } of later) replies.put(packed);
+    if (later.length > 0) {
+      const now = replies.take();
+      for (const { packed } of later) replies.put(packed);
+      replies.markAll();
+      replies.put(now);
+    }
     refuseChanges(`the change could not be kept: ${why}`);
     this.#held.length -= later.length;
     this.#release();

@@ -112,21 +112,27 @@ Deno.test("after the end of the epoch nothing is answered and nothing sent", () 
   assert.equal(t.sent.length, 2);
 });
 
-Deno.test("a log that refuses makes changes fail and lets reads through", () => {
+Deno.test("a log that refuses makes changes fail and lets reads of what it holds through", () => {
   const t = driver();
+  t.core.put("kept", 1000);
+  t.leave();
+  t.leading.acknowledge(12);
   t.batch(1, "a");
   t.batch(2, null);
   assert.deepEqual(t.leave(), []);
   t.leading.refuse("etcd is full");
-  assert.deepEqual(t.leave(), [-1, 2]);
+  assert.deepEqual(t.leave(), [-1, -2], "who was answered behind a change may have seen it");
   assert.equal(t.core.start("b", 10), ErrorCode.PERSISTENT_FAIL);
+  assert.deepEqual([t.core.exist("kept"), t.core.exist("a")], [1, 0]);
+  assert.equal(t.core.get("a"), ErrorCode.REPLICA_IS_NOT_READY);
   t.batch(3, null);
   assert.deepEqual(t.leave(), [3]);
-  t.leading.acknowledge(12);
+  t.leading.acknowledge(13);
   t.leading.refuse(null);
+  assert.equal(t.core.exist("a"), 1);
   t.batch(4, "c");
   assert.deepEqual(t.leave(), []);
-  t.leading.acknowledge(13);
+  t.leading.acknowledge(14);
   assert.deepEqual(t.leave(), [4]);
   assert.deepEqual(t.refusals, ["etcd is full", null]);
 });

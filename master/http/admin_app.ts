@@ -7,7 +7,7 @@
 import { Hono } from "hono";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
-import type { ProcessInfo } from "../metrics/families.ts";
+import type { ProcessInfo } from "../metrics/family.ts";
 import { PROMETHEUS_TEXT_TYPE, prometheusText } from "../metrics/prometheus_text.ts";
 import type { MetricsSnapshot } from "../metrics/registry.ts";
 import type { MasterStatus } from "../metrics/summary_line.ts";

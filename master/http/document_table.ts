@@ -11,7 +11,6 @@
  * the entry that names the version is written after them, and parts that no entry names are nobody's.
  */
 import { Buffer } from "node:buffer";
-import type { Document } from "./metadata_store.ts";
 
 const PART_BYTES = 60 * 1024;
 const PARTS_PER_COMMIT = 12;
@@ -24,6 +23,9 @@ interface Entry {
   version: number;
   parts: number;
 }
+
+/** A stored document. */
+export type Document = Uint8Array<ArrayBuffer>;
 
 /** Where documents outlive the process. Changes of one document are made in the order of the calls. */
 export interface DocumentKeeper {

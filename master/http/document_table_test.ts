@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { DocumentTable } from "./document_table.ts";
-import { type Document, MetadataStore } from "./metadata_store.ts";
+import { type Document, DocumentTable } from "./document_table.ts";
+import { MetadataStore } from "./metadata_store.ts";
 
 const encoder = new TextEncoder();
 

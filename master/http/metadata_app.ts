@@ -8,7 +8,8 @@
 import { Hono } from "hono";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
-import type { Document, MetadataStore, PutOutcome } from "./metadata_store.ts";
+import type { Document } from "./document_table.ts";
+import type { MetadataStore, PutOutcome } from "./metadata_store.ts";
 import { percentDecode, rawParameter } from "./query.ts";
 import { type BodyRefusal, readBody } from "./request_guard.ts";
 

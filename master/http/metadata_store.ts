@@ -5,7 +5,7 @@
  * nobody else may take its name; once it does not, its successor may.
  */
 
-import type { DocumentKeeper } from "./document_table.ts";
+import type { Document, DocumentKeeper } from "./document_table.ts";
 
 /** Keys and values are bounded, because anybody may write. Bytes. */
 export interface MetadataLimits {
@@ -39,9 +39,6 @@ export type PutOutcome =
 export type Probe = (host: string, port: number) => Promise<boolean>;
 
 const MAX_PROBES = 16;
-
-/** A stored document. */
-export type Document = Uint8Array<ArrayBuffer>;
 
 /** What a store does with its documents so that they outlive the process; by default nothing. */
 const forgetful: DocumentKeeper = { set: async () => {}, delete: async () => {} };

@@ -1,10 +1,10 @@
 /** A file that rounds of a {@linkcode BackgroundSync} bring to the disk. */
 export interface SyncedFile {
   /**
-   * Writes behind what the file holds, for less than the runtime's own calls cost. Throws when it could
-   * write a part only, or nothing.
+   * Seals a group and puts it behind what the file holds, for less than the runtime's own calls cost:
+   * whole, or not at all when it throws. Until it is closed, zeros may follow.
    */
-  append?(bytes: Uint8Array): void;
+  append?(group: Uint8Array, sequence: number): void;
   close(): void;
 }
 
@@ -23,7 +23,7 @@ export interface BackgroundSync<File extends SyncedFile = SyncedFile> {
 }
 
 /** Rounds by the runtime's own asynchronous calls. */
-export class RuntimeSync implements BackgroundSync<Deno.FsFile> {
+export class RuntimeSync implements BackgroundSync<Deno.FsFile>, Disposable {
   readonly needsTurns = true;
   #outcome: Error | null | undefined = null;
 
@@ -42,6 +42,8 @@ export class RuntimeSync implements BackgroundSync<Deno.FsFile> {
 
   /** The runtime keeps a file open for the call that uses it. */
   wait(): void {}
+
+  [Symbol.dispose](): void {}
 
   async #round(files: readonly Deno.FsFile[]): Promise<void> {
     try {

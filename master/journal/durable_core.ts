@@ -1,5 +1,6 @@
 import type { MasterCore } from "../core/core.ts";
 import { FactBuffer } from "./fact_buffer.ts";
+import { GROUP_HEADER_BYTES } from "./group_format.ts";
 import { Durability, type Journal, JournalError } from "./journal.ts";
 
 /** Between two attempts to write what could not be written. */
@@ -23,7 +24,8 @@ export interface DurableCoreOptions {
  * Keeps what a core tells in a journal, a group for each batch of requests.
  *
  * When the journal refuses a group, the core takes no more changes and the group waits in memory
- * until it can be written; then changes are taken again.
+ * until it can be written; then changes are taken again. Meanwhile nobody can read what it tells of: it
+ * goes with the process.
  */
 export class DurableCore {
   readonly #options: DurableCoreOptions;
@@ -46,6 +48,11 @@ export class DurableCore {
   get isSyncing(): boolean {
     const { journal } = this.#options;
     return journal.syncedSequence < journal.sequence;
+  }
+
+  /** Whether changes are refused at present. */
+  get isRefusing(): boolean {
+    return this.#trouble !== null;
   }
 
   /**
@@ -90,6 +97,7 @@ export class DurableCore {
       if (!(error instanceof JournalError)) throw error;
       this.#retryAtMs = clock() + RETRY_MS;
       core.readOnly = true;
+      core.doubt([this.#facts.group.slice(GROUP_HEADER_BYTES)]);
       if (this.#trouble !== error.message) onTrouble(error.message);
       this.#trouble = error.message;
       return false;
@@ -97,6 +105,7 @@ export class DurableCore {
     if (this.#trouble !== null) {
       this.#trouble = null;
       core.readOnly = false;
+      core.doubt([]);
       onRelief();
     }
     return true;

@@ -61,12 +61,16 @@ Deno.test("with fsync a commit is on the disk, with batch some milliseconds late
 
 Deno.test("a journal that fails stops changes until it works again, and loses nothing", () => {
   const { driver, durable, journal, said } = new Desk();
+  driver.put("kept", 100);
+  assert(durable.commit());
   journal.broken = "cannot write: no space";
   driver.put("a", 100);
+  assert.equal(durable.isRefusing, false);
   assert.equal(durable.commit(), false);
+  assert.equal(durable.isRefusing, true);
   assert.deepEqual(said, ["cannot write: no space"]);
   assertCode(driver.start("b", 100), ErrorCode.PERSISTENT_FAIL);
-  assert.equal(driver.exist("a"), 1);
+  assert.deepEqual([driver.exist("kept"), driver.exist("a")], [1, 0], "it may be taken back");
   driver.nowMs += 1000;
   assert.equal(durable.commit(), false);
   assert.equal(said.length, 1, "the same trouble is told once");
@@ -75,6 +79,7 @@ Deno.test("a journal that fails stops changes until it works again, and loses no
   driver.nowMs += 200;
   assert.equal(durable.commit(), true);
   assert.deepEqual(said, ["cannot write: no space", "relief"]);
+  assert.equal(driver.exist("a"), 1);
   driver.put("b", 100);
   assert(durable.commit());
 

@@ -1,5 +1,4 @@
 import { type BackgroundSync, RuntimeSync, type SyncedFile } from "./background_sync.ts";
-import { type Crc32c, crc32c } from "../../proto/crc32c.ts";
 import { syncDirectory, tailPath } from "./files.ts";
 import { FILE_HEADER_BYTES, fileHeader, FileKind, sealGroup } from "./group_format.ts";
 import { type Journal, JournalError } from "./journal.ts";
@@ -50,8 +49,6 @@ export interface FileJournalOptions {
   tailLimit?: number;
   /** Default: the runtime's own. It outlives the journal. */
   sync?: BackgroundSync;
-  /** CRC-32C; default: the one in TypeScript. */
-  checksum?: Crc32c;
 }
 
 /** The journal as files: append-only segments, each begun by the sequence number of its first group. */
@@ -61,7 +58,6 @@ export class FileJournal implements Journal {
   readonly #unsyncedLimit: number;
   readonly #tailLimit: number;
   readonly #sync: BackgroundSync;
-  readonly #checksum: Crc32c;
   readonly #sealed: SealedSegment[] = [];
   /** Sealed segments that may not be on the disk yet. */
   readonly #retired: Segment[] = [];
@@ -86,7 +82,6 @@ export class FileJournal implements Journal {
     this.#unsyncedLimit = options.unsyncedLimit ?? UNSYNCED_LIMIT;
     this.#tailLimit = options.tailLimit ?? TAIL_LIMIT;
     this.#sync = options.sync ?? new RuntimeSync();
-    this.#checksum = options.checksum ?? crc32c;
     this.#checkpointBytes = options.checkpointBytes ?? 0;
     this.#sequence = this.#synced = options.nextSequence - 1;
     try {
@@ -127,17 +122,16 @@ export class FileJournal implements Journal {
     this.#repair();
     if (this.#current.bytes >= this.#segmentBytes) this.seal();
     const current = this.#current;
-    sealGroup(group, this.#sequence + 1, this.#checksum);
+    const sequence = this.#sequence + 1;
     try {
-      if (current.synced.append !== undefined) current.synced.append(group);
-      else for (let at = 0; at < group.length;) at += current.file.writeSync(group.subarray(at));
+      if (current.synced.append !== undefined) current.synced.append(group, sequence);
+      else this.#write(group, sequence);
     } catch (error) {
-      this.#torn = true;
       throw journalError("cannot write", error);
     }
     current.bytes += group.length;
     this.#unsynced += group.length;
-    this.#sequence++;
+    this.#sequence = sequence;
     if (this.#unsynced > this.#unsyncedLimit) this.sync();
   }
 
@@ -244,6 +238,14 @@ export class FileJournal implements Journal {
     const lost = journalError("cannot bring the journal to the disk", error);
     this.#lost = lost.message;
     return lost;
+  }
+
+  #write(group: Uint8Array, sequence: number): void {
+    sealGroup(group, sequence);
+    this.#torn = true;
+    const { file } = this.#current;
+    for (let at = 0; at < group.length;) at += file.writeSync(group.subarray(at));
+    this.#torn = false;
   }
 
   #repair(): void {

@@ -8,10 +8,10 @@
  * ```
  *
  * Everything is little endian. A group is written at once and holds the facts of one batch, so that
- * a file that ends anywhere is as good as one that ends with its last whole group. A payload that is
- * damaged does not hide the group after it.
+ * a file that ends anywhere is as good as one that ends with its last whole group; so is one that ends
+ * in zeros, with which no group begins. A payload that is damaged does not hide the group after it.
  */
-import { type Crc32c, crc32c } from "../../proto/crc32c.ts";
+import { crc32c } from "../../proto/crc32c.ts";
 import { JournalError } from "./journal.ts";
 
 export const FILE_HEADER_BYTES = 32;
@@ -59,14 +59,10 @@ export function readFileHeader(bytes: Uint8Array, kind: FileKind): number | stri
 }
 
 /** Fills the first {@linkcode GROUP_HEADER_BYTES} of a group whose facts lie behind them. */
-export function sealGroup(
-  group: Uint8Array,
-  sequence: number,
-  checksum: Crc32c = crc32c,
-): void {
+export function sealGroup(group: Uint8Array, sequence: number): void {
   const view = new DataView(group.buffer, group.byteOffset, group.length);
   view.setUint32(0, group.length - GROUP_HEADER_BYTES, true);
-  view.setUint32(4, checksum(group, GROUP_HEADER_BYTES, group.length), true);
+  view.setUint32(4, crc32c(group, GROUP_HEADER_BYTES, group.length), true);
   view.setFloat64(8, sequence, true);
   view.setUint32(16, crc32c(group, 0, 16), true);
 }

@@ -1,10 +1,5 @@
 import { crc32c } from "../../proto/crc32c.ts";
-import {
-  FILE_HEADER_BYTES,
-  type FileKind,
-  GROUP_HEADER_BYTES,
-  readFileHeader,
-} from "./group_format.ts";
+import { FILE_HEADER_BYTES, FileKind, GROUP_HEADER_BYTES, readFileHeader } from "./group_format.ts";
 
 const READ_BYTES = 4 << 20;
 
@@ -24,6 +19,7 @@ export interface Group {
 /** Reads one journal file from its beginning, a few MiB at a time. */
 export class GroupReader implements Disposable {
   readonly #file: Deno.FsFile;
+  readonly #kind: FileKind;
   #buffer = new Uint8Array(READ_BYTES);
   #start = 0;
   #end = 0;
@@ -40,6 +36,7 @@ export class GroupReader implements Disposable {
    */
   constructor(path: string, kind: FileKind) {
     this.#file = Deno.openSync(path, { read: true });
+    this.#kind = kind;
     let first: number | string;
     try {
       this.#fill(FILE_HEADER_BYTES);
@@ -68,11 +65,12 @@ export class GroupReader implements Disposable {
     if (this.trouble !== null) return null;
     const left = this.#fill(GROUP_HEADER_BYTES);
     if (left === 0) return null;
-    if (left < GROUP_HEADER_BYTES) return this.#stop("the last group is cut off");
     const at = this.#start;
-    const view = new DataView(this.#buffer.buffer, at, GROUP_HEADER_BYTES);
-    if (view.getUint32(16, true) !== crc32c(this.#buffer, at, at + 16)) {
-      return this.#stop("the header of a group is damaged");
+    const cut = left < GROUP_HEADER_BYTES;
+    const view = new DataView(this.#buffer.buffer, at, left);
+    if (cut || view.getUint32(16, true) !== crc32c(this.#buffer, at, at + 16)) {
+      if (this.#endsInZeros()) return null;
+      return this.#stop(cut ? "the last group is cut off" : "the header of a group is damaged");
     }
     const length = view.getUint32(0, true);
     const crc = view.getUint32(4, true);
@@ -95,6 +93,19 @@ export class GroupReader implements Disposable {
   #stop(trouble: string): null {
     this.trouble = trouble;
     return null;
+  }
+
+  /** Whether nothing but room that was taken ahead is left of a tail. */
+  #endsInZeros(): boolean {
+    if (this.#kind !== FileKind.TAIL) return false;
+    let rest = this.#buffer.subarray(this.#start, this.#end);
+    const more = new Uint8Array(64 << 10);
+    for (;;) {
+      if (rest.some((byte) => byte !== 0)) return false;
+      const count = this.#file.readSync(more);
+      if (count === null) return true;
+      rest = more.subarray(0, count);
+    }
   }
 
   #take(bytes: number): void {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "../../tests/support/until.ts";
 import { type Library, openLibrary } from "../../ffi/library.ts";
-import { diskParts } from "../disk.ts";
+import { diskSync } from "../disk.ts";
 import { FactBuffer } from "./fact_buffer.ts";
 import type { BackgroundSync, SyncedFile } from "./background_sync.ts";
 import { FileJournal } from "./file_journal.ts";
@@ -44,13 +44,13 @@ if (library !== null) {
 
 function openFiles(library: Library | null): Opened {
   const directory = Deno.makeTempDirSync({ prefix: "snowskin-journal-" });
-  const disk = diskParts(library);
-  const journal = new FileJournal({ directory, nextSequence: 1, segmentBytes: 200, ...disk });
+  const sync = diskSync(library);
+  const journal = new FileJournal({ directory, nextSequence: 1, segmentBytes: 200, sync });
   return {
     journal,
     [Symbol.dispose]() {
       journal.close();
-      disk[Symbol.dispose]();
+      sync[Symbol.dispose]();
       Deno.removeSync(directory, { recursive: true });
     },
   };
@@ -173,6 +173,30 @@ class HeldSync implements BackgroundSync {
   }
   wait(): void {}
 }
+
+Deno.test({
+  name: `files of the shim and of the runtime are the same bytes${
+    library === null ? " (skipped: no C shim)" : ""
+  }`,
+  ignore: library === null,
+  fn() {
+    const files = [null, library].map((library) => {
+      const directory = Deno.makeTempDirSync({ prefix: "snowskin-journal-" });
+      try {
+        using sync = diskSync(library);
+        const journal = new FileJournal({ directory, nextSequence: 5, segmentBytes: 1000, sync });
+        for (let i = 0; i < 30; i++) journal.append(group(`fact ${i}`, "x".repeat(i * 9)));
+        journal.close();
+        return Array.from(Deno.readDirSync(directory), ({ name }) => name).sort()
+          .map((name) => [name, Deno.readFileSync(`${directory}/${name}`)]);
+      } finally {
+        Deno.removeSync(directory, { recursive: true });
+      }
+    });
+    assert(files[0].length > 3);
+    assert.deepEqual(files[0], files[1]);
+  },
+});
 
 fileTest(
   "a round covers what was appended before it, in files of a bounded number",

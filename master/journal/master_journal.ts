@@ -2,7 +2,6 @@ import type { CoreConfig } from "../core/api.ts";
 import type { MasterCore } from "../core/core.ts";
 import type { BackgroundSync } from "./background_sync.ts";
 import { Checkpointer } from "./checkpointer.ts";
-import type { Crc32c } from "../../proto/crc32c.ts";
 import { DurableCore } from "./durable_core.ts";
 import { FileJournal } from "./file_journal.ts";
 import type { Durability } from "./journal.ts";
@@ -19,7 +18,6 @@ export interface MasterJournalOptions {
   clock: () => number;
   /** As of a `FileJournal`. */
   sync: BackgroundSync;
-  checksum: Crc32c;
   info: (line: string) => void;
   warn: (line: string) => void;
 }
@@ -50,7 +48,7 @@ export class MasterJournal {
 
   /** Rebuilds the core from the directory's files, then keeps what it tells. */
   constructor(options: MasterJournalOptions) {
-    const { directory, core, config, durability, clock, sync, checksum, info, warn } = options;
+    const { directory, core, config, durability, clock, sync, info, warn } = options;
     this.#options = options;
     const startedMs = clock();
     removeLeftOver(directory);
@@ -70,7 +68,7 @@ export class MasterJournal {
     }
     const journal = this.#journal = new FileJournal({
       ...{ directory, checkpointBytes },
-      ...{ nextSequence: sequence + 1, olderBytes: tailBytes, sync, checksum },
+      ...{ nextSequence: sequence + 1, olderBytes: tailBytes, sync },
     });
     this.#durable = new DurableCore({
       ...{ core, journal, durability, clock },
@@ -106,6 +104,11 @@ export class MasterJournal {
   get needsTurns(): boolean {
     return this.#checkpointer.isBusy ||
       this.#options.sync.needsTurns && this.#durable.isSyncing;
+  }
+
+  /** Whether changes are refused at present. */
+  get isRefusing(): boolean {
+    return this.#durable.isRefusing;
   }
 
   /** What to tell clients whose changes could not be kept. */

@@ -94,6 +94,28 @@ Deno.test(
 );
 
 Deno.test(
+  "room that was taken ahead ends a tail well, anything else in it does not",
+  withDirectory((directory) => {
+    const { driver, digests } = writePuts(directory, 3);
+    const [{ path }] = listFiles(directory).tails;
+    const whole = Deno.readFileSync(path);
+    for (const zeros of [1, 19, 20, 300_000]) {
+      const room = new Uint8Array(whole.length + zeros);
+      room.set(whole);
+      Deno.writeFileSync(path, room);
+      const { core, found } = recovered(directory, driver.core.state.config);
+      assert.equal(core.digest(), digests[4]);
+      assert.deepEqual(found.losses, []);
+      room[room.length - 1] = 1;
+      Deno.writeFileSync(path, room);
+      const last = recovered(directory, driver.core.state.config);
+      assert.equal(last.core.digest(), digests[4]);
+      assert.match(last.found.losses.join(), /the journal ends after group 4:/);
+    }
+  }),
+);
+
+Deno.test(
   "damage anywhere in the tail is found, and nothing behind it is trusted",
   withDirectory((directory) => {
     const { driver, digests } = writePuts(directory, 6);

@@ -1,5 +1,6 @@
 /** Snapshots in the Prometheus text exposition format 0.0.4. */
-import { type Emit, FAMILIES, type ProcessInfo } from "./families.ts";
+import { FAMILIES } from "./families.ts";
+import type { Emit, ProcessInfo } from "./family.ts";
 import { type MetricsSnapshot, VALUE_SIZE_BOUNDS } from "./registry.ts";
 
 /** Media type of {@linkcode prometheusText}, as the reference sends it. */

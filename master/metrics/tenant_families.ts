@@ -1,5 +1,5 @@
 /** Metrics of tenants, the reference's and one of ours, which are shown only with multi-tenancy. */
-import type { Family } from "./families.ts";
+import type { Family } from "./family.ts";
 import type { TenantsUsage, TenantUsage } from "./registry.ts";
 
 function perTenant(

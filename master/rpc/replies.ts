@@ -100,6 +100,15 @@ export class Replies {
     return packed;
   }
 
+  /** Notes every frame: what they tell of was not kept. */
+  markAll(): void {
+    this.#changes.length = 0;
+    const view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.length);
+    for (let at = 0; at < this.length; at += RECORD_BYTES + view.getUint32(at + 4, true)) {
+      this.#changes.push(at);
+    }
+  }
+
   /** Adds frames that were taken out. */
   put({ bytes, changes }: PackedReplies): void {
     const start = this.writer.length;

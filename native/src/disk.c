@@ -4,19 +4,13 @@
 #include "mc/disk.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "mc/api.h"
-
-/* Room is taken ahead where so many times as much is free. */
-enum { PLENTY = 16 };
 
 struct mc_disk_syncer {
 	pthread_t thread;
@@ -85,43 +79,6 @@ MC_API int32_t mc_disk_syncer_open(struct mc_disk_syncer **out)
 	return 0;
 }
 
-/* Blocks that are there already need no entry in the file system's journal while others write. */
-static void take_room(int fd, uint64_t bytes)
-{
-	struct statvfs space;
-
-	if (fstatvfs(fd, &space) != 0 || bytes > INT64_MAX ||
-	    (uint64_t)space.f_bavail * space.f_frsize / PLENTY < bytes)
-		return;
-	(void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes);
-}
-
-MC_API int32_t mc_disk_file_open(const char *path, uint64_t expected)
-{
-	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	if (expected > 0)
-		take_room(fd, expected);
-	return fd;
-}
-
-MC_API int32_t mc_disk_file_append(int32_t file, const uint8_t *bytes, uint64_t length)
-{
-	while (length > 0) {
-		ssize_t written = write(file, bytes, length);
-
-		if (written < 0 && errno != EINTR)
-			return -errno;
-		if (written > 0) {
-			bytes += written;
-			length -= (uint64_t)written;
-		}
-	}
-	return 0;
-}
-
 MC_API int32_t mc_disk_sync_begin(struct mc_disk_syncer *syncer, const int32_t *files, uint32_t count)
 {
 	if (count == 0 || count > MC_DISK_MAX_FILES)
@@ -156,15 +113,6 @@ MC_API int32_t mc_disk_sync_wait(struct mc_disk_syncer *syncer)
 
 	pthread_mutex_unlock(&syncer->lock);
 	return result;
-}
-
-MC_API void mc_disk_file_close(int32_t file)
-{
-	struct stat status;
-
-	if (fstat(file, &status) == 0)
-		(void)!ftruncate(file, status.st_size);
-	close(file);
 }
 
 MC_API void mc_disk_syncer_close(struct mc_disk_syncer *syncer)

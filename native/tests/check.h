@@ -31,6 +31,7 @@ void test_stress(void);
 void test_fuzz(void);
 void test_crc32c(void);
 void test_disk(void);
+void test_tail(void);
 void test_fence(void);
 void test_relay(void);
 void test_shm(void);

@@ -20,6 +20,7 @@ static const struct {
 	{ "fuzz", test_fuzz },
 	{ "crc32c", test_crc32c },
 	{ "disk", test_disk },
+	{ "tail", test_tail },
 	{ "fence", test_fence },
 	{ "relay", test_relay },
 	{ "shm", test_shm },

@@ -49,8 +49,14 @@ async function torn(master: MasterLives, random: () => number): Promise<void> {
   const tails = Array.from(Deno.readDirSync(folder), ({ name }) => name)
     .filter((name) => name.startsWith("tail-"))
     .sort((a, b) => numberIn(a) - numberIn(b));
+  const path = `${folder}/${tails.at(-1)}`;
+  const whole = Deno.readFileSync(path);
+  // Room that was taken ahead follows the last group.
+  const end = whole.findLastIndex((byte) => byte !== 0) + 1;
   const half = Uint8Array.from({ length: 1 + random() * 200 | 0 }, () => random() * 256 | 0);
-  Deno.writeFileSync(`${folder}/${tails.at(-1)}`, half, { append: true });
+  using file = Deno.openSync(path, { write: true });
+  file.seekSync(end, Deno.SeekMode.Start);
+  file.writeSync(half);
   await master.revive();
 }
 

@@ -16,19 +16,6 @@ struct mc_disk_syncer;
 int32_t mc_disk_syncer_open(struct mc_disk_syncer **syncer);
 
 /*
- * Opens an existing file to be appended to and synced. Room for `expected` bytes is taken at once,
- * where the file system has plenty, so that syncs have less to do and appends seldom wait for them;
- * what is not used is given back by mc_disk_file_close(). Returns its descriptor or -errno.
- */
-int32_t mc_disk_file_open(const char *path, uint64_t expected);
-
-/*
- * Appends all of the bytes to a file of mc_disk_file_open(). Returns 0, or -errno when a part of
- * them, or nothing, was written.
- */
-int32_t mc_disk_file_append(int32_t file, const uint8_t *bytes, uint64_t length);
-
-/*
  * Begins a round: what was written to the files before this call is on the disk when the round is
  * over without an error. Takes up to MC_DISK_MAX_FILES descriptors, which stay open until then.
  * Returns 0, -EBUSY while a round goes on, or -EINVAL.
@@ -40,9 +27,6 @@ int32_t mc_disk_sync_result(struct mc_disk_syncer *syncer);
 
 /* Waits until no round goes on, then as mc_disk_sync_result(). */
 int32_t mc_disk_sync_wait(struct mc_disk_syncer *syncer);
-
-/* Closes a descriptor of mc_disk_file_open(), to whose file nobody else writes. No round may use it. */
-void mc_disk_file_close(int32_t file);
 
 /* Waits for the round that goes on, ends the thread and frees the syncer. */
 void mc_disk_syncer_close(struct mc_disk_syncer *syncer);
