@@ -76,6 +76,30 @@ async function runTests(sanitizer: string, groups: string[]): Promise<void> {
   }
 }
 
+/** The names of the reference's C interface, used by several threads, with the shim in one program. */
+async function runNames(sanitizer: string): Promise<void> {
+  assert(native !== null);
+  const folder = await Deno.makeTempDir();
+  try {
+    const failure = compile([
+      ...["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"],
+      ...[`-fsanitize=${sanitizer}`, "-fno-sanitize-recover=all", `-I${native}include`],
+      ...["-o", `${folder}/threads`, ...librarySources(native)],
+      ...listFiles(`${native}te/`).filter((path) => path.endsWith(".c")),
+      new URL("../te/named_threads.c", import.meta.url).pathname,
+    ]);
+    assert.equal(failure, null);
+    const { code, stdout, stderr } = await new Deno.Command(`${folder}/threads`, {
+      env: { TSAN_OPTIONS: "halt_on_error=1", ASAN_OPTIONS: "detect_leaks=1" },
+    }).output();
+    const decoder = new TextDecoder();
+    assert.equal(code, 0, decoder.decode(stderr).slice(0, 6000));
+    assert.equal(decoder.decode(stdout), "ok\n");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
 const runs = {
   "address,undefined": [
     "slots",
@@ -124,5 +148,11 @@ for (const [sanitizer, groups] of Object.entries(runs)) {
     name: `the shim's own tests pass under -fsanitize=${sanitizer}${skipped}`,
     ignore: reason !== null,
     fn: () => runTests(sanitizer, groups),
+  });
+  const absent = reason === null ? "" : ` (skipped: ${reason})`;
+  Deno.test({
+    name: `threads that use the reference's C names pass under -fsanitize=${sanitizer}${absent}`,
+    ignore: reason !== null,
+    fn: () => runNames(sanitizer),
   });
 }
