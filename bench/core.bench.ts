@@ -2,27 +2,15 @@
  * Cost of the core's calls, without sockets and frames. The baseline of each group is a JavaScript
  * Map from the key's text to an object, the least that the same lookup costs with ordinary means.
  */
-import { bytesOf, CoreDriver, replicateConfig } from "../tests/support/core_driver.ts";
 import { randomBelow, SeededRng } from "../master/core/rng.ts";
-import type { ReplicaSink, Writer } from "../master/core/api.ts";
+import type { Writer } from "../master/core/api.ts";
+import { bytesOf, CoreDriver } from "../tests/support/core_driver.ts";
+import { KEY_BYTES, OBJECT_BYTES, putKeys, sink } from "./filled_core.ts";
 
 const OBJECTS = 50_000;
-const SIZE = 64 * 1024;
-const KEY_BYTES = 62;
 
 const keyOf = (i: number) => `model/layer-0/${String(i).padStart(KEY_BYTES - 14, "0")}`;
 
-/** Takes descriptions and drops them. */
-class NullSink implements ReplicaSink {
-  begin(): void {}
-  checksum(): void {}
-  memory(): void {}
-  disk(): void {}
-  localDisk(): void {}
-}
-
-const sink = new NullSink();
-const config = replicateConfig();
 const random = new SeededRng(5);
 
 /** Keys one after the other, the way a request buffer holds them. */
@@ -37,16 +25,14 @@ const missing = packed(OBJECTS);
 
 function filled(capacity: number): { driver: CoreDriver; writer: Writer } {
   const driver = new CoreDriver({ evictionHighWatermarkRatio: 1 });
-  driver.mount(1, capacity * SIZE);
+  driver.mount(1, capacity * OBJECT_BYTES);
   const writer = driver.writer(1);
   for (let at = 0; at < present.length; at += KEY_BYTES) put(driver, writer, present, at);
   return { driver, writer };
 }
 
 function put(driver: CoreDriver, writer: Writer, bytes: Uint8Array, at: number): void {
-  const { core, nowMs } = driver;
-  core.putStart(writer, 0, bytes, at, at + KEY_BYTES, SIZE, config, null, nowMs, sink);
-  core.putEnd(writer, 0, bytes, at, at + KEY_BYTES, null, 4, nowMs);
+  putKeys({ core: driver.core, writer }, bytes, [at, at + KEY_BYTES], driver.nowMs);
 }
 
 const drawn = () => randomBelow(random, OBJECTS) * KEY_BYTES;
@@ -56,7 +42,7 @@ const textAt = (bytes: Uint8Array, at: number) =>
 
 const reading = filled(OBJECTS + 1000);
 const map = new Map(
-  Array.from({ length: OBJECTS }, (_, i) => [keyOf(i), { size: SIZE, lease: i }]),
+  Array.from({ length: OBJECTS }, (_, i) => [keyOf(i), { size: OBJECT_BYTES, lease: i }]),
 );
 
 Deno.bench("existKey, hit", { group: "exist" }, () => {
@@ -99,7 +85,7 @@ Deno.bench("putStart, putEnd, remove", { group: "put" }, () => {
 
 Deno.bench("Map set and delete", { group: "put", baseline: true }, () => {
   const text = textAt(missing, drawn());
-  map.set(text, { size: SIZE, lease: 0 });
+  map.set(text, { size: OBJECT_BYTES, lease: 0 });
   map.delete(text);
 });
 
@@ -117,12 +103,12 @@ Deno.bench("put into a full pool: evicts one", { group: "churn" }, () => {
 });
 
 const order = new Map<string, { size: number }>();
-for (let i = 0; i < OBJECTS; i++) order.set(keyOf(i), { size: SIZE });
+for (let i = 0; i < OBJECTS; i++) order.set(keyOf(i), { size: OBJECT_BYTES });
 
 Deno.bench("Map as LRU: delete first, set last", { group: "churn", baseline: true }, () => {
   const [oldest] = order.keys();
   order.delete(oldest);
-  order.set(keyOf(OBJECTS + puts++), { size: SIZE });
+  order.set(keyOf(OBJECTS + puts++), { size: OBJECT_BYTES });
 });
 
 // Keeps what the benches make from being optimized away.

@@ -7,28 +7,11 @@
  * at random; the longest batch and the 99.9th percentile show the pauses. Each count of keys is
  * measured in a process of its own.
  */
-import { HugePages } from "../ffi/huge_pages.ts";
-import { openLibrary } from "../ffi/library.ts";
-import { MasterCore } from "../master/core/core.ts";
-import { ordinaryPages } from "../master/core/pages.ts";
-import { defaultCoreConfig } from "../master/core/config.ts";
 import { randomBelow, SeededRng } from "../master/core/rng.ts";
-import type { ReplicaSink } from "../master/core/api.ts";
-import { clientId, replicateConfig, segmentOf } from "../tests/support/core_driver.ts";
+import { emptyCore, KEY_BYTES, nameKey, putKeys, sink } from "./filled_core.ts";
 
-const KEY_BYTES = 62;
-const OBJECT_BYTES = 64 * 1024;
 const BATCH = 500;
 const BATCHES = 1500;
-const SEGMENTS = 8;
-
-class NullSink implements ReplicaSink {
-  begin(): void {}
-  checksum(): void {}
-  memory(): void {}
-  disk(): void {}
-  localDisk(): void {}
-}
 
 interface Cost {
   medianNs: number;
@@ -51,33 +34,20 @@ async function all(counts: number[]): Promise<void> {
 }
 
 function one(keys: number): void {
-  const library = openLibrary();
-  const core = new MasterCore(
-    defaultCoreConfig({ evictionHighWatermarkRatio: 1, defaultKvLeaseTtlMs: 1 }),
-    new SeededRng(1),
-    "unavailable" in library ? ordinaryPages : new HugePages(library),
-  );
+  const filledCore = emptyCore(keys);
+  const { core } = filledCore;
   let nowMs = 1;
   let filled = 0;
-  core.tick(nowMs);
-  const capacity = Math.ceil(keys / SEGMENTS) * OBJECT_BYTES;
-  for (let i = 1; i <= SEGMENTS; i++) {
-    core.cluster.mountSegment(segmentOf(i, `segment-${i}`, capacity), clientId(1));
-  }
-  const writer = { client: core.internClientUuid(clientId(1)), writeId: 0 };
   const random = new SeededRng(3);
   const key = new Uint8Array(KEY_BYTES).fill(0x61);
-  const sink = new NullSink();
-  const config = replicateConfig();
   const put = (n: number) => {
-    nameKey(key, n);
-    core.putStart(writer, 0, key, 0, KEY_BYTES, OBJECT_BYTES, config, null, nowMs, sink);
-    core.putEnd(writer, 0, key, 0, KEY_BYTES, null, 4, nowMs);
+    nameKey(key, 0, n);
+    putKeys(filledCore, key, [0, KEY_BYTES], nowMs);
   };
   const before = Deno.memoryUsage().rss;
   const filling = measure(Math.floor(keys / BATCH), () => put(filled++), () => nowMs++);
   const bytes = (Deno.memoryUsage().rss - before) / core.keyCount;
-  const drawn = () => nameKey(key, randomBelow(random, filled));
+  const drawn = () => nameKey(key, 0, randomBelow(random, filled));
   const exist = measure(BATCHES, () => {
     drawn();
     core.existKey(0, key, 0, KEY_BYTES, nowMs);
@@ -93,19 +63,6 @@ function one(keys: number): void {
       `${show("fill", filling)}; ${show("exist", exist)}; ${show("get", get)}; ` +
       show("put with eviction", churn),
   );
-}
-
-/** A different key for each number, spread over all of the key's bytes. */
-function nameKey(key: Uint8Array, n: number): void {
-  let mixed = Math.imul(n + 1, 0x9e3779b1);
-  for (let i = 0; i < 16; i++) {
-    key[i] = 0x61 + (mixed >>> 28);
-    mixed = Math.imul(mixed, 0x85ebca6b) + n | 0;
-  }
-  for (let i = KEY_BYTES - 1; i >= KEY_BYTES - 8; i--) {
-    key[i] = 0x30 + n % 10;
-    n = Math.floor(n / 10);
-  }
 }
 
 function measure(batches: number, call: () => void, afterBatch: () => void): Cost {

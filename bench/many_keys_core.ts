@@ -1,14 +1,9 @@
 /** A filled core that measures one kind of call after the other, as it is asked on stdin. */
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { HugePages } from "../ffi/huge_pages.ts";
-import { openLibrary } from "../ffi/library.ts";
-import type { ReplicaSink } from "../master/core/api.ts";
-import { defaultCoreConfig } from "../master/core/config.ts";
-import { MasterCore } from "../master/core/core.ts";
-import { ordinaryPages } from "../master/core/pages.ts";
+import type { MasterCore } from "../master/core/core.ts";
 import { randomBelow, SeededRng } from "../master/core/rng.ts";
-import { clientId, replicateConfig, segmentOf } from "../tests/support/core_driver.ts";
+import { emptyCore, KEY_BYTES, nameKey, putKeys, sink } from "./filled_core.ts";
 import { residentBytes } from "./process_stat.ts";
 import { median } from "./table.ts";
 
@@ -25,26 +20,12 @@ export const KINDS = [
 ] as const;
 type Kind = (typeof KINDS)[number];
 
-const KEY_BYTES = 62;
-const OBJECT_BYTES = 64 * 1024;
 const BATCH = 128;
-const SEGMENTS = 8;
 /** New keys that there is room for. */
 const SPARE = 64 * BATCH;
 /** Calls before the measured ones: they bring the tables of few keys into the caches. */
 const WARM_MS = 200;
 const MEASURED_MS = 300;
-
-class NullSink implements ReplicaSink {
-  begin(): void {}
-  checksum(): void {}
-  memory(): void {}
-  disk(): void {}
-  localDisk(): void {}
-}
-
-const sink = new NullSink();
-const config = replicateConfig();
 
 /** Fills a core, says so, and answers each order with what its calls cost. */
 export function serveOrders(keys: number): void {
@@ -57,8 +38,8 @@ export function serveOrders(keys: number): void {
 
 class Costs {
   readonly #keys: number;
+  readonly #filled;
   readonly #core: MasterCore;
-  readonly #writer;
   readonly #random = new SeededRng(3);
   readonly #bytes = new Uint8Array(BATCH * KEY_BYTES).fill(0x61);
   readonly #list = { count: BATCH, starts: new Uint32Array(BATCH), ends: new Uint32Array(BATCH) };
@@ -70,23 +51,8 @@ class Costs {
   constructor(keys: number) {
     this.#keys = keys;
     this.#next = keys;
-    const library = openLibrary();
-    this.#core = new MasterCore(
-      defaultCoreConfig({
-        evictionHighWatermarkRatio: 1,
-        defaultKvLeaseTtlMs: 1,
-        clientTtlMs: Infinity,
-        slowStartMs: 0,
-      }),
-      new SeededRng(1),
-      "unavailable" in library ? ordinaryPages : new HugePages(library),
-    );
-    this.#core.tick(this.#nowMs);
-    const capacity = Math.ceil((keys + SPARE) / SEGMENTS) * OBJECT_BYTES;
-    for (let i = 1; i <= SEGMENTS; i++) {
-      this.#core.cluster.mountSegment(segmentOf(i, `segment-${i}`, capacity), clientId(1));
-    }
-    this.#writer = { client: this.#core.internClientUuid(clientId(1)), writeId: 0 };
+    this.#filled = emptyCore(keys + SPARE, { clientTtlMs: Infinity, slowStartMs: 0 });
+    this.#core = this.#filled.core;
     for (let i = 0; i < BATCH; i++) {
       this.#list.starts[i] = i * KEY_BYTES;
       this.#list.ends[i] = (i + 1) * KEY_BYTES;
@@ -173,16 +139,8 @@ class Costs {
 
   /** The starts of some keys, then their ends. */
   #put(first: number, end: number): void {
-    const core = this.#core;
-    const bytes = this.#bytes;
-    for (let at = first * KEY_BYTES; at < end * KEY_BYTES; at += KEY_BYTES) {
-      const size = OBJECT_BYTES;
-      const to = at + KEY_BYTES;
-      core.putStart(this.#writer, 0, bytes, at, to, size, config, null, this.#nowMs, sink);
-    }
-    for (let at = first * KEY_BYTES; at < end * KEY_BYTES; at += KEY_BYTES) {
-      core.putEnd(this.#writer, 0, bytes, at, at + KEY_BYTES, null, 4, this.#nowMs);
-    }
+    const range = [first * KEY_BYTES, end * KEY_BYTES] as const;
+    putKeys(this.#filled, this.#bytes, range, this.#nowMs);
   }
 
   #removeNew(from: number): void {
@@ -196,18 +154,5 @@ class Costs {
       this.#put(0, 1);
     }
     this.#nowMs += 1000;
-  }
-}
-
-/** A different key for each number, spread over all of the key's bytes. */
-function nameKey(key: Uint8Array, at: number, n: number): void {
-  let mixed = Math.imul(n + 1, 0x9e3779b1);
-  for (let i = 0; i < 16; i++) {
-    key[at + i] = 0x61 + (mixed >>> 28);
-    mixed = Math.imul(mixed, 0x85ebca6b) + n | 0;
-  }
-  for (let i = KEY_BYTES - 1; i >= KEY_BYTES - 8; i--) {
-    key[at + i] = 0x30 + n % 10;
-    n = Math.floor(n / 10);
   }
 }

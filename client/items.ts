@@ -1,5 +1,5 @@
 /** What calls of the client about several objects take for each, and how objects are removed. */
-import type { Key } from "./key.ts";
+import { describe, type Key } from "./key.ts";
 import type { Memory, Value } from "./memory.ts";
 
 /**
@@ -46,4 +46,14 @@ export interface GetIntoItem {
 export interface RemoveOptions {
   /** Remove objects although somebody has a lease on them; default false. */
   force?: boolean;
+}
+
+/** Checks that a batch is an array of objects; `TypeError` if not. */
+export function checkItems(items: readonly unknown[]): void {
+  if (!Array.isArray(items)) throw new TypeError(`Items are an array, not ${describe(items)}`);
+  for (const item of items) {
+    if (typeof item !== "object" || item === null) {
+      throw new TypeError(`An item is an object, not ${describe(item)}`);
+    }
+  }
 }

@@ -6,6 +6,7 @@ import { parseBandwidth } from "./bandwidth.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { type Connector, openConnector } from "./connection/open_connector.ts";
 import { type StoreContext, writeNumbers } from "./context.ts";
+import { absenceText } from "./leader/absence.ts";
 import { type MasterAddress, parseMasterAddress } from "./leader/address.ts";
 import { dialThrough } from "./leader/dial.ts";
 import { LeaderClient } from "./leader/leader_client.ts";
@@ -15,7 +16,7 @@ import { MasterClient } from "./master_client.ts";
 import { defaultConfig } from "./put_options.ts";
 import { Hedges } from "./hedges.ts";
 import { ReplicaChoice } from "./replica_choice.ts";
-import { RpcClient } from "./rpc_client.ts";
+import { CallError, RpcClient } from "./rpc_client.ts";
 import { SegmentTable } from "./segments.ts";
 import { MasterSession } from "./session.ts";
 import { resolveSettings, settingTable, type StoreSettings } from "./settings.ts";
@@ -25,7 +26,7 @@ import { TransferEndpoint } from "./transfer/endpoint.ts";
 import type { TransferEngine } from "./transfer/engine.ts";
 import { openMetadata, parseMetadataServer } from "./transfer/metadata_server.ts";
 import { errorText } from "./transfer/error_text.ts";
-import { type FileMemory, openFileMemory } from "./transfer/file_memory.ts";
+import { type FileMemory, openFileMemory, whyNotPinned } from "./transfer/file_memory.ts";
 import { type OpenedEngine, openEngine } from "./transfer/open_engine.ts";
 import { findDevices } from "./transfer/rdma_devices.ts";
 import type { RdmaOptions } from "./transfer/rdma_side.ts";
@@ -118,7 +119,9 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
   const connector = openConnector(options.engine === "typescript" ? "off" : undefined);
   const master = openMaster(settings, clock, options.log ?? (() => {}), connector);
   try {
-    await master.client.checkVersion();
+    await master.client.checkVersion().catch((error) => {
+      throw withAdvice(error, settings, master.rpc);
+    });
     const file = mapFile(settings);
     const engine = await chooseEngine(options, settings, tls).catch((error) => {
       file?.[Symbol.dispose]();
@@ -289,6 +292,15 @@ function openMaster(
   return { rpc, connector, client: new MasterClient(rpc) };
 }
 
+/** The failure of the first call to a master; of one that is not there it says what to do. */
+function withAdvice(error: unknown, settings: StoreSettings, rpc: MasterConnection): unknown {
+  if (!(error instanceof CallError) || error.fate === "refused") return error;
+  const { masterServerAddress: given, clusterId } = settings;
+  const address = parseMasterAddress(given)!;
+  const text = absenceText({ given, address, clusterId, leader: rpc.address }, error);
+  return new StoreError(error.code, text, { cause: error });
+}
+
 function openSource(
   address: Exclude<MasterAddress, { kind: "one" }>,
   settings: StoreSettings,
@@ -408,7 +420,10 @@ async function lend({ settings, segments, session, file }: ClientParts): Promise
   for (let left = settings.globalSegmentSize; left > 0;) {
     const size = Math.min(left, MAX_SEGMENT_BYTES);
     const lent = pooled && size >= 2 << 20 ? size - POOLED_OVERHEAD : size;
-    await segments.mount(lent, file === null ? undefined : end - BigInt(left));
+    await segments.mount(lent, file === null ? undefined : end - BigInt(left)).catch((cause) => {
+      const why = file === null ? null : whyNotPinned(file, cause);
+      throw why === null ? cause : new StoreError(ErrorCode.INVALID_PARAMS, why, { cause });
+    });
     left -= size;
   }
   await session.start();

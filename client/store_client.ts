@@ -6,7 +6,7 @@ import { beginCall } from "./budget.ts";
 import { writeBatch } from "./batch_write.ts";
 import type { StoreBuffer } from "./buffer_pool.ts";
 import type { Result, StoreContext } from "./context.ts";
-import type { GetIntoItem, PutItem, RemoveOptions } from "./items.ts";
+import { checkItems, type GetIntoItem, type PutItem, type RemoveOptions } from "./items.ts";
 import { describe, type Key, keyBytes, keysBytes } from "./key.ts";
 import { existBatch, exists, lookUp, sizeOf } from "./lookup.ts";
 import { valueOf } from "./master_client.ts";
@@ -345,6 +345,11 @@ export class StoreClient implements AsyncDisposable {
     return this.#parts.segments.device;
   }
 
+  /** The DAX device or file that lent memory is, and which of the two; `null` without. */
+  get memoryFile(): { readonly path: string; readonly kind: string } | null {
+    return this.#parts.file;
+  }
+
   /** Resolves when the system has provided the memory lent so far, or could not. Never rejects. */
   get populated(): Promise<void> {
     return this.#parts.segments.populated;
@@ -483,14 +488,5 @@ export class StoreClient implements AsyncDisposable {
       ErrorCode.ILLEGAL_CLIENT,
       "A client without a local buffer is a pure server and may not move objects",
     );
-  }
-}
-
-function checkItems(items: readonly unknown[]): void {
-  if (!Array.isArray(items)) throw new TypeError(`Items are an array, not ${describe(items)}`);
-  for (const item of items) {
-    if (typeof item !== "object" || item === null) {
-      throw new TypeError(`An item is an object, not ${describe(item)}`);
-    }
   }
 }

@@ -23,9 +23,12 @@ export interface LocalClusterOptions {
   onLine?: (source: string, line: string) => void;
 }
 
-/** Below what Linux takes ports of outgoing connections from, above what the wheel takes for itself. */
-const FIRST_PORT = 20_000;
-const LAST_PORT = 32_000;
+/**
+ * Below what Linux takes ports of outgoing connections from, above what the wheel takes for itself.
+ * `SNOWSKIN_TEST_PORTS=FIRST-LAST` is a part of them for each of several programs side by side.
+ */
+const [FIRST_PORT, LAST_PORT] = (Deno.env.get("SNOWSKIN_TEST_PORTS") ?? "20000-32000")
+  .split("-").map(Number);
 const givenPorts = new Set<number>();
 
 /** A TCP port of the loopback interface that is free and that nobody in this process was given before. */

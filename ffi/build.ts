@@ -141,15 +141,26 @@ export function buildLibrary(): BuildResult {
   }
 }
 
-/** Copies a built library and its headers to `folder`/lib and `folder`/include. */
-function install(library: string, folder: string): void {
-  const headers = `${nativeFolder()}include/`;
+/**
+ * Puts the library, its headers, and the library with the names of the reference's C interface into
+ * `folder`/lib and `folder`/include. `null` on success, or one line.
+ */
+export function installLibrary(folder: string): string | null {
+  const built = buildLibrary();
+  if ("reason" in built) return built.reason;
+  const native = nativeFolder()!;
+  const headers = `${native}include/`;
   Deno.mkdirSync(`${folder}/lib`, { recursive: true });
   Deno.mkdirSync(`${folder}/include/mc`, { recursive: true });
-  Deno.copyFileSync(library, `${folder}/lib/libsnowskin.so`);
+  Deno.copyFileSync(built.path, `${folder}/lib/libsnowskin.so`);
   for (const path of listFiles(headers)) {
     Deno.copyFileSync(path, `${folder}/include/${path.slice(headers.length)}`);
   }
+  return compile([
+    ...[...COMPILE_FLAGS, "-shared", "-Wl,-soname,libtransfer_engine.so", "-Wl,-rpath,$ORIGIN"],
+    ...[`-I${headers}`, ...listFiles(`${native}te/`).filter((path) => path.endsWith(".c"))],
+    ...[`-L${folder}/lib`, "-lsnowskin", "-o", `${folder}/lib/libtransfer_engine.so`],
+  ]);
 }
 
 function main(args: string[]): number {
@@ -159,12 +170,18 @@ function main(args: string[]): number {
     return 2;
   }
   const result = buildLibrary();
-  if ("reason" in result) {
-    console.error(`Cannot build the C shim: ${result.reason}`);
+  const failure = "reason" in result
+    ? result.reason
+    : args.length > 0
+    ? installLibrary(folder)
+    : null;
+  if (failure !== null) {
+    console.error(`Cannot build the C shim: ${failure}`);
     return 1;
   }
-  if (args.length > 0) install(result.path, folder);
-  console.log(args.length > 0 ? `${folder}/lib/libsnowskin.so` : result.path);
+  if (args.length > 0) {
+    console.log(`${folder}/lib/libsnowskin.so\n${folder}/lib/libtransfer_engine.so`);
+  } else if ("path" in result) console.log(result.path);
   return 0;
 }
 

@@ -5,12 +5,17 @@ import { NativeError } from "./native_error.ts";
 
 const WHY_BYTES = 256;
 
+/** In the order of their numbers in C. */
+const KINDS = ["file", "file on DAX", "DAX device"] as const;
+
+/** A file behind the page cache, one that is mapped without, or a device. */
+export type FileMemoryKind = (typeof KINDS)[number];
+
 /** The start of a DAX device or of a file as memory of this process (`mc/file_memory.h`). */
 export class FileMemory implements Disposable {
   /** Of the first byte. */
   readonly address: bigint;
-  /** Whether stores reach the device without a page cache. */
-  readonly direct: boolean;
+  readonly kind: FileMemoryKind;
   readonly #unmap: () => void;
   #open = true;
 
@@ -29,7 +34,7 @@ export class FileMemory implements Disposable {
       throw new Error(text || new NativeError("mc_file_memory_map", -result).message);
     }
     this.address = memory.read("address");
-    this.direct = memory.view.getUint32(LAYOUT["mc_file_memory.direct"], true) === 1;
+    this.kind = KINDS[memory.view.getUint32(LAYOUT["mc_file_memory.kind"], true)];
     this.#unmap = () => {
       unmap(memory.bytes);
       library.close();

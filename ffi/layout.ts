@@ -107,7 +107,7 @@ export const LAYOUT = {
   "mc_file_memory.address": 0,
   "mc_file_memory.length": 8,
   "mc_file_memory.fd": 16,
-  "mc_file_memory.direct": 20,
+  "mc_file_memory.kind": 20,
   "sizeof mc_plugin_options": 1032,
   "mc_plugin_options.size": 0,
   "mc_plugin_options.library": 8,

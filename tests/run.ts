@@ -1,13 +1,15 @@
 /**
  * `deno task test`: prepares what the tests use, runs them all, and ends with one line of counts.
  *
- * Arguments are passed on to `deno test` (a file, `--filter`); without any, everything runs.
+ * Without arguments everything runs, in two processes side by side: most tests wait for the masters
+ * and nodes that they start, and leave a core to those that compute. Arguments are passed on to one
+ * `deno test` (a file, `--filter`).
  */
 import { buildLibrary } from "../ffi/build.ts";
 import { findMoto } from "./support/moto.ts";
 import { findWheel } from "./support/wheel.ts";
 
-const decoder = new TextDecoder();
+const root = new URL("../", import.meta.url).pathname;
 
 async function prepare(): Promise<void> {
   const library = await buildLibrary();
@@ -22,15 +24,63 @@ async function prepare(): Promise<void> {
   console.log("python" in moto ? "S3 server: moto" : `S3 server: none, ${moto.reason}`);
 }
 
-/** Copies a stream to stdout and returns its text. */
-async function tee(stream: ReadableStream<Uint8Array>): Promise<string> {
-  let text = "";
-  for await (const chunk of stream) {
-    Deno.stdout.writeSync(chunk);
-    text += decoder.decode(chunk, { stream: true });
-    if (text.length > 1 << 20) text = text.slice(-(1 << 16));
+/** What one `deno test` runs. */
+interface Lane {
+  readonly name: string;
+  /** Files, folders and options for `deno test`. */
+  readonly args: readonly string[];
+  /** Ports that its tests give to what they start; see `freePort`. */
+  readonly ports: string;
+}
+
+/** Folders of `tests/` that run in the second lane, so that both lanes take about as long. */
+const SECOND = ["tests/ha", "tests/native", "tests/sim", "tests/te"];
+
+/** Entries of a folder whose tests run, with paths from the root. */
+async function entries(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(root + folder)) {
+    if (isDirectory ? !/^\.|^(node_modules|coverage)$/.test(name) : name.endsWith("_test.ts")) {
+      found.push(folder + name);
+    }
   }
-  return text;
+  return found.sort();
+}
+
+/**
+ * Two lanes that run side by side. The second one has all that computes: the tests beside the
+ * sources, the simulation, the sanitizers. Every folder is in one of them.
+ */
+async function lanes(): Promise<[first: Lane, second: Lane]> {
+  const first = (await entries("tests/")).filter((path) => !SECOND.includes(path));
+  const others = (await entries("")).filter((path) => path !== "tests");
+  return [
+    { name: "first lane", args: first, ports: "20000-25999" },
+    { name: "second lane", args: [...others, ...SECOND], ports: "26000-32000" },
+  ];
+}
+
+/** What the lanes print: the lines of the first as they come, those of the second in one block. */
+class Report {
+  #block = "";
+  #atLineStart = true;
+
+  write(chunk: Uint8Array): void {
+    Deno.stdout.writeSync(chunk);
+    this.#atLineStart = chunk.at(-1) === 10;
+    if (this.#atLineStart) this.flush();
+  }
+
+  /** Writes a text as soon as no line of the first lane is under way. */
+  add(text: string): void {
+    this.#block += text;
+    if (this.#atLineStart) this.flush();
+  }
+
+  flush(): void {
+    if (this.#block !== "") console.log(this.#block);
+    this.#block = "";
+  }
 }
 
 /** Reads `N passed | N failed | N ignored` out of the summary that `deno test` prints last. */
@@ -43,24 +93,53 @@ export function readSummary(
   return { passed: count("passed"), failed: count("failed"), skipped: count("ignored") };
 }
 
-async function main(): Promise<never> {
-  await prepare();
+/** Runs one lane; resolves with all that it printed and whether it failed. */
+async function run(
+  { args, ports }: Lane,
+  onChunk: (chunk: Uint8Array) => void,
+): Promise<{ output: string; code: number }> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--no-check", ...Deno.args],
+    args: ["test", "-A", "--no-check", ...args],
+    cwd: root,
     // Of the hundreds of masters that the tests start, few live for as long as a warm-up pays.
-    env: { NO_COLOR: "1", FLAGS_warm_up: "false" },
+    env: { NO_COLOR: "1", FLAGS_warm_up: "false", SNOWSKIN_TEST_PORTS: ports },
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
-  const summary = readSummary(await tee(child.stdout));
-  const { code } = await child.status;
-  if (summary === null) {
-    console.log("0 passed, 1 failed, 0 skipped");
-    Deno.exit(code || 1);
+  const decoder = new TextDecoder();
+  let output = "";
+  for await (const chunk of child.stdout) {
+    onChunk(chunk);
+    output += decoder.decode(chunk, { stream: true });
   }
-  const failed = code !== 0 && summary.failed === 0 ? 1 : summary.failed;
-  console.log(`${summary.passed} passed, ${failed} failed, ${summary.skipped} skipped`);
-  Deno.exit(failed > 0 ? 1 : 0);
+  const { code } = await child.status;
+  return { output, code };
+}
+
+async function main(): Promise<never> {
+  await prepare();
+  const report = new Report();
+  const [first, ...rest] = Deno.args.length > 0
+    ? [{ name: "tests", args: Deno.args, ports: "20000-32000" }]
+    : await lanes();
+  const results = await Promise.all([
+    run(first, (chunk) => report.write(chunk)),
+    ...rest.map(async (lane) => {
+      const result = await run(lane, () => {});
+      report.add(`\n--- ${lane.name} ---\n${result.output}`);
+      return result;
+    }),
+  ]);
+  report.flush();
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  for (const { output, code } of results) {
+    const { passed, failed, skipped } = readSummary(output) ?? { passed: 0, failed: 0, skipped: 0 };
+    total.passed += passed;
+    total.failed += code !== 0 && failed === 0 ? 1 : failed;
+    total.skipped += skipped;
+  }
+  console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  Deno.exit(total.failed > 0 ? 1 : 0);
 }
 
 if (import.meta.main) await main();

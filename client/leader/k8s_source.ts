@@ -28,9 +28,12 @@ export class K8sLeaderSource implements LeaderSource {
     return Promise.resolve();
   }
 
+  get nobody(): string {
+    return `nobody holds the Lease ${leaseName(this.#access.clusterId)} in ${this.#namespace}`;
+  }
+
   async find(): Promise<string | null> {
-    const { clusterId } = this.#access;
-    const name = leaseName(clusterId);
+    const name = leaseName(this.#access.clusterId);
     const path = `/apis/coordination.k8s.io/v1/namespaces/${this.#namespace}/leases/${name}`;
     const { status, body } = await this.#get(path);
     if (status === 404) return null;

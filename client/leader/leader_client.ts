@@ -4,6 +4,8 @@ import type { RpcCaller } from "../master_client.ts";
 import { CallError } from "../rpc_client.ts";
 import { parseHostPort } from "../transfer/address.ts";
 import { type Clock, pause } from "../transfer/clock.ts";
+import { errorText } from "../transfer/error_text.ts";
+import { NobodyLeadsError } from "./absence.ts";
 import { type Dial, dialTcp, type MasterLine } from "./dial.ts";
 import { certain, resendOf, revocationOf } from "./retry.ts";
 import type { LeaderSource } from "./source.ts";
@@ -41,6 +43,10 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
   readonly #closing = new AbortController();
   #connection: Connection | null = null;
   #missed = true;
+  /** Why no leader was found. */
+  #absence: Error = new Error("nobody answered in time who leads");
+  /** What the log was told of that last. */
+  #told = "";
   #searching: Promise<void> | null = null;
   /** Resolved, and replaced, when a leader is found or the one there is answers again. */
   #news = Promise.withResolvers<void>();
@@ -169,8 +175,9 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
       await this.#awaitNews(deadline);
     }
     if (this.#connection !== null && !signal.aborted) return this.#connection;
-    const why = signal.aborted ? "this client is closed" : "no master leads";
-    throw new CallError(ErrorCode.RPC_FAIL, `Cannot call ${name}: ${why}`, "unsent");
+    if (signal.aborted) throw unsent(`Cannot call ${name}: this client is closed`);
+    const cause = this.#absence;
+    throw unsent(`Cannot call ${name}: no master leads: ${errorText(cause)}`, { cause });
   }
 
   /** Looks for the leader until one answers. */
@@ -194,6 +201,13 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
     });
   }
 
+  /** Says what goes on without a leader, once; before the first one, who calls is told. */
+  #tell(line: string): void {
+    if (this.#connection === null || line === this.#told) return;
+    this.#told = line;
+    this.#options.log(line);
+  }
+
   /** Asks who leads, and turns to another one; whether there was one. */
   async #look(): Promise<boolean> {
     const { source, clock, connectTimeoutMs, requestTimeoutMs, log } = this.#options;
@@ -202,16 +216,20 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
     try {
       address = await source.find();
     } catch (error) {
-      log(`cannot ask who leads: ${error instanceof Error ? error.message : error}`);
+      this.#absence = error instanceof Error ? error : new Error(String(error));
+      this.#tell(`cannot ask who leads: ${errorText(error)}`);
       return false;
     }
     const previous = this.#connection;
+    if (address === null) this.#absence = new NobodyLeadsError(source.nobody);
+    else this.#told = "";
     if (address === null || address === previous?.address || this.#closing.signal.aborted) {
       return false;
     }
     const parsed = parseHostPort(address);
     if (parsed === null || parsed.port === null) {
-      log(`the leader's address is malformed: ${JSON.stringify(address)}`);
+      this.#absence = new Error(`the leader's address is malformed: ${JSON.stringify(address)}`);
+      this.#tell(this.#absence.message);
       return false;
     }
     const { host, port } = parsed;
@@ -226,6 +244,10 @@ export class LeaderClient implements RpcCaller, AsyncDisposable {
     }
     return true;
   }
+}
+
+function unsent(message: string, options: ErrorOptions = {}): CallError {
+  return new CallError(ErrorCode.RPC_FAIL, message, "unsent", options);
 }
 
 /** Whether nobody answered. */

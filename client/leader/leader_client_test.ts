@@ -26,6 +26,7 @@ class TurnedSource implements LeaderSource {
   leader: string | null = null;
   failure: Error | null = null;
   asked = 0;
+  readonly nobody = "the test names nobody";
 
   constructor(readonly cheap = false) {}
 

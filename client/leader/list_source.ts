@@ -1,6 +1,7 @@
 import { ServiceReady } from "../../proto/messages.ts";
 import { parseHostPort } from "../transfer/address.ts";
 import type { Clock } from "../transfer/clock.ts";
+import { callFailure } from "./absence.ts";
 import { type Dial, dialTcp } from "./dial.ts";
 import type { LeaderSource } from "./source.ts";
 
@@ -13,6 +14,7 @@ const PROBE_MS = 500;
  */
 export class ListLeaderSource implements LeaderSource {
   readonly cheap = false;
+  nobody = "none was asked";
   readonly #addresses: readonly string[];
   readonly #clock: Clock;
   readonly #dial: Dial;
@@ -29,7 +31,11 @@ export class ListLeaderSource implements LeaderSource {
 
   async find(): Promise<string | null> {
     const probes = this.#addresses.map((address) => this.#probe(address));
-    return await Promise.any(probes).catch(() => null);
+    return await Promise.any(probes).catch(({ errors }: AggregateError) => {
+      const each = errors.map((error, i) => `${this.#addresses[i]}: ${callFailure(error)}`);
+      this.nobody = each.join(", ");
+      return null;
+    });
   }
 
   close(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
-import { openRedis } from "../transfer/redis_client.ts";
+import { openRedis, redisFailure } from "../transfer/redis_client.ts";
+import { connectionFailure } from "./absence.ts";
 import type { LeaderAccess, LeaderSource } from "./source.ts";
 
 const TIMEOUT_MS = 1000;
@@ -22,7 +23,20 @@ export class RedisLeaderSource implements LeaderSource {
 
   async find(): Promise<string | null> {
     const redis = await (this.#opening ??= this.#load());
-    return await redis.get(`mooncake-store/${this.#access.clusterId}/master_view`);
+    try {
+      return await redis.get(this.#key);
+    } catch (error) {
+      const cause = redisFailure(redis, error);
+      throw new Error(`Redis cannot be asked: ${connectionFailure(cause)}`, { cause });
+    }
+  }
+
+  get nobody(): string {
+    return `Redis has no key ${this.#key}`;
+  }
+
+  get #key(): string {
+    return `mooncake-store/${this.#access.clusterId}/master_view`;
   }
 
   async close(): Promise<void> {

@@ -11,6 +11,8 @@ export interface LeaderSource {
   open(): Promise<void>;
   /** `host:port` of the leader, `null` when there is none. Rejects when nobody can be asked. */
   find(): Promise<string | null>;
+  /** What the last `find` saw that answered `null`, for people. */
+  readonly nobody: string;
   close(): Promise<void>;
 }
 

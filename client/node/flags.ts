@@ -38,7 +38,8 @@ const flags: Readonly<Record<string, Flag>> = {
     key: "memory_file",
     placeholder: "PATH",
     help: "DAX device (/dev/dax0.0) or file whose first bytes are the memory; needs " +
-      "--segment_size, at most what it has, in whole pages of it (SNOWSKIN_MEMORY_FILE)",
+      "--segment_size, at most what it has, in whole pages of it (SNOWSKIN_MEMORY_FILE); " +
+      "snowskin topology shows the devices",
   },
   numa: {
     key: "numa",

@@ -95,7 +95,7 @@ export class StoreNode implements AsyncDisposable {
     const { client } = this;
     const bytes = client.segments.reduce((sum, { size }) => sum + size, 0);
     const engine = client.engine.replace("tcp-", "");
-    return `segment ${client.hostname}, ${formatSize(bytes)}${deviceText(client)}, tcp (${engine})${
+    return `segment ${client.hostname}, ${formatSize(bytes)}${placeText(client)}, tcp (${engine})${
       pluginText(client)
     }, ` +
       `master ${this.#master}`;
@@ -124,8 +124,9 @@ function pluginText({ plugin }: StoreClient): string {
   return plugin === null ? "" : `, ${plugin.name} (${plugin.standing})`;
 }
 
-/** Where the memory lies, when that is a device, and how far this can be trusted. */
-function deviceText({ device }: StoreClient): string {
+/** Where the memory lies, when that is a device or a file, and how far this can be trusted. */
+function placeText({ device, memoryFile }: StoreClient): string {
+  if (memoryFile !== null) return ` of ${memoryFile.path} (${memoryFile.kind})`;
   return device === null ? "" : ` of ${device.location} (${device.name}; ${device.standing})`;
 }
 

@@ -199,7 +199,7 @@ Deno.test("an absent master is waited for with progress lines until the time is 
   assert.equal((failure as StoreError | null)?.code, ErrorCode.RPC_FAIL);
   assert(clock.now() <= 22_000, `${clock.now()}`);
   assert(lines.length >= 2 && lines.length <= 5, lines.join("\n"));
-  assert.match(lines[0], /^waiting \(\d+ s of 20 s\): Cannot call ServiceReady at 127\.0\.0\.1:1/);
+  assert.match(lines[0], /^waiting \(\d+ s of 20 s\): No master answers at 127\.0\.0\.1:1: /);
 });
 
 Deno.test("waiting ends when the node is told to stop", async () => {

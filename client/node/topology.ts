@@ -1,6 +1,8 @@
-/** `snowskin topology`: shows which RDMA devices lie close to which memory. */
+/** `snowskin topology`: shows which RDMA devices lie close to which memory, and DAX devices. */
 import { existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { formatSize } from "../size.ts";
+import { daxDevices } from "../transfer/dax_devices.ts";
 import { errorText } from "../transfer/error_text.ts";
 import { type SysfsTree, sysfsTree } from "../transfer/sysfs.ts";
 import {
@@ -13,7 +15,7 @@ import {
 } from "../transfer/topology.ts";
 import { usableDevices } from "../transfer/device_nodes.ts";
 
-const USAGE = `snowskin topology: which RDMA devices lie close to which memory
+const USAGE = `snowskin topology: which RDMA devices lie close to which memory, and DAX devices
 
 Usage: snowskin topology [FLAGS]
 
@@ -88,6 +90,10 @@ function text(tree: SysfsTree, topology: Topology, matrix: PriorityMatrix, custo
     const steps = near.length === 0 ? "" : `, PCI steps to ${near.join(", ")}`;
     lines.push(`${gpu.name}   GPU, ${where(gpu.pci, gpu.numa)}${steps}`);
   }
+  for (const { name, size, align, numa } of daxDevices(tree)) {
+    const pages = align > 0 ? ` in pages of ${formatSize(align)}` : "";
+    lines.push(`${name}   DAX, ${formatSize(size)}${pages}, ${onNode(numa)}`);
+  }
   lines.push("", custom === "" ? "memory     preferred | others" : `from ${custom}:`);
   for (const [location, { preferred, others }] of matrix) {
     const lists = [preferred, others].map((names) => names.join(" ") || "-").join(" | ");
@@ -97,7 +103,11 @@ function text(tree: SysfsTree, topology: Topology, matrix: PriorityMatrix, custo
 }
 
 function where(pci: string, numa: number): string {
-  return `${pci === "" ? "virtual" : `PCI ${pci}`}, node ${numa < 0 ? "unknown" : numa}`;
+  return `${pci === "" ? "virtual" : `PCI ${pci}`}, ${onNode(numa)}`;
+}
+
+function onNode(numa: number): string {
+  return `node ${numa < 0 ? "unknown" : numa}`;
 }
 
 function portState(tree: SysfsTree, device: string): string {

@@ -32,6 +32,20 @@ Deno.test("topology shows a machine, and its matrix as JSON", async () => {
   assert.deepEqual(JSON.parse(json.out)["cuda:1"], [["mlx5_2"], ["mlx5_1", "mlx5_0", "rxe0"]]);
 });
 
+Deno.test("topology shows DAX devices with a size", async () => {
+  using machine = new SysfsFixture({ distances: [[10]] });
+  const entries = { size: "17179869184\n", align: "2097152\n", numa_node: "1\n" };
+  for (const [entry, text] of Object.entries(entries)) {
+    machine.file(`bus/dax/devices/dax0.0/${entry}`, text);
+  }
+  machine.file("bus/dax/devices/dax1.0/size", "4096\n");
+  machine.file("bus/dax/devices/dax2.0/size", "0\n");
+  const { out } = await run([`--sysfs=${machine.root}`]);
+  assert.match(out, /^dax0\.0 {3}DAX, 16\.00 GiB in pages of 2\.00 MiB, node 1$/m);
+  assert.match(out, /^dax1\.0 {3}DAX, 4\.00 KiB, node unknown$/m);
+  assert.doesNotMatch(out, /dax2/);
+});
+
 Deno.test("topology shows the file of MC_CUSTOM_TOPO_JSON instead, and refuses a bad one", async () => {
   using machine = new SysfsFixture({ distances: [[10]] });
   machine.file("topo.json", '{"cpu:0": [["mlx5_9"], []]}');

@@ -1,4 +1,6 @@
+import { Errno } from "../../ffi/errno.ts";
 import { FileMemory } from "../../ffi/file_memory.ts";
+import { NativeError } from "../../ffi/native_error.ts";
 import { errorText } from "./error_text.ts";
 
 export type { FileMemory };
@@ -12,4 +14,17 @@ export function openFileMemory(path: string, length: number): FileMemory {
     const message = `${JSON.stringify(path)} cannot be lent as memory: ${errorText(cause)}`;
     throw new Error(message, { cause });
   }
+}
+
+/**
+ * One line when memory could not be lent because devices may not pin it: pages of a file system can
+ * move, those of a DAX device and of tmpfs cannot. `null` for any other failure.
+ */
+export function whyNotPinned({ path, kind }: FileMemory, error: Error): string | null {
+  const { cause } = error;
+  const errnos: readonly number[] = [Errno.EOPNOTSUPP, Errno.EFAULT];
+  const refused = cause instanceof NativeError && errnos.includes(cause.errno);
+  if (kind === "DAX device" || !refused) return null;
+  return `${path} (${kind}) cannot be lent over RDMA: its devices may not pin it; allowed: a DAX ` +
+    "device, a file on tmpfs";
 }

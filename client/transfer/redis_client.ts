@@ -6,6 +6,9 @@ import type { ServiceAccess } from "./service_access.ts";
 const IOREDIS_VERSION = "6.0.0";
 const RECONNECT_MS = 200;
 
+/** What the connection of a client met last. */
+const troubles = new WeakMap<Redis, Error>();
+
 /**
  * A client of the Redis server at `url` (`redis://host:port/db`, `rediss://...`). Rejects when the
  * package is not there; nothing is connected yet.
@@ -30,6 +33,13 @@ export async function openRedis(
     ...{ connectTimeout: timeoutMs, commandTimeout: timeoutMs },
     retryStrategy: () => RECONNECT_MS,
   });
-  redis.on("error", () => {});
-  return redis as Redis;
+  redis.on("error", (error: Error) => troubles.set(redis, error));
+  return redis;
+}
+
+/** Why a command failed: the trouble of the connection, where the command was given up for that. */
+export function redisFailure(redis: Redis, error: unknown): unknown {
+  return (error as Error).name === "MaxRetriesPerRequestError"
+    ? troubles.get(redis) ?? error
+    : error;
 }

@@ -3,7 +3,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 import { errorText } from "./error_text.ts";
 import type { MetadataKv } from "./kv_metadata.ts";
-import { openRedis } from "./redis_client.ts";
+import { openRedis, redisFailure } from "./redis_client.ts";
 import type { ServiceAccess } from "./service_access.ts";
 
 const TIMEOUT_MS = 3000;
@@ -61,9 +61,12 @@ export class RedisKv implements MetadataKv {
   }
 
   async #ask<T>(call: (redis: Redis) => Promise<T>): Promise<T> {
+    let redis: Redis | null = null;
     try {
-      return await call(await (this.#opening ??= openRedis(this.#url, this.#access, TIMEOUT_MS)));
-    } catch (cause) {
+      redis = await (this.#opening ??= openRedis(this.#url, this.#access, TIMEOUT_MS));
+      return await call(redis);
+    } catch (error) {
+      const cause = redis === null ? error : redisFailure(redis, error);
       const message = `The Redis at ${this.#url} cannot be asked: ${errorText(cause)}`;
       throw new StoreError(ErrorCode.RPC_FAIL, message, { cause });
     }

@@ -249,6 +249,15 @@ bool mc_engine_registers(struct mc_engine *engine)
 	       mc_engine_transport(engine, MC_TRANSPORT_PLUGIN);
 }
 
+int mc_engine_may_register(struct mc_engine *engine)
+{
+	uint32_t cursor = 0;
+
+	if (mc_engine_registers(engine) || engine->tls)
+		return -EALREADY;
+	return mc_slots_next(&engine->regions, &cursor) ? -EBUSY : 0;
+}
+
 int mc_engine_region_added(struct mc_engine *engine, struct mc_region *region)
 {
 	for (uint32_t i = 0; i < engine->transport_count; i++) {

@@ -109,8 +109,17 @@ void mc_engine_region_removed(struct mc_engine *engine, struct mc_region *region
 /* Disconnects and frees a peer that is in no table any more. progress_lock is held. */
 void mc_peer_free(struct mc_peer *peer);
 
+/* The peer's link in a transport of that kind: 0, -ESTALE, or -EINVAL. progress_lock is held. */
+int mc_peer_link(struct mc_engine *engine, uint32_t id, uint32_t kind, void **link);
+
 /* Whether a device or a library of its own has registered the memory, and serves it. */
 bool mc_engine_registers(struct mc_engine *engine);
+
+/*
+ * Whether a transport that registers memory can come: 0, -EALREADY (there is one, or TLS, which it
+ * does not have), or -EBUSY (memory is there already).
+ */
+int mc_engine_may_register(struct mc_engine *engine);
 
 /* Returns the transport of that kind, or NULL. */
 struct mc_transport *mc_engine_transport(struct mc_engine *engine, uint32_t kind);

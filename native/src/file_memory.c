@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -23,21 +24,57 @@ struct extent {
 	bool device;
 };
 
-/* A number that the kernel tells of a character device; 0: it does not. */
-static uint64_t device_number(dev_t device, const char *name)
+/* What sysfs tells of a character device, in an entry of one line. Returns whether it does. */
+static bool device_entry(dev_t device, const char *name, char *text, int size)
 {
-	unsigned long long number = 0;
 	char path[80];
 	FILE *file;
+	bool read;
 
 	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/%s", major(device), minor(device), name);
 	file = fopen(path, "re");
 	if (!file)
-		return 0;
-	if (fscanf(file, "%llu", &number) != 1)
-		number = 0;
+		return false;
+	read = fgets(text, size, file) != NULL;
 	fclose(file);
-	return number;
+	return read;
+}
+
+/* A number that it tells; 0: none. */
+static uint64_t device_number(dev_t device, const char *name)
+{
+	char text[32];
+
+	return device_entry(device, name, text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
+}
+
+/* Other character devices have a size, too. */
+static bool is_dax(dev_t device)
+{
+	char path[80], target[256];
+	const char *name;
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/subsystem", major(device), minor(device));
+	length = readlink(path, target, sizeof(target) - 1);
+	if (length < 0)
+		return false;
+	target[length] = 0;
+	name = strrchr(target, '/');
+	return name && !strcmp(name, "/dax");
+}
+
+/* A DAX device has no size of its own, and is mapped in whole pages of its alignment alone. */
+static void measure_device(dev_t device, struct extent *extent)
+{
+	uint64_t align = device_number(device, "align");
+
+	if (!align) /* where the kernel has devices of the older class */
+		align = device_number(device, "device/align");
+	extent->device = true;
+	extent->size = device_number(device, "size");
+	if (align)
+		extent->align = align;
 }
 
 static int measure(int fd, struct extent *extent, char *why, uint32_t why_size)
@@ -47,17 +84,17 @@ static int measure(int fd, struct extent *extent, char *why, uint32_t why_size)
 	if (fstat(fd, &file) < 0)
 		return -errno;
 	extent->align = (uint64_t)sysconf(_SC_PAGESIZE);
-	extent->device = S_ISCHR(file.st_mode);
 	extent->size = (uint64_t)file.st_size;
-	if (extent->device) {
-		uint64_t align = device_number(file.st_rdev, "align");
-
-		extent->size = device_number(file.st_rdev, "size");
-		extent->align = align ? align : extent->align;
-	}
-	if (S_ISREG(file.st_mode) || extent->size)
+	if (S_ISREG(file.st_mode))
 		return 0;
-	snprintf(why, why_size, "it is neither a DAX device nor a file");
+	if (S_ISCHR(file.st_mode) && is_dax(file.st_rdev)) {
+		measure_device(file.st_rdev, extent);
+		return 0;
+	}
+	snprintf(why, why_size, "it is %s; allowed: a DAX device (/dev/daxN.M) or a file",
+		 S_ISBLK(file.st_mode)	? "a block device" :
+		 S_ISCHR(file.st_mode) ? "a device of another kind" :
+					 "no file");
 	return -EINVAL;
 }
 
@@ -76,13 +113,15 @@ static int check(const struct extent *extent, uint64_t length, char *why, uint32
 	return 0;
 }
 
-/* A store is durable in the device's sense only with MAP_SYNC, which ordinary files do not have. */
-static int map(int fd, struct mc_file_memory *memory)
+/* Only what lies on DAX can be mapped with MAP_SYNC. */
+static int map(int fd, bool device, struct mc_file_memory *memory)
 {
 	void *start = mmap(NULL, memory->length, PROT_READ | PROT_WRITE,
 			   MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
 
-	memory->direct = start != MAP_FAILED;
+	memory->kind = start == MAP_FAILED ? MC_FILE_PLAIN : MC_FILE_DAX;
+	if (device)
+		memory->kind = MC_FILE_DAX_DEVICE;
 	if (start == MAP_FAILED)
 		start = mmap(NULL, memory->length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (start == MAP_FAILED)
@@ -121,9 +160,7 @@ int mc_file_memory_map(const char *path, uint64_t length, struct mc_file_memory 
 	if (!err && !extent.device)
 		err = -posix_fallocate(fd, 0, (off_t)length);
 	if (!err)
-		err = map(fd, &made);
-	if (!err && extent.device)
-		made.direct = 1;
+		err = map(fd, extent.device, &made);
 	if (!err) {
 		*memory = made;
 		return 0;

@@ -124,7 +124,7 @@ static const struct mc_layout_entry entries[] = {
 	FIELD(mc_file_memory, address),
 	FIELD(mc_file_memory, length),
 	FIELD(mc_file_memory, fd),
-	FIELD(mc_file_memory, direct),
+	FIELD(mc_file_memory, kind),
 	SIZE(mc_plugin_options),
 	FIELD(mc_plugin_options, size),
 	FIELD(mc_plugin_options, library),

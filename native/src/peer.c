@@ -70,6 +70,21 @@ int mc_peer_open(struct mc_engine *engine, const struct mc_peer_options *options
 	return id;
 }
 
+int mc_peer_link(struct mc_engine *engine, uint32_t id, uint32_t kind, void **link)
+{
+	struct mc_peer *peer;
+
+	pthread_mutex_lock(&engine->state_lock);
+	peer = mc_slots_get(&engine->peers, id);
+	pthread_mutex_unlock(&engine->state_lock);
+	if (!peer)
+		return -ESTALE;
+	if (peer->transport->ops->kind != kind)
+		return -EINVAL;
+	*link = peer->link;
+	return 0;
+}
+
 int mc_peer_close(struct mc_engine *engine, uint32_t id)
 {
 	struct mc_peer *peer;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
@@ -110,9 +111,21 @@ int mc_publisher_draw(struct mc_publisher *publisher, struct mc_region *region)
 	return err;
 }
 
+static bool overlap(const struct mc_published_region *entry, const struct mc_region *region)
+{
+	return entry->base < region->remote_base + region->length &&
+	       region->remote_base < entry->base + atomic_load(&entry->length);
+}
+
 int mc_publisher_add(struct mc_publisher *publisher, struct mc_region *region)
 {
+	struct mc_published_region added = {
+		.base = region->remote_base,
+		.start = { region->memory, region->device },
+		.length = region->length,
+	};
 	struct mc_published *old, *list;
+	bool placed = false;
 	int err = 0;
 
 	pthread_mutex_lock(&publisher->lock);
@@ -125,13 +138,21 @@ int mc_publisher_add(struct mc_publisher *publisher, struct mc_region *region)
 	list->fences = old->fences;
 	list->count = 0;
 	for (uint32_t i = 0; i < old->count; i++) {
-		if (atomic_load(&old->regions[i].length))
-			set_entry(&list->regions[list->count++], &old->regions[i]);
+		if (!atomic_load(&old->regions[i].length))
+			continue;
+		if (overlap(&old->regions[i], region)) {
+			free(list);
+			err = -EEXIST;
+			goto out;
+		}
+		if (!placed && old->regions[i].base > added.base) {
+			set_entry(&list->regions[list->count++], &added);
+			placed = true;
+		}
+		set_entry(&list->regions[list->count++], &old->regions[i]);
 	}
-	list->regions[list->count].base = region->remote_base;
-	list->regions[list->count].start = (struct mc_place){ region->memory, region->device };
-	atomic_init(&list->regions[list->count].length, region->length);
-	list->count++;
+	if (!placed)
+		set_entry(&list->regions[list->count++], &added);
 	atomic_store(&publisher->published, list);
 	wait_for_readers(publisher);
 	free(old);

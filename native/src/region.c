@@ -115,7 +115,11 @@ static bool options_ok(const struct mc_region_options *options)
 	if (options->size < sizeof(*options) || options->length == 0 ||
 	    options->length > MC_WINDOW_MASK ||
 	    options->address + options->length < options->length ||
-	    (options->flags & ~(MC_REGION_PUBLISHED | host_flags)))
+	    (options->flags & ~(MC_REGION_PUBLISHED | MC_REGION_AT_ADDRESS | host_flags)))
+		return false;
+	if ((options->flags & MC_REGION_AT_ADDRESS) &&
+	    (!(options->flags & MC_REGION_PUBLISHED) || !options->address || options->device ||
+	     options->address + options->length > MC_WINDOW_MASK))
 		return false;
 	if (options->device || options->address)
 		return !(options->flags & host_flags) && !shift && !options->nodes;
@@ -147,7 +151,9 @@ int mc_region_register(struct mc_engine *engine, const struct mc_region_options 
 		err = place_on_host(engine, region, options);
 	if (err)
 		goto err_unmap;
-	if (options->flags & MC_REGION_PUBLISHED)
+	if (options->flags & MC_REGION_AT_ADDRESS)
+		region->remote_base = options->address;
+	else if (options->flags & MC_REGION_PUBLISHED)
 		err = mc_publisher_draw(&engine->publisher, region);
 	if (!err)
 		err = mc_engine_region_added(engine, region);

@@ -87,7 +87,10 @@ void mc_publisher_free(struct mc_publisher *publisher);
 /* Gives the region a base that was never one before: 0 or -ENOSPC. */
 int mc_publisher_draw(struct mc_publisher *publisher, struct mc_region *region);
 
-/* Makes the region visible, 0 or -ENOMEM, and invisible once no reader is in it any more. */
+/*
+ * Makes the region visible, 0, -ENOMEM or -EEXIST (another one has part of its addresses), and
+ * invisible once no reader is in it any more.
+ */
 int mc_publisher_add(struct mc_publisher *publisher, struct mc_region *region);
 void mc_publisher_remove(struct mc_publisher *publisher, const struct mc_region *region);
 

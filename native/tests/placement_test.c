@@ -161,6 +161,39 @@ static void pages_of_the_pool_or_an_error(void)
 	CHECK_EQ(mc_engine_destroy(pair.server), 0);
 }
 
+/* Peers name such memory by its address; none of two regions may have the same one. */
+static void memory_is_named_by_its_address(void)
+{
+	const uint32_t flags = MC_REGION_PUBLISHED | MC_REGION_AT_ADDRESS;
+	struct mc_engine *engine = open_engine();
+	uint8_t *memory = malloc(3 * MIB);
+	struct mc_region_options first = { .length = MIB, .flags = flags };
+	struct mc_region_options second = first, overlapping = first;
+	struct mc_region_info info;
+	int high, low;
+
+	CHECK(memory);
+	first.address = (uintptr_t)memory + 2 * MIB;
+	second.address = (uintptr_t)memory;
+	overlapping.address = (uintptr_t)memory + MIB + 1;
+	high = place(engine, first, &info);
+	CHECK(high > 0);
+	CHECK_EQ(info.remote_base, first.address);
+	low = place(engine, second, &info); /* below one that is there */
+	CHECK(low > 0);
+	CHECK_EQ(info.remote_base, second.address);
+	CHECK_EQ(place(engine, overlapping, &info), -EEXIST);
+	CHECK_EQ(mc_region_unregister(engine, (uint32_t)high), 0);
+	CHECK(place(engine, overlapping, &info) > 0);
+	CHECK_EQ(place(engine, first, &info), -EEXIST);
+	first.flags = MC_REGION_AT_ADDRESS;
+	CHECK_EQ(place(engine, first, &info), -EINVAL);
+	first = (struct mc_region_options){ .length = MIB, .flags = flags };
+	CHECK_EQ(place(engine, first, &info), -EINVAL);
+	CHECK_EQ(mc_engine_destroy(engine), 0);
+	free(memory);
+}
+
 void test_placement(void)
 {
 	what_does_not_fit_together_is_refused();
@@ -171,4 +204,5 @@ void test_placement(void)
 	several_threads_provide_every_page();
 	locking_is_refused_where_it_is_limited();
 	pages_of_the_pool_or_an_error();
+	memory_is_named_by_its_address();
 }

@@ -18,49 +18,6 @@
 #include "mc/plugin.h"
 #include "mc/tls.h"
 
-#if __has_include(<openssl/ssl.h>)
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
-
-#define SAME(name, result, arguments)                                                          \
-	_Static_assert(__builtin_types_compatible_p(__typeof__(((struct mcs_calls *)0)->name), \
-						    __typeof__(&name)),                         \
-		       #name);
-MCS_SSL_CALLS(SAME)
-MCS_CRYPTO_CALLS(SAME)
-#define VALUE(ours, theirs) _Static_assert(MCS_##ours == theirs, #ours)
-VALUE(FILETYPE_PEM, SSL_FILETYPE_PEM);
-VALUE(TLS1_3_VERSION, TLS1_3_VERSION);
-VALUE(CTRL_MODE, SSL_CTRL_MODE);
-VALUE(CTRL_SET_READ_AHEAD, SSL_CTRL_SET_READ_AHEAD);
-VALUE(CTRL_SET_SESS_CACHE_MODE, SSL_CTRL_SET_SESS_CACHE_MODE);
-VALUE(CTRL_SET_TLSEXT_HOSTNAME, SSL_CTRL_SET_TLSEXT_HOSTNAME);
-VALUE(CTRL_GET_CHAIN_CERTS, SSL_CTRL_GET_CHAIN_CERTS);
-VALUE(CTRL_SET_MIN_PROTO_VERSION, SSL_CTRL_SET_MIN_PROTO_VERSION);
-VALUE(TLSEXT_NAMETYPE_host_name, TLSEXT_NAMETYPE_host_name);
-VALUE(MODE_RELEASE_BUFFERS, SSL_MODE_RELEASE_BUFFERS);
-VALUE(VERIFY_PEER, SSL_VERIFY_PEER);
-VALUE(VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
-VALUE(ERROR_SSL, SSL_ERROR_SSL);
-VALUE(ERROR_WANT_READ, SSL_ERROR_WANT_READ);
-VALUE(ERROR_WANT_WRITE, SSL_ERROR_WANT_WRITE);
-VALUE(ERROR_SYSCALL, SSL_ERROR_SYSCALL);
-VALUE(ERROR_ZERO_RETURN, SSL_ERROR_ZERO_RETURN);
-VALUE(R_UNEXPECTED_EOF_WHILE_READING, SSL_R_UNEXPECTED_EOF_WHILE_READING);
-VALUE(KEY_UPDATE_NOT_REQUESTED, SSL_KEY_UPDATE_NOT_REQUESTED);
-VALUE(INIT_NO_ATEXIT, OPENSSL_INIT_NO_ATEXIT);
-VALUE(BIO_TYPE_SOURCE_SINK, BIO_TYPE_SOURCE_SINK);
-VALUE(BIO_CTRL_FLUSH, BIO_CTRL_FLUSH);
-VALUE(BIO_FLAGS_READ, BIO_FLAGS_READ);
-VALUE(BIO_FLAGS_RWS, BIO_FLAGS_RWS);
-VALUE(BIO_FLAGS_SHOULD_RETRY, BIO_FLAGS_SHOULD_RETRY);
-VALUE(CHECK_FLAG_NEVER_CHECK_SUBJECT, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-VALUE(V_OK, X509_V_OK);
-VALUE(PURPOSE_SSL_CLIENT, X509_PURPOSE_SSL_CLIENT);
-VALUE(PURPOSE_SSL_SERVER, X509_PURPOSE_SSL_SERVER);
-#endif
-
 #define REGION (8u << 20)
 /* Each of them longer than its socket's room, so that all of them stall and go on. */
 #define LONG (6u << 20)
@@ -373,7 +330,6 @@ static void clients_give_up(void)
 	close(listener);
 	pair_close(&pair);
 }
-
 
 /* Closes the peer again and again in the middle of its transfers. */
 static void *hurry(void *argument)

@@ -36,9 +36,11 @@ for (const dir of [undefined, "/dev/shm"]) {
         const { process: _master, address } = await startMaster();
         await using _ends = _master;
         for (const forceTcp of [false, true]) {
-          await using _node = await startNode(address, 16 * MIB, {
+          await using node = await startNode(address, 16 * MIB, {
             flags: [`--memory_file=${path}`],
           });
+          const shown = node.lines.find((line) => line.startsWith("store node ready"));
+          assert(shown?.includes(`16.00 MiB of ${path} (file), tcp`), shown);
           const options = { masterServerAddress: address, forceTcp };
           await using client = await StoreClient.connect(options);
           assert.equal(await client.put(`k${forceTcp}`, value), "stored");
@@ -60,12 +62,12 @@ Deno.test({
     const path = await fileOf(MIB);
     try {
       using first = openFileMemory(path, MIB);
-      assert.equal(first.direct, false);
+      assert.equal(first.kind, "file");
       const rows: [string, number, RegExp][] = [
         [path, MIB, /cannot be lent as memory: another process lends it$/],
         [path, 2 * MIB, /it has 1048576 bytes, and 2097152 are asked for$/],
         [path, 5000, /5000 bytes are asked for; allowed: multiples of 4096$/],
-        ["/dev/null", MIB, /it is neither a DAX device nor a file$/],
+        ["/dev/null", MIB, /it is a device of another kind; allowed: a DAX device \(\/dev\/daxN/],
         ["/tmp", MIB, /^Error: "\/tmp" cannot be lent as memory: Is a directory$/],
         [`${path}.none`, MIB, /No such file or directory$/],
       ];

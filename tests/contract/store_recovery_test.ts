@@ -71,7 +71,9 @@ test("a node waits for its master, serves it, and leaves in order on SIGTERM", a
   const httpPort = await freePort();
   const node = spawnNode(`--master=${address}`, "--segment_size=16mb", `--http_port=${httpPort}`);
   try {
-    await node.line(/^waiting \(\d+ s of 60 s\): Cannot call ServiceReady at 127\.0\.0\.1:/);
+    await node.line(
+      /^waiting \(\d+ s of 60 s\): No master answers at 127\.0\.0\.1:\d+: connection refused; /,
+    );
     const health = async (path: string) => {
       const response = await fetch(`http://127.0.0.1:${httpPort}${path}`);
       return `${response.status} ${await response.text()}`;
@@ -213,11 +215,30 @@ for (
     [["--bogus"], 2, /^snowskin store: unknown flag --bogus; allowed: --master, /],
     [["--protocol=bogus"], 2, /^snowskin store: --protocol="bogus" is refused; allowed: tcp, rdma/],
     [["--segment_size=0"], 1, /^snowskin store: A client with neither a segment nor a local/],
-    [["--master=127.0.0.1:1", "--max-wait-time=0"], 1, /^snowskin store: Cannot call ServiceRea/],
+    [
+      ["--master=127.0.0.1:1"],
+      1,
+      /^snowskin store: No master answers at 127\.0\.0\.1:1: connection/,
+    ],
+    [
+      ["--master=127.0.0.1:1,127.0.0.1:2", "--host=127.0.0.1"],
+      1,
+      /: No master answers at .*: 127\.0\.0\.1:1: connection refused, 127\.0\.0\.1:2: connection ref/,
+    ],
+    [
+      ["--master=etcd://127.0.0.1:1", "--host=127.0.0.1"],
+      1,
+      /: No master leads by etcd:\/\/127\.0\.0\.1:1: etcd cannot be asked: connection refused; see/,
+    ],
+    [
+      ["--master=redis://127.0.0.1:1/0", "--host=127.0.0.1"],
+      1,
+      /: No master leads by redis:.*: Redis cannot be asked: connection refused; see that it runs/,
+    ],
   ] as const
 ) {
   Deno.test(`a node started with ${flags.join(" ")} says why not on one line`, async () => {
-    const node = spawnNode(...flags);
+    const node = spawnNode("--max-wait-time=0", ...flags);
     await node.line(line);
     assert.equal((await node.status).code, code);
     assert.equal(node.lines.length, 1);

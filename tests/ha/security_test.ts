@@ -85,7 +85,10 @@ testWith(etcdAbsent, "etcd with users", async () => {
     ]);
     const stranger = await masters.add([...flags, `--ha_password_file=${directory}/bad`]);
     await stranger.process.line(/this master cannot lead: etcd refuses: .*authentication failed/);
-    await assert.rejects(connectTo(`etcd://${etcd.address}`), /no master leads/);
+    await assert.rejects(
+      connectTo(`etcd://${etcd.address}`),
+      /No master leads by etcd:.*asked: 3 /,
+    );
     await using client = await StoreClient.connect({
       ...{ masterServerAddress: `etcd://${etcd.address}`, globalSegmentSize: 16 << 20 },
       ...{ haUser: "root", haPassword: "secret" },

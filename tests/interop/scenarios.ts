@@ -108,9 +108,9 @@ async function compare(
   env: Record<string, string> = {},
 ): Promise<Comparison> {
   await using reference = await referenceUnderTest(wheel);
-  const expected = await steps(reference, false);
   await using ours = await oursUnderTest(env);
-  return compareSteps(expected, await steps(ours, true), intended);
+  const [expected, answered] = await Promise.all([steps(reference, false), steps(ours, true)]);
+  return compareSteps(expected, answered, intended);
 }
 
 function withOwnSegments(metadata: (master: MasterUnderTest) => string) {
@@ -199,12 +199,11 @@ async function across(
 ): Promise<Comparison> {
   const options = { metadata: "P2PHANDSHAKE", segmentBytes: SEGMENT_BYTES };
   await using reference = await referenceUnderTest(wheel);
-  const expected = await runSteps(wheel, { ...options, master: reference.address });
   await using ours = await open();
-  const steps = await runSteps(wheel, {
-    ...{ ...options, master: ours.address },
-    restart: () => ours.restart(),
-  });
+  const [expected, steps] = await Promise.all([
+    runSteps(wheel, { ...options, master: reference.address }),
+    runSteps(wheel, { ...options, master: ours.address, restart: () => ours.restart() }),
+  ]);
   const around = ({ step }: Step) => /^(before|after) restart: /.test(step);
   const equal = compareSteps(expected, steps.filter((step) => !around(step)));
   const promised = Object.entries(afterRestart).map(([step, result]) => ({ step, result }));

@@ -4,15 +4,17 @@ The same script runs against the reference master and against ours; a step's res
 on which of the two it is. Random values (addresses, ids, ports) are reduced to what must hold for
 them before they are printed.
 
-Usage: steps.py --master HOST:PORT --metadata P2PHANDSHAKE|URL [--segment BYTES] [--restart]
+Usage: steps.py --master HOST:PORT --metadata P2PHANDSHAKE|URL [--segment BYTES] [--restart|--guests]
   --segment 0   the two clients lend no memory; the pool is somebody else's
   --restart     after the steps, print {"pause": "restart"}, wait for a line on stdin, go on
+  --guests      the steps of clients that come and go only; this script runs itself so
 """
 
 import argparse
 import ctypes
 import json
 import re
+import subprocess
 import sys
 import time
 
@@ -39,6 +41,32 @@ class Recorder:
         self.count += 1
         print(json.dumps({"step": name, "result": plain(result)}), flush=True)
         return result
+
+
+class Guests:
+    """
+    A process with the clients that come and go: where the master is found in etcd, each close of the
+    wheel takes up to half a minute, and holds its process up.
+    """
+
+    def __init__(self, args):
+        command = [sys.executable, "-B", __file__, "--guests"]
+        command += ["--master", args.master, "--metadata", args.metadata]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def relay(self, r):
+        """Passes its steps on, until it begins to leave or has left."""
+        for line in self.process.stdout:
+            if not line.startswith("{"):
+                continue
+            if "leaving" in json.loads(line):
+                return
+            r.count += 1
+            print(line, end="", flush=True)
+
+    def leave(self, r):
+        self.relay(r)
+        r.step("the guests have left", self.process.wait)
 
 
 def plain(value):
@@ -410,16 +438,25 @@ def error_steps(r, metadata, master):
     r.step("it reads", lambda: third.get("core/1"))
     r.step("it writes", lambda: third.put("err/1", b"third"))
     r.step("too large for its buffer", lambda: third.put("err/2", pattern(20 * MIB)))
-    r.step("close", lambda: third.close())
-    r.step("health after close", lambda: third.health_check())
+    return third
 
 
-def tenant_steps(r, metadata, master, b):
+def tenant_steps(r, metadata, master, without):
     tenant = MooncakeDistributedStore()
     r.step("client of a tenant", lambda: tenant.setup({"local_hostname": "127.0.0.1", "metadata_server": metadata, "global_segment_size": "0", "local_buffer_size": str(16 * MIB), "protocol": "tcp", "rdma_devices": "", "master_server_addr": master, "tenant_id": "t1"}))
     r.step("put as a tenant", lambda: tenant.put("tenant/1", b"t"))
-    r.step("seen without tenants", lambda: b.get("tenant/1"))
+    r.step("seen without tenants", lambda: without.get("tenant/1"))
     r.step("remove as a tenant", lambda: tenant.remove("tenant/1", True))
+    return tenant
+
+
+def guest_steps(metadata, master):
+    r = Recorder()
+    third = error_steps(r, metadata, master)
+    tenant = tenant_steps(r, metadata, master, third)
+    print(json.dumps({"leaving": True}), flush=True)
+    r.step("close", lambda: third.close())
+    r.step("health after close", lambda: third.health_check())
     r.step("close", lambda: tenant.close())
 
 
@@ -451,7 +488,10 @@ def main():
     parser.add_argument("--lease-ms", type=int, default=1000)
     parser.add_argument("--pool", type=int, default=0, help="bytes of the whole pool, default: both segments")
     parser.add_argument("--restart", action="store_true")
+    parser.add_argument("--guests", action="store_true")
     args = parser.parse_args()
+    if args.guests:
+        return guest_steps(args.metadata, args.master)
     own = args.segment > 0
     r = Recorder()
     a, b = MooncakeDistributedStore(), MooncakeDistributedStore()
@@ -466,14 +506,15 @@ def main():
     if own:
         task_steps(r, a, b)
         segment_steps(r, a, b)
-    error_steps(r, args.metadata, args.master)
-    tenant_steps(r, args.metadata, args.master, b)
+    guests = Guests(args)
+    guests.relay(r)
     fill_steps(r, a, b, args.pool or 2 * args.segment)
     if args.restart:
         restart_steps(r, a, b)
     r.step("remove_all", lambda: a.remove_all(True) > 0)
     r.step("nothing left", lambda: b.batch_is_exist(["core/1", "core/parts"]))
     r.step("close", lambda: [a.close(), b.close()])
+    guests.leave(r)
     print(json.dumps({"steps": r.count}), flush=True)
 
 

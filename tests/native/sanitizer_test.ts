@@ -8,6 +8,9 @@ import { opensslAbsent } from "../support/engine_servers.ts";
 
 const native = nativeFolder();
 
+/** Groups of tests, each in a process, of which most wait for longer than they compute. */
+const AT_A_TIME = 3;
+
 /** Why programs with this sanitizer cannot be built or run here, or `null`. */
 function missing(sanitizer: string): string | null {
   if (native === null) return "the sources are not on this machine";
@@ -22,6 +25,22 @@ function missing(sanitizer: string): string | null {
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
+}
+
+async function runGroup(
+  program: string,
+  group: string,
+  env: Record<string, string>,
+): Promise<void> {
+  const { code, stdout, stderr } = await new Deno.Command(program, {
+    args: [group],
+    env,
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  const decoder = new TextDecoder();
+  assert.equal(code, 0, `${group}: ${decoder.decode(stderr).slice(0, 6000)}`);
+  assert.equal(decoder.decode(stdout), `ok ${group}\n`);
 }
 
 async function runTests(sanitizer: string, groups: string[]): Promise<void> {
@@ -40,20 +59,42 @@ async function runTests(sanitizer: string, groups: string[]): Promise<void> {
       ...listFiles(`${native}tests/`).filter((path) => /\/tests\/\w+\.c$/.test(path)),
     ]);
     assert.equal(failure, null);
-    const { code, stdout, stderr } = await new Deno.Command(program, {
-      args: groups,
-      env: {
-        ...standIns.env,
-        SNOWSKIN_FAKE_TRANSPORT: fake.path,
-        SNOWSKIN_TEST_CERTIFICATES: folder,
-        ...{ TSAN_OPTIONS: "halt_on_error=1", ASAN_OPTIONS: "detect_leaks=1" },
-      },
-      stdout: "piped",
-      stderr: "piped",
+    const env = {
+      ...standIns.env,
+      SNOWSKIN_FAKE_TRANSPORT: fake.path,
+      SNOWSKIN_TEST_CERTIFICATES: folder,
+      ...{ TSAN_OPTIONS: "halt_on_error=1", ASAN_OPTIONS: "detect_leaks=1" },
+    };
+    const left = groups.toReversed();
+    await Promise.all(Array.from({ length: AT_A_TIME }, async () => {
+      for (let group = left.shift(); group !== undefined; group = left.shift()) {
+        await runGroup(program, group, env);
+      }
+    }));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** The names of the reference's C interface, used by several threads, with the shim in one program. */
+async function runNames(sanitizer: string): Promise<void> {
+  assert(native !== null);
+  const folder = await Deno.makeTempDir();
+  try {
+    const failure = compile([
+      ...["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"],
+      ...[`-fsanitize=${sanitizer}`, "-fno-sanitize-recover=all", `-I${native}include`],
+      ...["-o", `${folder}/threads`, ...librarySources(native)],
+      ...listFiles(`${native}te/`).filter((path) => path.endsWith(".c")),
+      new URL("../te/named_threads.c", import.meta.url).pathname,
+    ]);
+    assert.equal(failure, null);
+    const { code, stdout, stderr } = await new Deno.Command(`${folder}/threads`, {
+      env: { TSAN_OPTIONS: "halt_on_error=1", ASAN_OPTIONS: "detect_leaks=1" },
     }).output();
     const decoder = new TextDecoder();
     assert.equal(code, 0, decoder.decode(stderr).slice(0, 6000));
-    assert.equal(decoder.decode(stdout), groups.map((name) => `ok ${name}\n`).join(""));
+    assert.equal(decoder.decode(stdout), "ok\n");
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -67,6 +108,7 @@ const runs = {
     "fuzz",
     "crc32c",
     "disk",
+    "tail",
     "fence",
     "relay",
     "shm",
@@ -106,5 +148,11 @@ for (const [sanitizer, groups] of Object.entries(runs)) {
     name: `the shim's own tests pass under -fsanitize=${sanitizer}${skipped}`,
     ignore: reason !== null,
     fn: () => runTests(sanitizer, groups),
+  });
+  const absent = reason === null ? "" : ` (skipped: ${reason})`;
+  Deno.test({
+    name: `threads that use the reference's C names pass under -fsanitize=${sanitizer}${absent}`,
+    ignore: reason !== null,
+    fn: () => runNames(sanitizer),
   });
 }

@@ -28,13 +28,18 @@ async function limited(fn: () => Promise<void>): Promise<void> {
   }
 }
 
-/** A test that runs in the machine only, and only with what it needs. */
-export function guestTest(name: string, fn: () => Promise<void>, needs: unknown = true): void {
+/** A test that runs in the machine only, and only with what it needs; `lacking` says what that is. */
+export function guestTest(
+  name: string,
+  fn: () => Promise<void>,
+  needs: unknown = true,
+  lacking = "the published wheel is not installed",
+): void {
   const skipped = !inGuest
     ? " (skipped: it runs in the machine of deno task test:rdma)"
     : needs
     ? ""
-    : " (skipped: the published wheel is not installed)";
+    : ` (skipped: ${lacking})`;
   Deno.test({ name: `${name}${skipped}`, ignore: skipped !== "", fn: () => limited(fn) });
 }
 

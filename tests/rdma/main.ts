@@ -1,7 +1,8 @@
 /**
  * `deno task test:rdma`: runs the tests of `machine.ts` in a virtual machine with two Soft-RoCE
  * devices; see `docs/transports.md`. `measure` runs `measure.ts` instead, `numa` runs `numa_test.ts`
- * in a machine with two NUMA nodes; other arguments are handed to `deno test`.
+ * in a machine with two NUMA nodes, `dax` runs `dax_test.ts` in one with persistent memory (emulated);
+ * other arguments are handed to `deno test`.
  */
 import { buildLibrary } from "../../ffi/build.ts";
 import { buildGuestStandIns } from "./stand_ins.ts";
@@ -69,17 +70,27 @@ if (reason !== null) {
   Deno.exit(0);
 }
 const [what, ...rest] = Deno.args;
-/** A machine of its own has to boot from scratch. */
-const hardware = what === "numa"
-  ? [
-    "--no-snapshot",
-    "--qemu",
-    [0, 1].flatMap((n) => [
-      `-object memory-backend-ram,id=node${n},size=2G`,
-      `-numa node,cpus=${n},memdev=node${n}`,
-    ]).join(" "),
-  ]
-  : [];
+/** Machines of their own, which have to boot from scratch, and their tests. */
+const machines: Record<string, { hardware: string[]; tests: string }> = {
+  numa: {
+    hardware: [
+      "--no-snapshot",
+      "--qemu",
+      [0, 1].flatMap((n) => [
+        `-object memory-backend-ram,id=node${n},size=2G`,
+        `-numa node,cpus=${n},memdev=node${n}`,
+      ]).join(" "),
+    ],
+    tests: `${folder}numa_test.ts`,
+  },
+  dax: {
+    // Two pieces of the 2 GiB that lie above the first 4 GiB of addresses.
+    hardware: ["--append", "memmap=512M!4608M memmap=512M!5120M"],
+    tests: `${folder}dax_test.ts`,
+  },
+};
+const own = Object.hasOwn(machines, what ?? "") ? machines[what] : null;
+const hardware = own?.hardware ?? [];
 const prepared = await run(["--kernel", KERNEL, ...hardware, "--prepare"]);
 if (prepared !== 0) {
   console.log(`test:rdma is skipped: the machine could not be prepared (${prepared})`);
@@ -88,7 +99,7 @@ if (prepared !== 0) {
 const test = ["deno", "test", "--no-check", "-A"];
 const work = what === "measure"
   ? ["deno", "run", "--no-check", "-A", `${folder}measure.ts`]
-  : what === "numa"
-  ? [...test, ...rest, `${folder}numa_test.ts`]
+  : own !== null
+  ? [...test, ...rest, own.tests]
   : [...test, ...Deno.args, `${folder}machine.ts`];
 Deno.exit(await runInMachine(work));

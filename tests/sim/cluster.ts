@@ -335,6 +335,7 @@ function saysYes(response: unknown): boolean {
 /** Asks the engine who leads, as clients of etcd, Redis and Kubernetes do. */
 class EngineSource implements LeaderSource {
   readonly cheap = true;
+  readonly nobody = "the engine names no leader";
 
   constructor(readonly engine: LogEngine, readonly client: Host, readonly clock: Clock) {}
 

@@ -13,6 +13,7 @@ enum mc_region_flags {
 	MC_REGION_LOCKED = 1 << 1,      /* its pages stay in memory once they are there */
 	MC_REGION_INTERLEAVED = 1 << 2, /* pages lie on the nodes in turn, not in one piece each */
 	MC_REGION_SMALL_PAGES = 1 << 3, /* ordinary pages, not huge ones where there are any */
+	MC_REGION_AT_ADDRESS = 1 << 4,  /* published: peers name it by its address in this process */
 };
 
 struct mc_region_options {
@@ -39,7 +40,10 @@ struct mc_region_info {
  * last local operation with it has completed; peers on this host reach that over the network.
  * Flags other than MC_REGION_PUBLISHED, pages and nodes are for memory that is mapped here alone.
  * The remote base of a published region is not its address: it is drawn per registration and never
- * used again by this engine, so a descriptor that outlived its region is refused. Returns the id (> 0) and *info, or -EINVAL,
+ * used again by this engine, so a descriptor that outlived its region is refused. With
+ * MC_REGION_AT_ADDRESS, for memory of the caller on the host, it is the address, for peers that know
+ * no other; then what is registered there next is reached by old descriptors, too. Returns the id
+ * (> 0) and *info, or -EINVAL, -EEXIST (a published region has some of these addresses),
  * -ENOMEM (also: the pool has not enough pages, or a device may not pin so many), -ENOSPC
  * (too many regions, or no remote addresses left), -EIO (the device failed), -EFAULT (the
  * address is not that device's), -EOPNOTSUPP (published device memory in an engine with RDMA

@@ -19,25 +19,16 @@
  * first two, submits operations at the third, and polls for their completions.
  *
  * A process that only links this library is reached by Snowskin's and by Mooncake's engines, and
- * reaches them, over the TCP framing; but it has no name of its own, because what follows is not in
- * this library. It is done in TypeScript (te.ts), or by the program:
+ * reaches them, over the TCP framing; but it has no name of its own: handshakes and the metadata
+ * services (P2PHANDSHAKE, HTTP, etcd, Redis) are done in TypeScript (te.ts), or by the program.
  *
- *   - the handshake daemon and the metadata services (P2PHANDSHAKE, HTTP, etcd, Redis), and with
- *     them of the reference's transfer_engine_c.h: createTransferEngine, destroyTransferEngine,
- *     getLocalIpAndPort, openSegment, openSegmentNoCache, closeSegment, removeLocalSegment,
- *     syncSegmentCache, genNotifyInEngine, getNotifsFromEngine, freeNotifsMsgBuf,
- *     submitTransferWithNotify
- *   - discovery and choice of devices: discoverTopology, installTransport, uninstallTransport,
- *     getNicLoadStats, showLinks, warmupEfaSegment
+ * transfer_engine_c.h, with libtransfer_engine.so, has the names of the reference's header on top of
+ * this one, and handshakes with them. Of the names in the published wheel's it lacks
+ *
+ *   - discovery and figures: discoverTopology, getNicLoadStats, showLinks, warmupEfaSegment
  *   - signals: enableGracefulShutdown
- *   - under other names and with other arguments: registerLocalMemory and unregisterLocalMemory are
- *     mc_region_register and mc_region_unregister; allocateBatchID, submitTransfer,
- *     getTransferStatus and freeBatchID are mc_submit and mc_poll, where a batch is an array and
- *     a status a completion
  *
- * A program that was written for that header does not link with this library.
- *
- * Building: `deno run -A ffi/build.ts --install=DIR` puts libsnowskin.so into DIR/lib and the
+ * Building: `deno run -A ffi/build.ts --install=DIR` puts the libraries into DIR/lib and the
  * headers into DIR/include. examples/c/two_engines.c is a whole program.
  */
 

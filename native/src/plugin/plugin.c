@@ -243,16 +243,14 @@ int mc_plugin_open(struct mc_engine *engine, const struct mc_plugin_options *opt
 		   uint32_t why_size)
 {
 	struct plugin *plugin;
-	uint32_t cursor = 0;
 	int err;
 
 	if (!why || why_size == 0 || !options_ok(options))
 		return -EINVAL;
 	why[0] = 0;
-	if (mc_engine_registers(engine) || engine->tls)
-		return -EALREADY;
-	if (mc_slots_next(&engine->regions, &cursor))
-		return -EBUSY;
+	err = mc_engine_may_register(engine);
+	if (err)
+		return err;
 	plugin = calloc(1, sizeof(*plugin));
 	if (!plugin)
 		return -ENOMEM;
@@ -331,7 +329,7 @@ int mc_plugin_peer_set(struct mc_engine *engine, uint32_t id, const uint8_t *add
 		       uint32_t address_size, const struct mc_plugin_buffer *buffers, uint32_t count)
 {
 	struct plugin_peer told = { .address_size = address_size, .buffer_count = count };
-	struct mc_peer *peer;
+	void *link = NULL;
 	int err = 0;
 
 	if (address_size > MC_PLUGIN_ADDRESS_MAX)
@@ -345,17 +343,12 @@ int mc_plugin_peer_set(struct mc_engine *engine, uint32_t id, const uint8_t *add
 	if (!told.address || !told.buffers)
 		err = -ENOMEM;
 	pthread_mutex_lock(&engine->progress_lock);
-	pthread_mutex_lock(&engine->state_lock);
-	peer = mc_slots_get(&engine->peers, id);
-	pthread_mutex_unlock(&engine->state_lock);
-	if (!err && !peer)
-		err = -ESTALE;
-	if (!err && peer->transport->ops->kind != MC_TRANSPORT_PLUGIN)
-		err = -EINVAL;
+	if (!err)
+		err = mc_peer_link(engine, id, MC_TRANSPORT_PLUGIN, &link);
 	if (err) {
 		forget(&told);
 	} else {
-		struct plugin_peer *known = peer->link;
+		struct plugin_peer *known = link;
 
 		plugin_break(plugin_of(engine), known, -ECONNRESET);
 		forget(known);

@@ -220,17 +220,15 @@ static const struct mc_transport_ops ops = {
 int mc_rdma_open(struct mc_engine *engine, const struct mc_rdma_options *given, char *why,
 		 uint32_t why_size)
 {
-	uint32_t cursor = 0;
 	struct rdma *rdma;
 	int err;
 
 	if (!why || why_size == 0)
 		return -EINVAL;
 	why[0] = 0;
-	if (mc_engine_registers(engine) || engine->tls)
-		return -EALREADY;
-	if (mc_slots_next(&engine->regions, &cursor))
-		return -EBUSY;
+	err = mc_engine_may_register(engine);
+	if (err)
+		return err;
 	rdma = calloc(1, sizeof(*rdma));
 	if (!rdma)
 		return -ENOMEM;
@@ -290,8 +288,8 @@ int mc_rdma_peer_set(struct mc_engine *engine, uint32_t id, const uint32_t *link
 		     uint32_t buffer_count)
 {
 	struct mc_rdma_buffer *copy;
-	struct mc_peer *peer;
-	int err = 0;
+	void *link = NULL;
+	int err;
 
 	if (link_count > MC_RDMA_DEVICES)
 		return -EINVAL;
@@ -300,11 +298,9 @@ int mc_rdma_peer_set(struct mc_engine *engine, uint32_t id, const uint32_t *link
 		return -ENOMEM;
 	memcpy(copy, buffers, buffer_count * sizeof(*copy));
 	pthread_mutex_lock(&engine->progress_lock);
-	pthread_mutex_lock(&engine->state_lock);
-	peer = mc_slots_get(&engine->peers, id);
-	pthread_mutex_unlock(&engine->state_lock);
-	if (peer && peer->transport->ops->kind == MC_TRANSPORT_RDMA) {
-		struct rdma_peer *known = peer->link;
+	err = mc_peer_link(engine, id, MC_TRANSPORT_RDMA, &link);
+	if (!err) {
+		struct rdma_peer *known = link;
 
 		free(known->buffers);
 		known->buffers = copy;
@@ -313,7 +309,6 @@ int mc_rdma_peer_set(struct mc_engine *engine, uint32_t id, const uint32_t *link
 		memcpy(known->links, links, link_count * sizeof(*links));
 	} else {
 		free(copy);
-		err = peer ? -EINVAL : -ESTALE;
 	}
 	mc_engine_unlock(engine);
 	return err;

@@ -3,21 +3,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../common.h"
-#include "tcp_server.h"
+#include "tcp_answers.h"
 
-/* Of one call into the kernel, and of one session before the next has its turn. */
-#define CALL_BYTES (1u << 20)
+/* Of one session before the next has its turn. */
 #define TURN_BYTES (2u << 20)
 #define INPUT_MIN 8192u
-
-static const struct tcp_status status_frames[] = {
-	[TCP_STATUS_OK] = { TCP_STATUS_OK, TCP_STATUS_MAGIC },
-	[TCP_STATUS_REFUSED] = { TCP_STATUS_REFUSED, TCP_STATUS_MAGIC },
-};
 
 struct tcp_session *tcp_session_new(int fd, struct mc_tls *tls, int64_t now)
 {
@@ -56,26 +49,12 @@ bool tcp_session_owes(const struct tcp_session *session)
 	       session->closing || session->securing || mc_stream_owes(&session->stream);
 }
 
-static void add_answer(struct tcp_session *session, bool acknowledged, uint8_t code,
-		       uint64_t address, uint64_t length)
-{
-	uint32_t at = (session->answer_first + session->answer_count++) % TCP_ANSWERS_MAX;
-
-	session->answers[at] = (struct tcp_answer){
-		.address = address,
-		.left = length,
-		.status_left = acknowledged ? TCP_STATUS_SIZE : 0,
-		.code = code,
-	};
-	session->answer_bytes += length;
-}
-
 /* Version 1 has no word for a refusal: the connection just ends. */
 static void refuse(struct tcp_session *session, struct tcp_thread *thread, bool acknowledged)
 {
 	tcp_count(thread, TCP_REFUSED, 1);
 	if (acknowledged)
-		add_answer(session, true, TCP_STATUS_REFUSED, 0, 0);
+		tcp_answers_add(session, true, TCP_STATUS_REFUSED, 0, 0);
 	session->lingers = acknowledged;
 	session->closing = true;
 	session->body_left = 0;
@@ -85,7 +64,7 @@ static void body_done(struct tcp_session *session, struct tcp_thread *thread)
 {
 	tcp_count(thread, TCP_WRITES, 1);
 	if (session->body_acknowledged)
-		add_answer(session, true, TCP_STATUS_OK, 0, 0);
+		tcp_answers_add(session, true, TCP_STATUS_OK, 0, 0);
 }
 
 static void begin_request(struct tcp_session *session, struct tcp_thread *thread,
@@ -104,18 +83,12 @@ static void begin_request(struct tcp_session *session, struct tcp_thread *thread
 		refuse(session, thread, acknowledged);
 	} else if (opcode == MC_OP_READ) {
 		tcp_count(thread, TCP_READS, 1);
-		add_answer(session, acknowledged, TCP_STATUS_OK, header.address, header.size);
+		tcp_answers_add(session, acknowledged, TCP_STATUS_OK, header.address, header.size);
 	} else {
 		session->body_address = header.address;
 		session->body_left = header.size;
 		session->body_acknowledged = acknowledged;
 	}
-}
-
-/* The thread's way to memory of a device; without room for one the request is refused. */
-static struct mc_stage *stage_for(struct tcp_thread *thread, struct mc_place place)
-{
-	return mc_stages_get(&thread->stages, place.device);
 }
 
 /* Copies to where a body belongs: 0 or -EREMOTEIO. */
@@ -128,7 +101,7 @@ static int store(struct tcp_thread *thread, struct mc_place place, const uint8_t
 		memcpy(place.memory, bytes, size);
 		return 0;
 	}
-	stage = stage_for(thread, place);
+	stage = tcp_stage_for(thread, place);
 	return stage ? mc_stage_store(stage, (uintptr_t)place.memory, bytes, size) : -EREMOTEIO;
 }
 
@@ -154,7 +127,7 @@ static bool store_body(struct tcp_session *session, struct tcp_thread *thread,
 static bool can_take_request(const struct tcp_session *session)
 {
 	return !session->closing && session->answer_count < TCP_ANSWERS_MAX &&
-	       session->answer_bytes < CALL_BYTES;
+	       session->answer_bytes < TCP_CALL_BYTES;
 }
 
 /* May the first bytes of a connection be taken for a request? */
@@ -237,57 +210,46 @@ static uint32_t consume_held(struct tcp_session *session, struct tcp_thread *thr
 	return used;
 }
 
-enum { IO_ERROR = -2, IO_END = -1, IO_WAIT = 0 };
-
-/* What a call of the stream returned, as bytes or one of the above. */
-static int64_t io_result(int64_t count)
-{
-	if (count > 0)
-		return count;
-	if (count == 0)
-		return IO_END;
-	return count == -EAGAIN ? IO_WAIT : IO_ERROR;
-}
-
 /* Fewer bytes came than were asked for: is there more to be had without an event? */
 static bool stays_readable(const struct tcp_session *session)
 {
 	return session->ended || mc_stream_ended(&session->stream);
 }
 
-/* Receives into memory of a device; IO_ERROR also when that fails. */
+/* Receives into memory of a device; TCP_IO_ERROR also when that fails. */
 static int64_t receive_staged(struct tcp_session *session, struct tcp_thread *thread,
 			      struct mc_place place, uint64_t size)
 {
-	struct mc_stage *stage = stage_for(thread, place);
-	int64_t count = stage ? mc_stage_receive(stage, &session->stream, (uintptr_t)place.memory, size) :
-				-EREMOTEIO;
+	struct mc_stage *stage = tcp_stage_for(thread, place);
+	int64_t count = -EREMOTEIO;
 
+	if (stage)
+		count = mc_stage_receive(stage, &session->stream, (uintptr_t)place.memory, size);
 	if (count < 0)
-		return count == -EAGAIN ? IO_WAIT : IO_ERROR;
-	return count ? count : IO_END;
+		return count == -EAGAIN ? TCP_IO_WAIT : TCP_IO_ERROR;
+	return count ? count : TCP_IO_END;
 }
 
 /* Receives into the region that is being written. */
 static int64_t receive_body(struct tcp_session *session, struct tcp_thread *thread)
 {
 	struct mc_publisher *publisher = tcp_server_publisher(thread->server);
-	uint64_t part = mc_min(session->body_left, CALL_BYTES);
+	uint64_t part = mc_min(session->body_left, TCP_CALL_BYTES);
 	struct mc_published *published;
 	struct mc_place place;
-	int64_t count = IO_WAIT;
+	int64_t count = TCP_IO_WAIT;
 
 	published = mc_reader_enter(publisher, &thread->reader);
 	place = mc_published_find(published, session->body_address, session->body_left);
 	if (place.device)
 		count = receive_staged(session, thread, place, part);
 	else if (place.memory)
-		count = io_result(
+		count = tcp_io_result(
 			mc_stream_receive_into(&session->stream, place.memory, part, false));
 	mc_reader_leave(&thread->reader);
 	if (!place.memory) {
 		refuse(session, thread, session->body_acknowledged);
-		return IO_WAIT;
+		return TCP_IO_WAIT;
 	}
 	if (count < (int64_t)part)
 		session->readable = stays_readable(session);
@@ -309,8 +271,8 @@ static int64_t receive_input(struct tcp_session *session, struct tcp_thread *thr
 	int64_t count;
 
 	memcpy(input, session->held + session->held_at, before);
-	count = io_result(mc_stream_receive_into(&session->stream, input + before,
-						 session->input_size - before, false));
+	count = tcp_io_result(mc_stream_receive_into(&session->stream, input + before,
+						     session->input_size - before, false));
 	if (count < (int64_t)(session->input_size - before))
 		session->readable = stays_readable(session);
 	if (count <= 0)
@@ -319,7 +281,7 @@ static int64_t receive_input(struct tcp_session *session, struct tcp_thread *thr
 	used = consume(session, thread, input, size);
 	unhold(session);
 	if (used < size && !session->closing && !hold(session, input + used, size - used))
-		return IO_ERROR;
+		return TCP_IO_ERROR;
 	/* Many small requests: take more at a time. A long body: copy less of it. */
 	if (session->body_left)
 		session->input_size = INPUT_MIN;
@@ -337,107 +299,10 @@ static int64_t receive(struct tcp_session *session, struct tcp_thread *thread)
 			return used;
 	}
 	if (!session->readable)
-		return IO_WAIT;
+		return TCP_IO_WAIT;
 	if (session->body_left)
 		return receive_body(session, thread);
 	return receive_input(session, thread);
-}
-
-/* Sends an answer whose bytes lie on a device. */
-static int64_t send_staged(struct tcp_session *session, struct tcp_thread *thread,
-			   const struct tcp_answer *answer, struct mc_place place, uint64_t size)
-{
-	struct mc_stage *stage = stage_for(thread, place);
-	int64_t count;
-
-	if (!stage)
-		return IO_ERROR;
-	count = mc_stage_send(stage, &session->stream,
-			      (const uint8_t *)&status_frames[answer->code] + TCP_STATUS_SIZE -
-				      answer->status_left,
-			      answer->status_left, (uintptr_t)place.memory, size);
-	if (count < 0)
-		return count == -EAGAIN ? IO_WAIT : IO_ERROR;
-	return count;
-}
-
-/* One call with as many answers as it takes; one alone where it lies on a device. */
-static int64_t send_answers(struct tcp_session *session, struct tcp_thread *thread)
-{
-	struct mc_publisher *publisher = tcp_server_publisher(thread->server);
-	struct iovec iov[2 * TCP_ANSWERS_MAX];
-	struct msghdr message = { .msg_iov = iov };
-	struct mc_published *published;
-	uint64_t total = 0;
-	bool gone = false;
-	int64_t count;
-
-	published = mc_reader_enter(publisher, &thread->reader);
-	for (uint32_t i = 0; i < session->answer_count && total < CALL_BYTES; i++) {
-		struct tcp_answer *answer =
-			&session->answers[(session->answer_first + i) % TCP_ANSWERS_MAX];
-		uint64_t part = mc_min(answer->left, CALL_BYTES);
-		struct mc_place place = { NULL, NULL };
-
-		if (answer->left) {
-			place = mc_published_find(published, answer->address, answer->left);
-			gone = !place.memory;
-			if (gone)
-				break;
-		}
-		if (place.device) {
-			if (total)
-				break;
-			total = answer->status_left + part;
-			count = send_staged(session, thread, answer, place, part);
-			goto sent;
-		}
-		if (answer->status_left) {
-			iov[message.msg_iovlen].iov_base =
-				(uint8_t *)&status_frames[answer->code] + TCP_STATUS_SIZE -
-				answer->status_left;
-			iov[message.msg_iovlen++].iov_len = answer->status_left;
-			total += answer->status_left;
-		}
-		if (answer->left) {
-			iov[message.msg_iovlen].iov_base = place.memory;
-			iov[message.msg_iovlen++].iov_len = part;
-			total += part;
-			if (part < answer->left)
-				break;
-		}
-	}
-	count = total ? io_result(mc_stream_send(&session->stream, &message)) : IO_ERROR;
-sent:
-	mc_reader_leave(&thread->reader);
-	if (count < (int64_t)total)
-		session->writable = false;
-	/* A status has promised bytes that are gone: only closing tells the peer. */
-	if (gone && count == (int64_t)total)
-		return IO_ERROR;
-	return count;
-}
-
-static void advance_answers(struct tcp_session *session, struct tcp_thread *thread,
-			    uint64_t bytes)
-{
-	while (bytes > 0) {
-		struct tcp_answer *answer = &session->answers[session->answer_first];
-		uint64_t part = mc_min(bytes, answer->status_left);
-
-		answer->status_left -= (uint8_t)part;
-		bytes -= part;
-		part = mc_min(bytes, answer->left);
-		answer->address += part;
-		answer->left -= part;
-		bytes -= part;
-		session->answer_bytes -= part;
-		tcp_count(thread, TCP_READ_BYTES, part);
-		if (answer->status_left || answer->left)
-			return;
-		session->answer_first = (session->answer_first + 1) % TCP_ANSWERS_MAX;
-		session->answer_count--;
-	}
 }
 
 /* After a refusal; without reading on, the system would reset and the refusal be lost. */
@@ -498,7 +363,7 @@ static enum tcp_session_turn take_turn(struct tcp_session *session, struct tcp_t
 	if (session->securing && !secure(session, thread))
 		return SESSION_WAITS;
 	while (moved < TURN_BYTES) {
-		int64_t count = IO_WAIT;
+		int64_t count = TCP_IO_WAIT;
 
 		if (mc_stream_owes(&session->stream) && session->writable) {
 			int err = mc_stream_flush(&session->stream);
@@ -513,9 +378,9 @@ static enum tcp_session_turn take_turn(struct tcp_session *session, struct tcp_t
 			count = receive(session, thread);
 			if (session->foreign)
 				return SESSION_FOREIGN;
-			if (count == IO_ERROR || (count == IO_END && !session->answer_count))
+			if (count == TCP_IO_ERROR || (count == TCP_IO_END && !session->answer_count))
 				return SESSION_OVER;
-			if (count == IO_END)
+			if (count == TCP_IO_END)
 				session->closing = true;
 			if (count > 0) {
 				session->active = thread->now;
@@ -528,19 +393,19 @@ static enum tcp_session_turn take_turn(struct tcp_session *session, struct tcp_t
 		if (session->answer_count) {
 			if (!session->writable)
 				return SESSION_WAITS;
-			count = send_answers(session, thread);
+			count = tcp_answers_send(session, thread);
 			if (count < 0)
 				return SESSION_OVER;
-			if (count == IO_WAIT)
+			if (count == TCP_IO_WAIT)
 				return SESSION_WAITS;
 			session->active = thread->now;
-			advance_answers(session, thread, (uint64_t)count);
+			tcp_answers_advance(session, thread, (uint64_t)count);
 			moved += (uint64_t)count;
 		} else if (session->closing) {
 			if (mc_stream_owes(&session->stream))
 				return SESSION_WAITS;
 			return session->lingers ? drain(session, thread) : SESSION_OVER;
-		} else if (count == IO_WAIT) {
+		} else if (count == TCP_IO_WAIT) {
 			return SESSION_WAITS;
 		}
 	}
