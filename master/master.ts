@@ -164,8 +164,8 @@ export class Master {
       if (journal === null) return true;
       const { isRefusing } = journal;
       const settled = journal.commit();
-      // Whoever was answered in the same batch may have seen the change.
-      if (!settled && !isRefusing) replies.markAll();
+      // Who reads in the same batch may have seen the change.
+      if (!settled && !isRefusing) replies.doubtReads();
       if (!settled) dispatcher.refuseChanges(journal.refusal);
       return settled;
     };

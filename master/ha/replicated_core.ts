@@ -15,7 +15,7 @@ export interface ReplicatedCoreOptions {
   replies: Replies;
   /** Milliseconds, monotonic; the clock of the leader's lease. */
   clock: () => number;
-  /** Takes a group to the log; it keeps the bytes. */
+  /** Takes a group to the log; it takes the bytes over. */
   send: (group: LogGroup) => void;
   /** Turns the replies that tell of a change into errors. */
   refuseChanges: (why: string) => void;
@@ -43,8 +43,8 @@ export class ReplicatedCore implements ReplyGate {
   readonly #options: ReplicatedCoreOptions;
   readonly #facts: FactBuffer;
   readonly #held: Held[] = [];
-  /** Groups that the log is not known to hold. */
-  #unacknowledged: LogGroup[] = [];
+  /** Facts of the groups that the log is not known to hold. */
+  #unacknowledged: { sequence: number; facts: Uint8Array }[] = [];
   #waiters: { position: number; settle: (kept: boolean) => void }[] = [];
   #sent = 0;
   #acknowledged = 0;
@@ -154,9 +154,8 @@ export class ReplicatedCore implements ReplyGate {
     const bytes = this.#facts.group.slice();
     this.#facts.clear();
     sealGroup(bytes, ++this.#sent);
-    const group = { sequence: this.#sent, bytes };
-    this.#unacknowledged.push(group);
-    this.#options.send(group);
+    this.#unacknowledged.push({ sequence: this.#sent, facts: bytes.slice(GROUP_HEADER_BYTES) });
+    this.#options.send({ sequence: this.#sent, bytes });
   }
 
   #release(): void {
@@ -169,13 +168,13 @@ export class ReplicatedCore implements ReplyGate {
 
   /** The facts that may be taken back. */
   #notKept(): Uint8Array[] {
-    const groups = [...this.#unacknowledged.map(({ bytes }) => bytes), this.#facts.group];
-    return groups.map((bytes) => bytes.slice(GROUP_HEADER_BYTES));
+    const told = this.#facts.group.slice(GROUP_HEADER_BYTES);
+    return [...this.#unacknowledged.map(({ facts }) => facts), told];
   }
 
   /**
-   * Changes that the log does not hold get an error, and so does what was answered behind them and may
-   * have seen them; they may or may not come to be.
+   * Changes that the log does not hold get an error, and so do reads that were answered behind them and
+   * may have seen them; they may or may not come to be.
    */
   #settleRefused(why: string): void {
     const { replies, refuseChanges } = this.#options;
@@ -183,7 +182,7 @@ export class ReplicatedCore implements ReplyGate {
     if (later.length > 0) {
       const now = replies.take();
       for (const { packed } of later) replies.put(packed);
-      replies.markAll();
+      replies.doubtReads();
       replies.put(now);
     }
     refuseChanges(`the change could not be kept: ${why}`);

@@ -18,7 +18,12 @@ class Driver {
     core: this.core.core,
     replies: this.replies,
     clock: () => this.nowMs,
-    send: (group) => this.sent.push(group),
+    // As in a master, where they go to another thread.
+    send: ({ sequence, bytes }) =>
+      this.sent.push({
+        sequence,
+        bytes: new Uint8Array(structuredClone(bytes.buffer, { transfer: [bytes.buffer] })),
+      }),
     refuseChanges: (why) =>
       this.replies.replaceChanges(10, (writer) => writer.raw(new TextEncoder().encode(why))),
     onRefusal: (why) => this.refusals.push(why),
@@ -35,6 +40,7 @@ class Driver {
     if (change !== null) this.core.put(change, 1000);
     this.replies.end();
     if (this.leading.told !== told) this.replies.markChange();
+    else if (change === null) this.replies.markRead();
   }
 
   /** Connections whose replies would leave now; negative = with an error. */

@@ -3,6 +3,13 @@ import { ProtocolError } from "../../proto/error.ts";
 import { readWriteId } from "../../proto/coro_rpc/write_id.ts";
 import { Codec } from "../../proto/struct_pack/codec.ts";
 import { text } from "../../proto/struct_pack/schema.ts";
+import {
+  BatchExistKey,
+  BatchGetReplicaList,
+  ExistKey,
+  GetReplicaList,
+  GetReplicaListByRegex,
+} from "../../proto/messages/objects.ts";
 import { AnswerTooLarge, Call, Outcome, type ServedFunction } from "./call.ts";
 import type { Replies } from "./replies.ts";
 import { ScanLine, type WaitingScan } from "./scan_line.ts";
@@ -33,6 +40,12 @@ const BAD_WRITE_ID = "the attachment is not the number of a write";
 const SLICE_WORK = 200_000;
 
 const messageCodec = new Codec<string>(text);
+
+/** Calls whose answers show objects. */
+const SHOWING: ReadonlySet<string> = new Set(
+  [ExistKey, BatchExistKey, GetReplicaList, BatchGetReplicaList, GetReplicaListByRegex]
+    .map(({ name }) => name),
+);
 
 /** Takes request frames, calls their handlers and packs the replies. */
 export class Dispatcher {
@@ -136,7 +149,8 @@ export class Dispatcher {
 
   /**
    * Answers the requests of this batch that have changed something with an error instead, because the
-   * changes could not be kept: they may or may not come to be.
+   * changes could not be kept: they may or may not come to be. So are reads for which
+   * {@linkcode Replies.doubtReads} was called.
    */
   refuseChanges(why: string): void {
     this.#replies.replaceChanges(
@@ -214,6 +228,7 @@ export class Dispatcher {
       if (outcome === Outcome.DONE) {
         this.#replies.end();
         if (resumed || this.#changes() !== changes) this.#replies.markChange();
+        else if (SHOWING.has(name)) this.#replies.markRead();
         meter?.served(call.items, call.failedItems);
       }
       return outcome;

@@ -4,10 +4,11 @@ import { Writer } from "../../proto/struct_pack/writer.ts";
 const RECORD_BYTES = 8;
 const HEADER_BYTES = 16;
 
-/** Frames that were taken out, and which of them tell of a change. */
+/** Frames that were taken out, which of them tell of a change, and which of objects. */
 export interface PackedReplies {
   readonly bytes: Uint8Array;
   readonly changes: readonly number[];
+  readonly reads: readonly number[];
 }
 
 /**
@@ -17,6 +18,7 @@ export interface PackedReplies {
 export class Replies {
   readonly writer = new Writer(64 * 1024);
   readonly #changes: number[] = [];
+  readonly #reads: number[] = [];
   #start = 0;
 
   /** Everything packed so far; valid until the next reply is begun. */
@@ -70,6 +72,17 @@ export class Replies {
     this.#changes.push(this.#start);
   }
 
+  /** Notes that the frame completed last shows objects. */
+  markRead(): void {
+    this.#reads.push(this.#start);
+  }
+
+  /** Has the frames that show objects count as changes: they may show what was not kept. */
+  doubtReads(): void {
+    this.#changes.push(...this.#reads);
+    this.#reads.length = 0;
+  }
+
   /**
    * Writes the noted frames again: `write` fills the body of each, whose transport error is `code`.
    * The others stay as they are.
@@ -95,29 +108,23 @@ export class Replies {
 
   /** Takes every frame out, to be put back later. */
   take(): PackedReplies {
-    const packed = { bytes: this.writer.bytes.slice(), changes: this.#changes.slice() };
+    const bytes = this.writer.bytes.slice();
+    const packed = { bytes, changes: this.#changes.slice(), reads: this.#reads.slice() };
     this.clear();
     return packed;
   }
 
-  /** Notes every frame: what they tell of was not kept. */
-  markAll(): void {
-    this.#changes.length = 0;
-    const view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.length);
-    for (let at = 0; at < this.length; at += RECORD_BYTES + view.getUint32(at + 4, true)) {
-      this.#changes.push(at);
-    }
-  }
-
   /** Adds frames that were taken out. */
-  put({ bytes, changes }: PackedReplies): void {
+  put({ bytes, changes, reads }: PackedReplies): void {
     const start = this.writer.length;
     for (const at of changes) this.#changes.push(start + at);
+    for (const at of reads) this.#reads.push(start + at);
     this.writer.raw(bytes);
   }
 
   clear(): void {
     this.#changes.length = 0;
+    this.#reads.length = 0;
     this.writer.reset();
   }
 }

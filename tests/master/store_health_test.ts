@@ -49,7 +49,7 @@ Deno.test("clients have a frozen store avoided at once, and used again when it w
     while (frozen === undefined) {
       await read();
       frozen = await inState("avoided");
-      assert(performance.now() - begun < 5000, "it is not avoided");
+      assert(performance.now() - begun < 30_000, "it is not avoided");
     }
     assert.deepEqual([frozen.users, frozen.votes], [2, 2]);
     assert(frozen.suspected_for_ms! >= frozen.avoided_for_ms!);

@@ -47,7 +47,11 @@ export interface HaProfile {
   faultEveryMs: number;
 }
 
-export function drawHaProfile(random: Random): HaProfile {
+/** A change is in the log within some ways to the engine; what clients wait for it has room for them. */
+const WAYS_IN_TIMEOUT = 33;
+
+/** Draws a cluster whose clients wait for a call as long as `requestTimeoutMs`. */
+export function drawHaProfile(random: Random, requestTimeoutMs: number): HaProfile {
   const all = Object.values(HaFault);
   const faults = all.filter(() => random.oneIn(3));
   return {
@@ -57,7 +61,10 @@ export function drawHaProfile(random: Random): HaProfile {
     logBytes: random.pick([5000, 20_000, 200_000]),
     source: random.pick(["engine", "list"] as const),
     connectTimeoutMs: random.pick([200, 1000]),
-    engineDelayMs: random.pick([1, 5, 30]),
+    engineDelayMs: Math.min(
+      random.pick([1, 5, 30]),
+      Math.floor(requestTimeoutMs / WAYS_IN_TIMEOUT),
+    ),
     engineLosses: random.pick([0, 0, 30, 200]),
     drift: (random.below(7) - 3) / 100,
     faults: faults.length > 0 ? faults : [HaFault.LEADER_KILL],

@@ -115,7 +115,7 @@ export class World {
     };
     this.haProfile = options.ha === undefined
       ? null
-      : { ...drawHaProfile(new Random(~seed)), ...options.ha };
+      : { ...drawHaProfile(new Random(~seed), this.profile.requestTimeoutMs), ...options.ha };
     this.master = this.haProfile === null
       ? new MasterHost({
         ...parts,
