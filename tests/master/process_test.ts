@@ -20,7 +20,7 @@ const READY_MS = 1000;
 const STOP_MS = 1000;
 const IDLE_RSS = 120 * 2 ** 20;
 const IDLE_CPU = 0.01;
-const TRIES = 3;
+const TRIES = 8;
 
 /** Runs a master that is expected to end by itself; its exit code and the lines of stderr. */
 async function runToEnd(
