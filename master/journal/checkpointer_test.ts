@@ -62,14 +62,15 @@ Deno.test("a Worker folds the tail while the journal goes on, again and again", 
   assert(desk.journal.tailBytes < 10_000);
   for (let round = 1; round <= 3; round++) {
     while (desk.journal.tailBytes < 20_000) desk.put();
+    // A slow Worker lets the tail grow so much that the next one has begun already.
+    const begun = desk.checkpointer.isBusy ? 0 : desk.journal.sequence;
     desk.checkpointer.consider(0);
-    const begun = desk.journal.sequence;
     await until(() => {
       desk.put();
       desk.checkpointer.consider(0);
       return desk.done.length >= round;
     });
-    assert(desk.done[round - 1].sequence >= begun - 1);
+    assert(desk.done[round - 1].sequence >= begun);
     assert.equal(desk.recovered().digest(), desk.driver.core.digest());
   }
   assert.deepEqual(desk.faults, []);
