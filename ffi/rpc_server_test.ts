@@ -291,7 +291,9 @@ test("a client that always leaves something unread costs no more than that", asy
   for (let i = 0; i < 24; i++) fixture.reply(connection, piece);
   fixture.poll();
   const before = Deno.memoryUsage().rss;
-  for (let i = 0; i < 128; i++) {
+  // What JavaScript has not collected yet counts, too, so much more goes through than may be left.
+  const pieces = 256;
+  for (let i = 0; i < pieces; i++) {
     let read: Uint8Array | null = null;
     const reading = readExactly(client, piece.length).then((bytes) => read = bytes);
     while (read === null) {
@@ -302,7 +304,7 @@ test("a client that always leaves something unread costs no more than that", asy
     fixture.reply(connection, piece);
   }
   const grown = Deno.memoryUsage().rss - before;
-  assert(grown < 80 << 20, `grew by ${grown} bytes`);
+  assert(grown < pieces / 2 * piece.length, `grew by ${grown} bytes`);
 });
 
 test("a client that leaves 64 MiB unread is closed when the next reply comes", async () => {
