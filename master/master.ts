@@ -160,12 +160,13 @@ export class Master {
       ...(journal !== null && { changes: () => journal.told }),
       ...(leading !== null && { changes: () => leading.told }),
     });
+    let refusing = false;
     const settle = () => {
       if (journal === null) return true;
-      const { isRefusing } = journal;
       const settled = journal.commit();
       // Who reads in the same batch may have seen the change.
-      if (!settled && !isRefusing) replies.doubtReads();
+      if (!settled && !refusing) replies.doubtReads();
+      refusing = !settled;
       if (!settled) dispatcher.refuseChanges(journal.refusal);
       return settled;
     };

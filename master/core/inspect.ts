@@ -10,7 +10,7 @@ import { remoteOffset } from "./describe.ts";
 import { lastUsedMs } from "./leases.ts";
 import { RecencyList } from "./lru.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
-import { isAnyHoused, isHoused, isReadable } from "./queries.ts";
+import { firstReadable, isAnyHoused, isHoused, isReadable } from "./queries.ts";
 import { sharedPath } from "./shared_path.ts";
 import type { CoreState } from "./state.ts";
 
@@ -199,7 +199,9 @@ export function describeAll(
   const { replicas } = state;
   const all: ReplicaDescriptor[] = [];
   for (
-    let replica = state.objects.link(slot, ObjectLink.REPLICA);
+    let replica = readable
+      ? firstReadable(state, slot)
+      : state.objects.link(slot, ObjectLink.REPLICA);
     replica !== 0;
     replica = replicas.next(replica)
   ) {

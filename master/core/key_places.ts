@@ -1,6 +1,5 @@
 /** Where many keys are, packed so that an answer about thousands of them costs few objects. */
 import { ReplicaType } from "../../proto/types.ts";
-import { ObjectLink } from "./objects.ts";
 import { firstReadable, isAnyHoused, isReadable } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 
@@ -58,8 +57,7 @@ export function keyPlaces(
     start = end;
     if (slot !== 0 && isAnyHoused(state, slot)) {
       states[i] = KeyState.NOT_READY;
-      let replica = objects.link(slot, ObjectLink.REPLICA);
-      if (firstReadable(state, slot) === 0) replica = 0;
+      let replica = firstReadable(state, slot);
       for (; replica !== 0; replica = replicas.next(replica)) {
         if (!isReadable(state, replica)) continue;
         states[i] = KeyState.READY;

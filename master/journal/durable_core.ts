@@ -50,11 +50,6 @@ export class DurableCore {
     return journal.syncedSequence < journal.sequence;
   }
 
-  /** Whether changes are refused at present. */
-  get isRefusing(): boolean {
-    return this.#trouble !== null;
-  }
-
   /**
    * Makes what has been told as durable as was promised. `false` = it is not: requests that changed
    * something since the last time must not be answered with success.

@@ -106,11 +106,6 @@ export class MasterJournal {
       this.#options.sync.needsTurns && this.#durable.isSyncing;
   }
 
-  /** Whether changes are refused at present. */
-  get isRefusing(): boolean {
-    return this.#durable.isRefusing;
-  }
-
   /** What to tell clients whose changes could not be kept. */
   get refusal(): string {
     return `the change could not be kept: the journal ${this.#trouble}`;
