@@ -130,6 +130,11 @@ export interface StoreSettings {
    * one is slow for its peer; 0 = none.
    */
   hedgePercent: number;
+  /**
+   * Whether an object that this client has read or written lately is read where it was while the master
+   * is asked whether it is there. Needs `storeChecksum`.
+   */
+  earlyReads: boolean;
   /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
@@ -389,6 +394,7 @@ export const settingTable: {
   opBudgetMs: { fallback: 60_000, read: duration },
   replicaPatienceMs: { fallback: 500, read: duration },
   hedgePercent: { fallback: 5, read: wholeNumber(0, 100) },
+  earlyReads: { fallback: true, read: truth },
   bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },

@@ -11,6 +11,8 @@ import type { Connection, ConnectionOwner, ConnectionTarget } from "./connection
 export const INLINE_WAIT_US = 150;
 /** Sends that do not sleep after answers have come later than that, again and again. */
 const MAX_SKIPS = 64;
+/** Its reactions run at the next microtask checkpoint; cheaper than `queueMicrotask`. */
+const SETTLED = Promise.resolve();
 const IN_BYTES = 128 << 10;
 /** Chunks taken at a time when the event loop has told of input. */
 const MAX_CHUNKS = 16;
@@ -37,6 +39,8 @@ export class InlineConnection implements Connection {
   /** Sleeps in a row that were too short, and sends left that do not sleep because of that. */
   #misses = 0;
   #skips = 0;
+  /** What has been sent is to be slept for when this turn's other work is done. */
+  #sleepIsDue = false;
   /** Settles when nothing is left of the connection. */
   readonly done: Promise<void>;
 
@@ -63,10 +67,23 @@ export class InlineConnection implements Connection {
       return this.destroy(asError("write", error));
     }
     taken();
-    if (this.#watching || !this.#owner.expects()) return;
-    if (unsent === 0 && this.#maySleep()) this.#sleep(native);
-    if (this.#failure === null && this.#owner.expects()) this.#watch(native, true);
+    if (this.#watching || this.#sleepIsDue || !this.#owner.expects()) return;
+    if (unsent > 0) return this.#watch(native, true);
+    this.#sleepIsDue = true;
+    void SETTLED.then(this.#await);
   }
+
+  /**
+   * Waits for what was sent. Transfers that were begun in the same turn have had theirs by now, so
+   * that they go on while the server works.
+   */
+  readonly #await = (): void => {
+    this.#sleepIsDue = false;
+    const native = this.#native;
+    if (native === null || this.#failure !== null || this.#watching) return;
+    if (this.#owner.expects() && this.#maySleep()) this.#sleep(native);
+    if (this.#failure === null && this.#owner.expects()) this.#watch(native, true);
+  };
 
   destroy(error: Error): void {
     this.#failure ??= error;
