@@ -15,8 +15,6 @@ const ACCOUNT_MAX = 16;
 const ACCOUNT_MIN = -16;
 const COST_IN_VAIN = 4;
 
-const LATIN1 = new TextDecoder("latin1");
-
 type MemoryReplica = ReplicaDescriptor & {
   location: { kind: "memory"; buffer: BufferDescriptor };
 };
@@ -61,7 +59,9 @@ export class KnownPlaces {
 
   /** What the other methods take for a key. */
   nameOf(key: Uint8Array): PlaceName {
-    return this.#enabled && key.length <= MAX_KEY_BYTES ? LATIN1.decode(key) : null;
+    if (!this.#enabled || key.length > MAX_KEY_BYTES) return null;
+    // A character for each byte; a decoder takes five times as long for so few.
+    return String.fromCharCode.apply(null, key as unknown as number[]);
   }
 
   /** Where an object was; `undefined` when that is not known. */
