@@ -16,6 +16,8 @@ const ANSWERS: readonly number[] = [
 export interface BegunReads {
   /** Milliseconds of the clock. */
   readonly begunAtMs: number;
+  /** They have less time than others, so that one that runs out shows nothing and is begun again. */
+  readonly isShort: boolean;
   /** Their codes; those that have not ended after so many milliseconds are stopped. */
   finish(timeoutMs: number): Promise<Int32Array>;
   /** Ends them soon. */
@@ -38,7 +40,7 @@ export async function attempt(
   if (timeoutMs < 1) return new Int32Array(ops.length).fill(TransferCode.TIMEOUT);
   if (begun !== undefined) {
     const codes = await begun.finish(timeoutMs);
-    noteCodes(store, ops, codes, timeoutMs);
+    noteCodes(store, ops, codes, begun.isShort ? 0 : timeoutMs);
     return codes;
   }
   const { choice } = store;
@@ -67,7 +69,7 @@ export function attemptOne(
   if (timeoutMs < 1) return Promise.resolve(TransferCode.TIMEOUT);
   if (begun !== undefined) {
     return begun.finish(timeoutMs).then(([code]) => {
-      noteCode(store, op, code, timeoutMs);
+      noteCode(store, op, code, begun.isShort ? 0 : timeoutMs);
       return code as TransferCode;
     });
   }

@@ -105,6 +105,8 @@ class BatchReader {
     const askedAt = clock.now();
     const keys = run.map((i) => this.#keys[i]);
     const asked = answers(keys.length, master.batchGetReplicaList({ keys, tenantId }));
+    // The request leaves first.
+    await null;
     const begun = new EarlyBatch(this.#store, keys, (at, size) => this.#plan(run[at], size), early);
     const lists = await asked;
     const open: OpenItem[] = [];
@@ -157,7 +159,7 @@ class BatchReader {
     }
     const reading = owners.map((item, at) => ({ item, sums: true, start: at, end: at + 1 }));
     const read = await group.finish(timeoutMs);
-    return this.#judge(reading, ops, owners, read, again);
+    return this.#judge(reading, ops, owners, read, again, group.isShort);
   }
 
   #openItem(
@@ -217,13 +219,17 @@ class BatchReader {
     return this.#judge(reading, ops, owners, read, again);
   }
 
-  /** Takes what has become of reads and returns the items to read from their next replica. */
+  /**
+   * Takes what has become of reads and returns the items to read from their next replica, or from the
+   * same one where the time of the read was short.
+   */
   #judge(
     reading: readonly Reading[],
     ops: readonly EndpointOperation[],
     owners: readonly OpenItem[],
     { codes, moved }: ReadAttempt,
     again: number[],
+    isShort = false,
   ): OpenItem[] {
     const { checks, clock } = this.#store;
     const endedAt = clock.now();
@@ -245,6 +251,9 @@ class BatchReader {
         const key = this.#keys[item.index];
         if (!sums || checks.isRight(key, buffer, item.expected, ops, start, end)) continue;
         item.wrong = true;
+      } else if (isShort && codes[start] === TransferCode.TIMEOUT) {
+        retries.push(item);
+        continue;
       }
       item.buffers.splice(served, 1);
       if (item.buffers.length > 0) retries.push(item);

@@ -4,7 +4,7 @@ import type { ReplicaList } from "../proto/types.ts";
 import { attemptReads, type ReadAttempt } from "./attempt_reads.ts";
 import { MAX_VALUE_BYTES } from "./batch.ts";
 import type { StoreContext } from "./context.ts";
-import { type EarlyRead, earlyReadOf, EarlyReads, earlyTimeoutMs } from "./early_reads.ts";
+import { type EarlyRead, earlyReadOf, EarlyReads } from "./early_reads.ts";
 import { isAt, type Place, type PlaceName } from "./known_places.ts";
 import type { ReadPiece } from "./read_piece.ts";
 import { elsewhere, isMissing } from "./replica_reads.ts";
@@ -25,9 +25,13 @@ export class EarlyGroup {
   constructor(store: StoreContext, items: readonly EarlyItem[]) {
     this.#store = store;
     this.#items = items;
-    const bytes = items.reduce((sum, { op }) => sum + op.length, 0);
-    const timeoutMs = earlyTimeoutMs(store, bytes, items[0].buffers.length > 1);
-    this.#reads = new EarlyReads(store, items.map(({ op }) => op), timeoutMs);
+    const ops = items.map(({ op }) => op);
+    this.#reads = new EarlyReads(store, ops, items[0].buffers.length > 1);
+  }
+
+  /** See {@linkcode EarlyReads.isShort}. */
+  get isShort(): boolean {
+    return this.#reads.isShort;
   }
 
   /** The operations that the master has confirmed. */
@@ -44,8 +48,9 @@ export class EarlyGroup {
   async finish(timeoutMs: number): Promise<ReadAttempt> {
     const items = this.#items;
     const which = Array.from(items.keys()).filter((i) => items[i].confirmed);
+    const { begunAtMs, isShort } = this.#reads;
     const begun = {
-      begunAtMs: this.#reads.begunAtMs,
+      ...{ begunAtMs, isShort },
       stop: () => this.#reads.stop(),
       finish: async (ms: number) => {
         const codes = await this.#reads.finish(ms);

@@ -5,6 +5,8 @@ import type { Place } from "./known_places.ts";
 import type { ReadPiece } from "./read_piece.ts";
 import { pushReads, usableMs } from "./replica_reads.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
+import { TransferCode } from "./transfer/engine.ts";
+import { Stop } from "./transfer/stop.ts";
 
 /** Between two times that are taken for the same. */
 const SAME_MS = 5;
@@ -15,26 +17,40 @@ const SAME_MS = 5;
  */
 export class EarlyReads implements BegunReads {
   readonly begunAtMs: number;
+  readonly isShort: boolean;
   readonly #store: StoreContext;
   readonly #ops: readonly EndpointOperation[];
-  readonly #stop = new AbortController();
+  readonly #stop = new Stop();
   readonly #codes: Promise<Int32Array>;
   /** When they are given up by themselves. */
   readonly #endsAtMs: number;
 
-  /** Begins reads from one peer, which take `timeoutMs` at most. */
-  constructor(store: StoreContext, ops: readonly EndpointOperation[], timeoutMs: number) {
+  /** Begins reads from one peer, which can be read elsewhere, too, or not. */
+  constructor(store: StoreContext, ops: readonly EndpointOperation[], hasOther: boolean) {
     const { clock, endpoint, traffic } = store;
+    let bytes = 0;
+    for (const { length } of ops) bytes += length;
+    // What cannot be ended has to be waited for when it was in vain.
+    this.isShort = !hasOther && !endpoint.endsReads;
+    const usable = usableMs(store, store.places.leaseTtlMs);
+    const timeoutMs = hasOther || this.isShort
+      ? Math.min(usable, patienceFor(store, bytes))
+      : usable;
     this.begunAtMs = clock.now();
     this.#endsAtMs = this.begunAtMs + timeoutMs;
     this.#store = store;
     this.#ops = ops;
-    const { signal: stop } = this.#stop;
-    const signal = traffic?.signal === undefined ? stop : AbortSignal.any([traffic.signal, stop]);
-    const begin = () => endpoint.transfer(ops, timeoutMs, { ...traffic, signal });
-    // A copy in this process is made at once: the question to the master leaves before.
-    this.#codes = ops[0].endpoint === endpoint.name ? Promise.resolve().then(begin) : begin();
+    const stop = this.#stop;
+    const { priority, signal } = traffic ?? {};
+    const stoppable = priority === undefined ? { signal: stop } : { priority, signal: stop };
+    this.#codes = endpoint.transfer(ops, timeoutMs, stoppable);
     this.#codes.catch(() => {});
+    if (signal === undefined) return;
+    const abort = () => stop.abort();
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort);
+    const ended = () => signal.removeEventListener("abort", abort);
+    this.#codes.then(ended, ended);
   }
 
   async finish(timeoutMs: number): Promise<Int32Array> {
@@ -54,9 +70,15 @@ export class EarlyReads implements BegunReads {
 
   /** Resolves when no byte can arrive any more, and zeros have taken the place of those of `ops`. */
   async drop(ops = this.#ops): Promise<void> {
+    const { choice, clock, replicaPatienceMs } = this.#store;
     this.stop();
-    await this.#codes.catch(() => {});
+    const codes = await this.#codes.catch(() => null);
     ops.forEach(wipe);
+    if (ops !== this.#ops) return;
+    const isOver = clock.now() - this.begunAtMs >= replicaPatienceMs;
+    if (!isOver || codes === null || codes.every((code) => code === TransferCode.OK)) return;
+    // It could not be ended, and no healthy peer takes so long.
+    choice.note(this.#ops[0].endpoint, false);
   }
 }
 
@@ -77,7 +99,7 @@ export function earlyReadOf(
   plan: (size: number) => readonly ReadPiece[] | null,
 ): EarlyRead | null {
   const { choice, checks, endpoint } = store;
-  if (earlyTimeoutMs(store, 0, false) < 1) return null;
+  if (usableMs(store, store.places.leaseTtlMs) < 1) return null;
   const buffers = choice.order(place.replicas, endpoint.name);
   const [buffer] = buffers;
   if (choice.isSuspected(buffer.transportEndpoint)) return null;
@@ -92,12 +114,6 @@ export function earlyReadOf(
   const ops: EndpointOperation[] = [];
   pushReads(ops, buffer, pieces, true);
   return { op: ops[0], buffers };
-}
-
-/** Milliseconds for early reads of so many bytes, which can be read elsewhere or not. */
-export function earlyTimeoutMs(store: StoreContext, bytes: number, hasOther: boolean): number {
-  const ms = usableMs(store, store.places.leaseTtlMs);
-  return hasOther ? Math.min(ms, patienceFor(store, bytes)) : ms;
 }
 
 /** Memory that was read into in vain may hold bytes of an object that nobody asked for. */

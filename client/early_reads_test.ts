@@ -346,6 +346,32 @@ Deno.test("a known replica that is slow is read beside another one", async () =>
   }
 });
 
+Deno.test("a read in vain that cannot be ended is waited for as a healthy peer would be", async () => {
+  await Known.ways(async (known, read) => {
+    Object.defineProperty(known.t.endpoint, "endsReads", { value: false });
+    known.t.faults.plan = (peer) => peer === A ? { silent: true, deaf: true } : null;
+    known.answer = () => known.list(OLD, [known.at(B, 0, 2)]);
+    const reading = read();
+    const tookMs = await known.settled(reading);
+    assert.equal(await reading, true);
+    assert.deepEqual([...known.target], [...OLD, 9]);
+    assert(tookMs >= 500 && tookMs < 510, `${tookMs} ms`);
+    assert(known.store.choice.isSuspected(A));
+  });
+});
+
+Deno.test("a confirmed read that could not be ended is given its time again", async () => {
+  await Known.ways(async (known, read) => {
+    Object.defineProperty(known.t.endpoint, "endsReads", { value: false });
+    known.t.faults.plan = () => ({ delayMs: 700, deaf: true });
+    const reading = read();
+    const tookMs = await known.settled(reading);
+    assert.equal(await reading, true);
+    assert(tookMs >= 1200 && tookMs < 1220, `${tookMs} ms`);
+    assert(!known.store.choice.isSuspected(A));
+  });
+});
+
 Deno.test("equal replicas are read in turns", async () => {
   const known = await Known.open([A, B]);
   const peers = new Set<number>();

@@ -4,7 +4,7 @@ import { attemptOne } from "./attempt.ts";
 import { attemptReads } from "./attempt_reads.ts";
 import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
-import { earlyReadOf, EarlyReads, earlyTimeoutMs } from "./early_reads.ts";
+import { earlyReadOf, EarlyReads } from "./early_reads.ts";
 import { isAt, type Place } from "./known_places.ts";
 import { checkKey, objectError } from "./object_call.ts";
 import type { ReadPiece } from "./read_piece.ts";
@@ -61,31 +61,33 @@ export async function readObject(
     const askedAt = clock.now();
     const asked = master.getReplicaList({ key, tenantId });
     const place = places.find(name);
-    const early = place !== undefined && places.mayRead && expired + wrong === 0
-      ? beginEarly(store, place, plan)
-      : null;
+    const begins = place !== undefined && places.mayRead && expired + wrong === 0;
+    // The request leaves first; then there is time to make memory, too.
+    if (begins) await null;
+    const early = begins ? beginEarly(store, place, plan) : null;
     const answer = early === null ? await asked : await orDrop(early, asked);
     const list = answer.code === ErrorCode.OK ? answer.value as ReplicaList : null;
-    const confirmed = early !== null && list !== null &&
-      isAt(early.place, list.replicas, list.objectChecksum);
     const isGone = isMissing(answer.code);
-    if (early !== null && (list !== null || isGone)) places.note(confirmed);
-    if (early !== null && !confirmed) await early.reads.drop();
+    let confirmed: Early | null = null;
+    if (early !== null) {
+      if (list !== null && isAt(early.place, list.replicas, list.objectChecksum)) confirmed = early;
+      else await early.reads.drop();
+      if (list !== null || isGone) places.note(confirmed !== null);
+    }
     if (isGone) {
       places.forget(name);
       return false;
     }
     if (list === null) throw objectError(answer.code, "read", key);
     places.leaseTtlMs = list.leaseTtlMs;
-    if (!confirmed) places.learn(name, list.replicas, list.objectChecksum, place);
-    const buffers = confirmed ? early.buffers : readableBuffers(store, list);
+    if (confirmed === null) places.learn(name, list.replicas, list.objectChecksum, place);
+    const buffers = confirmed?.buffers ?? readableBuffers(store, list);
     if (buffers === null) {
       throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, whyUnreadable(list));
     }
     const expected = store.checks.expected(list);
     const leaseEndsAt = askedAt + list.leaseTtlMs;
-    const begun = confirmed ? early : null;
-    const outcome = await readBuffers(store, buffers, leaseEndsAt, key, plan, expected, begun);
+    const outcome = await readBuffers(store, buffers, leaseEndsAt, key, plan, expected, confirmed);
     if (outcome === ReadOutcome.DONE) return true;
     if (outcome === ReadOutcome.EXPIRED) expired++;
     else if (++wrong === MAX_WRONG) return false;
@@ -99,8 +101,7 @@ function beginEarly(store: StoreContext, place: Place, plan: ReadPlan): Early | 
   const read = earlyReadOf(store, place, plan);
   if (read === null) return null;
   const { op, buffers } = read;
-  const timeoutMs = earlyTimeoutMs(store, op.length, buffers.length > 1);
-  return { place, op, buffers, reads: new EarlyReads(store, [op], timeoutMs) };
+  return { place, op, buffers, reads: new EarlyReads(store, [op], buffers.length > 1) };
 }
 
 /** The answer to a question; when there is none, what was read meanwhile is dropped before. */
@@ -165,7 +166,7 @@ async function readBuffers(
     }
     if (code !== TransferCode.OK) {
       why = store.endpoint.explain(buffer.transportEndpoint, code);
-      left = left.slice(1);
+      if (!early?.isShort || code !== TransferCode.TIMEOUT) left = left.slice(1);
       continue;
     }
     if (store.clock.now() >= leaseEndsAt) return ReadOutcome.EXPIRED;

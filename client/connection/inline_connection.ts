@@ -70,12 +70,14 @@ export class InlineConnection implements Connection {
     if (this.#watching || this.#sleepIsDue || !this.#owner.expects()) return;
     if (unsent > 0) return this.#watch(native, true);
     this.#sleepIsDue = true;
-    void SETTLED.then(this.#await);
+    void SETTLED.then(this.#awaitSoon);
   }
 
+  readonly #awaitSoon = (): void => void SETTLED.then(this.#await);
+
   /**
-   * Waits for what was sent. Transfers that were begun in the same turn have had theirs by now, so
-   * that they go on while the server works.
+   * Waits for what was sent. Who has sent it may have begun transfers behind it, and these have had
+   * their turn by now, so that they go on while the server works.
    */
   readonly #await = (): void => {
     this.#sleepIsDue = false;

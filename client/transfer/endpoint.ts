@@ -4,7 +4,7 @@ import { documentTimestamp, type SegmentDocument } from "../../proto/metadata/se
 import type { BufferDescriptor } from "../../proto/types.ts";
 import { formatHostPort, parseHostPort } from "./address.ts";
 import { type Clock, within } from "./clock.ts";
-import { type Traffic, TransferDoor, type TransferLimits } from "./door.ts";
+import { TransferDoor, type TransferLimits, type TransferTraffic } from "./door.ts";
 import {
   type Done,
   type Failed,
@@ -25,7 +25,7 @@ import { PeerDirectory, STALE_PEER_CODES } from "./peer_directory.ts";
 import { listenAtChoice, type PortChoice } from "./port_choice.ts";
 import { type TlsIdentity, TlsWatch } from "./tls.ts";
 
-const NO_TRAFFIC: Traffic = {};
+const NO_TRAFFIC: TransferTraffic = {};
 const first = (done: Done) => ([code]: Int32Array) => done(code as TransferCode);
 
 /** How often published documents are compared with what the metadata server holds. */
@@ -118,6 +118,11 @@ export class TransferEndpoint {
     return host === "localhost" ? "127.0.0.1" : host;
   }
 
+  /** Whether reads that are in flight end soon when they are told to. */
+  get endsReads(): boolean {
+    return this.engine.rdma === undefined && this.engine.plugin === undefined;
+  }
+
   /** Serves peers without memory, too. Rejects as {@linkcode lend}. */
   async start(): Promise<void> {
     await this.#ensureStarted();
@@ -188,7 +193,7 @@ export class TransferEndpoint {
   transfer(
     ops: readonly EndpointOperation[],
     timeoutMs: number,
-    traffic?: Traffic,
+    traffic?: TransferTraffic,
   ): Promise<Int32Array> {
     if (ops.length === 0) return Promise.resolve(new Int32Array(0));
     if (ops.length === 1) {
@@ -211,7 +216,7 @@ export class TransferEndpoint {
   begin(
     op: EndpointOperation,
     timeoutMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
     done: Done,
     failed: Failed,
   ): void {
@@ -384,7 +389,7 @@ export class TransferEndpoint {
   async #run(
     ops: readonly EndpointOperation[],
     timeoutMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
   ): Promise<Int32Array> {
     const { clock } = this.#options;
     const startedAt = clock.now();
@@ -400,7 +405,7 @@ export class TransferEndpoint {
     ops: readonly EndpointOperation[],
     codes: Int32Array,
     restMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
   ): Promise<Int32Array> {
     if (restMs >= 1 && !this.#closed) await this.#retry(ops, codes, Math.floor(restMs), traffic);
     return codes;
@@ -410,7 +415,7 @@ export class TransferEndpoint {
   async #transferMixed(
     ops: readonly EndpointOperation[],
     timeoutMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
   ): Promise<Int32Array> {
     const codes = new Int32Array(ops.length);
     const known: number[] = [];
@@ -441,7 +446,7 @@ export class TransferEndpoint {
     which: readonly number[],
     codes: Int32Array,
     timeoutMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
   ): Promise<void> {
     const found: number[] = [];
     for (const i of which) {
@@ -462,7 +467,7 @@ export class TransferEndpoint {
     ops: readonly EndpointOperation[],
     codes: Int32Array,
     timeoutMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
   ): Promise<void> {
     const { clock } = this.#options;
     const startedAt = clock.now();

@@ -48,6 +48,7 @@ import { openPlugin } from "./plugin_side.ts";
 import { openRdma } from "./rdma_side.ts";
 import { RefusalNotice } from "./refusal_notice.ts";
 import { shimCrc32c } from "./shim_crc32c.ts";
+import type { StopSignal } from "./stop.ts";
 
 const INLINE_WAIT_US = 50;
 /** Microseconds of moving bytes on the calling thread before the poll takes over. */
@@ -212,7 +213,7 @@ export class NativeTransferEngine implements TransferEngine {
     timeoutMs: number,
     done: Done,
     failed: Failed,
-    signal?: AbortSignal,
+    signal?: StopSignal,
   ): void {
     try {
       this.#check(op);
@@ -337,7 +338,7 @@ export class NativeTransferEngine implements TransferEngine {
     results: Int32Array | null,
     left: number,
     resolve: (result: never) => void,
-    signal: AbortSignal | undefined,
+    signal: StopSignal | undefined,
   ): number {
     const slot = this.#freeSlots.pop() ?? this.#transfers.length;
     const transfer = { ops, results, code: TransferCode.OK, left, signal, resolve };

@@ -1,4 +1,5 @@
 import type { TransferCode, TransferOperation } from "./engine.ts";
+import type { StopSignal } from "./stop.ts";
 
 /** A transfer until its last operation has completed; keeps borrowed memory reachable. */
 export interface Transfer {
@@ -9,7 +10,7 @@ export interface Transfer {
   code: TransferCode;
   left: number;
   /** Reads end when it is aborted; so `CANCELLED` is their code, not `TIMEOUT`. */
-  signal: AbortSignal | undefined;
+  signal: StopSignal | undefined;
   resolve: (result: never) => void;
 }
 
@@ -24,7 +25,7 @@ export interface Waiting {
 
 /** Runs `cancel` when the signal of a transfer is aborted before the transfer has ended. */
 export function endWhenAborted(
-  signal: AbortSignal,
+  signal: StopSignal,
   transfer: Transfer,
   cancel: () => void,
 ): void {
