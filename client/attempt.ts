@@ -16,6 +16,8 @@ const ANSWERS: readonly number[] = [
 export interface BegunReads {
   /** Milliseconds of the clock. */
   readonly begunAtMs: number;
+  /** When the last one ended; `null` before. */
+  readonly endedAtMs: number | null;
   /** They have less time than others, so that one that runs out shows nothing and is begun again. */
   readonly isShort: boolean;
   /** Their codes; those that have not ended after so many milliseconds are stopped. */

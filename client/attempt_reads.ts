@@ -220,7 +220,7 @@ class HedgedRead {
   }
 
   #tookMs(): number {
-    return this.#store.clock.now() - this.#begunAt;
+    return (this.#begun?.endedAtMs ?? this.#store.clock.now()) - this.#begunAt;
   }
 }
 

@@ -48,19 +48,22 @@ export class EarlyGroup {
   async finish(timeoutMs: number): Promise<ReadAttempt> {
     const items = this.#items;
     const which = Array.from(items.keys()).filter((i) => items[i].confirmed);
-    const { begunAtMs, isShort } = this.#reads;
+    const reads = this.#reads;
     const begun = {
-      ...{ begunAtMs, isShort },
-      stop: () => this.#reads.stop(),
+      ...{ begunAtMs: reads.begunAtMs, isShort: reads.isShort },
+      get endedAtMs() {
+        return reads.endedAtMs;
+      },
+      stop: () => reads.stop(),
       finish: async (ms: number) => {
-        const codes = await this.#reads.finish(ms);
+        const codes = await reads.finish(ms);
         return Int32Array.from(which, (i) => codes[i]);
       },
     };
     const ops = which.map((i) => items[i].op);
     const another = (at: number) => elsewhere(ops[at], items[which[at]].buffers);
     const read = await attemptReads(this.#store, ops, timeoutMs, another, begun);
-    await this.#reads.drop(items.filter(({ confirmed }) => !confirmed).map(({ op }) => op));
+    await reads.drop(items.filter(({ confirmed }) => !confirmed).map(({ op }) => op));
     return read;
   }
 }

@@ -17,6 +17,7 @@ const SAME_MS = 5;
  */
 export class EarlyReads implements BegunReads {
   readonly begunAtMs: number;
+  endedAtMs: number | null = null;
   readonly isShort: boolean;
   readonly #store: StoreContext;
   readonly #ops: readonly EndpointOperation[];
@@ -43,7 +44,9 @@ export class EarlyReads implements BegunReads {
     const stop = this.#stop;
     const { priority, signal } = traffic ?? {};
     const stoppable = priority === undefined ? { signal: stop } : { priority, signal: stop };
-    this.#codes = endpoint.transfer(ops, timeoutMs, stoppable);
+    this.#codes = endpoint.transfer(ops, timeoutMs, stoppable).finally(() =>
+      this.endedAtMs = clock.now()
+    );
     this.#codes.catch(() => {});
     if (signal === undefined) return;
     const abort = () => stop.abort();

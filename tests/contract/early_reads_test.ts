@@ -9,6 +9,7 @@ import { startNode } from "../../examples/local_cluster.ts";
 import { openLibrary } from "../../ffi/library.ts";
 import { StoreError } from "../../proto/error.ts";
 import { LazyMaster, ourMaster, referenceMaster } from "../support/masters.ts";
+import { until } from "../support/until.ts";
 import { pattern } from "./store_suite.ts";
 
 const KIB = 1 << 10;
@@ -126,7 +127,6 @@ for (const kind of [ourMaster, referenceMaster]) {
       });
       await writer.upsert(name, versions[0]);
       let written = 0;
-      let begun = 0;
       const read = async () => {
         let seen = 0;
         const target = new Uint8Array(size);
@@ -143,16 +143,15 @@ for (const kind of [ourMaster, referenceMaster]) {
       const write = async () => {
         for (let i = 1; i < ROUNDS; i++) {
           // Let the reader know the place before it changes.
-          begun = reader.earlyReads.used;
-          for (let turn = 0; turn < 20 && reader.earlyReads.used < begun + 2; turn++) {
-            await writer.isExist(name);
-          }
+          const { used } = reader.earlyReads;
+          await until(() => reader.earlyReads.used > used);
           await writer.upsert(name, versions[i]);
           written = i;
         }
       };
       await Promise.all([read(), write()]);
-      assert(reader.earlyReads.begun > 0);
+      const { begun, used } = reader.earlyReads;
+      assert(begun > used, `all of ${begun} early reads were confirmed`);
     });
   }
 

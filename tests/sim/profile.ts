@@ -56,7 +56,7 @@ export interface Profile {
   numbersWrites: boolean;
   /** Clients give values checksums and check what they read. */
   checksValues: boolean;
-  /** Clients read where objects were while they ask; needs `checksValues`. */
+  /** Clients that check values read where objects were while they ask. */
   remembersPlaces: boolean;
   leastValue: number;
   mostValue: number;
@@ -121,7 +121,7 @@ export function drawProfile(random: Random): Profile {
     keys: random.pick([3, 10, 40]),
     numbersWrites: random.oneIn(2),
     checksValues,
-    remembersPlaces: checksValues,
+    remembersPlaces: true,
     leastValue,
     mostValue: random.pick([leastValue, 400, 2000, 8000]),
     segmentBytes: between(1, 4) * 16 * 1024,
