@@ -20,7 +20,9 @@ export interface BegunReads {
   readonly endedAtMs: number | null;
   /** They have less time than others, so that one that runs out shows nothing and is begun again. */
   readonly isShort: boolean;
-  /** Their codes; those that have not ended after so many milliseconds are stopped. */
+  /** Their codes once all of them have ended; `null` before. */
+  readonly codes: Int32Array | null;
+  /** The same; those that have not ended after so many milliseconds are stopped. */
   finish(timeoutMs: number): Promise<Int32Array>;
   /** Ends them soon. */
   stop(): void;
@@ -70,10 +72,12 @@ export function attemptOne(
 ): Promise<TransferCode> {
   if (timeoutMs < 1) return Promise.resolve(TransferCode.TIMEOUT);
   if (begun !== undefined) {
-    return begun.finish(timeoutMs).then(([code]) => {
+    const done = ([code]: Int32Array) => {
       noteCode(store, op, code, begun.isShort ? 0 : timeoutMs);
       return code as TransferCode;
-    });
+    };
+    if (begun.codes !== null) return Promise.resolve(done(begun.codes));
+    return begun.finish(timeoutMs).then(done);
   }
   const ms = store.choice.isSuspected(op.endpoint)
     ? Math.min(timeoutMs, patienceFor(store, op.length))

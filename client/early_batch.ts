@@ -49,16 +49,17 @@ export class EarlyGroup {
     const items = this.#items;
     const which = Array.from(items.keys()).filter((i) => items[i].confirmed);
     const reads = this.#reads;
+    const pick = (codes: Int32Array) => Int32Array.from(which, (i) => codes[i]);
     const begun = {
       ...{ begunAtMs: reads.begunAtMs, isShort: reads.isShort },
       get endedAtMs() {
         return reads.endedAtMs;
       },
-      stop: () => reads.stop(),
-      finish: async (ms: number) => {
-        const codes = await reads.finish(ms);
-        return Int32Array.from(which, (i) => codes[i]);
+      get codes() {
+        return reads.codes && pick(reads.codes);
       },
+      stop: () => reads.stop(),
+      finish: async (ms: number) => pick(await reads.finish(ms)),
     };
     const ops = which.map((i) => items[i].op);
     const another = (at: number) => elsewhere(ops[at], items[which[at]].buffers);

@@ -22,9 +22,12 @@ export class EarlyReads implements BegunReads {
   readonly #store: StoreContext;
   readonly #ops: readonly EndpointOperation[];
   readonly #stop = new Stop();
-  readonly #codes: Promise<Int32Array>;
   /** When they are given up by themselves. */
   readonly #endsAtMs: number;
+  codes: Int32Array | null = null;
+  #failure: unknown = null;
+  /** Whoever waits for the end. */
+  #wake: (() => void) | null = null;
 
   /** Begins reads from one peer, which can be read elsewhere, too, or not. */
   constructor(store: StoreContext, ops: readonly EndpointOperation[], hasOther: boolean) {
@@ -44,27 +47,54 @@ export class EarlyReads implements BegunReads {
     const stop = this.#stop;
     const { priority, signal } = traffic ?? {};
     const stoppable = priority === undefined ? { signal: stop } : { priority, signal: stop };
-    this.#codes = endpoint.transfer(ops, timeoutMs, stoppable).finally(() =>
-      this.endedAtMs = clock.now()
-    );
-    this.#codes.catch(() => {});
-    if (signal === undefined) return;
     const abort = () => stop.abort();
+    const ended = () => {
+      this.endedAtMs = clock.now();
+      signal?.removeEventListener("abort", abort);
+      this.#wake?.();
+    };
+    const failed = (error: unknown) => {
+      this.#failure = error;
+      ended();
+    };
+    if (ops.length === 1) {
+      const done = (code: TransferCode) => {
+        this.codes = Int32Array.of(code);
+        ended();
+      };
+      endpoint.begin(ops[0], timeoutMs, stoppable, done, failed);
+    } else {
+      const done = (codes: Int32Array) => {
+        this.codes = codes;
+        ended();
+      };
+      endpoint.transfer(ops, timeoutMs, stoppable).then(done, failed);
+    }
+    if (signal === undefined || this.endedAtMs !== null) return;
     if (signal.aborted) abort();
     signal.addEventListener("abort", abort);
-    const ended = () => signal.removeEventListener("abort", abort);
-    this.#codes.then(ended, ended);
   }
 
   async finish(timeoutMs: number): Promise<Int32Array> {
     const { clock } = this.#store;
-    if (this.#endsAtMs <= clock.now() + timeoutMs + SAME_MS) return await this.#codes;
-    const cancel = clock.after(timeoutMs, () => this.stop());
-    try {
-      return await this.#codes;
-    } finally {
-      cancel();
-    }
+    const isSooner = this.#endsAtMs > clock.now() + timeoutMs + SAME_MS;
+    const cancel = isSooner ? clock.after(timeoutMs, () => this.stop()) : null;
+    await this.#end();
+    cancel?.();
+    if (this.codes === null) throw this.#failure;
+    return this.codes;
+  }
+
+  /** Resolves when all of them have ended. */
+  #end(): Promise<void> {
+    if (this.endedAtMs !== null) return Promise.resolve();
+    return new Promise((resolve) => {
+      const before = this.#wake;
+      this.#wake = () => {
+        before?.();
+        resolve();
+      };
+    });
   }
 
   stop(): void {
@@ -75,8 +105,9 @@ export class EarlyReads implements BegunReads {
   async drop(ops = this.#ops): Promise<void> {
     const { choice, clock, replicaPatienceMs } = this.#store;
     this.stop();
-    const codes = await this.#codes.catch(() => null);
+    await this.#end();
     ops.forEach(wipe);
+    const { codes } = this;
     if (ops !== this.#ops) return;
     const isOver = clock.now() - this.begunAtMs >= replicaPatienceMs;
     if (!isOver || codes === null || codes.every((code) => code === TransferCode.OK)) return;

@@ -1,4 +1,5 @@
 import { ErrorCode } from "../proto/error_code.ts";
+import type { Expected } from "../proto/messages.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
 import { attemptOne } from "./attempt.ts";
 import { attemptReads } from "./attempt_reads.ts";
@@ -65,7 +66,13 @@ export async function readObject(
     // The request leaves first; then there is time to make memory, too.
     if (begins) await null;
     const early = begins ? beginEarly(store, place, plan) : null;
-    const answer = early === null ? await asked : await orDrop(early, asked);
+    let answer: Expected<ReplicaList>;
+    try {
+      answer = await asked;
+    } catch (error) {
+      await early?.reads.drop();
+      throw error;
+    }
     const list = answer.code === ErrorCode.OK ? answer.value as ReplicaList : null;
     const isGone = isMissing(answer.code);
     let confirmed: Early | null = null;
@@ -102,16 +109,6 @@ function beginEarly(store: StoreContext, place: Place, plan: ReadPlan): Early | 
   if (read === null) return null;
   const { op, buffers } = read;
   return { place, op, buffers, reads: new EarlyReads(store, [op], buffers.length > 1) };
-}
-
-/** The answer to a question; when there is none, what was read meanwhile is dropped before. */
-async function orDrop<T>({ reads }: Early, asked: Promise<T>): Promise<T> {
-  try {
-    return await asked;
-  } catch (error) {
-    await reads.drop();
-    throw error;
-  }
 }
 
 /** Why an object without a memory replica cannot be read. */
