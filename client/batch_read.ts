@@ -107,7 +107,13 @@ class BatchReader {
     const asked = answers(keys.length, master.batchGetReplicaList({ keys, tenantId }));
     // The request leaves first.
     await null;
-    const begun = new EarlyBatch(this.#store, keys, (at, size) => this.#plan(run[at], size), early);
+    const begun = new EarlyBatch(
+      this.#store,
+      keys,
+      (at, size) => this.#plan(run[at], size),
+      askedAt,
+      early,
+    );
     const lists = await asked;
     const open: OpenItem[] = [];
     // Of those whose memory is still being read into.

@@ -22,11 +22,11 @@ export class EarlyGroup {
   readonly #items: readonly EarlyItem[];
   readonly #reads: EarlyReads;
 
-  constructor(store: StoreContext, items: readonly EarlyItem[]) {
+  constructor(store: StoreContext, items: readonly EarlyItem[], askedAt: number) {
     this.#store = store;
     this.#items = items;
     const ops = items.map(({ op }) => op);
-    this.#reads = new EarlyReads(store, ops, items[0].buffers.length > 1);
+    this.#reads = new EarlyReads(store, ops, askedAt, items[0].buffers.length > 1);
   }
 
   /** See {@linkcode EarlyReads.isShort}. */
@@ -86,6 +86,7 @@ export class EarlyBatch {
     store: StoreContext,
     keys: readonly Uint8Array[],
     plan: (at: number, size: number) => readonly ReadPiece[] | number,
+    askedAt: number,
     begins: boolean,
   ) {
     const { places } = store;
@@ -107,7 +108,7 @@ export class EarlyBatch {
       if (!groups.get(name)?.push(item)) groups.set(name, [item]);
       this.#items.set(at, item);
     }
-    this.groups = Array.from(groups.values(), (items) => new EarlyGroup(store, items));
+    this.groups = Array.from(groups.values(), (items) => new EarlyGroup(store, items, askedAt));
   }
 
   /** Whether the object at a position is being read. */

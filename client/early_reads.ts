@@ -8,6 +8,8 @@ import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
 import { Stop } from "./transfer/stop.ts";
 
+/** The codes of one operation that is done. */
+const DONE = new Int32Array(1);
 /** Between two times that are taken for the same. */
 const SAME_MS = 5;
 
@@ -17,77 +19,94 @@ const SAME_MS = 5;
  */
 export class EarlyReads implements BegunReads {
   readonly begunAtMs: number;
-  endedAtMs: number | null = null;
   readonly isShort: boolean;
+  codes: Int32Array | null = null;
   readonly #store: StoreContext;
   readonly #ops: readonly EndpointOperation[];
   readonly #stop = new Stop();
   /** When they are given up by themselves. */
   readonly #endsAtMs: number;
-  codes: Int32Array | null = null;
+  readonly #hasOther: boolean;
+  #ended = false;
+  #endedAtMs: number | null = null;
   #failure: unknown = null;
+  /** Ends what the caller's signal does. */
+  #abort: (() => void) | null = null;
   /** Whoever waits for the end. */
   #wake: (() => void) | null = null;
 
-  /** Begins reads from one peer, which can be read elsewhere, too, or not. */
-  constructor(store: StoreContext, ops: readonly EndpointOperation[], hasOther: boolean) {
-    const { clock, endpoint, traffic } = store;
+  /**
+   * Begins reads from one peer, which can be read elsewhere, too, or not; the master was asked at
+   * `askedAt`.
+   */
+  constructor(
+    store: StoreContext,
+    ops: readonly EndpointOperation[],
+    askedAt: number,
+    hasOther: boolean,
+  ) {
+    const { endpoint, traffic } = store;
     let bytes = 0;
     for (const { length } of ops) bytes += length;
-    // What cannot be ended has to be waited for when it was in vain.
-    this.isShort = !hasOther && !endpoint.endsReads;
     const usable = usableMs(store, store.places.leaseTtlMs);
-    const timeoutMs = hasOther || this.isShort
-      ? Math.min(usable, patienceFor(store, bytes))
-      : usable;
-    this.begunAtMs = clock.now();
-    this.#endsAtMs = this.begunAtMs + timeoutMs;
+    // What cannot be ended has to be waited for when it was in vain.
+    const isHasty = hasOther || !endpoint.endsReads;
+    const timeoutMs = isHasty ? Math.min(usable, patienceFor(store, bytes)) : usable;
+    this.isShort = timeoutMs < 1 || (isHasty && !hasOther);
+    this.begunAtMs = askedAt;
+    this.#endsAtMs = askedAt + timeoutMs;
     this.#store = store;
     this.#ops = ops;
+    this.#hasOther = hasOther;
+    if (timeoutMs < 1) return this.#end(new Int32Array(ops.length).fill(TransferCode.TIMEOUT));
     const stop = this.#stop;
     const { priority, signal } = traffic ?? {};
     const stoppable = priority === undefined ? { signal: stop } : { priority, signal: stop };
-    const abort = () => stop.abort();
-    const ended = () => {
-      this.endedAtMs = clock.now();
-      signal?.removeEventListener("abort", abort);
-      this.#wake?.();
-    };
+    if (signal !== undefined) {
+      signal.addEventListener("abort", this.#abort = () => stop.abort());
+      if (signal.aborted) stop.abort();
+    }
     const failed = (error: unknown) => {
       this.#failure = error;
-      ended();
+      this.#end(null);
     };
     if (ops.length === 1) {
-      const done = (code: TransferCode) => {
-        this.codes = Int32Array.of(code);
-        ended();
-      };
+      const done = (code: TransferCode) =>
+        this.#end(code === TransferCode.OK ? DONE : Int32Array.of(code));
       endpoint.begin(ops[0], timeoutMs, stoppable, done, failed);
     } else {
-      const done = (codes: Int32Array) => {
-        this.codes = codes;
-        ended();
-      };
-      endpoint.transfer(ops, timeoutMs, stoppable).then(done, failed);
+      endpoint.transfer(ops, timeoutMs, stoppable).then((codes) => this.#end(codes), failed);
     }
-    if (signal === undefined || this.endedAtMs !== null) return;
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort);
+  }
+
+  /** Of reads with several replicas, which teach how long a peer takes. */
+  get endedAtMs(): number | null {
+    return this.#endedAtMs;
   }
 
   async finish(timeoutMs: number): Promise<Int32Array> {
     const { clock } = this.#store;
     const isSooner = this.#endsAtMs > clock.now() + timeoutMs + SAME_MS;
     const cancel = isSooner ? clock.after(timeoutMs, () => this.stop()) : null;
-    await this.#end();
+    await this.#over();
     cancel?.();
     if (this.codes === null) throw this.#failure;
     return this.codes;
   }
 
+  #end(codes: Int32Array | null): void {
+    this.codes = codes;
+    this.#ended = true;
+    if (this.#hasOther) this.#endedAtMs = this.#store.clock.now();
+    if (this.#abort !== null) {
+      this.#store.traffic?.signal?.removeEventListener("abort", this.#abort);
+    }
+    this.#wake?.();
+  }
+
   /** Resolves when all of them have ended. */
-  #end(): Promise<void> {
-    if (this.endedAtMs !== null) return Promise.resolve();
+  #over(): Promise<void> {
+    if (this.#ended) return Promise.resolve();
     return new Promise((resolve) => {
       const before = this.#wake;
       this.#wake = () => {
@@ -105,7 +124,7 @@ export class EarlyReads implements BegunReads {
   async drop(ops = this.#ops): Promise<void> {
     const { choice, clock, replicaPatienceMs } = this.#store;
     this.stop();
-    await this.#end();
+    await this.#over();
     ops.forEach(wipe);
     const { codes } = this;
     if (ops !== this.#ops) return;
@@ -133,7 +152,6 @@ export function earlyReadOf(
   plan: (size: number) => readonly ReadPiece[] | null,
 ): EarlyRead | null {
   const { choice, checks, endpoint } = store;
-  if (usableMs(store, store.places.leaseTtlMs) < 1) return null;
   const buffers = choice.order(place.replicas, endpoint.name);
   const [buffer] = buffers;
   if (choice.isSuspected(buffer.transportEndpoint)) return null;

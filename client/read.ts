@@ -65,7 +65,7 @@ export async function readObject(
     const begins = place !== undefined && places.mayRead && expired + wrong === 0;
     // The request leaves first; then there is time to make memory, too.
     if (begins) await null;
-    const early = begins ? beginEarly(store, place, plan) : null;
+    const early = begins ? beginEarly(store, place, askedAt, plan) : null;
     let answer: Expected<ReplicaList>;
     try {
       answer = await asked;
@@ -104,11 +104,16 @@ export async function readObject(
 }
 
 /** Begins to read a whole object where it was; `null` when that is not to be. */
-function beginEarly(store: StoreContext, place: Place, plan: ReadPlan): Early | null {
+function beginEarly(
+  store: StoreContext,
+  place: Place,
+  askedAt: number,
+  plan: ReadPlan,
+): Early | null {
   const read = earlyReadOf(store, place, plan);
   if (read === null) return null;
   const { op, buffers } = read;
-  return { place, op, buffers, reads: new EarlyReads(store, [op], buffers.length > 1) };
+  return { place, op, buffers, reads: new EarlyReads(store, [op], askedAt, buffers.length > 1) };
 }
 
 /** Why an object without a memory replica cannot be read. */

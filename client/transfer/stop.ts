@@ -11,23 +11,29 @@ export interface StopSignal {
  */
 export class Stop implements StopSignal {
   #aborted = false;
-  #listeners: (() => void)[] = [];
+  #run: (() => void) | null = null;
+  /** Listeners besides the first one. */
+  #others: (() => void)[] | null = null;
 
   get aborted(): boolean {
     return this.#aborted;
   }
 
   addEventListener(_type: "abort", run: () => void): void {
-    this.#listeners.push(run);
+    if (this.#run === null) this.#run = run;
+    else (this.#others ??= []).push(run);
   }
 
   removeEventListener(_type: "abort", run: () => void): void {
-    this.#listeners = this.#listeners.filter((one) => one !== run);
+    if (this.#run === run) this.#run = null;
+    else this.#others = this.#others?.filter((one) => one !== run) ?? null;
   }
 
   abort(): void {
     if (this.#aborted) return;
     this.#aborted = true;
-    for (const run of this.#listeners.splice(0)) run();
+    const others = this.#others;
+    this.#run?.();
+    others?.forEach((run) => run());
   }
 }
