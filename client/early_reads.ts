@@ -58,7 +58,10 @@ export class EarlyReads implements BegunReads {
     this.#store = store;
     this.#ops = ops;
     this.#hasOther = hasOther;
-    if (timeoutMs < 1) return this.#end(new Int32Array(ops.length).fill(TransferCode.TIMEOUT));
+    if (timeoutMs < 1) {
+      this.#end(new Int32Array(ops.length).fill(TransferCode.TIMEOUT));
+      return;
+    }
     const stop = this.#stop;
     const { priority, signal } = traffic ?? {};
     const stoppable = priority === undefined ? { signal: stop } : { priority, signal: stop };
@@ -71,8 +74,12 @@ export class EarlyReads implements BegunReads {
       this.#end(null);
     };
     if (ops.length === 1) {
-      const done = (code: TransferCode) =>
+      const { clock, places } = store;
+      const begunAt = places.isSmall(bytes) ? clock.now() : -1;
+      const done = (code: TransferCode) => {
+        if (begunAt >= 0) places.took(ops[0].endpoint, clock.now() - begunAt);
         this.#end(code === TransferCode.OK ? DONE : Int32Array.of(code));
+      };
       endpoint.begin(ops[0], timeoutMs, stoppable, done, failed);
     } else {
       endpoint.transfer(ops, timeoutMs, stoppable).then((codes) => this.#end(codes), failed);

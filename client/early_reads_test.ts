@@ -460,6 +460,16 @@ Deno.test("parts of an object, and objects without a checksum of ours, wait for 
   }
 });
 
+Deno.test("small objects of a peer that takes no time are not read early, but for a look now and then", async () => {
+  const known = await Known.open([A], false);
+  known.store = { ...known.store, places: new KnownPlaces(true) };
+  for (let i = 0; i < 200; i++) assert.equal(await known.read(), true);
+  assert.deepEqual(known.counts, [1, 1]);
+  known.t.network.delay = () => known.t.clock.advance(1);
+  for (let i = 0; i < 400; i++) assert.equal(await known.read(), true);
+  assert(known.counts[0] > 100, `${known.counts}`);
+});
+
 Deno.test("a client that is told not to reads nothing early", async () => {
   const known = await Known.open([A], false);
   known.store = { ...known.store, places: new KnownPlaces(false) };

@@ -15,6 +15,14 @@ const ACCOUNT_MAX = 16;
 const ACCOUNT_MIN = -16;
 const COST_IN_VAIN = 4;
 
+/** Bytes up to which it depends on the peer whether a read is begun early. */
+const SMALL_BYTES = 32 << 10;
+/** Milliseconds that a small read must take for that: beginning it costs some microseconds itself. */
+const WORTH_MS = 0.02;
+/** One in so many small reads that are not worth it is begun early, to see whether that is still so. */
+const PROBE_EVERY = 256;
+const MAX_PEERS = 4096;
+
 type MemoryReplica = ReplicaDescriptor & {
   location: { kind: "memory"; buffer: BufferDescriptor };
 };
@@ -46,6 +54,10 @@ export class KnownPlaces {
   begun = 0;
   used = 0;
   readonly #enabled: boolean;
+  readonly #smallBytes: number;
+  /** What small early reads have taken of late, by peer. */
+  readonly #smallMs = new Map<string, number>();
+  #passedOver = 0;
   #young = new Map<string, Place>();
   #old = new Map<string, Place>();
   #account = ACCOUNT_START;
@@ -53,8 +65,9 @@ export class KnownPlaces {
   leaseTtlMs = Infinity;
 
   /** Unless it is `enabled`, nothing is remembered. */
-  constructor(enabled: boolean) {
+  constructor(enabled: boolean, smallBytes = SMALL_BYTES) {
     this.#enabled = enabled;
+    this.#smallBytes = smallBytes;
   }
 
   /** What the other methods take for a key. */
@@ -77,6 +90,25 @@ export class KnownPlaces {
   /** Whether reads may begin early now, as far as earlier ones were of use. */
   get mayRead(): boolean {
     return this.#account > 0;
+  }
+
+  /** Whether an object is worth to be read early: a few KiB in the memory of this host are not. */
+  isWorth({ replicas, size }: Place): boolean {
+    if (size > this.#smallBytes || replicas.length > 1) return true;
+    const ms = this.#smallMs.get((replicas[0] as MemoryReplica).location.buffer.transportEndpoint);
+    return ms === undefined || ms >= WORTH_MS || ++this.#passedOver % PROBE_EVERY === 0;
+  }
+
+  /** Whether it is of interest how long a read takes. */
+  isSmall(bytes: number): boolean {
+    return bytes <= this.#smallBytes;
+  }
+
+  /** Notes how long a small read from a peer took. */
+  took(endpoint: string, ms: number): void {
+    const before = this.#smallMs.get(endpoint);
+    if (before === undefined && this.#smallMs.size >= MAX_PEERS) this.#smallMs.clear();
+    this.#smallMs.set(endpoint, before === undefined ? ms : before + (ms - before) / 4);
   }
 
   /**

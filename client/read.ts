@@ -62,7 +62,8 @@ export async function readObject(
     const askedAt = clock.now();
     const asked = master.getReplicaList({ key, tenantId });
     const place = places.find(name);
-    const begins = place !== undefined && places.mayRead && expired + wrong === 0;
+    const begins = place !== undefined && places.mayRead && expired + wrong === 0 &&
+      places.isWorth(place);
     // The request leaves first; then there is time to make memory, too.
     if (begins) await null;
     const early = begins ? beginEarly(store, place, askedAt, plan) : null;

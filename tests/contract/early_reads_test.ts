@@ -13,7 +13,7 @@ import { until } from "../support/until.ts";
 import { pattern } from "./store_suite.ts";
 
 const KIB = 1 << 10;
-const SIZES = [1, 4 * KIB, 100 * KIB, 3 << 20];
+const SIZES = [33 * KIB, 100 * KIB, 3 << 20];
 const ROUNDS = 60;
 const library = openLibrary();
 const noShim = "unavailable" in library ? `the C shim: ${library.unavailable}` : null;

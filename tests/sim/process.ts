@@ -152,7 +152,7 @@ export class StoreProcess {
     this.store = {
       ...{ master, endpoint, clock, clientId, choice: new ReplicaChoice(clock, random.u32()) },
       hedges: new Hedges(5),
-      places: new KnownPlaces(profile.remembersPlaces && profile.checksValues),
+      places: new KnownPlaces(profile.remembersPlaces && profile.checksValues, 0),
       checks: new ValueChecks({ enabled: profile.checksValues, log }),
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),
