@@ -54,8 +54,9 @@ export async function readBatch(
   store: StoreContext,
   keys: readonly Uint8Array[],
   plan: BatchReadPlan,
+  mayBegin = true,
 ): Promise<Int32Array> {
-  const batch = new BatchReader(store, keys, plan);
+  const batch = new BatchReader(store, keys, plan, mayBegin);
   await batch.run();
   return batch.codes;
 }
@@ -65,12 +66,20 @@ class BatchReader {
   readonly #store: StoreContext;
   readonly #keys: readonly Uint8Array[];
   readonly #plan: BatchReadPlan;
+  /** Whether reads may begin before the answer. */
+  readonly #mayBegin: boolean;
   /** Leases that ended while an item was being read. */
   readonly #expired: Uint8Array;
   /** Look-ups whose replicas had other bytes than were written. */
   readonly #wrong: Uint8Array;
 
-  constructor(store: StoreContext, keys: readonly Uint8Array[], plan: BatchReadPlan) {
+  constructor(
+    store: StoreContext,
+    keys: readonly Uint8Array[],
+    plan: BatchReadPlan,
+    mayBegin: boolean,
+  ) {
+    this.#mayBegin = mayBegin;
     this.#store = store;
     this.#keys = keys;
     this.#plan = plan;
@@ -85,7 +94,7 @@ class BatchReader {
       if (key.length > 0) pending.push(i);
       else this.codes[i] = ErrorCode.INVALID_PARAMS;
     }
-    for (let first = true; pending.length > 0; first = false) {
+    for (let early = this.#mayBegin; pending.length > 0; early = false) {
       const over = whyOver(this.#store);
       if (over !== null) {
         for (const i of pending) this.codes[i] = over;
@@ -93,7 +102,7 @@ class BatchReader {
       }
       const again: number[] = [];
       for (const [from, to] of cutBatch(pending.map((i) => this.#keys[i]))) {
-        await this.#readRun(pending.slice(from, to), again, first);
+        await this.#readRun(pending.slice(from, to), again, early);
       }
       pending = again;
     }

@@ -48,12 +48,14 @@ interface Early {
  * read as a whole also when its bytes are not those that were written. `StoreError`:
  * `LEASE_EXPIRED` when the bytes came too late to be trusted, twice; `TRANSFER_FAIL` when no replica
  * could be read; `DEADLINE_EXCEEDED` when the call had no time left; `NOT_SUPPORTED` when none is in
- * memory. Memory may hold anything unless it resolves with true.
+ * memory. Memory may hold anything unless it resolves with true. Unless it `mayBegin` early, it waits
+ * for the answer.
  */
 export async function readObject(
   store: StoreContext,
   key: Uint8Array,
   plan: ReadPlan,
+  mayBegin = true,
 ): Promise<boolean> {
   checkKey(key, "read");
   const { master, clock, places, tenantId } = store;
@@ -62,9 +64,9 @@ export async function readObject(
     const askedAt = clock.now();
     const asked = master.getReplicaList({ key, tenantId });
     const place = places.find(name);
-    const begins = place !== undefined && places.mayRead && expired + wrong === 0 &&
+    const begins = mayBegin && place !== undefined && places.mayRead && expired + wrong === 0 &&
       places.isWorth(place);
-    // The request leaves first; then there is time to make memory, too.
+    // The request leaves first.
     if (begins) await null;
     const early = begins ? beginEarly(store, place, askedAt, plan) : null;
     let answer: Expected<ReplicaList>;

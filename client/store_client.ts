@@ -163,7 +163,7 @@ export class StoreClient implements AsyncDisposable {
       readObject(store, bytes, (size) => {
         value = new Uint8Array(size);
         return [{ offset: 0, length: size, local: value, localOffset: 0 }];
-      }));
+      }, false));
     return found ? value : null;
   }
 
@@ -282,7 +282,7 @@ export class StoreClient implements AsyncDisposable {
     const codes = await readBatch(this.#begin(traffic), bytes, (i, size) => {
       const value = values[i] = new Uint8Array(size);
       return [{ offset: 0, length: size, local: value, localOffset: 0 }];
-    });
+    }, false);
     return Array.from(codes, (code, i) => ({ code, value: code === 0 ? values[i] : null }));
   }
 

@@ -5,14 +5,13 @@ import { NativeError } from "../../ffi/native_error.ts";
 import { NativeRpcConnection, type RpcClientLibrary } from "../../ffi/rpc_client.ts";
 import { formatHostPort } from "../transfer/address.ts";
 import { inlineBudget } from "../transfer/inline_budget.ts";
+import { SETTLED } from "../transfer/settled.ts";
 import type { Connection, ConnectionOwner, ConnectionTarget } from "./connection.ts";
 
 /** Microseconds that what was sent may be slept for on the calling thread. */
 export const INLINE_WAIT_US = 150;
 /** Sends that do not sleep after answers have come later than that, again and again. */
 const MAX_SKIPS = 64;
-/** Its reactions run at the next microtask checkpoint; cheaper than `queueMicrotask`. */
-const SETTLED = Promise.resolve();
 const IN_BYTES = 128 << 10;
 /** Chunks taken at a time when the event loop has told of input. */
 const MAX_CHUNKS = 16;

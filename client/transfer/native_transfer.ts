@@ -11,6 +11,8 @@ export interface Transfer {
   left: number;
   /** Reads end when it is aborted; so `CANCELLED` is their code, not `TIMEOUT`. */
   signal: StopSignal | undefined;
+  /** Listens to it until then. */
+  cancel: (() => void) | undefined;
   resolve: (result: never) => void;
 }
 
@@ -21,18 +23,4 @@ export interface Waiting {
   index: number;
   /** Milliseconds of `performance.now()`. */
   deadline: number;
-}
-
-/** Runs `cancel` when the signal of a transfer is aborted before the transfer has ended. */
-export function endWhenAborted(
-  signal: StopSignal,
-  transfer: Transfer,
-  cancel: () => void,
-): void {
-  const { resolve } = transfer;
-  transfer.resolve = (result) => {
-    signal.removeEventListener("abort", cancel);
-    resolve(result);
-  };
-  signal.addEventListener("abort", cancel);
 }
