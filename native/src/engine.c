@@ -14,6 +14,7 @@
 static const struct mc_transport_ops *const transports[] = {
 	&mc_tcp_ops,
 	&mc_shm_ops,
+	&mc_files_ops,
 };
 _Static_assert(MC_ARRAY_SIZE(transports) <= MC_TRANSPORTS_MAX, "room for every transport");
 
