@@ -57,11 +57,11 @@ export class FileSegments {
   /** Where this host has files; `null` without the transport. */
   localPaths(localName: string): LocalPaths | null {
     if (!this.#installed) return null;
-    const { localServerName = "127.0.0.1", localPaths = {} } = this.#options;
+    const { localServerName = "127.0.0.1", localPaths } = this.#options;
     const host = parseHostPort(localServerName)?.host ?? localServerName;
     return {
       names: [...new Set([localName, localServerName, host])],
-      given: new Map(Object.entries(localPaths)),
+      given: localPaths === undefined ? null : new Map(Object.entries(localPaths)),
     };
   }
 

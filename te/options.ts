@@ -78,7 +78,8 @@ export interface TransferEngineOptions {
   fabricProvider?: string;
   /**
    * With `nvmeof`: where this host has the files of segments, by the path that a segment's document
-   * names, such as `{ "/dev/nvme0n1": "/dev/nvme3n1" }`; before what the document says.
+   * names, such as `{ "/dev/nvme0n1": "/dev/nvme3n1" }`. No other files are used then. Default: where
+   * documents say that they are, so that who can write those chooses files of this host.
    */
   localPaths?: Readonly<Record<string, string>>;
   /** RDMA devices joined by commas; default all that are up. TCP uses none. */

@@ -11,10 +11,10 @@ export interface LocalFile {
 
 /** What a process knows of the paths at which it has the files of segments. */
 export interface LocalPaths {
-  /** Its server names, the first one that a map knows counts. */
+  /** Its server names, the first one that a document's map knows counts. */
   readonly names: readonly string[];
-  /** By the path that a document names; before the maps of documents. */
-  readonly given: ReadonlyMap<string, string>;
+  /** By the path that a document names; `null` = documents say where its files are here. */
+  readonly given: ReadonlyMap<string, string> | null;
 }
 
 /** The files of a segment as this process has them. `Error` with one line when it has not all. */
@@ -23,16 +23,25 @@ export function localFiles({ owner, all }: SegmentFiles, paths: LocalPaths): Loc
 }
 
 function localPathOf(file: SegmentFile, owner: string, { names, given }: LocalPaths): string {
-  const found = given.get(file.path) ??
-    names.map((name) => file.localPaths.get(name)).find((path) => path !== undefined);
+  const found = given === null
+    ? names.map((name) => file.localPaths.get(name)).find((path) => path !== undefined)
+    : given.get(file.path);
   if (found !== undefined) return found;
-  const hosts = [...file.localPaths.keys()];
-  const shown = hosts.slice(0, 8).join(", ") + (hosts.length > 8 ? ", ..." : "");
+  const what = `host ${names[0]} is told no path for ${JSON.stringify(file.path)} of ` +
+    (owner || "its owner");
   throw new Error(
-    `host ${names[0]} is told no path for ${JSON.stringify(file.path)} of ` +
-      `${owner || "its owner"}; paths are known for: ${shown || "no host"}; allowed: one for ` +
-      "this host in the segment's local_path_map, or in localPaths",
+    given === null
+      ? `${what}; paths are known for: ${
+        shown(file.localPaths)
+      }; allowed: one for this host in the ` +
+        "segment's local_path_map, or localPaths"
+      : `${what}; localPaths names: ${shown(given)}`,
   );
+}
+
+function shown(paths: ReadonlyMap<string, string>): string {
+  const names = [...paths.keys()];
+  return (names.slice(0, 8).join(", ") || "nothing") + (names.length > 8 ? ", ..." : "");
 }
 
 /**

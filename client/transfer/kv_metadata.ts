@@ -8,6 +8,7 @@ import {
   parseSegmentDocument,
   type SegmentDocument,
 } from "../../proto/metadata/segment_document.ts";
+import { isFilesName } from "../../proto/metadata/segment_files.ts";
 import { formatHostPort } from "./address.ts";
 import type { FileDocuments, MetadataStore, PeerDocument } from "./metadata_store.ts";
 
@@ -92,7 +93,7 @@ export class KvMetadata implements MetadataStore {
       throw new Error(`The metadata server has no segment ${JSON.stringify(name)}`);
     }
     const document = parseSegmentDocument(text);
-    if (document.files !== undefined) return { document, dataHost: "" };
+    if (document.files !== undefined) return { document: filesAt(name, document), dataHost: "" };
     if (document.tcpDataHost !== "") return { document, dataHost: document.tcpDataHost };
     return { document, dataHost: (await this.handshakeAddress(name)).host };
   }
@@ -168,6 +169,12 @@ export class KvMetadata implements MetadataStore {
     }
     await this.#kv.put(key, text);
   }
+}
+
+/** Memory of a peer does not become files of this host because somebody writes so. */
+function filesAt(name: string, document: SegmentDocument): SegmentDocument {
+  if (isFilesName(name)) return document;
+  throw new Error(`The document of ${JSON.stringify(name)} names files, and its name does not`);
 }
 
 /** Who registered the files of a document; empty = that cannot be told. */

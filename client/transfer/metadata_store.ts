@@ -96,6 +96,7 @@ export class P2pMetadata implements MetadataStore {
     if (document === null) {
       throw new Error(`${name} answers no document: it publishes its memory elsewhere`);
     }
+    if (document.files !== undefined) throw new Error(`${name} answers with files, not memory`);
     return { document, dataHost: document.tcpDataHost || address.host };
   }
 

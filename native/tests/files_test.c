@@ -90,8 +90,8 @@ static void await_threads(int wanted)
 /* ---- a segment of two files, and memory to move bytes from and to ---- */
 
 struct test {
-	char folder[64];
-	char paths[2][96];
+	char folder[32];
+	char *paths[2];
 	struct mc_engine *engine;
 	struct mc_region_info local;
 	uint32_t local_id, peer;
@@ -128,8 +128,8 @@ static void open_test(struct test *test)
 
 	strcpy(test->folder, "/tmp/mc-files-XXXXXX");
 	CHECK(mkdtemp(test->folder));
-	for (int i = 0; i < 2; i++)
-		snprintf(test->paths[i], sizeof(test->paths[i]), "%s/%d", test->folder, i);
+	CHECK(asprintf(&test->paths[0], "%s/0", test->folder) > 0);
+	CHECK(asprintf(&test->paths[1], "%s/1", test->folder) > 0);
 	make_file(test->paths[0], 0, LENGTH);
 	make_file(test->paths[1], LENGTH, OTHER + 50);
 	test->engine = open_engine();
@@ -143,8 +143,10 @@ static void open_test(struct test *test)
 static void close_test(struct test *test)
 {
 	CHECK_EQ(mc_engine_destroy(test->engine), 0);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		CHECK_EQ(unlink(test->paths[i]), 0);
+		free(test->paths[i]);
+	}
 	CHECK_EQ(rmdir(test->folder), 0);
 }
 

@@ -31,6 +31,11 @@ export function isFilesProtocol(protocol: JsonValue | undefined): boolean {
   return typeof protocol === "string" && protocol.toLowerCase() === FILES_PROTOCOL;
 }
 
+/** Whether segments of that name are files: `nvmeof/` and anything. */
+export function isFilesName(name: string): boolean {
+  return /^\/*nvmeof\/./.test(name);
+}
+
 /** The files of a document. `ProtocolError` when one is incomplete. */
 export function readSegmentFiles(document: JsonObject, what: string): SegmentFiles {
   const all = asArray(document.buffers, `buffers of ${what}`).map((item, i) => {

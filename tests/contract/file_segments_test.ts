@@ -155,14 +155,19 @@ test("an engine registers files, and others read and write them at their own pat
   await using world = await World.open();
   const owner = await world.engine();
   const user = await world.engine();
-  const told = await world.engine({
-    localPaths: { [`${world.folder}/b`]: `${world.folder}/link` },
-  });
+  const localPaths = {
+    [`${world.folder}/a`]: `${world.folder}/a`,
+    [`${world.folder}/b`]: `${world.folder}/link`,
+  };
+  const told = await world.engine({ localPaths });
   const [a, b] = [world.file("a", 100_000), world.file("b", 50_000)];
   Deno.symlinkSync(a, `${world.folder}/user-a`);
   Deno.symlinkSync(b, `${world.folder}/link`);
   await owner.registerFiles("nvmeof/pool", [
-    { path: a, localPaths: { [user.localName]: `${world.folder}/user-a`, [told.localName]: a } },
+    {
+      path: a,
+      localPaths: { [user.localName]: `${world.folder}/user-a`, [told.localName]: "/nonexistent" },
+    },
     { path: b, length: 40_000, localPaths: { [user.localName]: b } },
   ]);
   assert.deepEqual(owner.transports, ["tcp", "shm", "nvmeof"]);
@@ -296,7 +301,7 @@ test("what is wrong with files is one line that names path, host and what is all
       new RegExp(
         `host ${other.localName} is told no path for "${path}" of ${owner.localName}; paths are ` +
           `known for: ${owner.localName}; allowed: one for this host in the segment's ` +
-          "local_path_map, or in localPaths$",
+          "local_path_map, or localPaths$",
       ),
     ),
   );
@@ -346,6 +351,31 @@ test("what is wrong with files is one line that names path, host and what is all
     engineError(
       INVALID_ARGUMENT,
       /^localPaths\["\/a"\]="" is refused; allowed: a path of this host$/,
+    ),
+  );
+});
+
+test("nobody but who opens files by their name is led to a file", async () => {
+  await using world = await World.open();
+  const path = world.file("a", 5000);
+  const user = await world.engine();
+  const safe = await world.engine({ localPaths: { "/dev/nvme0n1": path } });
+  const buffers = [{ length: 5000, file_path: "/f", local_path_map: { "127.0.0.1": path } }];
+  const body = JSON.stringify({ name: "h:1", protocol: "nvmeof", buffers });
+  for (const key of ["ram/127.0.0.1:1", "nvmeof/a"]) {
+    const url = `${world.metadata}?key=${encodeURIComponent(`mooncake/${key}`)}`;
+    await (await fetch(url, { method: "PUT", body })).text();
+  }
+  await assert.rejects(
+    user.openSegment("127.0.0.1:1"),
+    engineError(EngineCode.METADATA, /document of "127\.0\.0\.1:1" names files, and its name does/),
+  );
+  await user.openSegment("nvmeof/a");
+  await assert.rejects(
+    safe.openSegment("nvmeof/a"),
+    engineError(
+      EngineCode.DEVICE_NOT_FOUND,
+      /is told no path for "\/f" of its owner; localPaths names: \/dev\/nvme0n1$/,
     ),
   );
 });
