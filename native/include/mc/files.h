@@ -36,7 +36,7 @@ MC_API int mc_files_measure(const char *path, uint64_t *length, char *why, uint3
  * Opens a file, for reading alone where this process may not write, and adds its first length bytes
  * to a segment that no operation has used yet. Returns 0, or with one line in why: -EINVAL (neither
  * a block device nor a file, or it has fewer bytes), -ESTALE (no such segment), -EBUSY (it is used
- * already), -ENOMEM, or what open(2) says.
+ * already), -ENOSPC (it has 4096 files), -ENOMEM, or what open(2) says.
  */
 MC_API int mc_files_add(struct mc_engine *engine, uint32_t peer, const char *path, uint64_t length,
 			char *why, uint32_t why_size);
