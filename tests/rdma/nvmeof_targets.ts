@@ -9,9 +9,13 @@ import { command } from "./guest.ts";
 
 const TARGET = "/sys/kernel/config/nvmet";
 const ADDRESS = "127.0.0.1";
-const SERVICE = "4420";
+/** Ports of the target: what is sent to and from the second one can be lost. */
+const SERVICES = ["4420", "4421"] as const;
 const HOST_ID = "5a1f4c6e-0000-4000-8000-000000000000";
-const MODULES = ["brd", "nvmet", "nvmet-tcp", "nvme-tcp", "crc32c_generic", "ext4"];
+const MODULES = [
+  ...["brd", "nvmet", "nvmet-tcp", "nvme-tcp", "crc32c_generic", "ext4"],
+  ...["sch_prio", "cls_u32", "sch_netem"],
+];
 
 /** Bytes of each disk. */
 export const DISK_BYTES = 128 << 20;
@@ -24,31 +28,42 @@ export function loadModules(): string | null {
       .outputSync();
     if (!success) return `the machine's kernel has no module ${module}`;
   }
-  const port = `${TARGET}/ports/1`;
-  Deno.mkdirSync(port);
-  Deno.writeTextFileSync(`${port}/addr_trtype`, "tcp");
-  Deno.writeTextFileSync(`${port}/addr_adrfam`, "ipv4");
-  Deno.writeTextFileSync(`${port}/addr_traddr`, ADDRESS);
-  Deno.writeTextFileSync(`${port}/addr_trsvcid`, SERVICE);
+  for (const service of SERVICES) {
+    const port = `${TARGET}/ports/${service}`;
+    Deno.mkdirSync(port);
+    Deno.writeTextFileSync(`${port}/addr_trtype`, "tcp");
+    Deno.writeTextFileSync(`${port}/addr_adrfam`, "ipv4");
+    Deno.writeTextFileSync(`${port}/addr_traddr`, ADDRESS);
+    Deno.writeTextFileSync(`${port}/addr_trsvcid`, service);
+  }
   return null;
 }
 
 /** A disk that is exported, and attached again. */
 export class Namespace {
-  private constructor(readonly name: string, readonly device: string) {}
+  readonly #link: string;
 
-  /** Exports a disk under a name, attaches it and finds its block device, such as `/dev/nvme0n1`. */
-  static async attach(name: string, disk: string): Promise<Namespace> {
+  private constructor(readonly device: string, link: string) {
+    this.#link = link;
+  }
+
+  /**
+   * Exports a disk under a name, attaches it and finds its block device, such as `/dev/nvme0n1`.
+   * `lossy`: at the port that {@linkcode losePackets} is about.
+   */
+  static async attach(name: string, disk: string, lossy = false): Promise<Namespace> {
+    const service = SERVICES[lossy ? 1 : 0];
     const subsystem = `${TARGET}/subsystems/${name}`;
     Deno.mkdirSync(subsystem);
     Deno.writeTextFileSync(`${subsystem}/attr_allow_any_host`, "1");
     Deno.mkdirSync(`${subsystem}/namespaces/1`);
     Deno.writeTextFileSync(`${subsystem}/namespaces/1/device_path`, disk);
     Deno.writeTextFileSync(`${subsystem}/namespaces/1/enable`, "1");
-    link(name);
+    const link = `${TARGET}/ports/${service}/subsystems/${name}`;
+    Deno.symlinkSync(subsystem, link);
     const file = await Deno.open("/dev/nvme-fabrics", { read: true, write: true });
     const options = [
-      ...["transport=tcp", `traddr=${ADDRESS}`, `trsvcid=${SERVICE}`, `nqn=${name}`],
+      ...["transport=tcp", `traddr=${ADDRESS}`, `trsvcid=${service}`, `nqn=${name}`],
       ...[`hostnqn=nqn.2014-08.org.nvmexpress:uuid:${HOST_ID}`, `hostid=${HOST_ID}`],
       ...["reconnect_delay=1", "ctrl_loss_tmo=600", "nr_io_queues=2"],
     ];
@@ -60,26 +75,30 @@ export class Namespace {
       new TextDecoder().decode(answer.subarray(0, count ?? 0)),
     );
     if (instance === null) throw new Error(`${name} could not be attached`);
-    return new Namespace(name, await blockDevice(name));
+    return new Namespace(await blockDevice(name), link);
   }
 
-  /** Ends the connections to the target and refuses new ones: the device answers nothing. */
-  hide(): void {
-    Deno.removeSync(linkOf(this.name));
-  }
-
-  /** Lets the initiator connect again, which it tries once a second. */
-  show(): void {
-    link(this.name);
+  /** The target takes the disk back: the initiator is refused, and gives the device up. */
+  withdraw(): void {
+    Deno.removeSync(this.#link);
   }
 }
 
-function linkOf(name: string): string {
-  return `${TARGET}/ports/1/subsystems/${name}`;
+/** Loses every packet of the lossy port from now on. */
+export function losePackets(): void {
+  const [, service] = SERVICES;
+  command("tc qdisc add dev lo root handle 1: prio bands 4");
+  command("tc qdisc add dev lo parent 1:4 handle 30: netem loss 100%");
+  for (const end of ["sport", "dport"]) {
+    command(
+      `tc filter add dev lo parent 1: protocol ip u32 match ip ${end} ${service} 0xffff flowid 1:4`,
+    );
+  }
 }
 
-function link(name: string): void {
-  Deno.symlinkSync(`${TARGET}/subsystems/${name}`, linkOf(name));
+/** Ends that. */
+export function deliverPackets(): void {
+  command("tc qdisc del dev lo root");
 }
 
 /** The device of the subsystem with that name, once the kernel has made it. */
