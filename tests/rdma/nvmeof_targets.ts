@@ -41,10 +41,10 @@ export function loadModules(): string | null {
 
 /** A disk that is exported, and attached again. */
 export class Namespace {
-  readonly #link: string;
+  readonly #controller: string;
 
-  private constructor(readonly device: string, link: string) {
-    this.#link = link;
+  private constructor(readonly device: string, controller: string) {
+    this.#controller = controller;
   }
 
   /**
@@ -59,13 +59,12 @@ export class Namespace {
     Deno.mkdirSync(`${subsystem}/namespaces/1`);
     Deno.writeTextFileSync(`${subsystem}/namespaces/1/device_path`, disk);
     Deno.writeTextFileSync(`${subsystem}/namespaces/1/enable`, "1");
-    const link = `${TARGET}/ports/${service}/subsystems/${name}`;
-    Deno.symlinkSync(subsystem, link);
+    Deno.symlinkSync(subsystem, `${TARGET}/ports/${service}/subsystems/${name}`);
     const file = await Deno.open("/dev/nvme-fabrics", { read: true, write: true });
     const options = [
       ...["transport=tcp", `traddr=${ADDRESS}`, `trsvcid=${service}`, `nqn=${name}`],
       ...[`hostnqn=nqn.2014-08.org.nvmexpress:uuid:${HOST_ID}`, `hostid=${HOST_ID}`],
-      ...["reconnect_delay=1", "ctrl_loss_tmo=600", "nr_io_queues=2"],
+      ...["reconnect_delay=1", "ctrl_loss_tmo=60", "nr_io_queues=2"],
     ];
     await file.write(new TextEncoder().encode(options.join(",")));
     const answer = new Uint8Array(256);
@@ -75,12 +74,12 @@ export class Namespace {
       new TextDecoder().decode(answer.subarray(0, count ?? 0)),
     );
     if (instance === null) throw new Error(`${name} could not be attached`);
-    return new Namespace(await blockDevice(name), link);
+    return new Namespace(await blockDevice(name), `nvme${instance[1]}`);
   }
 
-  /** The target takes the disk back: the initiator is refused, and gives the device up. */
-  withdraw(): void {
-    Deno.removeSync(this.#link);
+  /** The initiator gives the device up, as `nvme disconnect` does: it fails for who has it open. */
+  detach(): void {
+    Deno.writeTextFileSync(`/sys/class/nvme/${this.#controller}/delete_controller`, "1");
   }
 }
 

@@ -107,40 +107,43 @@ nvmeTest("files of a file system on a namespace, for reading alone where that is
   command(`umount ${folder}`);
 });
 
-nvmeTest("a target that says nothing holds up nobody, and one that refuses is told", async () => {
-  const gone = await Namespace.attach("kv-c", "/dev/ram0", true);
-  const other = await Namespace.attach("kv-d", "/dev/ram0");
-  await using store = await ReferenceMetadata.start();
-  await using engine = await engineAt(store.url);
-  await engine.registerFiles("nvmeof/gone", [{ path: gone.device }]);
-  await engine.registerFiles("nvmeof/other", [{ path: other.device }]);
-  const segment = await engine.openSegment("nvmeof/gone");
-  const working = await engine.openSegment("nvmeof/other");
-  const local = new Uint8Array(SHARED);
-  const read = { opcode: "read", segment, remoteAddress: 0n, local } as const;
-  assert.deepEqual(await engine.transferSync([read]), [0]);
-  const before = crc32c(local, 0, SHARED);
-  local.fill(0xee);
-  losePackets();
-  assert.deepEqual(await engine.transferSync([read], { timeoutMs: 2000 }), [EngineCode.TIMEOUT]);
-  const stopped = new AbortController();
-  const late = engine.transferSync([read], { signal: stopped.signal });
-  const meanwhile = new Uint8Array(SHARED);
-  const request = { ...read, segment: working, local: meanwhile };
-  assert.deepEqual(await engine.transferSync([request]), [0], "another namespace works on");
-  assert.equal(crc32c(meanwhile, 0, SHARED), before);
-  stopped.abort();
-  assert.deepEqual(await late, [EngineCode.CANCELLED]);
-  deliverPackets();
-  const again = { ...read, local: new Uint8Array(SHARED) };
-  assert.deepEqual(await engine.transferSync([again]), [0], "it is back");
-  assert.equal(crc32c(again.local, 0, SHARED), before);
-  assert(local.every((byte) => byte === 0xee), "bytes came after their transfer had ended");
-  gone.withdraw();
-  const [code] = await engine.transferSync([again]);
-  assert.equal(code, EngineCode.SOCKET);
-  assert.match(
-    engine.explain(again, code),
-    /; last failure: READ of \d+ bytes at \d+ of \/dev\/nvme\d+n1: Input\/output error$/,
-  );
-});
+nvmeTest(
+  "a target that says nothing holds up nobody, and a device that is gone is told",
+  async () => {
+    const gone = await Namespace.attach("kv-c", "/dev/ram0", true);
+    const other = await Namespace.attach("kv-d", "/dev/ram0");
+    await using store = await ReferenceMetadata.start();
+    await using engine = await engineAt(store.url);
+    await engine.registerFiles("nvmeof/gone", [{ path: gone.device }]);
+    await engine.registerFiles("nvmeof/other", [{ path: other.device }]);
+    const segment = await engine.openSegment("nvmeof/gone");
+    const working = await engine.openSegment("nvmeof/other");
+    const local = new Uint8Array(SHARED);
+    const read = { opcode: "read", segment, remoteAddress: 0n, local } as const;
+    assert.deepEqual(await engine.transferSync([read]), [0]);
+    const before = crc32c(local, 0, SHARED);
+    local.fill(0xee);
+    losePackets();
+    assert.deepEqual(await engine.transferSync([read], { timeoutMs: 2000 }), [EngineCode.TIMEOUT]);
+    const stopped = new AbortController();
+    const late = engine.transferSync([read], { signal: stopped.signal });
+    const meanwhile = new Uint8Array(SHARED);
+    const request = { ...read, segment: working, local: meanwhile };
+    assert.deepEqual(await engine.transferSync([request]), [0], "another namespace works on");
+    assert.equal(crc32c(meanwhile, 0, SHARED), before);
+    stopped.abort();
+    assert.deepEqual(await late, [EngineCode.CANCELLED]);
+    deliverPackets();
+    const again = { ...read, local: new Uint8Array(SHARED) };
+    assert.deepEqual(await engine.transferSync([again]), [0], "it is back");
+    assert.equal(crc32c(again.local, 0, SHARED), before);
+    assert(local.every((byte) => byte === 0xee), "bytes came after their transfer had ended");
+    gone.detach();
+    const [code] = await engine.transferSync([again]);
+    assert.equal(code, EngineCode.SOCKET);
+    assert.match(
+      engine.explain(again, code),
+      /; last failure: READ of \d+ bytes at \d+ of \/dev\/nvme\d+n1: Input\/output error$/,
+    );
+  },
+);
