@@ -4,6 +4,7 @@ import { NativeTransferEngine } from "../../client/transfer/native_engine.ts";
 import { Opcode, TransferCode } from "../../client/transfer/engine.ts";
 import { openLibrary } from "../../ffi/library.ts";
 import { EngineCode, TransferEngine, type TransferEngineOptions } from "../../te.ts";
+import { EngineServer, etcdAbsent, redisAbsent, testWith } from "../support/engine_servers.ts";
 import { ReferenceMetadata } from "../support/reference_metadata.ts";
 import { fill, same } from "./engine_pair.ts";
 import { fileOf, FileServer } from "./file_server.ts";
@@ -110,26 +111,25 @@ test("transfers with many segments and a memory peer share a batch", async () =>
 
 /** A metadata server, a folder, and engines with the transport. */
 class World implements AsyncDisposable {
-  readonly #store: ReferenceMetadata;
+  readonly #store: ReferenceMetadata | null;
   readonly folder = Deno.makeTempDirSync();
   readonly #engines: TransferEngine[] = [];
   #port = 21_100 + Math.floor(Math.random() * 500);
 
-  private constructor(store: ReferenceMetadata) {
+  private constructor(store: ReferenceMetadata | null, readonly metadata: string) {
     this.#store = store;
   }
 
-  static async open(): Promise<World> {
-    return new World(await ReferenceMetadata.start());
-  }
-
-  get metadata(): string {
-    return this.#store.url;
+  /** With a metadata server of its own, or the one given. */
+  static async open(metadata?: string): Promise<World> {
+    if (metadata !== undefined) return new World(null, metadata);
+    const store = await ReferenceMetadata.start();
+    return new World(store, store.url);
   }
 
   async engine(options: TransferEngineOptions = {}): Promise<TransferEngine> {
     const engine = await TransferEngine.initialize({
-      ...{ metadata: this.#store.url, localServerName: `127.0.0.1:${this.#port++}` },
+      ...{ metadata: this.metadata, localServerName: `127.0.0.1:${this.#port++}` },
       ...{ protocol: "nvmeof", ...options },
     });
     this.#engines.push(engine);
@@ -146,7 +146,7 @@ class World implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const engine of this.#engines) await engine[Symbol.asyncDispose]();
-    await this.#store[Symbol.asyncDispose]();
+    await this.#store?.[Symbol.asyncDispose]();
     Deno.removeSync(this.folder, { recursive: true });
   }
 }
@@ -277,6 +277,39 @@ test("a document of the reference's scripts is read", async () => {
     engineError(EngineCode.METADATA, /The name "nvmeof\/node9" is in use for files of node9 /),
   );
 });
+
+for (
+  const [name, missing, start] of [
+    ["etcd", etcdAbsent, EngineServer.etcd],
+    ["redis", redisAbsent, EngineServer.redis],
+  ] as const
+) {
+  testWith(
+    missing ?? noShim,
+    `${name} keeps the documents of files, of one owner each`,
+    async () => {
+      await using server = await start();
+      await using world = await World.open(`${name}://${server.address}`);
+      const path = world.file("a", 5000);
+      const localPaths = { "127.0.0.1": path };
+      const [owner, other] = [await world.engine(), await world.engine()];
+      const both = await Promise.allSettled(
+        [owner, other].map((engine) => engine.registerFiles("nvmeof/a", [{ path, localPaths }])),
+      );
+      assert.deepEqual(both.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+      const [loser, winner] = both[0].status === "rejected" ? [owner, other] : [other, owner];
+      await winner.registerFiles("nvmeof/a", [{ path, length: 4096, localPaths }]);
+      const segment = await loser.openSegment("nvmeof/a");
+      assert.deepEqual(segment.buffers, [{ address: 0n, length: 4096 }]);
+      await winner[Symbol.asyncDispose]();
+      await loser.registerFiles("nvmeof/a", [{ path }]);
+      await segment.refresh();
+      const local = new Uint8Array(904);
+      const read = { opcode: "read" as const, segment, remoteAddress: 4096n, local };
+      assert.deepEqual(await loser.transferSync([read]), [0], "the end of the file is there now");
+    },
+  );
+}
 
 test("what is wrong with files is one line that names path, host and what is allowed", async () => {
   await using world = await World.open();

@@ -1,6 +1,6 @@
 /**
  * NVMe over fabrics in the machine of `main.ts nvmeof`: the kernel's own target exports disks in memory
- * over TCP, and the kernel's own initiator attaches them as block devices. Each disk is exported more
+ * over TCP and RDMA, and the kernel's own initiator attaches them as block devices. Each disk is exported more
  * than once, so that one machine has it at several devices, each with a page cache of its own, as
  * several hosts would.
  */
@@ -8,12 +8,16 @@ import { until } from "../support/until.ts";
 import { command } from "./guest.ts";
 
 const TARGET = "/sys/kernel/config/nvmet";
-const ADDRESS = "127.0.0.1";
-/** Ports of the target: what is sent to and from the second one can be lost. */
-const SERVICES = ["4420", "4421"] as const;
+/** Ways to the target; what goes the `lossy` one can be lost. */
+const WAYS = {
+  tcp: { transport: "tcp", address: "127.0.0.1", service: "4420" },
+  lossy: { transport: "tcp", address: "127.0.0.1", service: "4421" },
+  rdma: { transport: "rdma", address: "10.0.0.1", service: "4422" },
+} as const;
 const HOST_ID = "5a1f4c6e-0000-4000-8000-000000000000";
 const MODULES = [
-  ...["brd", "nvmet", "nvmet-tcp", "nvme-tcp", "crc32c_generic", "ext4"],
+  ...["brd", "nvmet", "nvmet-tcp", "nvme-tcp", "nvmet-rdma", "nvme-rdma"],
+  ...["crc32c_generic", "ext4"],
   ...["sch_prio", "cls_u32", "sch_netem"],
 ];
 
@@ -28,12 +32,12 @@ export function loadModules(): string | null {
       .outputSync();
     if (!success) return `the machine's kernel has no module ${module}`;
   }
-  for (const service of SERVICES) {
+  for (const { transport, address, service } of Object.values(WAYS)) {
     const port = `${TARGET}/ports/${service}`;
     Deno.mkdirSync(port);
-    Deno.writeTextFileSync(`${port}/addr_trtype`, "tcp");
+    Deno.writeTextFileSync(`${port}/addr_trtype`, transport);
     Deno.writeTextFileSync(`${port}/addr_adrfam`, "ipv4");
-    Deno.writeTextFileSync(`${port}/addr_traddr`, ADDRESS);
+    Deno.writeTextFileSync(`${port}/addr_traddr`, address);
     Deno.writeTextFileSync(`${port}/addr_trsvcid`, service);
   }
   return null;
@@ -49,10 +53,13 @@ export class Namespace {
 
   /**
    * Exports a disk under a name, attaches it and finds its block device, such as `/dev/nvme0n1`.
-   * `lossy`: at the port that {@linkcode losePackets} is about.
    */
-  static async attach(name: string, disk: string, lossy = false): Promise<Namespace> {
-    const service = SERVICES[lossy ? 1 : 0];
+  static async attach(
+    name: string,
+    disk: string,
+    way: keyof typeof WAYS = "tcp",
+  ): Promise<Namespace> {
+    const { transport, address, service } = WAYS[way];
     const subsystem = `${TARGET}/subsystems/${name}`;
     Deno.mkdirSync(subsystem);
     Deno.writeTextFileSync(`${subsystem}/attr_allow_any_host`, "1");
@@ -62,7 +69,7 @@ export class Namespace {
     Deno.symlinkSync(subsystem, `${TARGET}/ports/${service}/subsystems/${name}`);
     const file = await Deno.open("/dev/nvme-fabrics", { read: true, write: true });
     const options = [
-      ...["transport=tcp", `traddr=${ADDRESS}`, `trsvcid=${service}`, `nqn=${name}`],
+      ...[`transport=${transport}`, `traddr=${address}`, `trsvcid=${service}`, `nqn=${name}`],
       ...[`hostnqn=nqn.2014-08.org.nvmexpress:uuid:${HOST_ID}`, `hostid=${HOST_ID}`],
       ...["reconnect_delay=1", "ctrl_loss_tmo=60", "nr_io_queues=2"],
     ];
@@ -83,9 +90,9 @@ export class Namespace {
   }
 }
 
-/** Loses every packet of the lossy port from now on. */
+/** Loses every packet that goes the `lossy` way from now on. */
 export function losePackets(): void {
-  const [, service] = SERVICES;
+  const { service } = WAYS.lossy;
   command("tc qdisc add dev lo root handle 1: prio bands 4");
   command("tc qdisc add dev lo parent 1:4 handle 30: netem loss 100%");
   for (const end of ["sport", "dport"]) {

@@ -1,4 +1,4 @@
-/** Segments of files on real NVMe over fabrics: the kernel's target and initiator, over TCP. */
+/** Segments of files on real NVMe over fabrics: the kernel's target and initiator, over TCP and RDMA. */
 import assert from "node:assert/strict";
 import { crc32c } from "../../proto/crc32c.ts";
 import {
@@ -34,9 +34,9 @@ const engineAt = (metadata: string, options: TransferEngineOptions = {}) =>
 
 nvmeTest("two initiators and the target's own host share a namespace, byte for byte", async () => {
   const first = await Namespace.attach("kv-a", "/dev/ram0");
-  const second = await Namespace.attach("kv-b", "/dev/ram0");
+  const second = await Namespace.attach("kv-b", "/dev/ram0", "rdma");
   assert.notEqual(first.device, second.device);
-  console.log(`  /dev/ram0 is ${first.device} and ${second.device} over NVMe/TCP`);
+  console.log(`  /dev/ram0 is ${first.device} over NVMe/TCP, ${second.device} over NVMe/RDMA`);
   await using store = await ReferenceMetadata.start();
   await using owner = await engineAt(store.url);
   await using a = await engineAt(store.url);
@@ -110,7 +110,7 @@ nvmeTest("files of a file system on a namespace, for reading alone where that is
 nvmeTest(
   "a target that says nothing holds up nobody, and a device that is gone is told",
   async () => {
-    const gone = await Namespace.attach("kv-c", "/dev/ram0", true);
+    const gone = await Namespace.attach("kv-c", "/dev/ram0", "lossy");
     const other = await Namespace.attach("kv-d", "/dev/ram0");
     await using store = await ReferenceMetadata.start();
     await using engine = await engineAt(store.url);
