@@ -40,6 +40,7 @@ static void pass(void)
 	while (stalled)
 		pthread_cond_wait(&stall_changed, &stall_lock);
 	stalled_calls--;
+	pthread_cond_broadcast(&stall_changed);
 	pthread_mutex_unlock(&stall_lock);
 }
 
@@ -48,6 +49,16 @@ static void await_stalled(int calls)
 {
 	pthread_mutex_lock(&stall_lock);
 	while (stalled_calls < calls)
+		pthread_cond_wait(&stall_changed, &stall_lock);
+	pthread_mutex_unlock(&stall_lock);
+}
+
+/* Lets them go, and waits until they have gone. */
+static void end_stall(void)
+{
+	set_stalled(false);
+	pthread_mutex_lock(&stall_lock);
+	while (stalled_calls > 0)
 		pthread_cond_wait(&stall_changed, &stall_lock);
 	pthread_mutex_unlock(&stall_lock);
 }
@@ -309,9 +320,8 @@ static void overdue_work_ends(void)
 	CHECK_EQ(mc_cancel(test.engine, 1, UINT64_MAX), 1);
 	CHECK_EQ(mc_poll(test.engine, &done, 1, 20000), 1);
 	CHECK_EQ(done.result, -ETIMEDOUT);
-	set_stalled(false);
+	end_stall();
 	CHECK_EQ(run(&test, MC_OP_READ, LENGTH, OTHER, 20000), 0);
-	await_stalled(0);
 	for (uint64_t i = 0; i < OTHER; i++)
 		CHECK_EQ(test.bytes[3 + i], byte_of(LENGTH + i, 0));
 	for (uint64_t i = OTHER + 3; i < 8 * MIB; i++)
