@@ -124,6 +124,7 @@ class BatchReader {
       early,
     );
     const lists = await asked;
+    if (begun.groups.length === 0) places.answered(clock.now() - askedAt);
     const open: OpenItem[] = [];
     // Of those whose memory is still being read into.
     const late: OpenItem[] = [];

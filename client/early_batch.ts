@@ -95,7 +95,9 @@ export class EarlyBatch {
     this.#places = this.#names.map((name) => places.find(name));
     const groups = new Map<string, EarlyItem[]>();
     let bytes = 0;
-    for (const [at, place] of begins && places.mayRead ? this.#places.entries() : []) {
+    for (
+      const [at, place] of begins && places.mayRead && places.isSlow ? this.#places.entries() : []
+    ) {
       if (place === undefined || bytes + place.size > MAX_VALUE_BYTES) continue;
       const read = earlyReadOf(store, place, (size) => {
         const pieces = plan(at, size);

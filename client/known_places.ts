@@ -15,6 +15,16 @@ const ACCOUNT_MAX = 16;
 const ACCOUNT_MIN = -16;
 const COST_IN_VAIN = 4;
 
+/** When reads begin early: never, always, or where the master's answer takes its time. */
+export type EarlyReadsChoice = "off" | "on" | "auto";
+
+/**
+ * Milliseconds of an answer from which on beginning early is worth it: a master of the same host
+ * answers in less, and shares the processors with the read.
+ */
+const SLOW_ANSWER_MS = 0.1;
+/** One in so many reads waits, to see how long an answer takes when nothing else goes on. */
+const LISTEN_EVERY = 64;
 /** Bytes up to which it depends on the peer whether a read is begun early. */
 const SMALL_BYTES = 32 << 10;
 /** Milliseconds that a small read must take for that: beginning it costs some microseconds itself. */
@@ -53,8 +63,10 @@ export class KnownPlaces {
   /** Reads begun before the answer so far, and those of them that were used. */
   begun = 0;
   used = 0;
-  readonly #enabled: boolean;
-  readonly #smallBytes: number;
+  readonly #choice: EarlyReadsChoice;
+  /** Mean milliseconds of answers of late; 0 before the first. */
+  #answerMs = 0;
+  #reads = 0;
   /** What small early reads have taken of late, by peer. */
   readonly #smallMs = new Map<string, number>();
   #passedOver = 0;
@@ -64,15 +76,14 @@ export class KnownPlaces {
   /** The last lease that was given, in milliseconds; `Infinity` before the first. */
   leaseTtlMs = Infinity;
 
-  /** Unless it is `enabled`, nothing is remembered. */
-  constructor(enabled: boolean, smallBytes = SMALL_BYTES) {
-    this.#enabled = enabled;
-    this.#smallBytes = smallBytes;
+  /** With `off` nothing is remembered. */
+  constructor(choice: EarlyReadsChoice) {
+    this.#choice = choice;
   }
 
   /** What the other methods take for a key. */
   nameOf(key: Uint8Array): PlaceName {
-    if (!this.#enabled || key.length > MAX_KEY_BYTES) return null;
+    if (this.#choice === "off" || key.length > MAX_KEY_BYTES) return null;
     // A character for each byte; a decoder takes five times as long for so few.
     return String.fromCharCode.apply(null, key as unknown as number[]);
   }
@@ -92,16 +103,27 @@ export class KnownPlaces {
     return this.#account > 0;
   }
 
+  /** Whether the next look-up takes long enough that something should be done meanwhile. */
+  get isSlow(): boolean {
+    if (this.#choice !== "auto") return this.#choice === "on";
+    return this.#answerMs >= SLOW_ANSWER_MS && ++this.#reads % LISTEN_EVERY !== 0;
+  }
+
+  /** Notes how long an answer took while nothing was read. */
+  answered(ms: number): void {
+    this.#answerMs += (ms - this.#answerMs) / (this.#answerMs === 0 ? 1 : 8);
+  }
+
   /** Whether an object is worth to be read early: a few KiB in the memory of this host are not. */
   isWorth({ replicas, size }: Place): boolean {
-    if (size > this.#smallBytes || replicas.length > 1) return true;
+    if (this.#choice === "on" || size > SMALL_BYTES || replicas.length > 1) return true;
     const ms = this.#smallMs.get((replicas[0] as MemoryReplica).location.buffer.transportEndpoint);
     return ms === undefined || ms >= WORTH_MS || ++this.#passedOver % PROBE_EVERY === 0;
   }
 
   /** Whether it is of interest how long a read takes. */
   isSmall(bytes: number): boolean {
-    return bytes <= this.#smallBytes;
+    return this.#choice === "auto" && bytes <= SMALL_BYTES;
   }
 
   /** Notes how long a small read from a peer took. */

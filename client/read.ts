@@ -65,7 +65,7 @@ export async function readObject(
     const asked = master.getReplicaList({ key, tenantId });
     const place = places.find(name);
     const begins = mayBegin && place !== undefined && places.mayRead && expired + wrong === 0 &&
-      places.isWorth(place);
+      places.isSlow && places.isWorth(place);
     // The request leaves first.
     if (begins) await null;
     const early = begins ? beginEarly(store, place, askedAt, plan) : null;
@@ -76,6 +76,7 @@ export async function readObject(
       await early?.reads.drop();
       throw error;
     }
+    if (early === null && place !== undefined) places.answered(clock.now() - askedAt);
     const list = answer.code === ErrorCode.OK ? answer.value as ReplicaList : null;
     const isGone = isMissing(answer.code);
     let confirmed: Early | null = null;

@@ -375,7 +375,7 @@ function assemble(
     choice: new ReplicaChoice(clock, Math.random() * 0x1_0000_0000),
     hedges: new Hedges(settings.hedgePercent),
     checks: new ValueChecks({ enabled: settings.storeChecksum, log }),
-    places: new KnownPlaces(settings.earlyReads && settings.storeChecksum),
+    places: new KnownPlaces(settings.storeChecksum ? settings.earlyReads : "off"),
     clock,
     clientId,
     tenantId: tenantBytes(settings),

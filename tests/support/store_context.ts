@@ -60,7 +60,7 @@ export class StoreFixture {
       endpoint: this.endpoint,
       choice: new ReplicaChoice(this.clock, 0),
       hedges: new Hedges(5),
-      places: new KnownPlaces(true, 0),
+      places: new KnownPlaces("on"),
       checks: new ValueChecks({ enabled: true, log: (line) => this.lines.push(line) }),
       clock: this.clock,
       clientId: "1-2",
