@@ -15,7 +15,14 @@ const ACCOUNT_MAX = 16;
 const ACCOUNT_MIN = -16;
 const COST_IN_VAIN = 4;
 
-/** When reads begin early: never, always, or where the master's answer takes its time. */
+/**
+ * When reads begin early: never, always, or where the master's answer takes its time.
+ *
+ * @example
+ * ```ts ignore
+ * const client = await StoreClient.connect({ earlyReads: "off" });
+ * ```
+ */
 export type EarlyReadsChoice = "off" | "on" | "auto";
 
 /**
