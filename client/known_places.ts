@@ -76,6 +76,7 @@ export class KnownPlaces {
   /** Median milliseconds of answers of late, about; 0 before the first. */
   #answerMs = 0;
   #reads = 0;
+  #asked = 0;
   /** What small early reads have taken of late, by peer. */
   readonly #smallMs = new Map<string, number>();
   #passedOver = 0;
@@ -93,6 +94,8 @@ export class KnownPlaces {
   /** What the other methods take for a key. */
   nameOf(key: Uint8Array): PlaceName {
     if (this.#choice === "off" || key.length > MAX_KEY_BYTES) return null;
+    // Nor is anything remembered, which costs some microseconds, while answers come at once.
+    if (this.#choice === "auto" && this.#answerMs < SLOW_ANSWER_MS) return null;
     // A character for each byte; a decoder takes five times as long for so few.
     return String.fromCharCode.apply(null, key as unknown as number[]);
   }
@@ -116,6 +119,11 @@ export class KnownPlaces {
   get isSlow(): boolean {
     if (this.#choice !== "auto") return this.#choice === "on";
     return this.#answerMs >= SLOW_ANSWER_MS && ++this.#reads % LISTEN_EVERY !== 0;
+  }
+
+  /** Whether it is of interest how long the next answer takes: one in a few. */
+  get listens(): boolean {
+    return this.#choice === "auto" && (this.#asked++ & 3) === 0;
   }
 
   /** Notes how long an answer took while nothing was read. */
