@@ -12,18 +12,41 @@ const ANSWERS: readonly number[] = [
   TransferCode.MEMORY,
 ];
 
+/** Operations that have begun already. */
+export interface BegunReads {
+  /** Milliseconds of the clock. */
+  readonly begunAtMs: number;
+  /** When the last one ended; `null` before. */
+  readonly endedAtMs: number | null;
+  /** They have less time than others, so that one that runs out shows nothing and is begun again. */
+  readonly isShort: boolean;
+  /** Their codes once all of them have ended; `null` before. */
+  readonly codes: Int32Array | null;
+  /** The same; those that have not ended after so many milliseconds are stopped. */
+  finish(timeoutMs: number): Promise<Int32Array>;
+  /** Ends them soon. */
+  stop(): void;
+}
+
 /**
  * Runs operations for at most `timeoutMs` (0 = there is no time, all of them time out) and notes for
  * later reads which peers work. Those that `isHasty`, and those with a peer that failed a short while
  * ago, are only waited for as long as a healthy peer may take; they fail with `TIMEOUT` then.
+ * Those that have `begun` are waited for instead of run.
  */
 export async function attempt(
   store: StoreContext,
   ops: readonly EndpointOperation[],
   timeoutMs: number,
   isHasty: (at: number) => boolean,
+  begun?: BegunReads,
 ): Promise<Int32Array> {
   if (timeoutMs < 1) return new Int32Array(ops.length).fill(TransferCode.TIMEOUT);
+  if (begun !== undefined) {
+    const codes = await begun.finish(timeoutMs);
+    noteCodes(store, ops, codes, begun.isShort ? 0 : timeoutMs);
+    return codes;
+  }
   const { choice } = store;
   const hasty: number[] = [];
   let bytes = 0;
@@ -45,8 +68,17 @@ export function attemptOne(
   store: StoreContext,
   op: EndpointOperation,
   timeoutMs: number,
+  begun?: BegunReads,
 ): Promise<TransferCode> {
   if (timeoutMs < 1) return Promise.resolve(TransferCode.TIMEOUT);
+  if (begun !== undefined) {
+    const done = ([code]: Int32Array) => {
+      noteCode(store, op, code, begun.isShort ? 0 : timeoutMs);
+      return code as TransferCode;
+    };
+    if (begun.codes !== null) return Promise.resolve(done(begun.codes));
+    return begun.finish(timeoutMs).then(done);
+  }
   const ms = store.choice.isSuspected(op.endpoint)
     ? Math.min(timeoutMs, patienceFor(store, op.length))
     : timeoutMs;

@@ -1,4 +1,4 @@
-import { attempt, noteCodes, patienceFor } from "./attempt.ts";
+import { attempt, type BegunReads, noteCodes, patienceFor } from "./attempt.ts";
 import type { StoreContext } from "./context.ts";
 import { pause } from "./transfer/clock.ts";
 import type { Traffic } from "./transfer/door.ts";
@@ -34,17 +34,19 @@ const NONE: ReadonlySet<number> = new Set();
  * Runs reads as {@linkcode attempt} does, and begins those that are slow for their peer a second time
  * where their bytes are `elsewhere`. The second reads go into memory of their own. Whichever is
  * complete first counts, and the other one is cancelled; bytes of a second read are only moved to
- * where they belong when the first has certainly ended.
+ * where they belong when the first has certainly ended. Reads that have `begun` are with one peer, and
+ * either all of them are elsewhere or none.
  */
 export async function attemptReads(
   store: StoreContext,
   ops: readonly EndpointOperation[],
   timeoutMs: number,
   elsewhere: (at: number) => Elsewhere | null,
+  begun?: BegunReads,
 ): Promise<ReadAttempt> {
   const isHasty = (at: number) => elsewhere(at) !== null;
   if (!store.hedges.enabled || timeoutMs < 1) {
-    return { codes: await attempt(store, ops, timeoutMs, isHasty), moved: NONE };
+    return { codes: await attempt(store, ops, timeoutMs, isHasty, begun), moved: NONE };
   }
   const single: number[] = [];
   const groups = new Map<string, number[]>();
@@ -54,12 +56,13 @@ export async function attemptReads(
     else if (!groups.get(endpoint)?.push(i)) groups.set(endpoint, [i]);
   }
   if (groups.size === 0) {
-    return { codes: await attempt(store, ops, timeoutMs, isHasty), moved: NONE };
+    return { codes: await attempt(store, ops, timeoutMs, isHasty, begun), moved: NONE };
   }
   const codes = new Int32Array(ops.length);
   const moved = new Set<number>();
   const parts = Array.from(groups.values(), async (which) => {
-    const part = new HedgedRead(store, which.map((i) => ops[i]), (at) => elsewhere(which[at])!);
+    const there = (at: number) => elsewhere(which[at])!;
+    const part = new HedgedRead(store, which.map((i) => ops[i]), there, begun);
     const results = await part.run(timeoutMs);
     which.forEach((i, at) => {
       codes[i] = results[at];
@@ -83,6 +86,7 @@ class HedgedRead {
   readonly #store: StoreContext;
   readonly #ops: readonly EndpointOperation[];
   readonly #elsewhere: (at: number) => Elsewhere;
+  readonly #begun: BegunReads | undefined;
   readonly #bytes: number;
   readonly #begunAt: number;
 
@@ -90,33 +94,44 @@ class HedgedRead {
     store: StoreContext,
     ops: readonly EndpointOperation[],
     elsewhere: (at: number) => Elsewhere,
+    begun: BegunReads | undefined,
   ) {
     this.#store = store;
     this.#ops = ops;
     this.#elsewhere = elsewhere;
+    this.#begun = begun;
     this.#bytes = ops.reduce((sum, { length }) => sum + length, 0);
-    this.#begunAt = store.clock.now();
+    this.#begunAt = begun?.begunAtMs ?? store.clock.now();
   }
 
   async run(timeoutMs: number): Promise<Int32Array> {
-    const { endpoint, hedges } = this.#store;
+    const { hedges } = this.#store;
     hedges.earn(this.#bytes);
     const patienceMs = Math.min(timeoutMs, patienceFor(this.#store, this.#bytes));
-    const stop = new AbortController();
     let ended: Int32Array | null = null;
-    const first = endpoint.transfer(this.#ops, patienceMs, this.#traffic(stop.signal))
-      .then((codes) => ended = codes);
+    const { codes, stop } = this.#first(patienceMs);
+    const first = codes.then((codes) => ended = codes);
     for (let i = 0; i < TURNS_AT_ONCE && ended === null; i++) await null;
     if (ended === null) await this.#wait(first);
     if (ended !== null || !this.#mayHedge()) return this.#settle(await first, timeoutMs, null);
     return await this.#race(first, stop, timeoutMs, patienceMs);
   }
 
+  /** The first reads, which may have begun. */
+  #first(patienceMs: number): { codes: Promise<Int32Array>; stop: () => void } {
+    const begun = this.#begun;
+    if (begun !== undefined) return { codes: begun.finish(patienceMs), stop: () => begun.stop() };
+    const stop = new AbortController();
+    const traffic = this.#traffic(stop.signal);
+    const codes = this.#store.endpoint.transfer(this.#ops, patienceMs, traffic);
+    return { codes, stop: () => stop.abort() };
+  }
+
   /** Waits until the read has ended or is slow for its peer. */
   async #wait(first: Promise<Int32Array>): Promise<void> {
     const { clock, hedges } = this.#store;
     const dueMs = hedges.patienceMs(this.#ops[0].endpoint, this.#bytes);
-    await hedges.slow.wait(clock, dueMs, first);
+    await hedges.slow.wait(clock, dueMs - this.#tookMs(), first);
     // A process that stood still has not yet seen what arrived meanwhile.
     if (this.#tookMs() > dueMs + HELD_UP_MS) await Promise.race([first, pause(clock, 1)]);
   }
@@ -132,7 +147,7 @@ class HedgedRead {
 
   async #race(
     first: Promise<Int32Array>,
-    stopFirst: AbortController,
+    stopFirst: () => void,
     timeoutMs: number,
     patienceMs: number,
   ): Promise<Int32Array> {
@@ -163,7 +178,7 @@ class HedgedRead {
       stopSecond.abort();
       return this.#settle(quick.codes, timeoutMs, null);
     }
-    if (!quick.isFirst && isDone(quick.codes)) stopFirst.abort();
+    if (!quick.isFirst && isDone(quick.codes)) stopFirst();
     const codes = quick.isFirst ? quick.codes : await first;
     const others = quick.isFirst ? await second : quick.codes;
     return this.#settle(codes, timeoutMs, { ops, codes: others, spare });
@@ -205,7 +220,7 @@ class HedgedRead {
   }
 
   #tookMs(): number {
-    return this.#store.clock.now() - this.#begunAt;
+    return (this.#begun?.endedAtMs ?? this.#store.clock.now()) - this.#begunAt;
   }
 }
 

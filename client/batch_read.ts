@@ -1,9 +1,10 @@
 import { ErrorCode } from "../proto/error_code.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
-import { attemptReads } from "./attempt_reads.ts";
+import { attemptReads, type ReadAttempt } from "./attempt_reads.ts";
 import { answers, cutBatch, MAX_VALUE_BYTES } from "./batch.ts";
 import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
+import { EarlyBatch, type EarlyGroup } from "./early_batch.ts";
 import {
   elsewhere,
   MAX_LEASES,
@@ -11,7 +12,7 @@ import {
   pushReads,
   readableBuffers,
   readTimeoutMs,
-} from "./read.ts";
+} from "./replica_reads.ts";
 import type { ReadPiece } from "./read_piece.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
@@ -35,17 +36,27 @@ interface OpenItem {
   wrong: boolean;
 }
 
+/** An item that is being read, and which operations do it. */
+interface Reading {
+  readonly item: OpenItem;
+  readonly sums: boolean;
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
  * Reads parts of several objects: for each run of the batch one look-up and one batch of transfers,
- * and a further one for items whose replica failed. Resolves with a code per item, in order;
+ * and a further one for items whose replica failed. What is known to be somewhere is read there during
+ * the look-up. Resolves with a code per item, in order;
  * rejects for no failure of an item or a call.
  */
 export async function readBatch(
   store: StoreContext,
   keys: readonly Uint8Array[],
   plan: BatchReadPlan,
+  mayBegin = true,
 ): Promise<Int32Array> {
-  const batch = new BatchReader(store, keys, plan);
+  const batch = new BatchReader(store, keys, plan, mayBegin);
   await batch.run();
   return batch.codes;
 }
@@ -55,12 +66,20 @@ class BatchReader {
   readonly #store: StoreContext;
   readonly #keys: readonly Uint8Array[];
   readonly #plan: BatchReadPlan;
+  /** Whether reads may begin before the answer. */
+  readonly #mayBegin: boolean;
   /** Leases that ended while an item was being read. */
   readonly #expired: Uint8Array;
   /** Look-ups whose replicas had other bytes than were written. */
   readonly #wrong: Uint8Array;
 
-  constructor(store: StoreContext, keys: readonly Uint8Array[], plan: BatchReadPlan) {
+  constructor(
+    store: StoreContext,
+    keys: readonly Uint8Array[],
+    plan: BatchReadPlan,
+    mayBegin: boolean,
+  ) {
+    this.#mayBegin = mayBegin;
     this.#store = store;
     this.#keys = keys;
     this.#plan = plan;
@@ -75,7 +94,7 @@ class BatchReader {
       if (key.length > 0) pending.push(i);
       else this.codes[i] = ErrorCode.INVALID_PARAMS;
     }
-    while (pending.length > 0) {
+    for (let early = this.#mayBegin; pending.length > 0; early = false) {
       const over = whyOver(this.#store);
       if (over !== null) {
         for (const i of pending) this.codes[i] = over;
@@ -83,27 +102,55 @@ class BatchReader {
       }
       const again: number[] = [];
       for (const [from, to] of cutBatch(pending.map((i) => this.#keys[i]))) {
-        await this.#readRun(pending.slice(from, to), again);
+        await this.#readRun(pending.slice(from, to), again, early);
       }
       pending = again;
     }
   }
 
-  /** Looks a run up and reads it; what needs another lease is added to `again`. */
-  async #readRun(run: readonly number[], again: number[]): Promise<void> {
-    const { master, clock, tenantId } = this.#store;
+  /** Looks a run up and reads it, early if so; what needs another lease is added to `again`. */
+  async #readRun(run: readonly number[], again: number[], early: boolean): Promise<void> {
+    const { master, clock, places, tenantId } = this.#store;
     const askedAt = clock.now();
     const keys = run.map((i) => this.#keys[i]);
-    const lists = await answers(keys.length, master.batchGetReplicaList({ keys, tenantId }));
-    let open: OpenItem[] = [];
+    const asked = answers(keys.length, master.batchGetReplicaList({ keys, tenantId }));
+    // The request leaves first.
+    await null;
+    const begun = new EarlyBatch(
+      this.#store,
+      keys,
+      (at, size) => this.#plan(run[at], size),
+      askedAt,
+      early,
+    );
+    const lists = await asked;
+    if (begun.groups.length === 0) places.answered(clock.now() - askedAt);
+    const open: OpenItem[] = [];
+    // Of those whose memory is still being read into.
+    const late: OpenItem[] = [];
+    const confirmed = new Map<EndpointOperation, OpenItem>();
     for (const [at, index] of run.entries()) {
       const { code, value } = lists[at];
       this.codes[index] = code;
+      const read = begun.take(at, lists[at]);
       if (code !== ErrorCode.OK || value === null) continue;
-      const item = this.#openItem(index, value, askedAt);
-      if (item !== null) open.push(item);
+      places.leaseTtlMs = value.leaseTtlMs;
+      const item = this.#openItem(index, value, askedAt, read?.buffers);
+      if (item === null) continue;
+      if (read !== null) confirmed.set(read.op, item);
+      else if (begun.reads(at)) late.push(item);
+      else open.push(item);
     }
-    let first = true;
+    const [retries] = await Promise.all([
+      Promise.all(begun.groups.map((group) => this.#finishEarly(group, confirmed, again))),
+      this.#readAll(open, again, true),
+    ]);
+    await this.#readAll([...late, ...retries.flat()], again, false);
+  }
+
+  /** Reads items, group by group. */
+  async #readAll(items: OpenItem[], again: number[], first: boolean): Promise<void> {
+    let open = items;
     while (open.length > 0) {
       const count = groupLength(open);
       const retries = await this.#readGroup(open.slice(0, count), again, first);
@@ -112,8 +159,32 @@ class BatchReader {
     }
   }
 
-  #openItem(index: number, list: ReplicaList, askedAt: number): OpenItem | null {
-    const buffers = readableBuffers(this.#store, list);
+  /** Waits for early reads; returns the items to read from their next replica. */
+  async #finishEarly(
+    group: EarlyGroup,
+    confirmed: ReadonlyMap<EndpointOperation, OpenItem>,
+    again: number[],
+  ): Promise<OpenItem[]> {
+    const ops = group.confirmed;
+    const owners = ops.map((op) => confirmed.get(op)!);
+    const ends = owners.map(({ leaseEndsAt }) => leaseEndsAt);
+    const timeoutMs = readTimeoutMs(this.#store, Math.min(Infinity, ...ends));
+    if (ops.length === 0 || timeoutMs < 1) {
+      await group.drop();
+      return owners;
+    }
+    const reading = owners.map((item, at) => ({ item, sums: true, start: at, end: at + 1 }));
+    const read = await group.finish(timeoutMs);
+    return this.#judge(reading, ops, owners, read, again, group.isShort);
+  }
+
+  #openItem(
+    index: number,
+    list: ReplicaList,
+    askedAt: number,
+    ordered: readonly BufferDescriptor[] | undefined,
+  ): OpenItem | null {
+    const buffers = ordered === undefined ? readableBuffers(this.#store, list) : [...ordered];
     if (buffers === null) {
       this.codes[index] = ErrorCode.NOT_SUPPORTED;
       return null;
@@ -135,10 +206,10 @@ class BatchReader {
     again: number[],
     first: boolean,
   ): Promise<OpenItem[]> {
-    const { checks, clock } = this.#store;
+    const { checks } = this.#store;
     const ops: EndpointOperation[] = [];
     const owners: OpenItem[] = [];
-    const reading: { item: OpenItem; sums: boolean; start: number; end: number }[] = [];
+    const reading: Reading[] = [];
     let timeoutMs = this.#store.transferTimeoutMs;
     for (const item of group) {
       const itemMs = readTimeoutMs(this.#store, item.leaseEndsAt);
@@ -160,7 +231,23 @@ class BatchReader {
       timeoutMs = Math.min(timeoutMs, itemMs);
     }
     const another = (at: number) => elsewhere(ops[at], owners[at].buffers);
-    const { codes, moved } = await attemptReads(this.#store, ops, timeoutMs, another);
+    const read = await attemptReads(this.#store, ops, timeoutMs, another);
+    return this.#judge(reading, ops, owners, read, again);
+  }
+
+  /**
+   * Takes what has become of reads and returns the items to read from their next replica, or from the
+   * same one where the time of the read was short.
+   */
+  #judge(
+    reading: readonly Reading[],
+    ops: readonly EndpointOperation[],
+    owners: readonly OpenItem[],
+    { codes, moved }: ReadAttempt,
+    again: number[],
+    isShort = false,
+  ): OpenItem[] {
+    const { checks, clock } = this.#store;
     const endedAt = clock.now();
     const failed = new Set<OpenItem>();
     for (let i = 0; i < codes.length; i++) {
@@ -180,6 +267,9 @@ class BatchReader {
         const key = this.#keys[item.index];
         if (!sums || checks.isRight(key, buffer, item.expected, ops, start, end)) continue;
         item.wrong = true;
+      } else if (isShort && codes[start] === TransferCode.TIMEOUT) {
+        retries.push(item);
+        continue;
       }
       item.buffers.splice(served, 1);
       if (item.buffers.length > 0) retries.push(item);

@@ -15,6 +15,8 @@ export interface WriteItem {
 }
 
 interface PlacedItem extends WriteItem {
+  /** Where the master has put it. */
+  replicas: readonly ReplicaDescriptor[];
   /** Of its value, once it has been written. */
   objectChecksum: bigint | null;
   /** Position in the caller's batch. */
@@ -40,7 +42,8 @@ export async function writeBatch(
     const length = totalLength(slices);
     if (key.length > 0 && length > 0) {
       placed.push({
-        ...{ key, slices, index, length, objectChecksum: null, ops: { start: 0, end: 0 } },
+        ...{ key, slices, index, length, replicas: [], objectChecksum: null },
+        ops: { start: 0, end: 0 },
       });
     } else results[index] = { code: ErrorCode.INVALID_PARAMS, value: null };
   }
@@ -102,6 +105,7 @@ async function writeRun(
     ) {
       failed.push(item);
     } else {
+      item.replicas = replicas ?? [];
       item.ops = { start: owners.length, end: ops.length };
       while (owners.length < ops.length) owners.push(ready.length);
       ready.push(item);
@@ -172,10 +176,12 @@ async function end(
       : master.batchUpsertEnd({ clientId, objectMetas, tenantId }, writeId),
   );
   if (writeId !== 0 && isUnanswered(ended)) void revoke(store, kind, items, writeId);
-  for (const [i, { index }] of items.entries()) {
+  for (const [i, { index, key, replicas, objectChecksum }] of items.entries()) {
     const { code } = ended[i];
     results[index] = { code, value: code === ErrorCode.OK ? "stored" : null };
-    if (code === ErrorCode.OK) store.placing?.stored(index);
+    if (code !== ErrorCode.OK) continue;
+    store.places.wrote(key, replicas, objectChecksum);
+    store.placing?.stored(index);
   }
 }
 

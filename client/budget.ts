@@ -22,6 +22,7 @@ class CallContext implements StoreContext {
   readonly choice: StoreContext["choice"];
   readonly hedges: StoreContext["hedges"];
   readonly checks: StoreContext["checks"];
+  readonly places: StoreContext["places"];
   readonly clock: StoreContext["clock"];
   readonly clientId: StoreContext["clientId"];
   readonly tenantId: StoreContext["tenantId"];
@@ -49,6 +50,7 @@ class CallContext implements StoreContext {
     this.choice = store.choice;
     this.hedges = store.hedges;
     this.checks = store.checks;
+    this.places = store.places;
     this.clock = clock;
     this.clientId = store.clientId;
     this.tenantId = store.tenantId;

@@ -124,6 +124,7 @@ const sources: readonly Source[] = [
     env: ["SNOWSKIN_REPLICA_PATIENCE_MS"],
   },
   { field: "hedgePercent", keys: ["hedge_percent"], env: ["SNOWSKIN_HEDGE_PERCENT"] },
+  { field: "earlyReads", keys: ["early_reads"], env: ["SNOWSKIN_EARLY_READS"] },
   { field: "bandwidth", keys: ["bandwidth"], env: ["SNOWSKIN_BANDWIDTH"] },
   { field: "handshakeTimeoutMs", env: ["MC_HANDSHAKE_CONNECT_TIMEOUT"], convert: seconds },
   { field: "handshakeMaxLength", env: ["MC_HANDSHAKE_MAX_LENGTH"] },

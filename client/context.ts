@@ -1,6 +1,7 @@
 import type { ReplicateConfig, Uuid } from "../proto/types.ts";
 import type { MasterClient } from "./master_client.ts";
 import type { Hedges } from "./hedges.ts";
+import type { KnownPlaces } from "./known_places.ts";
 import type { Placing } from "./placing.ts";
 import type { ReplicaChoice } from "./replica_choice.ts";
 import type { Clock } from "./transfer/clock.ts";
@@ -22,6 +23,8 @@ export interface StoreContext {
   /** When a read is begun a second time, at another replica. */
   readonly hedges: Hedges;
   readonly checks: ValueChecks;
+  /** Where objects were, so that reads need not wait for the master. */
+  readonly places: KnownPlaces;
   readonly clock: Clock;
   readonly clientId: Uuid;
   readonly tenantId: Uint8Array;

@@ -2,14 +2,20 @@ import type { ReplicaDescriptor, ReplicaList } from "../proto/types.ts";
 import { callForKeys } from "./batch.ts";
 import type { Result, StoreContext } from "./context.ts";
 import { answerValue, checkKey } from "./object_call.ts";
-import { isMissing } from "./read.ts";
+import { isMissing } from "./replica_reads.ts";
 
 /** The replicas of an object; `null` when there is none to read. Renews its lease. */
 export async function lookUp(store: StoreContext, key: Uint8Array): Promise<ReplicaList | null> {
   checkKey(key, "look up");
-  const { master, tenantId } = store;
+  const { master, places, tenantId } = store;
   const answer = await master.getReplicaList({ key, tenantId });
-  return isMissing(answer.code) ? null : answerValue(answer, "look up", key);
+  if (isMissing(answer.code)) {
+    places.forget(places.nameOf(key));
+    return null;
+  }
+  const list = answerValue(answer, "look up", key);
+  places.learn(places.nameOf(key), list.replicas, list.objectChecksum);
+  return list;
 }
 
 /** Bytes of the object that a replica belongs to. */

@@ -1,24 +1,28 @@
 import { ErrorCode } from "../proto/error_code.ts";
+import type { Expected } from "../proto/messages.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
 import { attemptOne } from "./attempt.ts";
-import { attemptReads, type Elsewhere } from "./attempt_reads.ts";
+import { attemptReads } from "./attempt_reads.ts";
 import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
-import { answerValue, checkKey, objectError } from "./object_call.ts";
+import { earlyReadOf, EarlyReads } from "./early_reads.ts";
+import { isAt, type Place } from "./known_places.ts";
+import { checkKey, objectError } from "./object_call.ts";
 import type { ReadPiece } from "./read_piece.ts";
-import { type EndpointOperation, UNKNOWN_PEER } from "./transfer/endpoint.ts";
-import { Opcode, TransferCode } from "./transfer/engine.ts";
+import {
+  elsewhere,
+  isMissing,
+  MAX_LEASES,
+  MAX_WRONG,
+  pushReads,
+  readableBuffers,
+  readTimeoutMs,
+} from "./replica_reads.ts";
+import type { EndpointOperation } from "./transfer/endpoint.ts";
+import { TransferCode } from "./transfer/engine.ts";
 
 /** Says what to read of an object of a size; may throw `StoreError` when that size does not do. */
 export type ReadPlan = (size: number) => readonly ReadPiece[];
-
-/** How often an object is looked up when its lease runs out during the transfer. */
-export const MAX_LEASES = 2;
-/**
- * How often an object is looked up when its replicas have other bytes than were written: it may have
- * been replaced while it was read.
- */
-export const MAX_WRONG = 2;
 
 /** What became of reading the replicas that one look-up has named. */
 const ReadOutcome = {
@@ -30,43 +34,90 @@ const ReadOutcome = {
 } as const;
 type ReadOutcome = (typeof ReadOutcome)[keyof typeof ReadOutcome];
 
-/**
- * Share of a lease that a transfer may take. The rest is left to accept what did arrive when one of
- * many peers stays silent.
- */
-const USABLE_LEASE = 0.9;
+/** A read that has begun before the master was heard, at the first of `buffers`. */
+interface Early {
+  readonly place: Place;
+  readonly op: EndpointOperation;
+  readonly buffers: readonly BufferDescriptor[];
+  readonly reads: EarlyReads;
+}
 
 /**
- * Reads parts of an object. Resolves with false when there is no such object, and for one that is
+ * Reads parts of an object, from where it was at once when this client knows that, while it asks
+ * whether it is there. Resolves with false when there is no such object, and for one that is
  * read as a whole also when its bytes are not those that were written. `StoreError`:
  * `LEASE_EXPIRED` when the bytes came too late to be trusted, twice; `TRANSFER_FAIL` when no replica
- * could be read; `DEADLINE_EXCEEDED` when the call had no time left; `NOT_SUPPORTED` when none is in memory. Memory may hold anything after a failure.
+ * could be read; `DEADLINE_EXCEEDED` when the call had no time left; `NOT_SUPPORTED` when none is in
+ * memory. Memory may hold anything unless it resolves with true. Unless it `mayBegin` early, it waits
+ * for the answer.
  */
 export async function readObject(
   store: StoreContext,
   key: Uint8Array,
   plan: ReadPlan,
+  mayBegin = true,
 ): Promise<boolean> {
   checkKey(key, "read");
-  const { master, clock, tenantId } = store;
+  const { master, clock, places, tenantId } = store;
+  const name = places.nameOf(key);
   for (let expired = 0, wrong = 0; expired < MAX_LEASES;) {
     const askedAt = clock.now();
-    const answer = await master.getReplicaList({ key, tenantId });
-    if (isMissing(answer.code)) return false;
-    const list = answerValue(answer, "read", key);
-    const buffers = readableBuffers(store, list);
+    const asked = master.getReplicaList({ key, tenantId });
+    const place = places.find(name);
+    const begins = mayBegin && place !== undefined && places.mayRead && expired + wrong === 0 &&
+      places.isSlow && places.isWorth(place);
+    // The request leaves first.
+    if (begins) await null;
+    const early = begins ? beginEarly(store, place, askedAt, plan) : null;
+    let answer: Expected<ReplicaList>;
+    try {
+      answer = await asked;
+    } catch (error) {
+      await early?.reads.drop();
+      throw error;
+    }
+    if (early === null && place !== undefined) places.answered(clock.now() - askedAt);
+    const list = answer.code === ErrorCode.OK ? answer.value as ReplicaList : null;
+    const isGone = isMissing(answer.code);
+    let confirmed: Early | null = null;
+    if (early !== null) {
+      if (list !== null && isAt(early.place, list.replicas, list.objectChecksum)) confirmed = early;
+      else await early.reads.drop();
+      if (list !== null || isGone) places.note(confirmed !== null);
+    }
+    if (isGone) {
+      places.forget(name);
+      return false;
+    }
+    if (list === null) throw objectError(answer.code, "read", key);
+    places.leaseTtlMs = list.leaseTtlMs;
+    if (confirmed === null) places.learn(name, list.replicas, list.objectChecksum, place);
+    const buffers = confirmed?.buffers ?? readableBuffers(store, list);
     if (buffers === null) {
       throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, whyUnreadable(list));
     }
     const expected = store.checks.expected(list);
     const leaseEndsAt = askedAt + list.leaseTtlMs;
-    const outcome = await readBuffers(store, buffers, leaseEndsAt, key, plan, expected);
+    const outcome = await readBuffers(store, buffers, leaseEndsAt, key, plan, expected, confirmed);
     if (outcome === ReadOutcome.DONE) return true;
     if (outcome === ReadOutcome.EXPIRED) expired++;
     else if (++wrong === MAX_WRONG) return false;
   }
   const why = `its lease ran out before the bytes were there, ${MAX_LEASES} times`;
   throw objectError(ErrorCode.LEASE_EXPIRED, "read", key, why);
+}
+
+/** Begins to read a whole object where it was; `null` when that is not to be. */
+function beginEarly(
+  store: StoreContext,
+  place: Place,
+  askedAt: number,
+  plan: ReadPlan,
+): Early | null {
+  const read = earlyReadOf(store, place, plan);
+  if (read === null) return null;
+  const { op, buffers } = read;
+  return { place, op, buffers, reads: new EarlyReads(store, [op], askedAt, buffers.length > 1) };
 }
 
 /** Why an object without a memory replica cannot be read. */
@@ -76,62 +127,10 @@ function whyUnreadable({ replicas }: ReplicaList): string {
     : "it has no replica in memory, and reading disks is not available yet";
 }
 
-/** Whether a code says that there is nothing to read (yet). */
-export function isMissing(code: number): boolean {
-  return code === ErrorCode.OBJECT_NOT_FOUND || code === ErrorCode.REPLICA_IS_NOT_READY;
-}
-
-/** Where an object can be read, best first; `null` when nowhere. */
-export function readableBuffers(
-  store: StoreContext,
-  list: ReplicaList,
-): BufferDescriptor[] | null {
-  const buffers = store.choice.order(list.replicas, store.endpoint.name);
-  return buffers.length > 0 ? buffers : null;
-}
-
-/** Milliseconds that a transfer may take which must end before a lease does; 0 = none are left. */
-export function readTimeoutMs(store: StoreContext, leaseEndsAt: number): number {
-  const usable = Math.floor((leaseEndsAt - store.clock.now()) * USABLE_LEASE);
-  return Math.max(0, Math.min(store.transferTimeoutMs, usable));
-}
-
-/** Adds the operations that read pieces of a replica, and sum them if that is asked for. */
-export function pushReads(
-  ops: EndpointOperation[],
-  buffer: BufferDescriptor,
-  pieces: readonly ReadPiece[],
-  sums: boolean,
-): void {
-  for (const { offset, length, local, localOffset } of pieces) {
-    if (length === 0) continue;
-    ops.push({
-      opcode: Opcode.READ,
-      endpoint: buffer.transportEndpoint,
-      peer: UNKNOWN_PEER,
-      remoteAddress: offset === 0 ? buffer.bufferAddress : buffer.bufferAddress + BigInt(offset),
-      length,
-      local,
-      localOffset,
-      sums,
-    });
-  }
-}
-
-/** Where the bytes of a read of the first of several replicas are, too. */
-export function elsewhere(
-  op: EndpointOperation,
-  [buffer, next, third]: readonly BufferDescriptor[],
-): Elsewhere | null {
-  if (next === undefined) return null;
-  return {
-    endpoint: next.transportEndpoint,
-    remoteAddress: next.bufferAddress + (op.remoteAddress - buffer.bufferAddress),
-    isLast: third === undefined,
-  };
-}
-
-/** Reads from one replica after the other, until one has the bytes that are `expected`. */
+/**
+ * Reads from one replica after the other, until one has the bytes that are `expected`. The first one
+ * may have been `begun`.
+ */
 async function readBuffers(
   store: StoreContext,
   buffers: readonly BufferDescriptor[],
@@ -139,33 +138,41 @@ async function readBuffers(
   key: Uint8Array,
   plan: ReadPlan,
   expected: number,
+  begun: Early | null,
 ): Promise<ReadOutcome> {
   let why = "";
   let wrong = false;
   let left: readonly BufferDescriptor[] = buffers;
-  while (left.length > 0) {
+  for (let early = begun?.reads; left.length > 0; early = undefined) {
     const buffer = left[0];
     const ops: EndpointOperation[] = [];
-    const pieces = plan(buffer.size);
-    const sums = store.checks.covers(pieces, buffer.size, expected);
-    pushReads(ops, buffer, pieces, sums);
+    let sums = true;
+    if (early !== undefined) ops.push(begun!.op);
+    else {
+      const pieces = plan(buffer.size);
+      sums = store.checks.covers(pieces, buffer.size, expected);
+      pushReads(ops, buffer, pieces, sums);
+    }
     const timeoutMs = readTimeoutMs(store, leaseEndsAt);
-    if (timeoutMs === 0 && whyOver(store) === null) return ReadOutcome.EXPIRED;
+    if (timeoutMs === 0) {
+      await early?.drop();
+      if (whyOver(store) === null) return ReadOutcome.EXPIRED;
+    }
     // Which of the replicas the bytes have come from.
     let at = 0;
     let code: number;
     if (ops.length === 1 && left.length === 1) {
-      code = await attemptOne(store, ops[0], timeoutMs);
+      code = await attemptOne(store, ops[0], timeoutMs, early);
     } else {
       const among = left;
       const another = (at: number) => elsewhere(ops[at], among);
-      const { codes, moved } = await attemptReads(store, ops, timeoutMs, another);
+      const { codes, moved } = await attemptReads(store, ops, timeoutMs, another, early);
       code = codes.find((code) => code !== TransferCode.OK) ?? TransferCode.OK;
       if (moved.size > 0) at = 1;
     }
     if (code !== TransferCode.OK) {
       why = store.endpoint.explain(buffer.transportEndpoint, code);
-      left = left.slice(1);
+      if (!early?.isShort || code !== TransferCode.TIMEOUT) left = left.slice(1);
       continue;
     }
     if (store.clock.now() >= leaseEndsAt) return ReadOutcome.EXPIRED;

@@ -1,3 +1,4 @@
+import { ErrorCode } from "../proto/error_code.ts";
 import { callForKeys } from "./batch.ts";
 import type { Result, StoreContext } from "./context.ts";
 import { valueOf } from "./master_client.ts";
@@ -10,8 +11,9 @@ export async function removeObject(
   force: boolean,
 ): Promise<void> {
   checkKey(key, "remove");
-  const { master, tenantId } = store;
+  const { master, places, tenantId } = store;
   answerValue(await master.remove({ key, force, tenantId }), "remove", key);
+  places.forget(places.nameOf(key));
 }
 
 /** Removes several objects. */
@@ -20,8 +22,15 @@ export async function removeBatch(
   keys: readonly Uint8Array[],
   force: boolean,
 ): Promise<Result<null>[]> {
-  const { master, tenantId } = store;
-  return await callForKeys(keys, (keys) => master.batchRemove({ keys, force, tenantId }));
+  const { master, places, tenantId } = store;
+  const results = await callForKeys(
+    keys,
+    (keys) => master.batchRemove({ keys, force, tenantId }),
+  );
+  for (const [i, { code }] of results.entries()) {
+    if (code === ErrorCode.OK) places.forget(places.nameOf(keys[i]));
+  }
+  return results;
 }
 
 /** Removes the objects whose key an ECMAScript pattern is found in; resolves with how many. */

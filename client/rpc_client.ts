@@ -10,12 +10,11 @@ import type { Connect, Connection } from "./connection/connection.ts";
 import { connectSocket } from "./connection/socket_connection.ts";
 import { formatHostPort } from "./transfer/address.ts";
 import type { Clock } from "./transfer/clock.ts";
+import { SETTLED } from "./transfer/settled.ts";
 
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 1000;
 const SPARE_WRITERS = 4;
-/** Its reactions run at the next microtask checkpoint; cheaper than `queueMicrotask`. */
-const SETTLED = Promise.resolve();
 const WITH_LITERAL = { literal: true };
 
 export interface RpcClientOptions {

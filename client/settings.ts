@@ -10,6 +10,7 @@ import { DEFAULT_PLACEMENT } from "./transfer/engine.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { TRANSPORT_NAMES } from "./transfer/transport_names.ts";
 import { parseBandwidth } from "./bandwidth.ts";
+import type { EarlyReadsChoice } from "./known_places.ts";
 import { parseSize } from "./size.ts";
 import { checkTransport } from "./transport_settings.ts";
 
@@ -130,6 +131,12 @@ export interface StoreSettings {
    * one is slow for its peer; 0 = none.
    */
   hedgePercent: number;
+  /**
+   * Whether an object that this client has read or written lately is read where it was while the master
+   * is asked whether it is there: `auto` where its answers take their time, `on`, `off`. Needs
+   * `storeChecksum`.
+   */
+  earlyReads: EarlyReadsChoice;
   /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
@@ -301,6 +308,12 @@ const pageKind: Read<string> = (name, value) => {
   return refuse(name, value, "auto, thp, off, 2mb, 1gb");
 };
 
+const earlyReadsChoice: Read<EarlyReadsChoice> = (name, value) => {
+  const wanted = String(value).trim().toLowerCase();
+  if (wanted === "auto" || wanted === "on" || wanted === "off") return wanted;
+  return refuse(name, value, "auto, on, off");
+};
+
 const truth: Read<boolean> = (name, value) => {
   const word = String(value).trim().toLowerCase();
   if (["true", "1", "yes", "on", "enable"].includes(word)) return true;
@@ -389,6 +402,7 @@ export const settingTable: {
   opBudgetMs: { fallback: 60_000, read: duration },
   replicaPatienceMs: { fallback: 500, read: duration },
   hedgePercent: { fallback: 5, read: wholeNumber(0, 100) },
+  earlyReads: { fallback: "auto", read: earlyReadsChoice },
   bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },

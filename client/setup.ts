@@ -15,6 +15,7 @@ import type { LeaderSource } from "./leader/source.ts";
 import { MasterClient } from "./master_client.ts";
 import { defaultConfig } from "./put_options.ts";
 import { Hedges } from "./hedges.ts";
+import { KnownPlaces } from "./known_places.ts";
 import { ReplicaChoice } from "./replica_choice.ts";
 import { CallError, RpcClient } from "./rpc_client.ts";
 import { SegmentTable } from "./segments.ts";
@@ -374,6 +375,7 @@ function assemble(
     choice: new ReplicaChoice(clock, Math.random() * 0x1_0000_0000),
     hedges: new Hedges(settings.hedgePercent),
     checks: new ValueChecks({ enabled: settings.storeChecksum, log }),
+    places: new KnownPlaces(settings.storeChecksum ? settings.earlyReads : "off"),
     clock,
     clientId,
     tenantId: tenantBytes(settings),

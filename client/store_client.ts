@@ -110,6 +110,12 @@ export class StoreClient implements AsyncDisposable {
     return { begun, won };
   }
 
+  /** Reads begun before the master's answer so far, and those of them that it confirmed. */
+  get earlyReads(): { begun: number; used: number } {
+    const { begun, used } = this.#store.places;
+    return { begun, used };
+  }
+
   /**
    * Reads of this client so far that a peer refused because their address was of memory that it does
    * not lend any more: the descriptor was older than that. Another replica is read then.
@@ -157,13 +163,14 @@ export class StoreClient implements AsyncDisposable {
       readObject(store, bytes, (size) => {
         value = new Uint8Array(size);
         return [{ offset: 0, length: size, local: value, localOffset: 0 }];
-      }));
+      }, false));
     return found ? value : null;
   }
 
   /**
    * Reads an object into memory and resolves with its size; `null` when there is none. Errors as
-   * `get`, and `INVALID_PARAMS` when the memory is too short. After an error it may hold anything.
+   * `get`, and `INVALID_PARAMS` when the memory is too short. Memory that the object does not fill, all
+   * of it where there is none, may be zeroed (see `earlyReads`); after an error it may hold anything.
    */
   async getInto(key: Key, target: Memory, options?: Traffic): Promise<number | null> {
     const bytes = keyBytes(key);
@@ -275,7 +282,7 @@ export class StoreClient implements AsyncDisposable {
     const codes = await readBatch(this.#begin(traffic), bytes, (i, size) => {
       const value = values[i] = new Uint8Array(size);
       return [{ offset: 0, length: size, local: value, localOffset: 0 }];
-    });
+    }, false);
     return Array.from(codes, (code, i) => ({ code, value: code === 0 ? values[i] : null }));
   }
 

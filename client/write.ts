@@ -77,6 +77,7 @@ export async function writeObject(
     kind === "put" ? master.putEnd(end, writeId) : master.upsertEnd(end, writeId),
   );
   answerValue(ended, "store", key);
+  store.places.wrote(key, replicas, end.objectMeta.objectChecksum);
   store.placing?.stored(0);
   return "stored";
 }

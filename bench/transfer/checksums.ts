@@ -3,7 +3,7 @@ import { LocalCluster } from "../../examples/local_cluster.ts";
 import { type Figure, figure, type Scale, sizeLabel } from "./figure.ts";
 import type { Section } from "./section.ts";
 import { interleave } from "./rounds.ts";
-import { StoreContestant } from "./store_contestant.ts";
+import { FIRST_READS, StoreContestant } from "./store_contestant.ts";
 import type { StoreTurn } from "./store_peer.ts";
 
 const MIB = 1 << 20;
@@ -32,7 +32,7 @@ const CASES: readonly Case[] = [
 export async function measureChecksums(scale: Scale): Promise<Section> {
   await using cluster = await LocalCluster.start({ nodes: 1, nodeBytes: 512 * MIB });
   const open = (name: string, env: Record<string, string>) =>
-    StoreContestant.ours(name, cluster.masterAddress, env);
+    StoreContestant.ours(name, cluster.masterAddress, { ...FIRST_READS, ...env });
   const [tcp, off] = [{ MC_FORCE_TCP: "1" }, { MOONCAKE_STORE_CHECKSUM: "0" }];
   const on = { MOONCAKE_STORE_CHECKSUM: "1" };
   await using tcpOff = await open("TCP without checksums", { ...tcp, ...off });

@@ -4,7 +4,7 @@ import { startOurs } from "./engine_pair.ts";
 import { type Asked, type Figure, figure, type Scale, sizeLabel } from "./figure.ts";
 import type { Section } from "./section.ts";
 import { interleave } from "./rounds.ts";
-import { StoreContestant } from "./store_contestant.ts";
+import { FIRST_READS, StoreContestant } from "./store_contestant.ts";
 
 const MIB = 1 << 20;
 const SIZES = [MIB, 4 * MIB, 16 * MIB];
@@ -33,26 +33,30 @@ export async function measureHost(scale: Scale): Promise<Section> {
   const rotation = Math.min(1024 * MIB, Math.max(128 * MIB, 4 * cache));
   const nodeBytes = SIZES.length * rotation + 128 * MIB;
   await using cluster = await LocalCluster.start({ nodes: 1, nodeBytes });
-  await using client = await StoreContestant.ours("our client", cluster.masterAddress);
+  const { masterAddress } = cluster;
+  await using client = await StoreContestant.ours("our client", masterAddress);
+  await using first = await StoreContestant.ours("our client, first", masterAddress, FIRST_READS);
   await using lender = await startOurs("host", rotation + SIZES[SIZES.length - 1]);
   const figures: Figure[] = [];
   for (const length of SIZES) {
     const cold = Math.ceil(rotation / length);
     await client.fill(length, cold);
     for (const [label, values] of [["rotating", cold], ["hot", 1]] as const) {
-      const rate = (op: "memcpy" | "get" | "read") => async () => {
+      const rate = (op: "memcpy" | "get" | "read", by = client) => async () => {
         const shared = { length, values, seconds: scale.seconds };
         const order = { op, memory: "buffer", source: lender.target, ...shared } as const;
-        const { p50_us } = await client.turn(order);
+        const { p50_us } = await by.turn(order);
         return length / p50_us / 1000;
       };
       const rates = await interleave({
-        ...{ memcpy: rate("memcpy"), get: rate("get"), read: rate("read") },
+        ...{ memcpy: rate("memcpy"), get: rate("get"), first: rate("get", first) },
+        read: rate("read"),
       }, scale.rounds);
       const beside = { against: "memcpy", base: rates.memcpy, asked: ASKED };
       const size = `${sizeLabel(length)}, ${label}`;
       figures.push(
-        figure(`store get into a buffer, ${size}`, "GB/s", rates.get, beside),
+        figure(`store get into a buffer, known key, ${size}`, "GB/s", rates.get, beside),
+        figure(`store get into a buffer, first, ${size}`, "GB/s", rates.first, beside),
         figure(`engine READ, ${size}`, "GB/s", rates.read, beside),
       );
     }
@@ -60,8 +64,11 @@ export async function measureHost(scale: Scale): Promise<Section> {
   const notes = [
     "The lender is another process, a store's node or an engine; memcpy is that of libc in the client,",
     "from memory such as engines lend; medians of single operations. A get asks the master where the",
-    `value is and checks it. "rotating": values of ${rotation / MIB} MiB together, where the`,
-    `last-level cache has ${cache / MIB} MiB; "hot": one value. The target is one buffer.`,
+    "value is and checks it. Of a known key, which the client has read or put before, it may read",
+    'meanwhile (SNOWSKIN_EARLY_READS=auto: when answers take 0.1 ms or more); "first": as of a key of',
+    'which it knows nothing (SNOWSKIN_EARLY_READS=off). "rotating": values of',
+    `${rotation / MIB} MiB together, where the last-level cache has ${cache / MIB} MiB; "hot": one`,
+    "value. The target is one buffer.",
   ];
   return { notes, figures };
 }

@@ -7,7 +7,7 @@ import { startReferenceMaster } from "../json_peer.ts";
 import { type Asked, type Figure, figure, type Scale, sizeLabel } from "./figure.ts";
 import type { InstalledWheel, Section } from "./section.ts";
 import { interleave } from "./rounds.ts";
-import { StoreContestant } from "./store_contestant.ts";
+import { FIRST_READS, StoreContestant } from "./store_contestant.ts";
 import type { StoreTurn } from "./store_peer.ts";
 
 const MIB = 1 << 20;
@@ -26,24 +26,25 @@ const CALLS = {
 const rate = ({ operations, seconds }: StoreTurn) => operations / seconds;
 
 async function compare(
-  [wheel, ...ours]: readonly StoreContestant[],
+  wheel: StoreContestant,
+  ours: { put: readonly StoreContestant[]; get: readonly StoreContestant[] },
   length: number,
   scale: Scale,
 ): Promise<Figure[]> {
   const figures: Figure[] = [];
   const values = Math.min(MAX_VALUES, ROTATION_BYTES / length);
-  for (const one of [wheel, ours[0]]) await one.fill(length, values);
-  const all = [wheel, ...ours];
+  for (const one of [wheel, ours.put[0]]) await one.fill(length, values);
   for (const op of ["put", "get"] as const) {
     for (const memory of ["buffer", "bytes"] as const) {
       const turn = (one: StoreContestant) => async () =>
         rate(await one.turn({ op, memory, length, values, seconds: scale.seconds }));
       const found = await interleave(
-        Object.fromEntries(all.map((one) => [one.name, turn(one)])),
+        Object.fromEntries([wheel, ...ours[op]].map((one) => [one.name, turn(one)])),
         scale.rounds,
       );
-      for (const one of ours) {
-        const name = `${CALLS[op][memory]}, ${sizeLabel(length)}, ${one.name}`;
+      for (const one of ours[op]) {
+        const known = op === "get" && !one.name.endsWith("first") ? ", known key" : "";
+        const name = `${CALLS[op][memory]}, ${sizeLabel(length)}, ${one.name}${known}`;
         figures.push(figure(name, "op/s", found[one.name], {
           ...{ against: "wheel", base: found[wheel.name], asked: ASKED },
         }));
@@ -61,15 +62,22 @@ export async function measureStores(wheel: InstalledWheel, scale: Scale): Promis
   await using _node = await StoreContestant.wheel("wheel's node", wheel, address, SEGMENT_BYTES);
   await using theirs = await StoreContestant.wheel("wheel", wheel, address, 0);
   await using cluster = await LocalCluster.start({ nodes: 1, nodeBytes: SEGMENT_BYTES });
-  await using host = await StoreContestant.ours("one host", cluster.masterAddress);
-  await using tcp = await StoreContestant.ours("TCP", cluster.masterAddress, { MC_FORCE_TCP: "1" });
+  const overTcp = { MC_FORCE_TCP: "1" };
+  const ours = (name: string, env = {}) => StoreContestant.ours(name, cluster.masterAddress, env);
+  await using host = await ours("one host");
+  await using tcp = await ours("TCP", overTcp);
+  await using firstOnHost = await ours("one host, first", FIRST_READS);
+  await using firstOverTcp = await ours("TCP, first", { ...overTcp, ...FIRST_READS });
+  const contestants = { put: [host, tcp], get: [host, tcp, firstOnHost, firstOverTcp] };
   const figures: Figure[] = [];
-  for (const length of SIZES) figures.push(...await compare([theirs, host, tcp], length, scale));
+  for (const length of SIZES) figures.push(...await compare(theirs, contestants, length, scale));
   const notes = [
     "One client, one call at a time, memory lent by another process; put_from, get_into and put, get",
     'of the wheel. "one host": ours as it is; "TCP": ours with MC_FORCE_TCP=1. Puts are of new keys',
     `(removed outside of the time), gets rotate over ${ROTATION_BYTES / MIB} MiB of values, over ` +
-    `${MAX_VALUES} values at most.`,
+    `${MAX_VALUES} values at most: keys that the client has read or put before,`,
+    'and may read before the answer (SNOWSKIN_EARLY_READS=auto). "first": as it reads',
+    "a key of which it knows nothing (SNOWSKIN_EARLY_READS=off), waiting for the master's answer.",
   ];
   return { notes, figures };
 }

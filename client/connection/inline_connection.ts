@@ -5,6 +5,7 @@ import { NativeError } from "../../ffi/native_error.ts";
 import { NativeRpcConnection, type RpcClientLibrary } from "../../ffi/rpc_client.ts";
 import { formatHostPort } from "../transfer/address.ts";
 import { inlineBudget } from "../transfer/inline_budget.ts";
+import { SETTLED } from "../transfer/settled.ts";
 import type { Connection, ConnectionOwner, ConnectionTarget } from "./connection.ts";
 
 /** Microseconds that what was sent may be slept for on the calling thread. */
@@ -37,6 +38,8 @@ export class InlineConnection implements Connection {
   /** Sleeps in a row that were too short, and sends left that do not sleep because of that. */
   #misses = 0;
   #skips = 0;
+  /** What has been sent is to be slept for when this turn's other work is done. */
+  #sleepIsDue = false;
   /** Settles when nothing is left of the connection. */
   readonly done: Promise<void>;
 
@@ -63,10 +66,25 @@ export class InlineConnection implements Connection {
       return this.destroy(asError("write", error));
     }
     taken();
-    if (this.#watching || !this.#owner.expects()) return;
-    if (unsent === 0 && this.#maySleep()) this.#sleep(native);
-    if (this.#failure === null && this.#owner.expects()) this.#watch(native, true);
+    if (this.#watching || this.#sleepIsDue || !this.#owner.expects()) return;
+    if (unsent > 0) return this.#watch(native, true);
+    this.#sleepIsDue = true;
+    void SETTLED.then(this.#awaitSoon);
   }
+
+  readonly #awaitSoon = (): void => void SETTLED.then(this.#await);
+
+  /**
+   * Waits for what was sent. Who has sent it may have begun transfers behind it, and these have had
+   * their turn by now, so that they go on while the server works.
+   */
+  readonly #await = (): void => {
+    this.#sleepIsDue = false;
+    const native = this.#native;
+    if (native === null || this.#failure !== null || this.#watching) return;
+    if (this.#owner.expects() && this.#maySleep()) this.#sleep(native);
+    if (this.#failure === null && this.#owner.expects()) this.#watch(native, true);
+  };
 
   destroy(error: Error): void {
     this.#failure ??= error;

@@ -1,3 +1,5 @@
+import type { StopSignal } from "./stop.ts";
+
 /**
  * Time and timers, passed in so that a test can hold them still.
  *
@@ -26,7 +28,7 @@ export const systemClock: Clock = {
 };
 
 /** Resolves after `ms`, or at once when `signal` is aborted. */
-export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+export function pause(clock: Clock, ms: number, signal?: StopSignal): Promise<void> {
   if (signal?.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const finish = () => {
@@ -40,14 +42,21 @@ export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
 }
 
 /** Resolves when `work` has settled, after `ms` at the latest, or when `signal` is aborted. */
-export async function within(
+export function within(
   clock: Clock,
   ms: number,
   work: Promise<unknown>,
-  signal?: AbortSignal,
+  signal?: StopSignal,
 ): Promise<void> {
-  const settled = new AbortController();
-  const done = work.then(() => {}, () => {}).finally(() => settled.abort());
-  const ends = signal === undefined ? settled.signal : AbortSignal.any([settled.signal, signal]);
-  await Promise.race([done, pause(clock, ms, ends)]);
+  if (signal?.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const finish = () => {
+      cancel();
+      signal?.removeEventListener("abort", finish);
+      resolve();
+    };
+    const cancel = clock.after(ms, finish);
+    signal?.addEventListener("abort", finish);
+    work.then(finish, finish);
+  });
 }

@@ -7,6 +7,7 @@ import {
   type TransferEngine,
   type TransferOperation,
 } from "./engine.ts";
+import type { StopSignal } from "./stop.ts";
 
 /**
  * How much a transfer matters beside others of the same process.
@@ -37,6 +38,12 @@ export interface Traffic {
   signal?: AbortSignal;
 }
 
+/** {@linkcode Traffic} as it is passed on, with anything that tells when to stop. */
+export interface TransferTraffic {
+  priority?: Priority;
+  signal?: StopSignal;
+}
+
 /** Bytes a second of all transfers of a class; a class that is absent has no limit. */
 export type TransferLimits = Partial<Record<Priority, number>>;
 
@@ -62,7 +69,7 @@ interface Waiting {
   readonly ops: readonly TransferOperation[];
   readonly codes: Int32Array;
   readonly priority: Priority;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: StopSignal | undefined;
   readonly deadlineMs: number;
   /** Parts that have not ended. */
   left: number;
@@ -104,7 +111,7 @@ export class TransferDoor {
   async transfer(
     ops: readonly TransferOperation[],
     timeoutMs: number,
-    { priority = "normal", signal }: Traffic = {},
+    { priority = "normal", signal }: TransferTraffic = {},
   ): Promise<Int32Array> {
     if (signal?.aborted) return new Int32Array(ops.length).fill(TransferCode.CANCELLED);
     if (this.#passes(ops, priority)) {
@@ -123,14 +130,14 @@ export class TransferDoor {
   begin(
     op: TransferOperation,
     timeoutMs: number,
-    traffic: Traffic,
+    traffic: TransferTraffic,
     done: Done,
     failed: Failed,
   ): void {
     const { priority = "normal", signal } = traffic;
     const { peer, length } = op;
     const lane = this.#lane(peer);
-    const passes = signal === undefined && priority !== "low" &&
+    const passes = !signal?.aborted && priority !== "low" &&
       this.#limits[priority] === undefined && lane.queues[priority].length === 0 &&
       lane.inFlight[priority] + length <= WINDOW_BYTES[priority];
     const engine = this.#engine;
@@ -150,7 +157,7 @@ export class TransferDoor {
     }, (error) => {
       leave();
       failed(error);
-    });
+    }, signal);
   }
 
   /** Ends what waits with `SOCKET`; the engine ends what is in flight. */
@@ -197,7 +204,7 @@ export class TransferDoor {
     ops: readonly TransferOperation[],
     timeoutMs: number,
     priority: Priority,
-    signal: AbortSignal | undefined,
+    signal: StopSignal | undefined,
   ): Promise<Int32Array> {
     let resolve: (codes: Int32Array) => void;
     // Node 20 has no Promise.withResolvers.
@@ -328,7 +335,7 @@ async function run(
   engine: TransferEngine,
   ops: readonly TransferOperation[],
   timeoutMs: number,
-  signal: AbortSignal | undefined,
+  signal: StopSignal | undefined,
 ): Promise<Int32Array> {
   if (ops.length !== 1) return await engine.transfer(ops, { timeoutMs, signal });
   return Int32Array.of(await engine.transferOne(ops[0], { timeoutMs, signal }));

@@ -3,7 +3,7 @@ import { documentTimestamp, type SegmentDocument } from "../../proto/metadata/se
 import type { BufferDescriptor } from "../../proto/types.ts";
 import { formatHostPort, parseHostPort } from "./address.ts";
 import { within } from "./clock.ts";
-import { type Traffic, TransferDoor } from "./door.ts";
+import { TransferDoor, type TransferTraffic } from "./door.ts";
 import type { EndpointOptions } from "./endpoint_options.ts";
 import {
   type Done,
@@ -24,7 +24,7 @@ import { PeerDirectory, STALE_PEER_CODES } from "./peer_directory.ts";
 import { listenAtChoice } from "./port_choice.ts";
 import { TlsWatch } from "./tls.ts";
 
-const NO_TRAFFIC: Traffic = {};
+const NO_TRAFFIC: TransferTraffic = {};
 const first = (done: Done) => ([code]: Int32Array) => done(code as TransferCode);
 
 /** How often published documents are compared with what the metadata server holds. */
@@ -88,6 +88,11 @@ export class TransferEndpoint {
     const { advertisedHost, localHostname } = this.#options;
     const host = advertisedHost || (parseHostPort(localHostname)?.host ?? localHostname);
     return host === "localhost" ? "127.0.0.1" : host;
+  }
+
+  /** Whether reads that are in flight end soon when they are told to. */
+  get endsReads(): boolean {
+    return this.engine.rdma === undefined && this.engine.plugin === undefined;
   }
 
   /** Serves peers without memory, too. Rejects as {@linkcode lend}. */
@@ -165,7 +170,7 @@ export class TransferEndpoint {
   transfer(
     ops: readonly EndpointOperation[],
     timeoutMs: number,
-    traffic?: Traffic,
+    traffic?: TransferTraffic,
   ): Promise<Int32Array> {
     if (ops.length === 0) return Promise.resolve(new Int32Array(0));
     if (ops.length === 1) {
@@ -188,7 +193,7 @@ export class TransferEndpoint {
   begin(
     op: EndpointOperation,
     timeoutMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
     done: Done,
     failed: Failed,
   ): void {
@@ -362,7 +367,7 @@ export class TransferEndpoint {
   async #run(
     ops: readonly EndpointOperation[],
     timeoutMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
   ): Promise<Int32Array> {
     const { clock } = this.#options;
     const startedAt = clock.now();
@@ -378,7 +383,7 @@ export class TransferEndpoint {
     ops: readonly EndpointOperation[],
     codes: Int32Array,
     restMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
   ): Promise<Int32Array> {
     if (restMs >= 1 && !this.#closed) await this.#retry(ops, codes, Math.floor(restMs), traffic);
     return codes;
@@ -388,7 +393,7 @@ export class TransferEndpoint {
   async #transferMixed(
     ops: readonly EndpointOperation[],
     timeoutMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
   ): Promise<Int32Array> {
     const codes = new Int32Array(ops.length);
     const known: number[] = [];
@@ -419,7 +424,7 @@ export class TransferEndpoint {
     which: readonly number[],
     codes: Int32Array,
     timeoutMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
   ): Promise<void> {
     const found: number[] = [];
     for (const i of which) {
@@ -440,7 +445,7 @@ export class TransferEndpoint {
     ops: readonly EndpointOperation[],
     codes: Int32Array,
     timeoutMs: number,
-    traffic: Traffic | undefined,
+    traffic: TransferTraffic | undefined,
   ): Promise<void> {
     const { clock } = this.#options;
     const startedAt = clock.now();

@@ -17,6 +17,7 @@ import type {
 } from "../../proto/metadata/segment_document.ts";
 import type { LocalFile } from "./file_segments.ts";
 import type { MemorySurvey } from "./memory_maps.ts";
+import type { StopSignal } from "./stop.ts";
 
 /** Direction of an operation, seen from the local side. Wire values. */
 export const Opcode = { READ: 0, WRITE: 1 } as const;
@@ -175,7 +176,7 @@ export interface TransferOptions {
    * `OK`, and touch their memory no more. Writes go on, for the peer may be in the middle of them, and
    * so do reads over RDMA.
    */
-  signal?: AbortSignal | undefined;
+  signal?: StopSignal | undefined;
 }
 
 export interface PeerAddress {
@@ -365,7 +366,13 @@ export interface TransferEngine extends AsyncDisposable {
    * {@linkcode transferOne} without a promise, in engines where that costs more than the bytes: calls
    * `done` with the code or `failed` with the error, maybe before it returns.
    */
-  begin?(op: TransferOperation, timeoutMs: number, done: Done, failed: Failed): void;
+  begin?(
+    op: TransferOperation,
+    timeoutMs: number,
+    done: Done,
+    failed: Failed,
+    signal?: StopSignal,
+  ): void;
 
   /**
    * Names the owner of the engine, 16 bytes, to engines of this host whose memory it maps; before the

@@ -44,11 +44,13 @@ import { registerOnDevice } from "./native_devices.ts";
 import { type EnginePeers, NativePeers } from "./native_peers.ts";
 import { NativeRegion } from "./native_region.ts";
 import type { NativeTransferOptions } from "./native_options.ts";
-import { endWhenAborted, type Transfer, type Waiting } from "./native_transfer.ts";
+import type { Transfer, Waiting } from "./native_transfer.ts";
 import { openPlugin } from "./plugin_side.ts";
 import { openRdma } from "./rdma_side.ts";
 import { RefusalNotice } from "./refusal_notice.ts";
+import { SETTLED } from "./settled.ts";
 import { shimCrc32c } from "./shim_crc32c.ts";
+import type { StopSignal } from "./stop.ts";
 
 const INLINE_WAIT_US = 50;
 /** Microseconds of moving bytes on the calling thread before the poll takes over. */
@@ -57,8 +59,6 @@ const INLINE_WORK_US = 1000;
 const SCRIPT_MS = 0.003;
 /** Operations packed at a time. */
 const BATCH = 1024;
-/** Its reactions run at the next microtask checkpoint; cheaper than `queueMicrotask`. */
-const SETTLED = Promise.resolve();
 /** Milliseconds after which operations that found the queue full are tried again. */
 const FULL_RETRY_MS = 10;
 
@@ -82,7 +82,6 @@ export class NativeTransferEngine implements TransferEngine {
   readonly #freeSlots: number[] = [];
   /** Operations accepted by the shim and not yet completed. */
   #outstanding = 0;
-
   readonly #staged = new OperationBatch(BATCH);
   #stagedTimeoutMs = 0;
   /** The shim's queue has no room; new operations go to the backlog. */
@@ -211,7 +210,7 @@ export class NativeTransferEngine implements TransferEngine {
     timeoutMs: number,
     done: Done,
     failed: Failed,
-    signal?: AbortSignal,
+    signal?: StopSignal,
   ): void {
     try {
       this.#check(op);
@@ -220,9 +219,8 @@ export class NativeTransferEngine implements TransferEngine {
     }
     const native = this.#peers.native(op.peer);
     if (native === 0) {
-      const all = this.transfer([op], { timeoutMs, signal });
-      void all.then(([code]) => done(code as TransferCode), failed);
-      return;
+      const first = ([code]: Int32Array) => done(code as TransferCode);
+      return void this.transfer([op], { timeoutMs, signal }).then(first, failed);
     }
     this.#stage(op, native, this.#slot(op, null, 1, done, signal), 0, timeoutMs);
     this.#scheduleTurn();
@@ -336,18 +334,19 @@ export class NativeTransferEngine implements TransferEngine {
     results: Int32Array | null,
     left: number,
     resolve: (result: never) => void,
-    signal: AbortSignal | undefined,
+    signal: StopSignal | undefined,
   ): number {
     const slot = this.#freeSlots.pop() ?? this.#transfers.length;
-    const transfer = { ops, results, code: TransferCode.OK, left, signal, resolve };
-    this.#transfers[slot] = transfer;
-    if (signal === undefined) return slot;
-    endWhenAborted(signal, transfer, () => {
-      this.#submitStaged();
-      if (!this.#closed) this.#engine.cancel(slot);
-      if (this.#outstanding > 0) this.#scheduleTurn();
-    });
+    const cancel = signal && (() => this.#cancel(slot));
+    this.#transfers[slot] = { ops, results, code: TransferCode.OK, left, signal, cancel, resolve };
+    if (cancel) signal.addEventListener("abort", cancel);
     return slot;
+  }
+
+  #cancel(slot: number): void {
+    this.#submitStaged();
+    if (!this.#closed) this.#engine.cancel(slot);
+    if (this.#outstanding > 0) this.#scheduleTurn();
   }
 
   /** Packs an operation, or keeps it until the shim's queue has room again. */
@@ -493,6 +492,7 @@ export class NativeTransferEngine implements TransferEngine {
     if (--transfer.left > 0) return;
     this.#transfers[slot] = null;
     this.#freeSlots.push(slot);
+    if (transfer.cancel) transfer.signal!.removeEventListener("abort", transfer.cancel);
     transfer.resolve((results ?? transfer.code) as never);
   }
 }

@@ -1,4 +1,5 @@
 import type { TransferCode, TransferOperation } from "./engine.ts";
+import type { StopSignal } from "./stop.ts";
 
 /** A transfer until its last operation has completed; keeps borrowed memory reachable. */
 export interface Transfer {
@@ -9,7 +10,9 @@ export interface Transfer {
   code: TransferCode;
   left: number;
   /** Reads end when it is aborted; so `CANCELLED` is their code, not `TIMEOUT`. */
-  signal: AbortSignal | undefined;
+  signal: StopSignal | undefined;
+  /** Listens to it until then. */
+  cancel: (() => void) | undefined;
   resolve: (result: never) => void;
 }
 
@@ -20,18 +23,4 @@ export interface Waiting {
   index: number;
   /** Milliseconds of `performance.now()`. */
   deadline: number;
-}
-
-/** Runs `cancel` when the signal of a transfer is aborted before the transfer has ended. */
-export function endWhenAborted(
-  signal: AbortSignal,
-  transfer: Transfer,
-  cancel: () => void,
-): void {
-  const { resolve } = transfer;
-  transfer.resolve = (result) => {
-    signal.removeEventListener("abort", cancel);
-    resolve(result);
-  };
-  signal.addEventListener("abort", cancel);
 }

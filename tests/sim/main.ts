@@ -41,6 +41,8 @@ async function runMany(first: number, count: number, options: WorldOptions): Pro
       moved: 0,
       opened: 0,
       copied: 0,
+      early: 0,
+      confirmed: 0,
       reigns: 0,
       fetched: 0,
     },

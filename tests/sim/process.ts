@@ -1,6 +1,7 @@
 /** A client or store node: the real client code on a simulated clock, wire and engine. */
 import { type StoreContext, writeNumbers } from "../../client/context.ts";
 import { Hedges } from "../../client/hedges.ts";
+import { KnownPlaces } from "../../client/known_places.ts";
 import { MasterClient } from "../../client/master_client.ts";
 import { defaultConfig } from "../../client/put_options.ts";
 import { ReplicaChoice } from "../../client/replica_choice.ts";
@@ -152,6 +153,7 @@ export class StoreProcess {
     this.store = {
       ...{ master, endpoint, clock, clientId, choice: new ReplicaChoice(clock, random.u32()) },
       hedges: new Hedges(5),
+      places: new KnownPlaces(profile.remembersPlaces && profile.checksValues ? "on" : "off"),
       checks: new ValueChecks({ enabled: profile.checksValues, log }),
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),

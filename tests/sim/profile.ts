@@ -56,6 +56,8 @@ export interface Profile {
   numbersWrites: boolean;
   /** Clients give values checksums and check what they read. */
   checksValues: boolean;
+  /** Clients that check values read where objects were while they ask. */
+  remembersPlaces: boolean;
   leastValue: number;
   mostValue: number;
   segmentBytes: number;
@@ -119,6 +121,7 @@ export function drawProfile(random: Random): Profile {
     keys: random.pick([3, 10, 40]),
     numbersWrites: random.oneIn(2),
     checksValues,
+    remembersPlaces: true,
     leastValue,
     mostValue: random.pick([leastValue, 400, 2000, 8000]),
     segmentBytes: between(1, 4) * 16 * 1024,

@@ -3,6 +3,8 @@
 // Method: seeded worlds with the real core, dispatcher and client, see world.ts. `SEED=417 deno run
 // -A tests/sim/main.ts` replays one with its log.
 import assert from "node:assert/strict";
+import { MasterClient, type RpcCaller } from "../../client/master_client.ts";
+import { objectChecksum } from "../../proto/object_checksum.ts";
 import { broken } from "./broken.ts";
 import { type Reader, readWhole } from "./user.ts";
 import { Command, Fault, type Profile } from "./profile.ts";
@@ -14,14 +16,18 @@ Deno.test(`${SEEDS} seeded worlds keep their promises`, async () => {
   let hits = 0;
   let evicted = 0;
   let restarts = 0;
+  let [early, confirmed] = [0, 0];
   for (let seed = 1; seed <= SEEDS; seed++) {
     const summary = await new World(seed).run();
+    early += summary.early;
+    confirmed += summary.confirmed;
     hits += summary.hits;
     evicted += summary.evicted;
     restarts += summary.restarts;
   }
   assert(hits > 40 * SEEDS, `only ${hits} reads found something`);
   assert(evicted > 0 && restarts > SEEDS / 2, `${evicted} evictions, ${restarts} restarts`);
+  assert(confirmed > 1000 && early - confirmed > 1000, `${confirmed} of ${early} early reads`);
 });
 
 Deno.test("drains and rebalances keep the promises, too, across restarts of the master", async () => {
@@ -116,6 +122,22 @@ Deno.test("a client that ignores its leases is caught", async () => {
   assert.match(await broken(20, { profile, read: careless }), /a read of key-/);
   const checked = { ...profile, checksValues: true };
   assert.equal(await broken(20, { profile: checked, read: careless }), "no world noticed anything");
+  assert.equal(await broken(20, { profile }), "no world noticed anything");
+});
+
+Deno.test("a client that takes what it remembers for the answer is caught", async () => {
+  const hasty: Reader = async (store, key) => {
+    const { places } = store;
+    const place = places.find(places.nameOf(key));
+    if (place === undefined) return await readWhole(store, key);
+    const { replicas, crc } = place;
+    const value = { replicas, leaseTtlMs: 10_000, objectChecksum: objectChecksum(crc) };
+    const rpc = { call: () => Promise.resolve({ code: 0, value }) } as unknown as RpcCaller;
+    return await readWhole({ ...store, master: new MasterClient(rpc) }, key);
+  };
+  const commands = [Command.PUT, Command.UPSERT, Command.GET, Command.REMOVE];
+  const profile: Partial<Profile> = { ...crowded, checksValues: true, commands, faults: [] };
+  assert.match(await broken(20, { profile, read: hasty }), /a read of key-/);
   assert.equal(await broken(20, { profile }), "no world noticed anything");
 });
 

@@ -5,6 +5,7 @@ import { StoreError } from "../../proto/error.ts";
 import { Random } from "../support/random.ts";
 import type { ReplicatedCore } from "../../master/ha/replicated_core.ts";
 import type { Replies } from "../../master/rpc/replies.ts";
+import type { KnownPlaces } from "../../client/known_places.ts";
 import { Counter } from "../../master/core/counters.ts";
 import { Cluster } from "./cluster.ts";
 import { Fabric } from "./fabric.ts";
@@ -73,6 +74,9 @@ export interface WorldSummary {
   moved: number;
   /** Long free pieces that compactions have opened, as of the last life of the master. */
   opened: number;
+  /** Reads that began before the master's answer, and those of them that it confirmed. */
+  early: number;
+  confirmed: number;
   /** Further replicas of hot objects, as of the last life of the master. */
   copied: number;
 }
@@ -89,6 +93,8 @@ export class World {
   readonly #wire: Wire;
   readonly #fabric: Fabric;
   readonly #sites: Site[] = [];
+  /** Of each life of a process. */
+  readonly #places: KnownPlaces[] = [];
   readonly #oversight = new Oversight({
     nowMs: () => this.scheduler.nowMs,
     releaseTimeoutMs: () => this.master.core.state.config.putStartReleaseTimeoutMs,
@@ -161,7 +167,12 @@ export class World {
     const opened = core.counters.get(Counter.COMPACTION_OPENED);
     const copied = core.counters.get(Counter.HOT_ADDED);
     const { lateWrites } = this.#fabric;
-    return { steps, stored, hits, misses, restarts, evicted, moved, opened, copied, lateWrites };
+    const early = this.#places.reduce((sum, { begun }) => sum + begun, 0);
+    const confirmed = this.#places.reduce((sum, { used }) => sum + used, 0);
+    return {
+      ...{ steps, stored, hits, misses, restarts, evicted, moved, opened, copied, lateWrites },
+      ...{ early, confirmed },
+    };
   }
 
   #delay(): number {
@@ -205,6 +216,7 @@ export class World {
     });
     this.#watch(site.process.start());
     const { store } = site.process;
+    this.#places.push(store.places);
     const segmentNames = this.#nodes().map((node) => node.name);
     const read = this.#options.read ?? readWhole;
     site.users = Array.from(

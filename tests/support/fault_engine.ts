@@ -13,6 +13,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "../../client/transfer/engine.ts";
+import type { StopSignal } from "../../client/transfer/stop.ts";
 import { noteSums } from "../../client/transfer/sums.ts";
 
 /** What befalls one operation, in this order; what is absent does not. */
@@ -21,6 +22,8 @@ export interface Fault {
   atSubmit?: TransferCode;
   /** Nothing is moved, and the operation times out at its deadline. */
   silent?: boolean;
+  /** It cannot be cancelled. */
+  deaf?: boolean;
   /** Milliseconds before it begins. */
   delayMs?: number;
   /** Bytes for each millisecond: the operation takes as long as that, besides what it takes. */
@@ -137,7 +140,7 @@ export class FaultEngine implements TransferEngine {
     options: TransferOptions | undefined,
   ): Promise<TransferCode> {
     const timeoutMs = timeoutOf(options);
-    const signal = op.opcode === Opcode.READ ? options?.signal : undefined;
+    const signal = op.opcode === Opcode.READ && !fault.deaf ? options?.signal : undefined;
     this.struck.push({ peer: this.#peers.get(op.peer) ?? "", fault });
     const { atSubmit, silent, delayMs = 0, bytesPerMs = Infinity, partialBytes } = fault;
     const deadline = this.#clock.now() + timeoutMs;
@@ -161,7 +164,7 @@ export class FaultEngine implements TransferEngine {
     return fault.atCompletion ?? (length < op.length ? TransferCode.SOCKET : TransferCode.OK);
   }
 
-  async #late(ms: number, signal: AbortSignal | undefined): Promise<TransferCode> {
+  async #late(ms: number, signal: StopSignal | undefined): Promise<TransferCode> {
     await pause(this.#clock, ms, signal);
     return signal?.aborted ? TransferCode.CANCELLED : TransferCode.TIMEOUT;
   }

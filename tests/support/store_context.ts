@@ -1,5 +1,6 @@
 import { type StoreContext, writeNumbers } from "../../client/context.ts";
 import { Hedges } from "../../client/hedges.ts";
+import { KnownPlaces } from "../../client/known_places.ts";
 import { MasterClient } from "../../client/master_client.ts";
 import { defaultConfig } from "../../client/put_options.ts";
 import { ReplicaChoice } from "../../client/replica_choice.ts";
@@ -59,6 +60,7 @@ export class StoreFixture {
       endpoint: this.endpoint,
       choice: new ReplicaChoice(this.clock, 0),
       hedges: new Hedges(5),
+      places: new KnownPlaces("on"),
       checks: new ValueChecks({ enabled: true, log: (line) => this.lines.push(line) }),
       clock: this.clock,
       clientId: "1-2",

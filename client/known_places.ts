@@ -1,0 +1,238 @@
+import { crcOf } from "../proto/object_checksum.ts";
+import { type BufferDescriptor, type ReplicaDescriptor, ReplicaStatus } from "../proto/types.ts";
+
+/** Objects that are remembered, at least; up to twice as many may be. */
+const MIN_PLACES = 8192;
+/** Longer keys, and objects with more replicas, are not remembered. */
+const MAX_KEY_BYTES = 512;
+const MAX_REPLICAS = 8;
+/**
+ * Early reads go on while the account of them is above zero: one that was used adds 1, one in vain
+ * takes 4, so at most about a fifth of them are in vain for long.
+ */
+const ACCOUNT_START = 8;
+const ACCOUNT_MAX = 16;
+const ACCOUNT_MIN = -16;
+const COST_IN_VAIN = 4;
+
+/**
+ * When reads begin early: never, always, or where the master's answer takes its time.
+ *
+ * @example
+ * ```ts ignore
+ * const client = await StoreClient.connect({ earlyReads: "off" });
+ * ```
+ */
+export type EarlyReadsChoice = "off" | "on" | "auto";
+
+/**
+ * Milliseconds of an answer from which on beginning early is worth it: a master of the same host
+ * answers in less, and shares the processors with the read.
+ */
+const SLOW_ANSWER_MS = 0.1;
+/** One in so many reads waits, to see how long an answer takes when nothing else goes on. */
+const LISTEN_EVERY = 64;
+/** Bytes up to which it depends on the peer whether a read is begun early. */
+const SMALL_BYTES = 32 << 10;
+/** Milliseconds that a small read must take for that: beginning it costs some microseconds itself. */
+const WORTH_MS = 0.02;
+/** One in so many small reads that are not worth it is begun early, to see whether that is still so. */
+const PROBE_EVERY = 256;
+const MAX_PEERS = 4096;
+
+type MemoryReplica = ReplicaDescriptor & {
+  location: { kind: "memory"; buffer: BufferDescriptor };
+};
+
+/** Where an object with a checksum of ours was. */
+export interface Place {
+  /** Its replicas in memory, all complete, in the master's order. */
+  readonly replicas: readonly ReplicaDescriptor[];
+  /** Bytes of the object. */
+  readonly size: number;
+  /** CRC-32C of the object. */
+  readonly crc: number;
+}
+
+/** A name for a key in {@linkcode KnownPlaces}; `null` = it is not remembered. */
+export type PlaceName = string | null;
+
+/**
+ * Where objects were when this client last heard of them: from its own look-ups, and when it wrote
+ * them. It is no cache of the master's answers: a read may begin where the table says, and counts only
+ * when the answer says the same. Bounded: what was not asked for lately is forgotten.
+ *
+ * The same means the same replica id, endpoint, address, size and checksum. The ids of replicas are
+ * never used twice and a complete replica does not change, so bytes that were read between two answers
+ * that name it are its bytes. The checksum stands behind that, for masters that do otherwise.
+ */
+export class KnownPlaces {
+  /** Reads begun before the answer so far, and those of them that were used. */
+  begun = 0;
+  used = 0;
+  readonly #choice: EarlyReadsChoice;
+  /** Mean milliseconds of answers of late; 0 before the first. */
+  #answerMs = 0;
+  #reads = 0;
+  /** What small early reads have taken of late, by peer. */
+  readonly #smallMs = new Map<string, number>();
+  #passedOver = 0;
+  #young = new Map<string, Place>();
+  #old = new Map<string, Place>();
+  #account = ACCOUNT_START;
+  /** The last lease that was given, in milliseconds; `Infinity` before the first. */
+  leaseTtlMs = Infinity;
+
+  /** With `off` nothing is remembered. */
+  constructor(choice: EarlyReadsChoice) {
+    this.#choice = choice;
+  }
+
+  /** What the other methods take for a key. */
+  nameOf(key: Uint8Array): PlaceName {
+    if (this.#choice === "off" || key.length > MAX_KEY_BYTES) return null;
+    // A character for each byte; a decoder takes five times as long for so few.
+    return String.fromCharCode.apply(null, key as unknown as number[]);
+  }
+
+  /** Where an object was; `undefined` when that is not known. */
+  find(name: PlaceName): Place | undefined {
+    if (name === null) return undefined;
+    const place = this.#young.get(name);
+    if (place !== undefined) return place;
+    const old = this.#old.get(name);
+    if (old !== undefined) this.#keep(name, old);
+    return old;
+  }
+
+  /** Whether reads may begin early now, as far as earlier ones were of use. */
+  get mayRead(): boolean {
+    return this.#account > 0;
+  }
+
+  /** Whether the next look-up takes long enough that something should be done meanwhile. */
+  get isSlow(): boolean {
+    if (this.#choice !== "auto") return this.#choice === "on";
+    return this.#answerMs >= SLOW_ANSWER_MS && ++this.#reads % LISTEN_EVERY !== 0;
+  }
+
+  /** Notes how long an answer took while nothing was read. */
+  answered(ms: number): void {
+    this.#answerMs += (ms - this.#answerMs) / (this.#answerMs === 0 ? 1 : 8);
+  }
+
+  /** Whether an object is worth to be read early: a few KiB in the memory of this host are not. */
+  isWorth({ replicas, size }: Place): boolean {
+    if (this.#choice === "on" || size > SMALL_BYTES || replicas.length > 1) return true;
+    const ms = this.#smallMs.get((replicas[0] as MemoryReplica).location.buffer.transportEndpoint);
+    return ms === undefined || ms >= WORTH_MS || ++this.#passedOver % PROBE_EVERY === 0;
+  }
+
+  /** Whether it is of interest how long a read takes. */
+  isSmall(bytes: number): boolean {
+    return this.#choice === "auto" && bytes <= SMALL_BYTES;
+  }
+
+  /** Notes how long a small read from a peer took. */
+  took(endpoint: string, ms: number): void {
+    const before = this.#smallMs.get(endpoint);
+    if (before === undefined && this.#smallMs.size >= MAX_PEERS) this.#smallMs.clear();
+    this.#smallMs.set(endpoint, before === undefined ? ms : before + (ms - before) / 4);
+  }
+
+  /**
+   * Takes an answer about an object, or what became of its write: what there is to remember is
+   * remembered, anything else forgotten. `before` is what was found for it.
+   */
+  learn(
+    name: PlaceName,
+    replicas: readonly ReplicaDescriptor[],
+    objectChecksum: bigint | null,
+    before?: Place,
+  ): void {
+    if (name === null) return;
+    if (before !== undefined && isAt(before, replicas, objectChecksum)) {
+      // Had it been read early, that would have been of use.
+      if (!this.mayRead) this.#account++;
+      return;
+    }
+    const place = placeOf(replicas, objectChecksum);
+    if (place !== null) this.#keep(name, place);
+    else this.forget(name);
+  }
+
+  /** An object was written: where to, and what the master was told of its bytes. */
+  wrote(
+    key: Uint8Array,
+    replicas: readonly ReplicaDescriptor[],
+    objectChecksum: bigint | null,
+  ): void {
+    const name = this.nameOf(key);
+    if (name === null) return;
+    const complete = { status: ReplicaStatus.COMPLETE };
+    this.learn(name, replicas.map((replica) => ({ ...replica, ...complete })), objectChecksum);
+  }
+
+  /** An object is not there. */
+  forget(name: PlaceName): void {
+    if (name === null) return;
+    this.#young.delete(name);
+    this.#old.delete(name);
+  }
+
+  /** Notes whether a read that had begun early was of use. */
+  note(used: boolean): void {
+    this.begun++;
+    if (used) this.used++;
+    this.#account = used
+      ? Math.min(ACCOUNT_MAX, this.#account + 1)
+      : Math.max(ACCOUNT_MIN, this.#account - COST_IN_VAIN);
+  }
+
+  #keep(name: string, place: Place): void {
+    if (this.#young.size >= MIN_PLACES && !this.#young.has(name)) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(name, place);
+  }
+}
+
+/** Whether an answer says that an object is where it was, and is what it was. */
+export function isAt(
+  { replicas: known, size, crc }: Place,
+  replicas: readonly ReplicaDescriptor[],
+  objectChecksum: bigint | null,
+): boolean {
+  if (crcOf(objectChecksum) !== crc) return false;
+  let at = 0;
+  for (const replica of replicas) {
+    if (!isReadable(replica)) continue;
+    if (at === known.length) return false;
+    const { id, location } = known[at++] as MemoryReplica;
+    const { buffer } = replica.location;
+    const same = id === replica.id && buffer.size === size &&
+      location.buffer.bufferAddress === buffer.bufferAddress &&
+      location.buffer.transportEndpoint === buffer.transportEndpoint;
+    if (!same) return false;
+  }
+  return at === known.length;
+}
+
+/** What is remembered of an object; `null` when its bytes could not be checked, or not be read. */
+function placeOf(
+  replicas: readonly ReplicaDescriptor[],
+  objectChecksum: bigint | null,
+): Place | null {
+  const crc = crcOf(objectChecksum);
+  if (crc < 0) return null;
+  const readable = replicas.filter(isReadable);
+  if (readable.length === 0 || readable.length > MAX_REPLICAS) return null;
+  const { size } = readable[0].location.buffer;
+  if (readable.some(({ location }) => location.buffer.size !== size)) return null;
+  return { replicas: readable, size, crc };
+}
+
+function isReadable(replica: ReplicaDescriptor): replica is MemoryReplica {
+  return replica.status === ReplicaStatus.COMPLETE && replica.location.kind === "memory";
+}
