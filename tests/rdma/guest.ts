@@ -103,14 +103,15 @@ export class GuestMaster implements AsyncDisposable {
     this.#process = process;
   }
 
-  static async start(): Promise<GuestMaster> {
+  /** `warmUp`: as it does by default, which takes an interpreted machine long. */
+  static async start({ warmUp = false } = {}): Promise<GuestMaster> {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr as Deno.NetAddr;
     listener.close();
     const process = new Deno.Command(Deno.execPath(), {
       args: [
         ...["run", "--no-check", "-A", `${root}snowskin.ts`, "master", `--rpc_port=${port}`],
-        ...["--metrics_port=0", "--durability=none", "--warm_up=false"],
+        ...["--metrics_port=0", "--durability=none", `--warm_up=${warmUp}`],
         // A client that is interpreted is late with its heartbeats.
         "--client_ttl=120",
       ],
@@ -127,6 +128,10 @@ export class GuestMaster implements AsyncDisposable {
       }
     }, 300_000);
     return new GuestMaster(process, `127.0.0.1:${port}`);
+  }
+
+  get pid(): number {
+    return this.#process.pid;
   }
 
   /** {@linkcode guestClient} of this master. */
@@ -169,6 +174,10 @@ export class WheelPeer implements AsyncDisposable {
     const peer = new WheelPeer(process);
     assert.deepEqual(await peer.#answer(), { code: 0 });
     return peer;
+  }
+
+  get pid(): number {
+    return this.#process.pid;
   }
 
   async ask(order: Record<string, unknown>): Promise<Record<string, unknown>> {
