@@ -55,7 +55,7 @@ const { process: master, address } = await startMaster(flags);
 await using _master = master;
 const script = new URL("wheel_client.py", import.meta.url).pathname;
 const join = async (at: string) =>
-  (await JsonPeer.start(wheel.python, [script, at, String(SEGMENT_BYTES)])).peer;
+  (await JsonPeer.start(wheel.python, [script, at, String(SEGMENT_BYTES), "0"])).peer;
 await using theirs = await join(`127.0.0.1:${port}`);
 await using ours = await join(address);
 

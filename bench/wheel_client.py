@@ -2,8 +2,9 @@
 
 Started as: wheel_client.py MASTER_HOST:PORT SEGMENT_BYTES NUMBER, where NUMBER tells its keys from those of others.
 Each line of stdin is one measurement, {"kind", "n", "seconds"} (n = keys per call); each line of stdout
-its result, {"calls", "keys", "seconds", "p50_us", "p99_us", "cpu_us"} (cpu_us = of this process, all).
-"fill" puts n new keys of 64 bytes instead. Values are 64 bytes, keys 61.
+its result, {"calls", "keys", "failed", "reason", "seconds", "p50_us", "p99_us", "cpu_us"} (reason = what the
+first failed call gave, after how long; cpu_us = of this process, all). "fill" puts n new keys of 64 bytes
+instead. Values are 64 bytes, keys 61.
 """
 
 import json
@@ -19,6 +20,11 @@ VALUE = b"v" * 64
 
 def key(space, i):
     return f"{space}/{i:052d}/kvcache"[:61]
+
+
+def differs(got, wanted):
+    """None, or what was returned instead: a code or a count of bytes."""
+    return None if got == wanted else f"{got} where {wanted} was due"
 
 
 class Load:
@@ -47,35 +53,36 @@ class Load:
         return [key(self.space, i) for i in range(self.fresh - n, self.fresh)]
 
     def call(self, kind, n):
-        """Prepares the arguments, then returns the call to be timed and a check of its result."""
+        """Prepares the arguments, then returns the call to be timed, which gives None or what is wrong."""
         store = self.store
         if kind == "exist":
             (one,) = self.some_hot(1)
-            return lambda: store.is_exist(one) == 1
+            return lambda: differs(store.is_exist(one), 1)
         if kind == "batch_is_exist":
             keys = self.some_hot(n)
-            return lambda: store.batch_is_exist(keys)[-1] == 1
+            return lambda: differs(store.batch_is_exist(keys)[-1], 1)
         if kind == "get":
             (one,) = self.some_hot(1)
-            return lambda: len(store.get(one)) == 64
+            return lambda: differs(len(store.get(one)), 64)
         if kind == "get_batch":
             keys = self.some_hot(n)
-            return lambda: len(store.get_batch(keys)[-1]) == 64
+            return lambda: differs(len(store.get_batch(keys)[-1]), 64)
         if kind == "put":
             (one,) = self.some_new(1)
-            return lambda: store.put(one, VALUE) == 0
+            return lambda: differs(store.put(one, VALUE), 0)
         if kind == "put_get":
             (one,) = self.some_new(1)
-            return lambda: store.put(one, VALUE) == 0 and len(store.get(one)) == 64
+            return lambda: differs(store.put(one, VALUE), 0) or differs(len(store.get(one)), 64)
         if kind == "put_batch":
             keys = self.some_new(n)
             values = [VALUE] * n
-            return lambda: store.put_batch(keys, values) == 0
+            return lambda: differs(store.put_batch(keys, values), 0)
         sys.exit(f"Unknown kind {kind}")
 
     def measure(self, kind, n, seconds):
         latencies = []
         failed = 0
+        reason = ""
         cpu = resource.getrusage(resource.RUSAGE_SELF)
         start = time.perf_counter()
         end = start + seconds
@@ -83,9 +90,11 @@ class Load:
         while now < end:
             call = self.call(kind, n)
             before = time.perf_counter()
-            if not call():
-                failed += 1
+            wrong = call()
             now = time.perf_counter()
+            if wrong is not None:
+                failed += 1
+                reason = reason or f"{wrong}, after {now - before:.3f} s"
             latencies.append(now - before)
         after = resource.getrusage(resource.RUSAGE_SELF)
         latencies.sort()
@@ -94,6 +103,7 @@ class Load:
             "calls": calls,
             "keys": calls * n,
             "failed": failed,
+            "reason": reason,
             "seconds": sum(latencies),
             "p50_us": latencies[calls // 2] * 1e6,
             "p99_us": latencies[min(calls - 1, calls * 99 // 100)] * 1e6,

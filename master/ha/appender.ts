@@ -1,4 +1,11 @@
-import { EngineError, type FactLog, FencedError, type LogGroup, LogRefusal } from "./fact_log.ts";
+import {
+  EarlyGroupError,
+  EngineError,
+  type FactLog,
+  FencedError,
+  type LogGroup,
+  LogRefusal,
+} from "./fact_log.ts";
 import type { Timers } from "./timers.ts";
 
 /** Groups on their way at a time; more would only crowd out the renewals of the lease. */
@@ -29,6 +36,8 @@ export class Appender {
   /** Groups that are not handed back yet; `true` = kept. */
   readonly #open = new Map<LogGroup, boolean>();
   readonly #queue: LogGroup[] = [];
+  /** By its number: has a group that came too early try again. */
+  readonly #early = new Map<number, () => void>();
   #underWay = 0;
   #refusal: string | null = null;
   #stopped = false;
@@ -78,13 +87,35 @@ export class Appender {
         }
         if (error instanceof LogRefusal) this.#refused(error.message);
         else if (!(error instanceof EngineError)) return onFault(error);
+        if (error instanceof EarlyGroupError) {
+          await this.#othersKept(group);
+          continue;
+        }
       }
       await new Promise<void>((resolve) => timers.after(RETRY_MS, resolve));
     }
   }
 
+  /**
+   * Waits until another group is kept, as the one before this may be then. With a time to wait instead,
+   * groups that follow each other would go on missing each other, long after the one that was lost.
+   */
+  async #othersKept({ sequence }: LogGroup): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const cancel = this.#options.timers.after(RETRY_MS, resolve);
+      this.#early.set(sequence, () => {
+        cancel();
+        resolve();
+      });
+    });
+    this.#early.delete(sequence);
+  }
+
   #kept(group: LogGroup): void {
     this.#open.set(group, true);
+    for (const sequence of [...this.#early.keys()].sort((a, b) => a - b)) {
+      this.#early.get(sequence)!();
+    }
     for (const [first, kept] of this.#open) {
       if (!kept) break;
       this.#open.delete(first);

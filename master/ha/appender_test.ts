@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { FakeClock, settle } from "../../tests/support/fake_clock.ts";
 import { Appender } from "./appender.ts";
-import { EngineError, type FactLog, FencedError, type LogGroup, LogRefusal } from "./fact_log.ts";
+import {
+  EarlyGroupError,
+  EngineError,
+  type FactLog,
+  FencedError,
+  type LogGroup,
+  LogRefusal,
+} from "./fact_log.ts";
 
 /** A log whose appends end when and how the test says. */
 function driver() {
@@ -49,6 +56,34 @@ Deno.test("a group that got no answer is appended again", async () => {
   calls[1].end();
   await settle();
   assert.deepEqual(told, [1]);
+});
+
+Deno.test("groups that came too early follow in their order once the missing one is kept", async () => {
+  const { clock, calls, told, push } = driver();
+  push(1, 2, 3);
+  calls[0].end(new EngineError("no answer"));
+  await clock.advance(100);
+  calls[2].end(new EarlyGroupError("early"));
+  calls[1].end(new EarlyGroupError("early"));
+  await clock.advance(200);
+  assert.deepEqual(calls.slice(3).map(({ sequence }) => sequence), [1]);
+  calls[3].end();
+  await settle();
+  assert.deepEqual(calls.slice(4).map(({ sequence }) => sequence), [2, 3]);
+  calls[4].end();
+  calls[5].end();
+  await settle();
+  assert.deepEqual([told, clock.pending], [[1, 2, 3], 0]);
+});
+
+Deno.test("a group that came too early tries again though nothing is kept meanwhile", async () => {
+  const { clock, calls, told, push } = driver();
+  push(2);
+  calls[0].end(new EarlyGroupError("early"));
+  await clock.advance(300);
+  calls[1].end();
+  await settle();
+  assert.deepEqual(told, [2]);
 });
 
 Deno.test("a refusal is told once, and its end when everything is kept", async () => {

@@ -55,7 +55,12 @@ export class LogRefusal extends Error {
 
 /** The engine cannot be reached or did not answer in time; what was asked may have been done. */
 export class EngineError extends Error {
-  override readonly name = "EngineError";
+  override readonly name: string = "EngineError";
+}
+
+/** The engine keeps groups in their order and does not have the one before this. */
+export class EarlyGroupError extends EngineError {
+  override readonly name = "EarlyGroupError";
 }
 
 /** The log has lost groups that it had acknowledged, and this master has them. */

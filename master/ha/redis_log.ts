@@ -11,6 +11,7 @@
  * predecessor is missing is refused until that has come.
  */
 import {
+  EarlyGroupError,
   endsEarly,
   EngineError,
   type FactLog,
@@ -150,7 +151,7 @@ export class RedisLog implements FactLog {
     const keys = [this.#head, this.#log];
     const kept = await this.#client.evaluate(APPEND, keys, epoch, sequence, bytes);
     if (kept === 0) throw new FencedError("another master leads");
-    if (kept === -1) throw new EngineError(`redis: group ${sequence} has come too early`);
+    if (kept === -1) throw new EarlyGroupError(`redis: group ${sequence} has come too early`);
   }
 
   async read(after: number): Promise<LogGroup[] | null> {

@@ -260,6 +260,12 @@ export class Cluster implements ControlPlane {
     });
   }
 
+  /** Whether the index can be had without a disk: from the log alone, or with a checkpoint elsewhere. */
+  #outlives(lost: Disk): boolean {
+    const base = this.engine.cluster.head?.base ?? 0;
+    return base === 0 || this.#sites.some(({ disk }) => disk !== lost && disk.sequence >= base);
+  }
+
   #strike(fault: HaFault): void {
     const { scheduler, random, profile, log } = this.#options;
     const leader = this.#leader;
@@ -296,8 +302,9 @@ export class Cluster implements ControlPlane {
       case HaFault.STANDBY_CUT_OFF:
         return this.#cutOff(standby, outageMs);
       case HaFault.STANDBY_NEW_DISK:
-        standby?.kill();
-        return standby?.disk.wipe();
+        if (standby === null || !this.#outlives(standby.disk)) return;
+        standby.kill();
+        return standby.disk.wipe();
       case HaFault.ENGINE_OUTAGE:
         this.engine.isDown = true;
         return void scheduler.after(outageMs, null, () => this.engine.isDown = false);

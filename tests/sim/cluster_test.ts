@@ -28,7 +28,8 @@ Deno.test(`${SEEDS} seeded clusters keep their promises`, async () => {
 
 Deno.test("seeds that broke a promise once keep it", async () => {
   // The engine was full, a change that it did not take was read, and the next leader knew nothing of it.
-  for (const seed of [200674]) await new World(seed, { ha: {} }).run();
+  // A group was lost on its way to Redis, and those behind it went on coming too early for good.
+  for (const seed of [200674, 401703]) await new World(seed, { ha: {} }).run();
 });
 
 Deno.test("the same seed is the same cluster", async () => {

@@ -1,10 +1,7 @@
 /** One seeded world: a master, clients and nodes, what they do and what befalls them. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
-import * as m from "../../proto/messages.ts";
-import type { Expected } from "../../proto/messages.ts";
 import { StoreError } from "../../proto/error.ts";
-import type { ReplicaDescriptor, ReplicaList } from "../../proto/types.ts";
 import { Random } from "../support/random.ts";
 import type { ReplicatedCore } from "../../master/ha/replicated_core.ts";
 import type { Replies } from "../../master/rpc/replies.ts";
@@ -15,12 +12,12 @@ import { drawHaProfile, type HaProfile } from "./ha_profile.ts";
 import { History } from "./history.ts";
 import type { ControlPlane } from "./control_plane.ts";
 import { MasterHost } from "./master_host.ts";
+import { Oversight } from "./oversight.ts";
 import { StoreProcess } from "./process.ts";
 import { type Command, drawProfile, Fault, type Profile } from "./profile.ts";
-import { Promises } from "./promises.ts";
 import { Host, Scheduler } from "./scheduler.ts";
 import { type Reader, readWhole, User } from "./user.ts";
-import { type Frame, type Served, Wire } from "./wire.ts";
+import { type Served, Wire } from "./wire.ts";
 
 /** Steps between two looks at everything inside the core. */
 const CHECK_EVERY = 200;
@@ -92,9 +89,10 @@ export class World {
   readonly #wire: Wire;
   readonly #fabric: Fabric;
   readonly #sites: Site[] = [];
-  readonly #promises = new Promises();
-  /** Writers with numbers that have ended or revoked, perhaps before they were answered. */
-  readonly #done = new Set<string>();
+  readonly #oversight = new Oversight({
+    nowMs: () => this.scheduler.nowMs,
+    releaseTimeoutMs: () => this.master.core.state.config.putStartReleaseTimeoutMs,
+  });
   #failure: unknown = null;
   #calm = false;
   #nextClient = 1;
@@ -106,7 +104,7 @@ export class World {
     const { scheduler } = this;
     const random = this.#random;
     const delay = () => this.#delay();
-    this.#wire = new Wire({ scheduler, delay, onSent: (frame) => this.#noteSent(frame) });
+    this.#wire = new Wire({ scheduler, delay, onSent: (frame) => this.#oversight.sent(frame) });
     this.#fabric = new Fabric({ scheduler, random, delay });
     const { core, putWaitMs, requestTimeoutMs } = this.profile;
     const parts = {
@@ -253,100 +251,12 @@ export class World {
   }
 
   /** Compares what the master answers with what it has promised before. */
-  #oversee({ frame, response }: Served): void {
-    const { rpc, request } = frame;
+  #oversee(served: Served): void {
     if (this.#options.log !== undefined) {
+      const { frame: { rpc, request }, response } = served;
       this.log(`master ${rpc.name} ${summary(request)} -> ${summary(response)}`);
     }
-    switch (rpc.name) {
-      case m.GetReplicaList.name:
-        return this.#leased([response as Expected<ReplicaList>], frame.readMs!);
-      case m.BatchGetReplicaList.name:
-        return this.#leased(response as Expected<ReplicaList>[], frame.readMs!);
-      case m.PutStart.name:
-      case m.UpsertStart.name: {
-        const { clientId, key } = request as m.StartRequest;
-        return this.#given(frame, clientId, [key], [response as Expected<ReplicaDescriptor[]>]);
-      }
-      case m.BatchPutStart.name:
-      case m.BatchUpsertStart.name: {
-        const { clientId, keys } = request as m.BatchStartRequest;
-        return this.#given(frame, clientId, keys, response as Expected<ReplicaDescriptor[]>[]);
-      }
-    }
-  }
-
-  /**
-   * A writer that says that it is done, however that ends, writes no more, unless it begins anew:
-   * that is what a client does whose start was not answered before another master led.
-   */
-  #noteSent({ rpc, request, writeId }: Frame): void {
-    switch (rpc.name) {
-      case m.PutStart.name:
-      case m.UpsertStart.name: {
-        const { clientId, key } = request as m.StartRequest;
-        this.#done.delete(writerName(writeId, clientId, key));
-        return;
-      }
-      case m.BatchPutStart.name:
-      case m.BatchUpsertStart.name: {
-        const { clientId, keys } = request as m.BatchStartRequest;
-        for (const key of keys) this.#done.delete(writerName(writeId, clientId, key));
-        return;
-      }
-      case m.PutEnd.name:
-      case m.UpsertEnd.name: {
-        const { clientId, objectMeta } = request as m.EndRequest;
-        return this.#settle(writeId, clientId, [objectMeta.key]);
-      }
-      case m.BatchPutEnd.name:
-      case m.BatchUpsertEnd.name: {
-        const { clientId, objectMetas } = request as m.BatchEndRequest;
-        return this.#settle(writeId, clientId, objectMetas.map(({ key }) => key));
-      }
-      case m.PutRevoke.name:
-      case m.UpsertRevoke.name: {
-        const { clientId, key } = request as m.RevokeRequest;
-        return this.#settle(writeId, clientId, [key]);
-      }
-      case m.BatchPutRevoke.name:
-      case m.BatchUpsertRevoke.name: {
-        const { clientId, keys } = request as m.BatchRevokeRequest;
-        return this.#settle(writeId, clientId, keys);
-      }
-    }
-  }
-
-  #leased(answers: readonly Expected<ReplicaList>[], readMs: number): void {
-    for (const { value } of answers) {
-      if (value === null) continue;
-      this.#promises.promise(value.replicas, readMs + value.leaseTtlMs, "a reader");
-    }
-  }
-
-  #given(
-    { sentMs, writeId }: Frame,
-    client: string,
-    keys: readonly Uint8Array[],
-    answers: readonly Expected<ReplicaDescriptor[]>[],
-  ): void {
-    const nowMs = this.scheduler.nowMs;
-    const { putStartReleaseTimeoutMs } = this.master.core.state.config;
-    for (const [i, { value }] of answers.entries()) {
-      if (value === null) continue;
-      const to = writerName(writeId, client, keys[i]);
-      this.#promises.checkGiven(value, nowMs, to);
-      if (this.#done.has(to)) continue;
-      this.#promises.promise(value, sentMs + putStartReleaseTimeoutMs, to);
-    }
-  }
-
-  #settle(writeId: number, client: string, keys: readonly Uint8Array[]): void {
-    for (const key of keys) {
-      const name = writerName(writeId, client, key);
-      this.#promises.release(name);
-      if (writeId !== 0) this.#done.add(name);
-    }
+    this.#oversight.served(served);
   }
 
   /** Has something happen now, and the next thing in a while. */
@@ -527,10 +437,6 @@ function summary(value: unknown): string {
     return `#${part.id} ${transportEndpoint} ${bufferAddress}+${size}`;
   });
   return text.length <= LONGEST_SUMMARY ? text : `${text.slice(0, LONGEST_SUMMARY)}...`;
-}
-
-function writerName(writeId: number, client: string, key: Uint8Array): string {
-  return `${client}, the writer of ${new TextDecoder().decode(key)} (${writeId}),`;
 }
 
 /** Runs a seed; rejects with {@linkcode SimError} when something is wrong in its world. */

@@ -1,6 +1,7 @@
 /** An election and a log in memory, shared by the members of a simulated cluster. */
 import { type Candidacy, type Elector, validUntil } from "../../master/ha/elector.ts";
 import {
+  EarlyGroupError,
   endsEarly,
   EngineError,
   type FactLog,
@@ -158,7 +159,9 @@ class MemoryLog implements FactLog {
     if (manner === "redis") {
       const { last } = this.#cluster;
       if (sequence <= last) return;
-      if (sequence > last + 1) throw new EngineError(`memory: group ${sequence} comes too early`);
+      if (sequence > last + 1) {
+        throw new EarlyGroupError(`memory: group ${sequence} comes too early`);
+      }
     }
     log.set(sequence, bytes.slice());
     for (const grown of this.#cluster.followers) grown();
