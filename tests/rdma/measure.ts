@@ -103,6 +103,7 @@ function runRows(times: Map<string, Times>, count: number): string[][] {
 async function compare(ours: OurStore, wheel: MeasuredStore): Promise<Record<string, number>> {
   console.log(`warmed up in ${short(await timed(() => ours.warmUp(SMALL, warm)) / 1000)} s`);
   await wheel.round(SMALL, WHEEL_WARM);
+  console.log("comparing");
   for (let i = 0; i < WARM_ROUNDS; i++) {
     await ours.round(SIZE, COUNT);
     await wheel.round(SIZE, COUNT);
@@ -237,12 +238,13 @@ async function parts(ours: OurStore): Promise<void> {
 
 /** Share of a processor of this process, while nothing is asked of it. */
 async function idle(what: string): Promise<number> {
+  console.log(`\n${what} has nothing to do`);
   await pause(settleMs);
   const cpu = cpuMs();
   const { ms, times } = await watched({ [what]: Deno.pid }, () => pause(IDLE_MS));
   const share = (cpuMs() - cpu) / ms;
   const verdict = share < ASKED_IDLE ? "" : `: missed, ${percent(ASKED_IDLE)} is asked`;
-  console.log(`\n${what}, idle: ${percent(share)} of a processor${verdict}`);
+  console.log(`${what}, idle: ${percent(share)} of a processor${verdict}`);
   printTable(["for each second", "ran, ms", "turns"], runRows(times, ms / 1000));
   return share;
 }

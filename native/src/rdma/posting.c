@@ -150,15 +150,21 @@ static void add_to_chain(struct run *run, struct rdma_slice *slice, struct mcv_s
 	chain->last_slice = slice;
 }
 
-/* Bytes of each slice of a work but the last, settled with the first one. */
+/*
+ * Bytes of each slice of a work but the last, settled with the first one. Queue pairs end theirs at
+ * about the same time, so what is read and then copied or summed comes in two lots at least.
+ */
 static uint64_t slice_bytes(const struct rdma *rdma, const struct rdma_link *link,
 			    struct mc_work *work)
 {
 	struct mc_prefix *prefix = rdma_prefix_of(work);
+	uint64_t max = rdma->options.slice_bytes;
 
+	if (work->opcode == MC_OP_READ && (work->sums || has_no_keys(work)) &&
+	    max >= 2 * MC_SPREAD_LEAST_BYTES)
+		max /= 2;
 	if (!prefix->slice)
-		prefix->slice = mc_spread_slice(&link->spread, work->length,
-						rdma->options.slice_bytes);
+		prefix->slice = mc_spread_slice(&link->spread, work->length, max);
 	return prefix->slice;
 }
 
