@@ -103,15 +103,14 @@ export class GuestMaster implements AsyncDisposable {
     this.#process = process;
   }
 
-  /** `warmUp`: as it does by default, which takes an interpreted machine long. */
-  static async start({ warmUp = false } = {}): Promise<GuestMaster> {
+  static async start(): Promise<GuestMaster> {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr as Deno.NetAddr;
     listener.close();
     const process = new Deno.Command(Deno.execPath(), {
       args: [
         ...["run", "--no-check", "-A", `${root}snowskin.ts`, "master", `--rpc_port=${port}`],
-        ...["--metrics_port=0", "--durability=none", `--warm_up=${warmUp}`],
+        ...["--metrics_port=0", "--durability=none", "--warm_up=false"],
         // A client that is interpreted is late with its heartbeats.
         "--client_ttl=120",
       ],

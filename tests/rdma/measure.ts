@@ -24,8 +24,10 @@ const SIZE = 1 << 20;
 const SMALL = 4096;
 /** Of both, that are not counted. */
 const WARM_ROUNDS = 3;
+/** Between two rounds: threads of the wheel spin for 100 ms after a transfer. */
+const BETWEEN_MS = 500;
 /** Small puts and gets of the wheel before that, for its master's sake. */
-const WHEEL_WARM = 200;
+const WHEEL_WARM = 400;
 /** Calls of a kind in one round. */
 const COUNT = 6;
 /** Times as fast as the wheel. */
@@ -34,14 +36,14 @@ const IDLE_MS = 20_000;
 /** Share of a processor that is asked of who waits. */
 const ASKED_IDLE = 0.05;
 /** Bytes of a read that is waited for, and how many. */
-const WAIT_SIZE = 8 << 20;
-const WAITS = 6;
+const WAIT_SIZE = 32 << 20;
+const WAITS = 4;
 
 const { values } = parseArgs({
   args: Deno.args,
   options: {
     // Small puts and gets of ours before the first round: an interpreted machine compiles for long.
-    warm: { type: "string", default: "3000" },
+    warm: { type: "string", default: "2000" },
     rounds: { type: "string", default: "8" },
     // Seconds without calls before an idle process is looked at: V8 collects garbage in them, twice.
     settle: { type: "string", default: "45" },
@@ -112,6 +114,7 @@ async function compare(ours: OurStore, wheel: MeasuredStore): Promise<Record<str
   const ran = new Map<string, Times>();
   for (let i = 0; i < rounds; i++) {
     for (const [at, store] of [ours, wheel].entries()) {
+      await pause(BETWEEN_MS);
       const self = at === 0 ? { "client and node": Deno.pid } : {};
       const { times } = await watched({ ...self, ...store.processes }, async () => {
         const { putMs, getMs } = await store.round(SIZE, COUNT);
@@ -179,6 +182,7 @@ async function verbs(): Promise<void> {
 async function parts(ours: OurStore): Promise<void> {
   const { client } = ours;
   const value = pattern(SIZE), small = pattern(SMALL);
+  await using wide = await ours.connect({ rdmaSliceSize: 512 << 10 });
   await using plain = await ours.connect({ storeChecksum: false });
   using buffer = client.allocateBuffer(SIZE);
   using other = plain.allocateBuffer(SIZE);
@@ -192,6 +196,7 @@ async function parts(ours: OurStore): Promise<void> {
     ["get 4 KiB", () => client.get("small")],
     ["put 1 MiB", () => client.put(name(), value)],
     ["get 1 MiB", () => client.get("part")],
+    ["get 1 MiB, slices of 256 KiB", () => wide.get("part")],
     ["put 1 MiB of registered memory", () => client.put(name(), buffer)],
     ["get 1 MiB into registered memory", () => client.getInto("part", buffer)],
     ["put 1 MiB of it, no checksum", () => plain.put(name(), other)],
@@ -251,7 +256,8 @@ async function idle(what: string): Promise<number> {
 
 /** The same while reads into registered memory are waited for; without checksums, which are no waiting. */
 async function waiting(ours: OurStore): Promise<number> {
-  await using reader = await ours.connect({ storeChecksum: false });
+  const options = { storeChecksum: false, localBufferSize: WAIT_SIZE };
+  await using reader = await ours.connect(options);
   using buffer = reader.allocateBuffer(WAIT_SIZE);
   await reader.put("read", buffer);
   const cpu = cpuMs();
@@ -273,7 +279,7 @@ const result: Record<string, unknown> = {};
 await verbs();
 await parts(ours);
 const readShare = await waiting(ours);
-console.log(`\nreads of 8 MiB that are waited for: ${percent(readShare)} of a processor`);
+console.log(`\nreads of 32 MiB that are waited for: ${percent(readShare)} of a processor`);
 const both = await idle("a client and a node in one process");
 await ours.client.close();
 const node = await idle("a node");

@@ -39,7 +39,7 @@ export async function timed(call: () => Promise<unknown>): Promise<number> {
 }
 
 export async function ourStore(): Promise<OurStore> {
-  const master = await GuestMaster.start({ warmUp: true });
+  const master = await GuestMaster.start();
   const node = await master.client("rxe1", { globalSegmentSize: SEGMENT, localBufferSize: 0 });
   const client = await master.client("rxe0");
   let key = 0;
@@ -82,7 +82,7 @@ async function wheelsMaster() {
 }
 
 async function oursForIt() {
-  const master = await GuestMaster.start({ warmUp: true });
+  const master = await GuestMaster.start();
   return { address: master.address, pid: master.pid, stop: () => master[Symbol.asyncDispose]() };
 }
 

@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Cuts the work that waits for peers into slices and posts them. */
+#define _GNU_SOURCE
 #include "rdma.h"
 
 #include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../common.h"
 #include "../sliced.h"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 /* Slices gathered before they are posted. */
 #define RUN 32
+/* Of an array that is read into, whose pages are provided at once; a fault costs more than a page. */
+#define PROVIDED_LEAST (256u << 10)
+#define PROVIDED_MOST (1u << 20)
 /* Bytes copied into the bounce buffer before they are posted. */
 #define COPIED MC_SPREAD_LEAST_BYTES
 /* Of writes that are summed right behind their posting, which the caller's thread may do. */
@@ -27,6 +37,7 @@ struct run {
 	struct mcv_sge sges[RUN];
 	struct chain chains[RUN];
 	struct mc_work *works[RUN];
+	bool begins[RUN]; /* with this slice */
 	uint32_t count, chain_count;
 	uint64_t copied; /* bytes */
 };
@@ -230,6 +241,7 @@ static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_lin
 		.remote_addr = work->remote + at,
 		.rkey = buffer->rkeys[path],
 	};
+	run->begins[run->count] = at == 0;
 	run->works[run->count++] = work;
 	add_to_chain(run, slice, wr);
 	mc_spread_add(&link->spread, qp, length);
@@ -302,6 +314,27 @@ static void sum_posted(const struct run *run, uint64_t *left)
 	}
 }
 
+/*
+ * Has the kernel provide the pages that a run reads into while the device is at work on it: those of
+ * an array that was made for that are not there yet. Where the kernel cannot, the copy faults.
+ */
+static void provide_pages(const struct run *run)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+	for (uint32_t i = 0; i < run->count; i++) {
+		const struct mc_work *work = run->works[i];
+		uintptr_t start = (uintptr_t)work->local & ~(page - 1);
+		uint64_t length = mc_min(work->length, PROVIDED_MOST);
+
+		if (work->opcode != MC_OP_READ || work->region || !run->begins[i] ||
+		    work->length < PROVIDED_LEAST)
+			continue;
+		length += (uintptr_t)work->local - start;
+		(void)madvise((void *)start, length, MADV_POPULATE_WRITE);
+	}
+}
+
 void rdma_pump(struct rdma *rdma, struct rdma_peer *peer)
 {
 	uint64_t left = SUM_AHEAD;
@@ -315,6 +348,7 @@ void rdma_pump(struct rdma *rdma, struct rdma_peer *peer)
 			more = gather(rdma, peer, &run);
 		} while (more && run.count < RUN && run.copied < COPIED);
 		post(rdma, &run);
+		provide_pages(&run);
 		sum_posted(&run, &left);
 	} while (more);
 	if (peer->waiting.first)
