@@ -1,20 +1,21 @@
 /**
  * `deno task test:rdma measure`: what RDMA takes in the machine, in one run. 1 MiB put and get beside
- * the published wheel's, each with a client and a node of its own kind and a master of ours; the same
- * bytes with nothing but verbs; parts of a call; and the processor time of a client and a node that
- * have nothing to do. Rounds alternate, so that what else runs on the host disturbs both. Options:
- * `--warm`, `--rounds`, `--settle` (numbers), `--wheel-master`, with which the wheel has its own.
+ * the published wheel's, each with a client and a node of its own kind, both with one master of ours;
+ * the same bytes with nothing but verbs; parts of a call; and the processor time of a client and a
+ * node that have nothing to do. Rounds alternate, so that what else runs on the host disturbs both.
+ * Options: `--warm`, `--rounds`, `--settle` (numbers), `--wheel-master`: the wheel has its own.
  */
 import { parseArgs } from "node:util";
 import { median, printTable, short } from "../../bench/table.ts";
 import { TransferEngine } from "../../te.ts";
 import { findWheel } from "../support/wheel.ts";
-import { cpuMs, pattern } from "./guest.ts";
+import { cpuMs, GuestMaster, pattern } from "./guest.ts";
 import {
   type MeasuredStore,
   type OurStore,
   ourStore,
   timed,
+  wheelsMaster,
   wheelStore,
 } from "./measured_stores.ts";
 import { verbsRateLibrary } from "./stand_ins.ts";
@@ -24,10 +25,10 @@ const SIZE = 1 << 20;
 const SMALL = 4096;
 /** Of both, that are not counted. */
 const WARM_ROUNDS = 3;
+/** Small puts and gets of the wheel before that; it compiles nothing. */
+const WHEEL_WARM = 50;
 /** Between two rounds: threads of the wheel spin for 100 ms after a transfer. */
 const BETWEEN_MS = 500;
-/** Small puts and gets of the wheel before that, for its master's sake. */
-const WHEEL_WARM = 400;
 /** Calls of a kind in one round. */
 const COUNT = 6;
 /** Times as fast as the wheel. */
@@ -180,26 +181,24 @@ async function verbs(): Promise<void> {
 
 /** Parts of a call of ours, in turn. */
 async function parts(ours: OurStore): Promise<void> {
-  const { client } = ours;
+  const { client, there } = ours;
   const value = pattern(SIZE), small = pattern(SMALL);
-  await using wide = await ours.connect({ rdmaSliceSize: 512 << 10 });
   await using plain = await ours.connect({ storeChecksum: false });
   using buffer = client.allocateBuffer(SIZE);
   using other = plain.allocateBuffer(SIZE);
   let key = 0;
   const name = () => `part-${++key}`;
-  await client.put("part", value);
-  await client.put("small", small);
+  await client.put("part", value, there);
+  await client.put("small", small, there);
   const calls: [string, () => Promise<unknown>][] = [
     ["a call of the master", () => client.isExist("part")],
-    ["put 4 KiB", () => client.put(name(), small)],
+    ["put 4 KiB", () => client.put(name(), small, there)],
     ["get 4 KiB", () => client.get("small")],
-    ["put 1 MiB", () => client.put(name(), value)],
+    ["put 1 MiB", () => client.put(name(), value, there)],
     ["get 1 MiB", () => client.get("part")],
-    ["get 1 MiB, slices of 256 KiB", () => wide.get("part")],
-    ["put 1 MiB of registered memory", () => client.put(name(), buffer)],
+    ["put 1 MiB of registered memory", () => client.put(name(), buffer, there)],
     ["get 1 MiB into registered memory", () => client.getInto("part", buffer)],
-    ["put 1 MiB of it, no checksum", () => plain.put(name(), other)],
+    ["put 1 MiB of it, no checksum", () => plain.put(name(), other, there)],
     ["get 1 MiB into it, no checksum", () => plain.getInto("part", other)],
   ];
   const common = {
@@ -259,7 +258,7 @@ async function waiting(ours: OurStore): Promise<number> {
   const options = { storeChecksum: false, localBufferSize: WAIT_SIZE };
   await using reader = await ours.connect(options);
   using buffer = reader.allocateBuffer(WAIT_SIZE);
-  await reader.put("read", buffer);
+  await reader.put("read", buffer, ours.there);
   const cpu = cpuMs();
   const ms = await timed(async () => {
     for (let i = 0; i < WAITS; i++) await reader.getInto("read", buffer);
@@ -270,10 +269,13 @@ async function waiting(ours: OurStore): Promise<number> {
 const wheel = await findWheel();
 if ("reason" in wheel) throw new Error(`There is nothing to compare with: ${wheel.reason}`);
 console.log(`${navigator.hardwareConcurrency} processors, kernel ${Deno.osRelease()}`);
-const ours = await ourStore();
+// One for both, so that its code is compiled as far for both.
+await using master = await GuestMaster.start();
+const ours = await ourStore(master);
 const result: Record<string, unknown> = {};
 {
-  await using theirs = await wheelStore(wheel.python, values["wheel-master"]);
+  await using own = values["wheel-master"] ? await wheelsMaster() : null;
+  await using theirs = await wheelStore(wheel.python, own ?? master);
   Object.assign(result, await compare(ours, theirs));
 }
 await verbs();
