@@ -186,6 +186,7 @@ async function parts(ours: OurStore): Promise<void> {
   await using plain = await ours.connect({ storeChecksum: false });
   using buffer = client.allocateBuffer(SIZE);
   using other = plain.allocateBuffer(SIZE);
+  await client.removeAll({ force: true });
   let key = 0;
   const name = () => `part-${++key}`;
   await client.put("part", value, there);
@@ -235,6 +236,7 @@ async function parts(ours: OurStore): Promise<void> {
         if (i >= 0) times[at].push(ms);
       }
     }
+    for (; key > 0; key--) await client.remove(`part-${key}`, { force: true });
   }
   console.log();
   printTable(["ours", "ms"], calls.map(([name], at) => [name, quartiles(times[at])]));
@@ -258,6 +260,7 @@ async function waiting(ours: OurStore): Promise<number> {
   const options = { storeChecksum: false, localBufferSize: WAIT_SIZE };
   await using reader = await ours.connect(options);
   using buffer = reader.allocateBuffer(WAIT_SIZE);
+  await reader.removeAll({ force: true });
   await reader.put("read", buffer, ours.there);
   const cpu = cpuMs();
   const ms = await timed(async () => {
