@@ -27,6 +27,7 @@
 export { TransferEngine } from "./te/transfer_engine.ts";
 export type { SubmitOptions } from "./te/transfer_engine.ts";
 export type { MetadataLogin, RdmaTunables, TransferEngineOptions } from "./te/options.ts";
+export type { FileToRegister } from "./te/file_segments.ts";
 export type { ExternalMemory, RegisteredMemory } from "./te/memory.ts";
 export type { Segment, SegmentMemory } from "./te/segment.ts";
 export type { TransferBatch, TransferRequest, TransferStatus } from "./te/batch.ts";

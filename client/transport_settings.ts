@@ -26,6 +26,7 @@ export function checkTransport(
   const { protocol, deviceMemory, memoryFile } = settings;
   const isSockets = ["tcp", "rpc_only"].includes(protocol);
   if (protocol === "shm") refuse("protocol", "tcp, which uses it on one host");
+  if (protocol === "nvmeof") refuse("protocol", "in the transfer engine alone (te.ts), not here");
   try {
     chooseTransport(protocol, settings, { named });
   } catch (error) {

@@ -13,6 +13,7 @@ export const Errno = {
   ENFILE: 23,
   EMFILE: 24,
   ENOSPC: 28,
+  EROFS: 30,
   EPIPE: 32,
   ERANGE: 34,
   EPROTO: 71,

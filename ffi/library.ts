@@ -3,6 +3,7 @@ import { clockSymbols } from "./clock_symbols.ts";
 import { deviceSymbols } from "./device_symbols.ts";
 import { diskSymbols } from "./disk_symbols.ts";
 import { engineSymbols } from "./engine_symbols.ts";
+import { filesSymbols } from "./files_symbols.ts";
 import { ABI_VERSION, layoutSymbols } from "./layout_symbols.ts";
 import { memorySymbols } from "./memory_symbols.ts";
 import { pluginSymbols } from "./plugin_symbols.ts";
@@ -16,6 +17,7 @@ const symbols = {
   ...engineSymbols,
   ...rdmaSymbols,
   ...pluginSymbols,
+  ...filesSymbols,
   ...tlsSymbols,
   ...rpcSymbols,
   ...rpcClientSymbols,

@@ -87,7 +87,7 @@ const NOT_FENCED: readonly number[] = [
   Errno.EOPNOTSUPP,
 ];
 const PUBLISHED = 1, LOCKED = 2, INTERLEAVED = 4, SMALL_PAGES = 8;
-const TRANSPORT_RDMA = 2, TRANSPORT_PLUGIN = 3;
+const TRANSPORT_RDMA = 2, TRANSPORT_PLUGIN = 3, TRANSPORT_FILES = 4;
 const POLL_FOREVER = 0xffff_ffff;
 const COMPLETIONS = 256;
 const HOST_BYTES = LAYOUT["mc_peer_options.local_name"] - LAYOUT["mc_peer_options.host"];
@@ -321,6 +321,11 @@ export class NativeEngine implements AsyncDisposable {
   /** Makes a peer that is reached as `mc_plugin_peer_set` will tell; returns its id. */
   openPluginPeer(): number {
     return this.#openPeer(TRANSPORT_PLUGIN);
+  }
+
+  /** Makes a peer that is the files that `mc_files_add` adds; returns its id. */
+  openFilesPeer(): number {
+    return this.#openPeer(TRANSPORT_FILES);
   }
 
   #openPeer(transport: number): number {

@@ -66,7 +66,7 @@ export interface TransferEngineOptions {
   /** Inserted into metadata keys; default none. */
   metadataClusterId?: string;
   /**
-   * The first transport: `tcp` (the default), `rdma`, `libfabric`, `efa`, `cxi`, or the name of one
+   * The first transport: `tcp` (the default), `rdma`, `nvmeof`, `libfabric`, `efa`, `cxi`, or the name of one
    * with a `transportLibrary`; see `installTransport`.
    */
   protocol?: string;
@@ -76,6 +76,12 @@ export interface TransferEngineOptions {
   transportOptions?: string;
   /** Provider of `libfabric`, as `fi_info` prints it; default `tcp`. */
   fabricProvider?: string;
+  /**
+   * With `nvmeof`: where this host has the files of segments, by the path that a segment's document
+   * names, such as `{ "/dev/nvme0n1": "/dev/nvme3n1" }`. No other files are used then. Default: where
+   * documents say that they are, so that who can write those chooses files of this host.
+   */
+  localPaths?: Readonly<Record<string, string>>;
   /** RDMA devices joined by commas; default all that are up. TCP uses none. */
   deviceName?: string;
   /** JSON file with the devices of each location of memory, instead of what the system tells. */
@@ -116,7 +122,7 @@ export interface TransferEngineOptions {
 
 const KNOWN = [
   ...["localServerName", "metadata", "metadataLogin", "metadataClusterId", "protocol"],
-  ...["transportLibrary", "transportOptions", "fabricProvider"],
+  ...["transportLibrary", "transportOptions", "fabricProvider", "localPaths"],
   ...["deviceName", "topologyFile", "rdma", "forceTcp", "ports", "bindAddress", "advertisedHost"],
   ...[
     "transferTimeoutMs",
@@ -172,6 +178,7 @@ export function checkOptions(options: TransferEngineOptions): MetadataServer {
     refuse("deviceName", options.deviceName, `none with ${protocol}`);
   }
   checkTls(options);
+  checkLocalPaths(options);
   const { tlsCert = "", tlsKey = "", database = 0 } = options.metadataLogin ?? {};
   if ((tlsCert === "") !== (tlsKey === "")) refuse("tlsCert", tlsCert, "together with tlsKey");
   whole("database", database, 0, 255);
@@ -179,6 +186,14 @@ export function checkOptions(options: TransferEngineOptions): MetadataServer {
     return parseMetadataServer("metadata", options.metadata ?? "P2PHANDSHAKE");
   } catch (error) {
     throw new EngineError(EngineCode.INVALID_ARGUMENT, errorText(error));
+  }
+}
+
+function checkLocalPaths({ localPaths = {} }: TransferEngineOptions): void {
+  for (const [file, path] of Object.entries(localPaths)) {
+    if (typeof path !== "string" || path === "" || path.includes("\0")) {
+      refuse(`localPaths[${JSON.stringify(file)}]`, path ?? null, "a path of this host");
+    }
   }
 }
 

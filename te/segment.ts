@@ -2,7 +2,7 @@ import { errorText } from "../client/transfer/error_text.ts";
 import type { MetadataStore } from "../client/transfer/metadata_store.ts";
 import { EngineCode, EngineError } from "./engine_code.ts";
 
-/** Memory of a peer. */
+/** Memory of a peer, or a file of a segment that is files. */
 export interface SegmentMemory {
   /** Address of the first byte, as requests name it. */
   readonly address: bigint;
@@ -10,10 +10,14 @@ export interface SegmentMemory {
   readonly length: number;
 }
 
-/** The memory that one peer has published, under the name of that peer. */
+/**
+ * The memory that one peer has published, under the name of that peer; or files, in which addresses
+ * begin at 0 and go on from one to the next.
+ */
 export class Segment {
   readonly #metadata: MetadataStore;
   #buffers: readonly SegmentMemory[] = [];
+  #isFiles = false;
 
   private constructor(
     /** As it was opened. */
@@ -35,6 +39,11 @@ export class Segment {
     return this.#buffers;
   }
 
+  /** Whether it is files. */
+  get isFiles(): boolean {
+    return this.#isFiles;
+  }
+
   /**
    * Looks again what the peer has published. Rejects with `EngineError` `METADATA` when it is not
    * known, or nobody can be asked.
@@ -42,10 +51,18 @@ export class Segment {
   async refresh(): Promise<void> {
     try {
       const { document } = await this.#metadata.lookup(this.name);
-      this.#buffers = document.buffers.map(({ addr, length }) => ({ address: addr, length }));
+      this.#isFiles = document.files !== undefined;
+      this.#buffers = document.files !== undefined
+        ? inTurn(document.files.all)
+        : document.buffers.map(({ addr, length }) => ({ address: addr, length }));
     } catch (cause) {
       const message = `Cannot open segment ${JSON.stringify(this.name)}: ${errorText(cause)}`;
       throw new EngineError(EngineCode.METADATA, message, { cause });
     }
   }
+}
+
+function inTurn(files: readonly { readonly length: number }[]): SegmentMemory[] {
+  let end = 0;
+  return files.map(({ length }) => ({ address: BigInt((end += length) - length), length }));
 }

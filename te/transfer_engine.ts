@@ -17,6 +17,7 @@ import type { DevicePreference } from "../proto/metadata/segment_document.ts";
 import { DEFAULT_MAX_HANDSHAKE_BYTES, type Notification } from "../proto/handshake.ts";
 import { operationsOf, TransferBatch, type TransferRequest } from "./batch.ts";
 import { EngineCode, EngineError } from "./engine_code.ts";
+import { FileSegments, type FileToRegister, NVMEOF } from "./file_segments.ts";
 import { type ExternalMemory, MemoryTable, type RegisteredMemory } from "./memory.ts";
 import { checkOptions, refuse, type TransferEngineOptions } from "./options.ts";
 import { Segment } from "./segment.ts";
@@ -69,6 +70,7 @@ export class TransferEngine implements AsyncDisposable {
   readonly #metadata: MetadataStore;
   readonly #named: boolean;
   readonly #handshake: HandshakeOptions;
+  readonly #files: FileSegments;
   readonly #memory = new MemoryTable();
   readonly #segments = new Set<Segment>();
   readonly #notifications: Notification[] = [];
@@ -90,6 +92,7 @@ export class TransferEngine implements AsyncDisposable {
       clusterId: options.metadataClusterId ?? "",
       handshake: this.#handshake,
     });
+    this.#files = new FileSegments(options, this.#metadata, clock);
   }
 
   /**
@@ -115,7 +118,7 @@ export class TransferEngine implements AsyncDisposable {
   /**
    * Makes a transport usable: `tcp`; `shm`, the memory of peers on this host; or one that has to be
    * the first: `rdma`, `libfabric`, `efa`, `cxi`, or any with `transportLibrary`. With these come
-   * those of `tcp` and `shm` that can be had. Nothing happens when it is there already. `EngineError`
+   * those of `tcp` and `shm` that can be had. `nvmeof` is for segments that are files, beside any. Nothing happens when it is there already. `EngineError`
    * with one line: `NOT_IMPLEMENTED` for a name that this build has no code for, with what is missing
    * for it, `DEVICE_NOT_FOUND` when a library or device is missing.
    */
@@ -127,7 +130,8 @@ export class TransferEngine implements AsyncDisposable {
 
   /** Transports that can be used now. */
   get transports(): readonly TransportName[] {
-    return this.#running?.transports.names ?? [];
+    const names = this.#running?.transports.names ?? [];
+    return this.#files.installed ? [...names, NVMEOF] : names;
   }
 
   /**
@@ -178,10 +182,31 @@ export class TransferEngine implements AsyncDisposable {
     await endpoint.reclaim(...Array.from(new Set(memories), (one) => this.#memory.remove(one)));
   }
 
-  /** Looks a peer's segment up by its name. `EngineError` `METADATA` when there is none. */
-  async openSegment(name: string): Promise<Segment> {
+  /**
+   * Publishes block devices or files as a segment, until they are taken back or the engine ends, in
+   * place of what it had under that name: `nvmeof/` and anything. Other engines that have them, at the
+   * paths of `localPaths`, read and write them there; nothing passes this process. The metadata have to
+   * be kept by a service. `EngineError`: `INVALID_ARGUMENT`, `DEVICE_NOT_FOUND` for a path with neither,
+   * `METADATA` when the name is in use or cannot be made known.
+   */
+  async registerFiles(name: string, files: readonly FileToRegister[]): Promise<void> {
+    await this.#files.register(name, files, this.#use().endpoint.name);
+  }
+
+  /** Takes files back; who has them open goes on. `ADDRESS_NOT_REGISTERED` when they are not. */
+  async unregisterFiles(name: string): Promise<void> {
     this.#use();
+    await this.#files.unregister(name);
+  }
+
+  /**
+   * Looks a segment up by its name, a peer's or one of files. `EngineError`: `METADATA` when there is
+   * none, `DEVICE_NOT_FOUND` when this host has its files not, or they cannot be used.
+   */
+  async openSegment(name: string): Promise<Segment> {
+    const { endpoint } = this.#use();
     const segment = await Segment.open(name, this.#metadata);
+    if (segment.isFiles) await this.#files.reach(name, endpoint);
     this.#segments.add(segment);
     return segment;
   }
@@ -307,6 +332,10 @@ export class TransferEngine implements AsyncDisposable {
   async #install(given: string): Promise<void> {
     if (this.#closed) throw closed();
     const chosen = transportNamed(given, this.#options);
+    if (chosen.kind === "nvmeof") {
+      const { transports } = this.#running ?? await this.#start("tcp", { kind: "tcp" });
+      return this.#files.install(transports.mover);
+    }
     const name = given;
     const running = this.#running ?? await this.#start(name, chosen);
     if (running.transports.names.includes(name)) return;
@@ -341,6 +370,7 @@ export class TransferEngine implements AsyncDisposable {
       maxProtocolVersion: 2,
       forceTcp,
       memcpy: true,
+      localPaths: () => this.#files.localPaths(this.localName),
       onNotify: (notification) => this.#receive(notification),
       log: log ?? (() => {}),
     });

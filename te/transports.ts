@@ -13,7 +13,10 @@ import {
 import { EngineCode, EngineError } from "./engine_code.ts";
 import type { TransferEngineOptions } from "./options.ts";
 
-/** A transport: `tcp`, `rdma`, `shm` (the memory of the same host), or one of its own library. */
+/**
+ * A transport: `tcp`, `rdma`, `shm` (the memory of the same host), `nvmeof` (files), or one of its own
+ * library.
+ */
 export type TransportName = string;
 
 /** What moves bytes, and by which ways. */
@@ -30,7 +33,7 @@ export interface Transports {
  */
 export function transportNamed(name: string, options: TransferEngineOptions): ChosenTransport {
   const { transportLibrary = "", transportOptions = "", fabricProvider = "" } = options;
-  const isFree = ["tcp", "shm"].includes(name);
+  const isFree = ["tcp", "shm", "nvmeof"].includes(name);
   const choice = { transportLibrary, transportOptions, fabricProvider };
   try {
     const chosen = chooseTransport(name, isFree ? NO_CHOICE : choice, { named: (field) => field });

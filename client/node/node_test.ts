@@ -82,6 +82,7 @@ Deno.test("a bad command line is refused on one line that names what is wrong", 
       /^--numa="split" is refused; allowed: off with memory of a device/,
     ],
     [["--protocol=bogus"], /^--protocol="bogus" is refused; allowed: tcp, rdma/],
+    [["--protocol=nvmeof"], /^--protocol="nvmeof" is refused; allowed: in the transfer engine/],
   ];
   for (const [args, message] of wrong) {
     assert.throws(() => parse(args), (error) => {

@@ -1,4 +1,11 @@
-import { type LentMemory, Opcode, type TransferOperation, type TransferOptions } from "./engine.ts";
+import {
+  type LentMemory,
+  Opcode,
+  type PeerAddress,
+  type TransferEngine,
+  type TransferOperation,
+  type TransferOptions,
+} from "./engine.ts";
 
 const ADDRESS_LIMIT = 1n << 64n;
 /** Below it no length that is a safe integer reaches the limit. */
@@ -111,8 +118,21 @@ export function checkLent(memory: LentMemory): void {
   checkLength(memory.length);
 }
 
-/** Refuses the address of a peer with `RangeError`. */
-export function checkPeerAddress(address: { port: number; protocolVersion: number }): void {
+/** What of an engine says how it reaches peers. */
+type Ways = Pick<TransferEngine, "rdma" | "plugin" | "files">;
+
+/** Refuses an address that an engine has no way to: `TypeError`, or `RangeError` over TCP. */
+export function checkPeerAddress(address: PeerAddress, { rdma, plugin, files }: Ways = {}): void {
+  if (address.rdma !== undefined) {
+    if (rdma === undefined) throw new TypeError("This engine has no RDMA");
+  } else if (address.plugin !== undefined) {
+    if (plugin === undefined) throw new TypeError("This engine has no such transport");
+  } else if (address.files !== undefined) {
+    if (files === undefined) throw new TypeError("This engine reads no files");
+  } else checkSocketAddress(address);
+}
+
+function checkSocketAddress(address: PeerAddress): void {
   const { port, protocolVersion } = address;
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
     throw new RangeError(`Peer port ${port}: it must be an integer from 1 to 65535`);

@@ -1,10 +1,10 @@
-import type { Notification } from "../../proto/handshake.ts";
 import type { JsonValue } from "../../proto/json_exact.ts";
 import { documentTimestamp, type SegmentDocument } from "../../proto/metadata/segment_document.ts";
 import type { BufferDescriptor } from "../../proto/types.ts";
 import { formatHostPort, parseHostPort } from "./address.ts";
-import { type Clock, within } from "./clock.ts";
-import { type Traffic, TransferDoor, type TransferLimits } from "./door.ts";
+import { within } from "./clock.ts";
+import { type Traffic, TransferDoor } from "./door.ts";
+import type { EndpointOptions } from "./endpoint_options.ts";
 import {
   type Done,
   type Failed,
@@ -20,10 +20,9 @@ import { exchangeHandshake } from "./handshake_client.ts";
 import { HandshakeServer } from "./handshake_server.ts";
 import { type MemoryToLend, publishedRegion } from "./lent_memory.ts";
 import { LentRegions, locationOf, type OwnMemory } from "./lent_regions.ts";
-import type { MetadataStore } from "./metadata_store.ts";
 import { PeerDirectory, STALE_PEER_CODES } from "./peer_directory.ts";
-import { listenAtChoice, type PortChoice } from "./port_choice.ts";
-import { type TlsIdentity, TlsWatch } from "./tls.ts";
+import { listenAtChoice } from "./port_choice.ts";
+import { TlsWatch } from "./tls.ts";
 
 const NO_TRAFFIC: Traffic = {};
 const first = (done: Done) => ([code]: Int32Array) => done(code as TransferCode);
@@ -31,33 +30,6 @@ const first = (done: Done) => ([code]: Int32Array) => done(code as TransferCode)
 /** How often published documents are compared with what the metadata server holds. */
 const GUARD_INTERVAL_MS = 5000;
 const WITHDRAW_LIMIT_MS = 2000;
-
-export interface EndpointOptions extends PortChoice {
-  engine: TransferEngine;
-  /** Bytes a second of all transfers of a class; absent = no limit. */
-  limits?: TransferLimits;
-  metadata: MetadataStore;
-  /** Whether the metadata outlive this process, so that the endpoint needs a name of its own. */
-  named: boolean;
-  clock: Clock;
-  /** `host` or `host:port` of this process. */
-  localHostname: string;
-  /** Host that is published instead of that of `localHostname`; empty = that one. */
-  advertisedHost: string;
-  /** Present when the engine has TLS: who this process is in handshakes. */
-  tls?: TlsIdentity;
-  handshakeTimeoutMs: number;
-  handshakeMaxLength: number;
-  /** Newest framing to ask peers for. */
-  maxProtocolVersion: 1 | 2;
-  /** Use TCP for peers on this host, too, and have them do so. */
-  forceTcp: boolean;
-  /** Whether a transfer with this process itself is a copy in memory. */
-  memcpy: boolean;
-  onNotify?: (notification: Notification) => void;
-  /** Receives lines about what an operator may want to know. */
-  log: (line: string) => void;
-}
 
 /** A transfer whose peer is given by the name under which it publishes its memory. */
 export interface EndpointOperation extends TransferOperation {
@@ -163,6 +135,11 @@ export class TransferEndpoint {
     }
   }
 
+  /** Finds a way to an endpoint now. Rejects with `Error` when there is none. */
+  async reach(name: string): Promise<void> {
+    await this.#directory.open(name);
+  }
+
   /** Closes the connections to a peer; operations in flight with it complete with `SOCKET`. */
   release(name: string): void {
     this.#directory.close(name);
@@ -250,7 +227,8 @@ export class TransferEndpoint {
     const failure = this.#directory.failureOf(endpoint);
     if (code === TransferCode.METADATA && failure !== undefined) return failure.message;
     const name = Object.entries(TransferCode).find(([, value]) => value === code)?.[0];
-    const why = this.#tlsWatch.about(this.#directory.addressOf(endpoint));
+    const why = this.#directory.troubleOf(endpoint) ||
+      this.#tlsWatch.about(this.#directory.addressOf(endpoint));
     return `the transfer with ${endpoint} ended with ${name ?? "code"} ${code}${why}`;
   }
 

@@ -4,7 +4,8 @@ import { MemoryEngine, MemoryNetwork } from "../../tests/support/memory_engine.t
 import { Random } from "../../tests/support/random.ts";
 import { systemClock } from "./clock.ts";
 import { TransferEndpoint, UNKNOWN_PEER } from "./endpoint.ts";
-import type { EndpointOperation, EndpointOptions } from "./endpoint.ts";
+import type { EndpointOperation } from "./endpoint.ts";
+import type { EndpointOptions } from "./endpoint_options.ts";
 import { Opcode, type Region, TransferCode } from "./engine.ts";
 import { type MetadataStore, P2pMetadata } from "./metadata_store.ts";
 

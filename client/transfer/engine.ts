@@ -15,6 +15,7 @@ import type {
   SegmentBuffer,
   SegmentDevice,
 } from "../../proto/metadata/segment_document.ts";
+import type { LocalFile } from "./file_segments.ts";
 import type { MemorySurvey } from "./memory_maps.ts";
 
 /** Direction of an operation, seen from the local side. Wire values. */
@@ -188,6 +189,17 @@ export interface PeerAddress {
   rdma?: RdmaPeerAddress;
   /** Set: over the engine's {@linkcode TransferEngine.plugin}, which is of the same name. */
   plugin?: PluginPeerAddress;
+  /**
+   * Set: no peer but files of this host, by an engine with {@linkcode TransferEngine.files}. Addresses
+   * begin at 0 and go through them.
+   */
+  files?: readonly LocalFile[];
+}
+
+/** Segments of an engine that are files. */
+export interface FilesSide {
+  /** One line on the last failure of a segment's files; empty = there was none. */
+  failureOf(peer: PeerId): string;
 }
 
 /** How a peer is reached over a transport that is a library of its own, from its document. */
@@ -307,6 +319,9 @@ export interface TransferEngine extends AsyncDisposable {
 
   /** Set when the engine has a transport that is a library of its own; never beside RDMA. */
   readonly plugin?: PluginSide;
+
+  /** Set when the engine reads and writes segments that are files. */
+  readonly files?: FilesSide;
 
   /**
    * Allocates zeroed memory, or takes that of a device. `RangeError` for a length that is not a

@@ -8,8 +8,9 @@ import {
   parseSegmentDocument,
   type SegmentDocument,
 } from "../../proto/metadata/segment_document.ts";
+import { isFilesName } from "../../proto/metadata/segment_files.ts";
 import { formatHostPort } from "./address.ts";
-import type { MetadataStore, PeerDocument } from "./metadata_store.ts";
+import type { FileDocuments, MetadataStore, PeerDocument } from "./metadata_store.ts";
 
 /**
  * A service that keeps texts under keys. Every call rejects with `StoreError` `RPC_FAIL` when the
@@ -40,6 +41,10 @@ export interface KvMetadataOptions {
 export class KvMetadata implements MetadataStore {
   readonly #options: KvMetadataOptions;
   readonly #kv: MetadataKv;
+  readonly files: FileDocuments = {
+    publish: (document) => this.#publishFiles(document),
+    withdraw: (name) => this.#withdrawFiles(name),
+  };
   /** What we last stored, by key; the order is that of the stores. */
   #ours = new Map<string, string>();
 
@@ -88,6 +93,7 @@ export class KvMetadata implements MetadataStore {
       throw new Error(`The metadata server has no segment ${JSON.stringify(name)}`);
     }
     const document = parseSegmentDocument(text);
+    if (document.files !== undefined) return { document: filesAt(name, document), dataHost: "" };
     if (document.tcpDataHost !== "") return { document, dataHost: document.tcpDataHost };
     return { document, dataHost: (await this.handshakeAddress(name)).host };
   }
@@ -104,6 +110,43 @@ export class KvMetadata implements MetadataStore {
 
   close(): Promise<void> {
     return this.#kv.close();
+  }
+
+  async #publishFiles(document: SegmentDocument): Promise<void> {
+    const key = segmentKey(document.name, this.#options);
+    const text = formatSegmentDocument(document);
+    while (!this.#ours.has(key)) {
+      const other = await this.#kv.get(key);
+      if (other === null) {
+        if (!await this.#kv.claim(key, text)) continue;
+      } else await this.#checkLeft(document, other);
+      break;
+    }
+    this.#ours.set(key, text);
+    await this.#kv.put(key, text);
+  }
+
+  async #withdrawFiles(name: string): Promise<void> {
+    const key = segmentKey(name, this.#options);
+    const text = this.#ours.get(key);
+    if (text === undefined) return;
+    this.#ours.delete(key);
+    if (await this.#kv.get(key) === text) await this.#kv.delete(key);
+  }
+
+  /** Refuses a name whose files may still be somebody's. */
+  async #checkLeft({ name, files }: SegmentDocument, other: string): Promise<void> {
+    const owner = ownerOf(other);
+    if (owner !== "" && owner === files?.owner) return;
+    const meta = owner === "" ? null : await this.#kv.get(rpcMetaKey(owner, this.#options));
+    if (meta !== null) {
+      const { host, port } = parseRpcMeta(meta);
+      if (!await this.#options.probe(host, port)) return;
+    }
+    throw new StoreError(
+      ErrorCode.INVALID_PARAMS,
+      `The name ${JSON.stringify(name)} is in use for files of ${owner || "somebody unknown"}`,
+    );
   }
 
   /**
@@ -125,5 +168,20 @@ export class KvMetadata implements MetadataStore {
       await this.#kv.delete(key);
     }
     await this.#kv.put(key, text);
+  }
+}
+
+/** Memory of a peer does not become files of this host because somebody writes so. */
+function filesAt(name: string, document: SegmentDocument): SegmentDocument {
+  if (isFilesName(name)) return document;
+  throw new Error(`The document of ${JSON.stringify(name)} names files, and its name does not`);
+}
+
+/** Who registered the files of a document; empty = that cannot be told. */
+function ownerOf(text: string): string {
+  try {
+    return parseSegmentDocument(text).files?.owner ?? "";
+  } catch {
+    return "";
   }
 }

@@ -13,8 +13,22 @@ export interface PeerDocument {
   dataHost: string;
 }
 
+/** Documents of segments that are files, beside that of this process. */
+export interface FileDocuments {
+  /**
+   * Makes one known, in place of an earlier one of ours. Rejects as {@linkcode MetadataStore.publish},
+   * also when the name belongs to files of somebody who is not known to have ended.
+   */
+  publish(document: SegmentDocument): Promise<void>;
+  /** Takes one of ours away. */
+  withdraw(name: string): Promise<void>;
+}
+
 /** Where the documents of a cluster's transfer endpoints live. */
 export interface MetadataStore {
+  /** Absent where nothing keeps them; {@linkcode withdraw} takes them away, too. */
+  readonly files?: FileDocuments;
+
   /**
    * Makes our documents known, in place of those of the last call. Rejects with `StoreError`,
    * `INVALID_PARAMS` when the name belongs to another living process and `RPC_FAIL` when nobody can
@@ -82,6 +96,7 @@ export class P2pMetadata implements MetadataStore {
     if (document === null) {
       throw new Error(`${name} answers no document: it publishes its memory elsewhere`);
     }
+    if (document.files !== undefined) throw new Error(`${name} answers with files, not memory`);
     return { document, dataHost: document.tcpDataHost || address.host };
   }
 

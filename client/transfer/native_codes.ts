@@ -9,6 +9,7 @@ const codes = new Map<number, TransferCode>([
   [Errno.ENOMEM, TransferCode.MEMORY],
   [Errno.EREMOTEIO, TransferCode.MEMORY],
   [Errno.EINVAL, TransferCode.INVALID_ARGUMENT],
+  [Errno.EROFS, TransferCode.INVALID_ARGUMENT],
   [Errno.ERANGE, TransferCode.INVALID_ARGUMENT],
 ]);
 

@@ -34,6 +34,7 @@ import {
   type TransferOptions,
   type TransferStats,
 } from "./engine.ts";
+import { FilePeers } from "./file_peers.ts";
 import { HandshakeDoor } from "./handshake_door.ts";
 import { registerOnHost } from "./host_memory.ts";
 import { inlineBudget } from "./inline_budget.ts";
@@ -66,6 +67,7 @@ export class NativeTransferEngine implements TransferEngine {
   readonly name: "tcp-native" | "rdma-native" | "plugin-native";
   readonly rdma?: RdmaSide;
   readonly plugin?: PluginSide;
+  readonly files: FilePeers;
   readonly tls?: TlsSide;
   readonly crc32c: Crc32c;
   readonly #library: Library;
@@ -119,7 +121,7 @@ export class NativeTransferEngine implements TransferEngine {
       const side = this.plugin = this.#open(() => openPlugin(library, this.#engine, plugin));
       peers = side.peers(sockets);
     }
-    this.#peers = peers;
+    this.#peers = this.files = new FilePeers(library.symbols, this.#engine, peers);
     this.#inlineWaits = new InlineWaits(options.inlineWaitUs ?? INLINE_WAIT_US);
     if (log !== undefined) this.#refusals = new RefusalNotice(this.#engine, log);
   }
@@ -180,10 +182,7 @@ export class NativeTransferEngine implements TransferEngine {
   }
 
   openPeer(address: PeerAddress): PeerId {
-    if (address.rdma !== undefined) {
-      if (this.rdma === undefined) throw new TypeError("This engine has no RDMA");
-    } else if (address.plugin === undefined) checkPeerAddress(address);
-    else if (this.plugin === undefined) throw new TypeError("This engine has no such transport");
+    checkPeerAddress(address, this);
     this.#checkOpen();
     const id = this.#nextPeer++;
     this.#peers.open(address, id);

@@ -2,6 +2,7 @@ import type { HandshakeType } from "../../proto/handshake.ts";
 import { type JsonValue, stringifyJsonExact } from "../../proto/json_exact.ts";
 import type { RpcMeta } from "../../proto/metadata/rpc_meta.ts";
 import type { SegmentBuffer, SegmentDocument } from "../../proto/metadata/segment_document.ts";
+import { FILES_PROTOCOL, type SegmentFiles } from "../../proto/metadata/segment_files.ts";
 import type { Clock } from "./clock.ts";
 import {
   type PeerAddress,
@@ -11,6 +12,7 @@ import {
   type TransferEngine,
 } from "./engine.ts";
 import { errorText } from "./error_text.ts";
+import { localFiles, type LocalPaths } from "./file_segments.ts";
 import type { MetadataStore } from "./metadata_store.ts";
 
 /** Results after which a peer's document is looked up again, since it may have moved. */
@@ -31,7 +33,7 @@ interface Peer {
   readonly port: number;
   readonly protocolVersion: 1 | 2;
   readonly localName: string;
-  /** What RDMA or a plugin needs to know of the peer, as text; empty = it is reached over TCP. */
+  /** What else than TCP needs to know of the peer, as text; empty = it is reached over TCP. */
   readonly direct: string;
 }
 
@@ -55,6 +57,7 @@ export class PeerDirectory {
   readonly #forceTcp: boolean;
   readonly #tls: boolean;
   readonly #handshake: SendHandshake;
+  readonly #localPaths: () => LocalPaths | null;
   readonly #peers = new Map<string, Peer>();
   readonly #lookups = new Map<string, Promise<Peer>>();
   readonly #failures = new Map<string, { error: Error; untilMs: number }>();
@@ -69,6 +72,8 @@ export class PeerDirectory {
       /** Present: peers are reached over TLS only. */
       tls?: unknown;
       handshake: SendHandshake;
+      /** Where this host has the files of segments; `null` = those are not used. */
+      localPaths?: () => LocalPaths | null;
     },
   ) {
     this.#engine = engine;
@@ -78,6 +83,7 @@ export class PeerDirectory {
     this.#forceTcp = options.forceTcp;
     this.#tls = options.tls !== undefined;
     this.#handshake = options.handshake;
+    this.#localPaths = options.localPaths ?? (() => null);
   }
 
   /** The peer of a name that was looked up before, or `undefined`. */
@@ -121,6 +127,13 @@ export class PeerDirectory {
     return this.#peers.get(name);
   }
 
+  /** On the last failure of a known name's files, for a message; empty = there was none. */
+  troubleOf(name: string): string {
+    const peer = this.#peers.get(name);
+    const failure = peer && this.#engine.files?.failureOf(peer.id);
+    return failure ? `; last failure: ${failure}` : "";
+  }
+
   /** Closes the peer of a name, if it is open. */
   close(name: string): void {
     this.#forget(name);
@@ -142,6 +155,7 @@ export class PeerDirectory {
   async #find(name: string): Promise<Peer> {
     try {
       const { document, dataHost } = await this.#metadata.lookup(name);
+      if (document.files !== undefined) return this.#keepFiles(name, document.files);
       this.#checkTls(document);
       const { plugin } = this.#engine;
       if (plugin !== undefined && !this.#forceTcp && document.plugin?.name === plugin.name) {
@@ -218,6 +232,18 @@ export class PeerDirectory {
     const known = stringifyJsonExact({ address, buffers });
     const plugin = { address, buffers };
     return this.#keep(name, { host, port: 0, protocolVersion: 2, plugin }, known);
+  }
+
+  #keepFiles(name: string, segment: SegmentFiles): Peer {
+    const paths = this.#localPaths();
+    if (paths === null || this.#engine.files === undefined) {
+      throw new Error(
+        `its bytes are in files, and the transport ${FILES_PROTOCOL} is not installed`,
+      );
+    }
+    const files = localFiles(segment, paths);
+    const address = { host: "", port: 0, protocolVersion: 2 as const, files };
+    return this.#keep(name, address, stringifyJsonExact(files.map((file) => ({ ...file }))));
   }
 
   #keep(name: string, address: PeerAddress, direct = ""): Peer {

@@ -13,7 +13,7 @@ export interface TransportChoice {
 
 /** How the bytes of a process go, besides TCP. */
 export type ChosenTransport =
-  | { readonly kind: "tcp" | "rdma" | "shm" | "rpc_only" }
+  | { readonly kind: "tcp" | "rdma" | "shm" | "rpc_only" | "nvmeof" }
   | { readonly kind: "plugin"; readonly library: string; readonly parameters: string };
 
 /** The choice that nobody made. */
@@ -26,7 +26,7 @@ export class TransportAbsentError extends Error {
   override readonly name = "TransportAbsentError";
 }
 
-const BUILT_IN = ["tcp", "rdma", "shm", "rpc_only"] as const;
+const BUILT_IN = ["tcp", "rdma", "shm", "rpc_only", "nvmeof"] as const;
 
 /** Those that libfabric carries, and the provider where the name says which. */
 const FABRIC: Readonly<Record<string, string>> = { libfabric: "", efa: "efa", cxi: "cxi" };
@@ -82,15 +82,10 @@ const SLOTS: Readonly<Record<string, Slot>> = {
     library: "libibverbs.so.1",
     instead: "rdma is one-sided here, and has no other form",
   },
-  nvmeof: {
-    of: "NVMe over fabrics",
-    library: "libcufile.so.0",
-    instead: "clients here use neither SPDK nor cuFile",
-  },
   nvmeof_generic: {
     of: "NVMe over fabrics",
-    library: "libcufile.so.0",
-    instead: "clients here use neither SPDK nor cuFile",
+    library: "",
+    instead: "nvmeof is, in the transfer engine",
   },
   cxl: {
     of: "CXL memory",
@@ -100,7 +95,7 @@ const SLOTS: Readonly<Record<string, Slot>> = {
   io_uring: {
     of: "files",
     library: "",
-    instead: "files are no transport here",
+    instead: "segments of files are nvmeof here, in the transfer engine",
   },
 };
 

@@ -14,8 +14,9 @@
 static const struct mc_transport_ops *const transports[] = {
 	&mc_tcp_ops,
 	&mc_shm_ops,
+	&mc_files_ops,
 };
-_Static_assert(MC_ARRAY_SIZE(transports) <= MC_TRANSPORTS_MAX, "room for every transport");
+_Static_assert(MC_ARRAY_SIZE(transports) < MC_TRANSPORTS_MAX, "room for RDMA or a plugin, too");
 
 static uint32_t default_server_threads(void)
 {

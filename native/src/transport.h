@@ -76,6 +76,7 @@ struct mc_transport {
 
 extern const struct mc_transport_ops mc_tcp_ops;
 extern const struct mc_transport_ops mc_shm_ops;
+extern const struct mc_transport_ops mc_files_ops;
 
 /* Begins to offer published memory on this host; and the name to ask at, empty before. */
 int mc_shm_serve(struct mc_transport *transport);

@@ -45,5 +45,6 @@ void test_tls(void);
 void test_rate(void);
 void test_spread(void);
 void test_rpc_client(void);
+void test_files(void);
 
 #endif

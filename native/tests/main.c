@@ -31,6 +31,7 @@ static const struct {
 	{ "rate", test_rate },
 	{ "spread", test_spread },
 	{ "rpc_client", test_rpc_client },
+	{ "files", test_files },
 	{ "device", test_device },
 	{ "device_region", test_device_region },
 	{ "tls", test_tls },

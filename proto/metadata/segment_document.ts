@@ -11,6 +11,13 @@ import {
   stringifyJsonExact,
 } from "../json_exact.ts";
 import { addressField, asArray, asObject, integerField, nameField, textField } from "./fields.ts";
+import {
+  FILES_PROTOCOL,
+  isFilesProtocol,
+  readSegmentFiles,
+  type SegmentFiles,
+  segmentFilesJson,
+} from "./segment_files.ts";
 
 /** Memory that peers may read and write. */
 export interface SegmentBuffer {
@@ -55,9 +62,11 @@ export interface DevicePreference {
 
 export interface SegmentDocument {
   name: string;
-  /** `tcp`, `rdma`, or both. */
+  /** `tcp`, `rdma`, or both; or `nvmeof` alone. */
   protocols: string[];
   buffers: SegmentBuffer[];
+  /** Set for `nvmeof`, which has no `buffers` and nothing that follows but a timestamp. */
+  files?: SegmentFiles;
   /** Host of the data port; empty = the host of the owner's `rpc_meta` or name. */
   tcpDataHost: string;
   /** 0 = no TCP. */
@@ -91,14 +100,15 @@ const U32 = { low: 0, high: 0xffff_ffff };
 
 /**
  * Parses a segment document. `ProtocolError` when it is not one, when a buffer or device is
- * incomplete, or when it names none of the protocols `tcp` and `rdma`. Buffers of other protocols in
- * a segment with several are left out.
+ * incomplete, or when it names none of the protocols `tcp`, `rdma` and `nvmeof`. Buffers of other
+ * protocols in a segment with several are left out.
  */
 export function parseSegmentDocument(input: string | Uint8Array | JsonValue): SegmentDocument {
   const json = typeof input === "string" || input instanceof Uint8Array
     ? parseJsonExact(input)
     : input;
   const document = asObject(json, "a segment document");
+  if (isFilesProtocol(document.protocol)) return parseFilesDocument(document);
   const name = nameField(document, "name", "a segment document");
   const what = `segment ${JSON.stringify(name)}`;
   const protocols = readProtocols(document.protocol, what);
@@ -129,6 +139,27 @@ export function parseSegmentDocument(input: string | Uint8Array | JsonValue): Se
   };
 }
 
+/** Scripts of the reference write no `name`, but who registered the files. */
+function parseFilesDocument(document: JsonObject): SegmentDocument {
+  const what = "a segment document";
+  const name = textField(document, "name", what) || nameField(document, "server_name", what);
+  const files = readSegmentFiles(document, `segment ${JSON.stringify(name)}`);
+  return filesDocument(name, files, textField(document, "timestamp", what));
+}
+
+/** The document of a segment that is files. */
+export function filesDocument(
+  name: string,
+  files: SegmentFiles,
+  timestamp: string,
+): SegmentDocument {
+  return {
+    ...{ name, protocols: [FILES_PROTOCOL], buffers: [], files, timestamp },
+    ...{ tcpDataHost: "", tcpDataPort: 0, tcpProtoVersion: 1, localName: "" },
+    ...{ rdmaServerName: "", devices: [], priorities: new Map() },
+  };
+}
+
 /** The document as text, names sorted and without spaces. */
 export function formatSegmentDocument(document: SegmentDocument): string {
   return stringifyJsonExact(segmentDocumentJson(document));
@@ -136,16 +167,18 @@ export function formatSegmentDocument(document: SegmentDocument): string {
 
 /** The document as a JSON value, for a handshake. */
 export function segmentDocumentJson(document: SegmentDocument): JsonObject {
+  const { name, files, timestamp } = document;
+  if (files !== undefined) return { name, timestamp, ...segmentFilesJson(files) };
   const rdma = document.protocols.includes("rdma");
   const json: JsonObject = {
-    name: document.name,
+    name,
     protocol: document.protocols.length === 1 ? document.protocols[0] : document.protocols,
     buffers: document.buffers.map((buffer) => bufferJson(buffer, rdma)),
     rdma_server_name: document.rdmaServerName,
     tcp_data_host: document.tcpDataHost,
     tcp_data_port: document.tcpDataPort,
     tcp_proto_version: document.tcpProtoVersion,
-    timestamp: document.timestamp,
+    timestamp,
   };
   if (document.localName !== "") json[LOCAL_NAME] = document.localName;
   if (document.plugin !== undefined) json[PLUGIN] = { ...document.plugin };
@@ -173,11 +206,9 @@ function readProtocols(value: JsonValue | undefined, what: string): string[] {
     KNOWN_PROTOCOLS.includes(protocol as string)
   );
   if (known.length === 0) {
-    throw new ProtocolError(
-      `${what} has the protocol ${stringifyJsonExact(value ?? null)}, not one of ${
-        KNOWN_PROTOCOLS.join(", ")
-      }`,
-    );
+    const known = [...KNOWN_PROTOCOLS, FILES_PROTOCOL].join(", ");
+    const found = stringifyJsonExact(value ?? null);
+    throw new ProtocolError(`${what} has the protocol ${found}, not one of ${known}`);
   }
   return known;
 }

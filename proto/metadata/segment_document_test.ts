@@ -76,6 +76,33 @@ Deno.test("a node with TLS has one member more", () => {
   assert.equal(parseSegmentDocument(text).tls, true);
 });
 
+/** As a script of the reference stores it; it writes no name. */
+const GOLDEN_FILES = '{"buffers":[{"file_path":"/mnt/nvme0","length":1073741824,' +
+  '"local_path_map":{"node01":"/mnt/transfer_engine/node01/nvme0"}},' +
+  '{"file_path":"/mnt/nvme1","length":4096,"local_path_map":{}}],' +
+  '"protocol":"nvmeof","server_name":"node00"}';
+
+Deno.test("the reference's document of files parses, and is written with a name", () => {
+  const document = parseSegmentDocument(GOLDEN_FILES);
+  assert.equal(document.name, "node00");
+  assert.deepEqual(document.protocols, ["nvmeof"]);
+  assert.equal(document.files?.owner, "node00");
+  assert.deepEqual(document.files.all[0], {
+    path: "/mnt/nvme0",
+    length: 1073741824,
+    localPaths: new Map([["node01", "/mnt/transfer_engine/node01/nvme0"]]),
+  });
+  const named = { ...document, name: "nvmeof/node00", timestamp: "now" };
+  assert.equal(
+    formatSegmentDocument(named),
+    GOLDEN_FILES.replace('"protocol"', '"name":"nvmeof/node00","protocol"')
+      .replace('"node00"}', '"node00","timestamp":"now"}'),
+  );
+  assert.deepEqual(parseSegmentDocument(segmentDocumentJson(named)), named);
+  const older = GOLDEN_FILES.replace('"nvmeof"', '"NVMeoF"');
+  assert.deepEqual(parseSegmentDocument(older), document);
+});
+
 Deno.test("absent members take the reference's defaults", () => {
   const document = parseSegmentDocument('{"name":"n","protocol":"tcp"}');
   assert.deepEqual(document, {
@@ -97,7 +124,16 @@ Deno.test("incomplete documents are refused with the name of what is wrong", () 
   const buffer = { name: "b", addr: 1, length: 1 };
   const cases: [RegExp, (document: JsonObject) => void][] = [
     [/name of a segment document/, (json) => json.name = ""],
-    [/protocol "nvmeof"/, (json) => json.protocol = "nvmeof"],
+    [/protocol "barex", not one of tcp, rdma, nvmeof/, (json) => json.protocol = "barex"],
+    [/file_path of buffer 0/, (json) => json.protocol = "nvmeof"],
+    [/length of buffer 0/, (json) => {
+      json.protocol = "nvmeof";
+      json.buffers = [{ file_path: "/f", length: 0 }];
+    }],
+    [/n of local_path_map of buffer 0/, (json) => {
+      json.protocol = "nvmeof";
+      json.buffers = [{ file_path: "/f", length: 1, local_path_map: { n: 5 } }];
+    }],
     [/name of buffer 0/, (json) => json.buffers = [{ ...buffer, name: "" }]],
     [/addr of buffer 1/, (json) => json.buffers = [buffer, { ...buffer, addr: 0 }]],
     [/addr of buffer 0/, (json) => json.buffers = [{ ...buffer, addr: "5" }]],

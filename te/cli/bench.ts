@@ -10,6 +10,7 @@ import { CommandError } from "./command_line.ts";
 export async function runBench(options: BenchOptions): Promise<void> {
   const log = (line: string) => console.log(line);
   await using engine = await TransferEngine.initialize({ ...options.engine, log });
+  if (options.files.length > 0) return await publish(engine, options.files);
   const memory = await engine.registerMemory(options.bufferSize);
   if (options.mode === "target") {
     console.log(
@@ -22,6 +23,16 @@ export async function runBench(options: BenchOptions): Promise<void> {
     return;
   }
   await initiate(engine, memory, options);
+}
+
+/** Publishes files until a signal comes. */
+async function publish(engine: TransferEngine, files: readonly string[]): Promise<void> {
+  const name = `nvmeof/${engine.localName}`;
+  await engine.registerFiles(name, files.map((path) => ({ path })));
+  const { buffers } = await engine.openSegment(name);
+  const bytes = buffers.reduce((sum, { length }) => sum + length, 0);
+  console.log(`target ready: ${name} is ${bytes} bytes of ${files.join(", ")}`);
+  await stopSignal();
 }
 
 async function initiate(

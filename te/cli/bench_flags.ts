@@ -1,5 +1,6 @@
 import type { TransferEngineOptions } from "../options.ts";
 import {
+  type Arguments,
   choiceFlag,
   CommandError,
   integerFlag,
@@ -28,8 +29,10 @@ export interface BenchOptions {
   readonly engine: TransferEngineOptions;
   readonly mode: "initiator" | "target";
   readonly operation: "read" | "write";
-  /** Whose memory an initiator uses. */
+  /** Whose memory, or which files, an initiator uses. */
   readonly segment: string;
+  /** What a target publishes instead of memory. */
+  readonly files: readonly string[];
   /** Bytes. */
   readonly bufferSize: number;
   /** Requests of a batch. */
@@ -64,7 +67,11 @@ transfer_engine_bench; either side can be that program.
   --duration=SECONDS           (default 10)
   --buffer_size=BYTES          registered memory (default 1073741824); made larger when the blocks
                                of all batches do not fit
-  --protocol=NAME              tcp, rdma, libfabric, efa, cxi (default tcp)
+  --protocol=NAME              tcp, rdma, libfabric, efa, cxi, nvmeof (default tcp)
+  --files=PATH[,PATH]          with nvmeof: block devices or files, which a target publishes
+  --local_paths=FILE=PATH[,FILE=PATH]
+                               with nvmeof: where an initiator has the files of its target (default
+                               where the segment's document says)
   --fabric_provider=NAME       of libfabric, as fi_info prints it (default tcp)
   --device_name=NAME[,NAME]    RDMA devices (default all that are up)
   --auto_discovery=true|false  true: all devices that are up
@@ -88,6 +95,7 @@ const FLAGS = [
   ...Array.from(BENCH_HELP.matchAll(/^ {2}--(\w+)=/gm), ([, name]) => name),
   ...["tls_key_file", "tls_ca_file"],
 ];
+const PROTOCOLS = ["tcp", "rdma", "libfabric", "efa", "cxi", "nvmeof"] as const;
 const SIZE_LIMIT = 2 ** 46;
 
 /** Reads the command line of `te bench`. `CommandError` for what is wrong. */
@@ -103,7 +111,7 @@ export function parseBenchFlags(
     throw new CommandError("--segment_id is missing: the name that the target prints", 2);
   }
   choiceFlag(flags, "backend", ["classic"]);
-  const protocol = choiceFlag(flags, "protocol", ["tcp", "rdma", "libfabric", "efa", "cxi"]);
+  const protocol = choiceFlag(flags, "protocol", PROTOCOLS);
   const devices = flags.device_name ?? "";
   if (choiceFlag(flags, "auto_discovery", ["false", "true"]) === "true" && devices !== "") {
     refuseFlag("device_name", devices, "none with --auto_discovery=true");
@@ -120,6 +128,7 @@ export function parseBenchFlags(
   return {
     mode,
     segment,
+    files: fileFlags(flags, mode, protocol),
     operation: choiceFlag(flags, "operation", ["read", "write"]),
     ...{ batchSize, blockSize, threads, bufferSize: Math.max(bufferSize, needed) },
     seconds: integerFlag(flags, "duration", 10, 1, 86_400),
@@ -131,12 +140,39 @@ export function parseBenchFlags(
       metadataLogin: loginOf(env, metadata),
       metadataClusterId: env("MC_METADATA_CLUSTER_ID") ?? "",
       fabricProvider: flags.fabric_provider ?? "",
+      ...localPathFlags(flags, mode, protocol),
       ...tlsFlags(flags, env),
       ...{ protocol, deviceName: devices, forceTcp: isOn(env("MC_FORCE_TCP")) },
       advertisedHost: env("MC_TCP_BIND_ADDRESS") ?? "",
       topologyFile: env("MC_CUSTOM_TOPO_JSON") ?? "",
     },
   };
+}
+
+function fileFlags(flags: Arguments["flags"], mode: string, protocol: string): string[] {
+  const { files } = flags;
+  if (files === undefined) {
+    if (mode !== "target" || protocol !== "nvmeof") return [];
+    throw new CommandError("--files is missing: the block devices or files to publish", 2);
+  }
+  if (mode === "target" && protocol === "nvmeof") return files.split(",");
+  return refuseFlag("files", files, "none without --mode=target --protocol=nvmeof");
+}
+
+function localPathFlags(
+  flags: Arguments["flags"],
+  mode: string,
+  protocol: string,
+): Pick<TransferEngineOptions, "localPaths"> {
+  const text = flags.local_paths;
+  if (text === undefined) return {};
+  const pairs = text.split(",").map((pair) => pair.split("="));
+  const isWhole = pairs.every((pair) => pair.length === 2 && !pair.includes(""));
+  if (isWhole && mode === "initiator" && protocol === "nvmeof") {
+    return { localPaths: Object.fromEntries(pairs) };
+  }
+  const allowed = "FILE=PATH,FILE=PATH of an initiator with --protocol=nvmeof";
+  return refuseFlag("local_paths", text, allowed);
 }
 
 /** All three files, or none. */

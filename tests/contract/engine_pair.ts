@@ -1,4 +1,5 @@
 import type { PeerId, Region, TransferEngine } from "../../client/transfer/engine.ts";
+import type { LocalFile } from "../../client/transfer/file_segments.ts";
 
 /** Options that every implementation understands. */
 export interface EngineOptions {
@@ -23,6 +24,8 @@ export interface EnginePairing {
   sameHost?: boolean;
   /** Whether the engines have a transport that is a library of its own, and use it. */
   plugin?: boolean;
+  /** Set where the server's regions are files; of one of them. */
+  fileOf?: (region: Region) => LocalFile;
 }
 
 /** Registers one test; `Deno.test` or anything like it. */
@@ -111,6 +114,7 @@ export class EnginePair implements AsyncDisposable {
     const peer = client.openPeer({
       ...{ host: "127.0.0.1", port, protocolVersion: kinds.version, localName },
       ...(plugin && { plugin }),
+      ...(kinds.fileOf && { files: [kinds.fileOf(remote)] }),
     });
     return new EnginePair(server, client, port, remote, local, peer, plugin !== null);
   }

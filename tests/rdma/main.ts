@@ -1,8 +1,8 @@
 /**
  * `deno task test:rdma`: runs the tests of `machine.ts` in a virtual machine with two Soft-RoCE
  * devices; see `docs/transports.md`. `measure` runs `measure.ts` instead, `numa` runs `numa_test.ts`
- * in a machine with two NUMA nodes, `dax` runs `dax_test.ts` in one with persistent memory (emulated);
- * other arguments are handed to `deno test`.
+ * in a machine with two NUMA nodes, `dax` runs `dax_test.ts` in one with persistent memory (emulated),
+ * `nvmeof` runs `nvmeof_test.ts`; other arguments are handed to `deno test`.
  */
 import { buildLibrary } from "../../ffi/build.ts";
 import { buildGuestStandIns } from "./stand_ins.ts";
@@ -70,7 +70,7 @@ if (reason !== null) {
   Deno.exit(0);
 }
 const [what, ...rest] = Deno.args;
-/** Machines of their own, which have to boot from scratch, and their tests. */
+/** Machines of their own, those with hardware have to boot from scratch, and their tests. */
 const machines: Record<string, { hardware: string[]; tests: string }> = {
   numa: {
     hardware: [
@@ -88,6 +88,7 @@ const machines: Record<string, { hardware: string[]; tests: string }> = {
     hardware: ["--append", "memmap=512M!4608M memmap=512M!5120M"],
     tests: `${folder}dax_test.ts`,
   },
+  nvmeof: { hardware: [], tests: `${folder}nvmeof_test.ts` },
 };
 const own = Object.hasOwn(machines, what ?? "") ? machines[what] : null;
 const hardware = own?.hardware ?? [];

@@ -1,6 +1,7 @@
 // Goal: `snowskin te bench` measures our engine and the reference's in either role, with the flags of
 // the reference's program. Method: both programs as processes, names kept in three ways.
 import assert from "node:assert/strict";
+import { openLibrary } from "../../ffi/library.ts";
 import { LocalProcess } from "../../examples/local_cluster.ts";
 import { CommandError } from "../../te/cli/command_line.ts";
 import { parseBenchFlags } from "../../te/cli/bench_flags.ts";
@@ -8,6 +9,9 @@ import { EngineServer, etcdAbsent, testWith } from "../support/engine_servers.ts
 import { ReferenceMetadata } from "../support/reference_metadata.ts";
 import { findWheel } from "../support/wheel.ts";
 
+const probe = openLibrary();
+const shimAbsent = "unavailable" in probe ? probe.unavailable : null;
+if ("close" in probe) probe.close();
 const wheel = await findWheel();
 const wheelAbsent = "reason" in wheel ? `the reference wheel: ${wheel.reason}` : null;
 const snowskin = new URL("../../snowskin.ts", import.meta.url).pathname;
@@ -69,6 +73,29 @@ async function measure(
 
 Deno.test("te bench on both sides, by handshake", () => measure(ours, ours, "P2PHANDSHAKE", null));
 
+testWith(shimAbsent, "te bench reads and writes files", async () => {
+  await using store = await ReferenceMetadata.start();
+  const path = await Deno.makeTempFile();
+  try {
+    await Deno.truncate(path, 1 << 20);
+    const common = ["--protocol=nvmeof", `--metadata_server=${store.url}`];
+    const server = "--local_server_name=127.0.0.1:15923";
+    await using owner = ours(["--mode=target", server, `--files=${path}`, ...common]);
+    await owner.line(/^target ready: nvmeof\/127\.0\.0\.1:15923 is 1048576 bytes of \//);
+    for (const operation of ["read", "write"]) {
+      await using user = ours([
+        ...["--local_server_name=127.0.0.1:15924", "--segment_id=nvmeof/127.0.0.1:15923"],
+        ...[`--local_paths=${path}=${path}`, `--operation=${operation}`, "--duration=1"],
+        ...["--report_unit=MiB", "--report_precision=3", ...common, ...SMALL],
+      ]);
+      await user.line(COMPLETED);
+      await user.status;
+    }
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
 testWith(wheelAbsent, "the reference's bench moves bytes of our target", async () => {
   await measure(ours, theirs, "P2PHANDSHAKE", null);
   await using store = await ReferenceMetadata.start();
@@ -111,6 +138,10 @@ Deno.test("flags of the bench are read as gflags reads them, and wrong ones are 
     [["--mode=target", "--report_unit=TB"], /--report_unit=TB is refused; allowed: GB, GiB, /],
     [["--mode=target", "--backend=tent"], /--backend=tent is refused; allowed: classic/],
     [["--mode=target", "--protocol=nvlink"], /--protocol=nvlink is refused; allowed: tcp, rdma/],
+    [["--mode=target", "--protocol=nvmeof"], /^--files is missing/],
+    [["--mode=target", "--files=/a"], /^--files=\/a is refused; allowed: none without/],
+    [["--segment_id=a", "--local_paths=/a=/b"], /^--local_paths=\/a=\/b is refused; allowed: FILE/],
+    [["--segment_id=a", "--protocol=nvmeof", "--local_paths=/a"], /^--local_paths=\/a is refused/],
     [["--mode=target", "--nic_priority_matrix=f"], /--nic_priority_matrix.*; allowed: --mode, /],
     [["--mode=target", "--tls_cert=f"], /--tls_cert.*; allowed: .*--tls_key_file/],
     [["--mode=target", "here"], /"here" is no flag/],

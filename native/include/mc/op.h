@@ -42,6 +42,7 @@ _Static_assert(sizeof(struct mc_op) == 48, "struct mc_op is ABI");
  *   -ECANCELED     the peer was closed or the engine shut down
  *   -ENOMEM        the engine ran out of memory
  *   -EREMOTEIO     the device that the local memory lies on failed
+ *   -EIO, -EROFS   of files, see mc/files.h
  */
 struct mc_completion {
 	uint64_t user_data;

@@ -13,6 +13,7 @@ enum mc_transport_kind {
 	MC_TRANSPORT_SHM = 1, /* of peers on this host, in front of TCP */
 	MC_TRANSPORT_RDMA = 2, /* after mc_rdma_open(); see mc_rdma_peer_set() */
 	MC_TRANSPORT_PLUGIN = 3, /* after mc_plugin_open(); see mc_plugin_peer_set() */
+	MC_TRANSPORT_FILES = 4, /* files instead of a peer; see mc_files_add() */
 };
 
 /* A name of mc_engine_local_name(), with its end. */

@@ -12,6 +12,7 @@
  *   mc/op.h      mc_submit, mc_cancel, mc_wait, mc_poll, mc_wake
  *   mc/layout.h  mc_abi_version: compare it with MC_ABI_VERSION before anything else
  *   mc/fence.h, mc/rdma.h: keeping a writer out; queue pairs, whose numbers the caller carries
+ *   mc/files.h   mc_files_measure, _add, _failure: segments that are files
  *   mc/tls.h     mc_tls_open, mc_tls_renew, mc_tls_take_report
  *
  * A minimal use: open an engine, register a published region and listen; tell the other side, by
@@ -39,6 +40,7 @@ extern "C" {
 
 #include "mc/engine.h"
 #include "mc/fence.h"
+#include "mc/files.h"
 #include "mc/layout.h"
 #include "mc/op.h"
 #include "mc/peer.h"
