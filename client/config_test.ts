@@ -186,7 +186,7 @@ Deno.test("a bad value is refused with its variable, itself and what is allowed"
     ["SNOWSKIN_BANDWIDTH", "low=1gb,low=2gb", /allowed: CLASS=BYTES/],
     ["MC_MTU", "1000", /allowed: 256, 512, 1024, 2048, 4096/],
     ["MC_GID_INDEX", "256", /-1 to 255/],
-    ["MOONCAKE_PROTOCOL", "bogus", /allowed: tcp, rdma, shm, rpc_only, libfabric, /],
+    ["MOONCAKE_PROTOCOL", "bogus", /allowed: tcp, rdma, rpc_only, libfabric, /],
     ["MOONCAKE_DEVICE", "mlx5_0", /allowed: empty or auto-discovery/],
     ["MOONCAKE_MASTER", "etcd://h", /allowed: host:port, .* etcd:/],
     ["MOONCAKE_MASTER", "a:1,b", /allowed: host:port/],

@@ -95,16 +95,21 @@ export class MasterSession {
         this.#checked = true;
         this.#takesReports = true;
       }
-      const { clientStatus } = valueOf(
-        await master.ping({ clientId }),
-        "The master refused a ping",
-      );
-      if (clientStatus === ClientStatus.NEED_REMOUNT) await this.#segments.remount();
+      // Both leave in one write, so that a beat wakes the two ends once.
+      const pinged = master.ping({ clientId });
+      let fetched = this.#fetchTasks();
+      fetched.catch(() => {});
+      const { clientStatus } = valueOf(await pinged, "The master refused a ping");
+      if (clientStatus === ClientStatus.NEED_REMOUNT) {
+        await this.#segments.remount();
+        fetched = this.#fetchTasks();
+        fetched.catch(() => {});
+      }
       if (this.#trouble !== null) this.#log("the master answers again");
       this.#trouble = null;
       void this.#segments.settle();
       void this.#report();
-      await this.#fetchTasks();
+      await fetched;
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       this.#failed(error);

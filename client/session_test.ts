@@ -155,6 +155,23 @@ Deno.test("a session pings every second and mounts again when the master asks", 
   assert.equal(t.clock.pending, 0);
 });
 
+Deno.test("tasks are asked for with the ping, and again after a remount", async () => {
+  const pinged = Promise.withResolvers<ReturnType<typeof ping>>();
+  const { t, segments, session } = client({ Ping: () => pinged.promise });
+  await segments.mount(4096);
+  t.calls.length = 0;
+  const started = session.start();
+  assert.deepEqual(t.names, ["Ping", "FetchTasks"]);
+  t.answers.FetchTasks = () => ({ code: ErrorCode.INVALID_PARAMS, value: null });
+  await settle();
+  t.answers.FetchTasks = () => ({ code: 0, value: [] });
+  pinged.resolve(ping(ClientStatus.NEED_REMOUNT));
+  await started;
+  session.stop();
+  assert.deepEqual(t.names, ["Ping", "FetchTasks", "ReMountSegment", "FetchTasks"]);
+  assert(session.connected, "the master did not know the client when it was asked first");
+});
+
 Deno.test("a client without segments remounts an empty list and fetches no tasks", async () => {
   const { t, session } = client({ Ping: () => ping(ClientStatus.NEED_REMOUNT) });
   await session.start();

@@ -175,7 +175,7 @@ export interface StoreSettings {
   rdmaTrafficClass: number;
   /** Index of the partition key. */
   rdmaPkeyIndex: number;
-  /** Queue pairs between two devices. */
+  /** Queue pairs between two devices; 0 = 4, and 2 to those of the reference. */
   rdmaQpsPerLink: number;
   /** Pairs of devices that stay connected. */
   rdmaMaxLinks: number;
@@ -426,7 +426,7 @@ export const settingTable: {
   rdmaServiceLevel: { fallback: 0, read: wholeNumber(0, 15) },
   rdmaTrafficClass: { fallback: 0, read: wholeNumber(0, 255) },
   rdmaPkeyIndex: { fallback: 0, read: wholeNumber(0, 65535) },
-  rdmaQpsPerLink: { fallback: 2, read: wholeNumber(1, 16) },
+  rdmaQpsPerLink: { fallback: 0, read: wholeNumber(0, 16) },
   rdmaMaxLinks: { fallback: 4096, read: wholeNumber(1, 65536) },
   rdmaMaxWr: { fallback: 256, read: wholeNumber(1, 65535) },
   rdmaMaxSge: { fallback: 4, read: wholeNumber(1, 64) },

@@ -185,7 +185,7 @@ function rdmaOptions(settings: StoreSettings, log: (line: string) => void): Rdma
     serviceLevel: settings.rdmaServiceLevel,
     trafficClass: settings.rdmaTrafficClass,
     pkeyIndex: settings.rdmaPkeyIndex,
-    qpsPerLink: settings.rdmaQpsPerLink,
+    ...(settings.rdmaQpsPerLink > 0 && { qpsPerLink: settings.rdmaQpsPerLink }),
     maxLinks: settings.rdmaMaxLinks,
     maxWr: settings.rdmaMaxWr,
     maxSge: settings.rdmaMaxSge,

@@ -4,6 +4,12 @@ import {
   type TransportChoice,
 } from "./transfer/transport_names.ts";
 
+/** Transports of the engine that a store does not take, and what to give instead. */
+const REFUSED: Readonly<Record<string, string>> = {
+  shm: "tcp, which uses it on one host",
+  nvmeof: "in the transfer engine alone (te.ts), not here",
+};
+
 /** What of the settings says how bytes travel, and from what memory. */
 interface TransportSettings extends TransportChoice {
   readonly protocol: string;
@@ -25,10 +31,9 @@ export function checkTransport(
 ): void {
   const { protocol, deviceMemory, memoryFile } = settings;
   const isSockets = ["tcp", "rpc_only"].includes(protocol);
-  if (protocol === "shm") refuse("protocol", "tcp, which uses it on one host");
-  if (protocol === "nvmeof") refuse("protocol", "in the transfer engine alone (te.ts), not here");
+  if (Object.hasOwn(REFUSED, protocol)) refuse("protocol", REFUSED[protocol]);
   try {
-    chooseTransport(protocol, settings, { named });
+    chooseTransport(protocol, settings, { named, refused: Object.keys(REFUSED) });
   } catch (error) {
     if (!(error instanceof TransportAbsentError)) throw error;
   }

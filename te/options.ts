@@ -35,7 +35,7 @@ export interface RdmaTunables {
   serviceLevel?: number;
   /** Traffic class [0]. */
   trafficClass?: number;
-  /** Queue pairs between two devices [2]. */
+  /** Queue pairs between two devices [4, and 2 to engines of the reference]. */
   qpsPerLink?: number;
 }
 

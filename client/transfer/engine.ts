@@ -230,6 +230,8 @@ export interface RdmaPeerAddress {
   buffers: readonly SegmentBuffer[];
   /** Its devices by location of its memory. */
   priorities: ReadonlyMap<string, DevicePreference>;
+  /** Its links have as many queue pairs as who dials wants; the reference's have as many as it was told. */
+  takesAnyQps: boolean;
   /** Sends it a handshake and resolves with its reply. */
   exchange: (type: HandshakeType, body: JsonValue) => Promise<JsonValue>;
 }

@@ -206,6 +206,8 @@ export class PeerDirectory {
       devices,
       buffers: keyed,
       priorities,
+      // Only engines of ours have such a name.
+      takesAnyQps: document.localName !== "",
       exchange: (type, body) => this.#handshake(handshake.host, handshake.port, type, body),
     };
     const { server } = rdma;

@@ -15,8 +15,6 @@ import { errorText } from "./error_text.ts";
 export type Exchange = (type: HandshakeType, body: JsonValue) => Promise<JsonValue>;
 
 export interface RdmaLinksOptions {
-  /** Queue pairs of a link that we dial, 1 to 16. */
-  qpsPerLink: number;
   /** Links kept; beyond that the one unused longest is closed. */
   maxLinks: number;
 }
@@ -52,14 +50,14 @@ export class RdmaLinks {
   }
 
   /**
-   * Resolves with a connected link from a device of ours to the one that `peerPath` names. Rejects
-   * with `Error` when the peer cannot be reached or refuses.
+   * Resolves with a connected link from a device of ours to the one that `peerPath` names, of `qps`
+   * queue pairs if there was none. Rejects with `Error` when the peer cannot be reached or refuses.
    */
-  dial(device: number, peerPath: string, exchange: Exchange): Promise<number> {
+  dial(device: number, peerPath: string, qps: number, exchange: Exchange): Promise<number> {
     const key = this.#key(device, peerPath);
     const running = this.#dialling.get(key);
     if (running !== undefined) return running;
-    const dialling = this.#dial(device, peerPath, exchange)
+    const dialling = this.#dial(device, peerPath, qps, exchange)
       .finally(() => this.#dialling.delete(key));
     this.#dialling.set(key, dialling);
     return dialling;
@@ -85,7 +83,12 @@ export class RdmaLinks {
     }
   }
 
-  async #dial(device: number, peerPath: string, exchange: Exchange): Promise<number> {
+  async #dial(
+    device: number,
+    peerPath: string,
+    qps: number,
+    exchange: Exchange,
+  ): Promise<number> {
     const key = this.#key(device, peerPath);
     const old = this.#links.get(key);
     if (old !== undefined) {
@@ -96,7 +99,7 @@ export class RdmaLinks {
       }
       this.#drop(key, old);
     }
-    const link = this.#open(key, device, this.#options.qpsPerLink);
+    const link = this.#open(key, device, qps);
     try {
       const half = this.#half(device, peerPath, link.qpNumbers, false);
       const reply = parseRdmaHandshake(

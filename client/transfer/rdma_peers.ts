@@ -11,6 +11,11 @@ import { devicesFor } from "./topology.ts";
 /** How long a path is left out after it failed; doubles each time. The reference's times. */
 const PAUSE_MS = 30_000;
 const MAX_PAUSE_MS = 300_000;
+/**
+ * Queue pairs of a link. One is served in order, by one unit of a device or one processor. A link of
+ * the reference connects with its own number only, which is 2 unless somebody has changed it.
+ */
+const QPS_PER_LINK = 4, REFERENCE_QPS_PER_LINK = 2;
 
 interface Peer {
   readonly address: RdmaPeerAddress;
@@ -33,6 +38,8 @@ interface Path {
 export interface RdmaPeersOptions {
   /** For each of our devices, whether it lies close to our memory. */
   near: readonly boolean[];
+  /** Queue pairs of a link that we dial, 1 to 16; absent = 4, and 2 to a peer that takes no more. */
+  qpsPerLink?: number | undefined;
   /** Receives lines about links that cannot be made. */
   log: (line: string) => void;
   /** Milliseconds; default those of the process. */
@@ -52,6 +59,7 @@ export class RdmaPeers implements EnginePeers {
   readonly #links: Pick<RdmaLinks, "dial">;
   readonly #sockets: EnginePeers;
   readonly #near: readonly boolean[];
+  readonly #qpsPerLink: number | undefined;
   readonly #log: (line: string) => void;
   readonly #now: () => number;
   readonly #pauses: CoolDowns;
@@ -69,6 +77,7 @@ export class RdmaPeers implements EnginePeers {
     this.#links = links;
     this.#sockets = sockets;
     this.#near = options.near;
+    this.#qpsPerLink = options.qpsPerLink;
     this.#log = options.log;
     this.#now = options.now ?? (() => performance.now());
     this.#pauses = new CoolDowns(this.#now, PAUSE_MS, MAX_PAUSE_MS);
@@ -207,14 +216,15 @@ export class RdmaPeers implements EnginePeers {
     address: RdmaPeerAddress,
     paused: boolean,
   ): Promise<Path | null> {
-    const { server, devices, exchange } = address;
+    const { server, devices, exchange, takesAnyQps } = address;
+    const qps = this.#qpsPerLink ?? (takesAnyQps ? QPS_PER_LINK : REFERENCE_QPS_PER_LINK);
     let failure: unknown = null;
     for (const remote of remoteOrder(address, device)) {
       const path = nicPath(server, devices[remote].name);
       const name = this.#name(device, path);
       if (this.#pauses.restMs(name) > 0 !== paused) continue;
       try {
-        const link = await this.#links.dial(device, path, exchange);
+        const link = await this.#links.dial(device, path, qps, exchange);
         return { name, link, remote };
       } catch (error) {
         failure = error;

@@ -18,6 +18,8 @@ class Fabric {
   }));
   readonly lines: string[] = [];
   readonly dialled: string[] = [];
+  /** Queue pairs of each. */
+  readonly qps: number[] = [];
   /** Paths that cannot be dialled. */
   readonly dead = new Set<string>();
   #links: { path: string; open: boolean }[] = [];
@@ -32,7 +34,11 @@ class Fabric {
     for (const link of this.#links) if (link.path === path) link.open = false;
   }
 
-  peers(near = [true, true], priorities = new Map<string, DevicePreference>()): RdmaPeers {
+  peers(
+    near = [true, true],
+    priorities = new Map<string, DevicePreference>(),
+    { takesAnyQps = true, qpsPerLink }: { takesAnyQps?: boolean; qpsPerLink?: number } = {},
+  ): RdmaPeers {
     const peers = new RdmaPeers(
       { openRdmaPeer: () => 7, closePeer: () => {} },
       {
@@ -41,15 +47,20 @@ class Fabric {
         setPeer: (_peer: number, links: readonly number[], _buffers: readonly RdmaBuffer[]) =>
           void (this.#used = [...links]),
       },
-      { dial: (device, peerPath) => this.#dial(`${this.devices[device].name} to ${peerPath}`) },
+      {
+        dial: (device, peerPath, qps) => {
+          this.qps.push(qps);
+          return this.#dial(`${this.devices[device].name} to ${peerPath}`);
+        },
+      },
       noSockets,
-      { near, log: (line) => this.lines.push(line), now: () => this.now },
+      { near, qpsPerLink, log: (line) => this.lines.push(line), now: () => this.now },
     );
     const buffer = { name: "cpu:0", addr: 1n, length: 9, protocol: "", rkeys: [1, 2], lkeys: [] };
     peers.open({
       ...{ host: "h", port: 0, protocolVersion: 2 },
       rdma: {
-        ...{ server: "n", priorities, buffers: [buffer] },
+        ...{ server: "n", priorities, buffers: [buffer], takesAnyQps },
         devices: ["x", "y"].map((name) => ({ name, lid: 0, gid: "" })),
         exchange: () => Promise.resolve(null),
       },
@@ -64,6 +75,20 @@ class Fabric {
     return Promise.resolve(open >= 0 ? open : this.#links.push({ path, open: true }) - 1);
   }
 }
+
+Deno.test("a link has four queue pairs, to a peer of the reference two, or what is asked for", async () => {
+  const cases = [
+    [{}, 4],
+    [{ takesAnyQps: false }, 2],
+    [{ takesAnyQps: false, qpsPerLink: 7 }, 7],
+    [{ qpsPerLink: 1 }, 1],
+  ] as const;
+  for (const [options, qps] of cases) {
+    const fabric = new Fabric();
+    assert.equal(await fabric.peers([true, true], new Map(), options).resolve(PEER), true);
+    assert.deepEqual(fabric.qps, [qps, qps]);
+  }
+});
 
 Deno.test("devices are paired one to one, and those close to the memory come first", async () => {
   const plain = new Fabric();

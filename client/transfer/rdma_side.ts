@@ -12,7 +12,7 @@ import { RdmaPeers } from "./rdma_peers.ts";
 export interface RdmaOptions extends NativeRdmaOptions {
   /** Until memory is published: a name that no other engine has. */
   serverName: string;
-  /** Queue pairs of a link, 1 to 16; 2. */
+  /** Queue pairs of a link that we dial, 1 to 16; 4, and 2 to peers of the reference. */
   qpsPerLink?: number;
   /** Links kept; 4096. */
   maxLinks?: number;
@@ -36,10 +36,9 @@ export function openRdma(
   engine: NativeEngine,
   options: RdmaOptions,
 ): OpenedRdma {
-  const { serverName, qpsPerLink = 2, maxLinks = 4096, log, matrix, location, ...tunables } =
-    options;
+  const { serverName, qpsPerLink, maxLinks = 4096, log, matrix, location, ...tunables } = options;
   const rdma = new NativeRdma(library.symbols, engine, tunables);
-  const links = new RdmaLinks(rdma, serverName, { qpsPerLink, maxLinks });
+  const links = new RdmaLinks(rdma, serverName, { maxLinks });
   const names = rdma.devices.map(({ name }) => name);
   const priorities = onlyDevices(matrix, names);
   priorities.set(ANY_LOCATION, devicesFor(priorities, ANY_LOCATION, names));
@@ -57,6 +56,6 @@ export function openRdma(
     },
     keysOf: (region) => rdma.keysOf(region.id),
     accept: (body) => links.accept(body),
-    peers: (sockets) => new RdmaPeers(engine, rdma, links, sockets, { near, log }),
+    peers: (sockets) => new RdmaPeers(engine, rdma, links, sockets, { near, qpsPerLink, log }),
   };
 }

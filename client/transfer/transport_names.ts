@@ -115,6 +115,8 @@ const SYSTEM_FOLDERS = [
 export interface LibrarySources {
   /** What the user calls `protocol` or a member of {@linkcode TransportChoice}. */
   readonly named?: (field: "protocol" | keyof TransportChoice) => string;
+  /** Names that the caller refuses, left out of what a message allows. */
+  readonly refused?: readonly string[];
   /** `LD_LIBRARY_PATH`. */
   readonly path: string;
   readonly exists: (path: string) => boolean;
@@ -129,7 +131,7 @@ export function chooseTransport(
   choice: TransportChoice = NO_CHOICE,
   sources: Partial<LibrarySources> = {},
 ): ChosenTransport {
-  const { named = (field) => field } = sources;
+  const { named = (field) => field, refused = [] } = sources;
   const refuse = (field: "protocol" | keyof TransportChoice, value: string, allowed: string) => {
     const what = `${named(field)}=${JSON.stringify(value)}`;
     throw new RangeError(`${what} is refused; allowed: ${allowed}`);
@@ -154,7 +156,8 @@ export function chooseTransport(
   if (library !== "") return { kind: "plugin", library, parameters: transportOptions };
   if (!Object.hasOwn(SLOTS, name)) {
     const others = `or any name with ${named("transportLibrary")}`;
-    refuse("protocol", name, `${TRANSPORT_NAMES.join(", ")}, ${others}`);
+    const names = TRANSPORT_NAMES.filter((known) => !refused.includes(known));
+    refuse("protocol", name, `${names.join(", ")}, ${others}`);
   }
   throw new TransportAbsentError(absence(name, SLOTS[name], { ...thisMachine(), ...sources }));
 }

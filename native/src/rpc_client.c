@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -27,8 +28,9 @@
 
 struct mc_rpc_client {
 	int fd, wake_fd;
-	/* POLLIN, POLLOUT: what the poll looks for beside the end. */
-	atomic_int interest;
+	int epoll_fd; /* of both; what it looks for changes without waking the poll */
+	/* EPOLLIN, EPOLLOUT: what the poll looks for beside the end. */
+	_Atomic uint32_t interest;
 	atomic_bool stopping;
 	bool connecting; /* of the owner's thread, as is what follows */
 	uint8_t *out;
@@ -62,9 +64,47 @@ static int open_socket(const struct mc_rpc_client_options *options, bool *connec
 	return result < 0 ? result : fd;
 }
 
-API int mc_rpc_client_open(const struct mc_rpc_client_options *options, struct mc_rpc_client **out)
+static int watch(struct mc_rpc_client *client, int how, int fd, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.fd = fd };
+
+	return epoll_ctl(client->epoll_fd, how, fd, &event) < 0 ? -errno : 0;
+}
+
+static void close_descriptors(struct mc_rpc_client *client)
+{
+	int descriptors[] = { client->fd, client->wake_fd, client->epoll_fd };
+
+	for (size_t i = 0; i < MC_ARRAY_SIZE(descriptors); i++) {
+		if (descriptors[i] >= 0)
+			close(descriptors[i]);
+	}
+}
+
+/* Opens what a client consists of, as far as it gets: 0 or -errno. */
+static int open_descriptors(struct mc_rpc_client *client,
+			    const struct mc_rpc_client_options *options)
 {
 	bool connecting;
+	int err;
+
+	client->wake_fd = client->epoll_fd = -1;
+	client->fd = open_socket(options, &connecting);
+	if (client->fd < 0)
+		return client->fd;
+	client->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (client->wake_fd < 0)
+		return -errno;
+	client->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (client->epoll_fd < 0)
+		return -errno;
+	err = watch(client, EPOLL_CTL_ADD, client->wake_fd, EPOLLIN);
+	/* A connection that is there already is reported by the poll as any other. */
+	return err ? err : watch(client, EPOLL_CTL_ADD, client->fd, EPOLLOUT | EPOLLRDHUP);
+}
+
+API int mc_rpc_client_open(const struct mc_rpc_client_options *options, struct mc_rpc_client **out)
+{
 
 	if (options->size != sizeof(*options) || options->port == 0 || options->port > 65535 ||
 	    !memchr(options->host, 0, sizeof(options->host)))
@@ -72,32 +112,23 @@ API int mc_rpc_client_open(const struct mc_rpc_client_options *options, struct m
 	struct mc_rpc_client *client = calloc(1, sizeof(*client));
 	if (!client)
 		return -ENOMEM;
-	int result = client->fd = open_socket(options, &connecting);
-	if (result >= 0) {
-		result = client->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		if (result < 0) {
-			result = -errno;
-			close(client->fd);
-		}
-	}
-	if (result < 0) {
+	int err = open_descriptors(client, options);
+	if (err) {
+		close_descriptors(client);
 		free(client);
-		return result;
+		return err;
 	}
 	client->connecting = true;
-	/* A connection that is there already is reported by the poll as any other. */
-	atomic_init(&client->interest, POLLOUT);
+	atomic_init(&client->interest, EPOLLOUT);
 	*out = client;
 	return 0;
 }
 
-/* Sets what the poll looks for, and has it look again if that is more than before. */
-static void set_interest(struct mc_rpc_client *client, int interest)
+/* Sets what the poll looks for. */
+static void set_interest(struct mc_rpc_client *client, uint32_t interest)
 {
-	int before = atomic_exchange(&client->interest, interest);
-
-	if (interest & ~before)
-		eventfd_write(client->wake_fd, 1);
+	if (atomic_exchange(&client->interest, interest) != interest)
+		(void)watch(client, EPOLL_CTL_MOD, client->fd, interest | EPOLLRDHUP);
 }
 
 static size_t kept(const struct mc_rpc_client *client)
@@ -144,9 +175,9 @@ static ssize_t send_some(struct mc_rpc_client *client, const uint8_t *bytes, siz
 static int32_t told(struct mc_rpc_client *client)
 {
 	size_t bytes = kept(client);
-	int input = atomic_load(&client->interest) & POLLIN;
+	uint32_t input = atomic_load(&client->interest) & EPOLLIN;
 
-	set_interest(client, input | (bytes || client->connecting ? POLLOUT : 0));
+	set_interest(client, input | (bytes || client->connecting ? (uint32_t)EPOLLOUT : 0));
 	return bytes > INT32_MAX ? INT32_MAX : (int32_t)bytes;
 }
 
@@ -231,9 +262,9 @@ API int32_t mc_rpc_client_receive(struct mc_rpc_client *client, uint8_t *in, uin
 
 API void mc_rpc_client_watch(struct mc_rpc_client *client, uint32_t input)
 {
-	int output = atomic_load(&client->interest) & POLLOUT;
+	uint32_t output = atomic_load(&client->interest) & EPOLLOUT;
 
-	set_interest(client, output | (input ? POLLIN : 0));
+	set_interest(client, output | (input ? (uint32_t)EPOLLIN : 0));
 }
 
 API int32_t mc_rpc_client_poll(struct mc_rpc_client *client)
@@ -241,22 +272,23 @@ API int32_t mc_rpc_client_poll(struct mc_rpc_client *client)
 	for (;;) {
 		if (atomic_load(&client->stopping))
 			return -ESHUTDOWN;
-		int interest = atomic_load(&client->interest);
-		struct pollfd polled[] = {
-			{ .fd = client->fd, .events = (short)(interest | POLLRDHUP) },
-			{ .fd = client->wake_fd, .events = POLLIN },
-		};
+		struct epoll_event events[2];
+		uint32_t seen = 0;
 		eventfd_t value;
+		int count = epoll_wait(client->epoll_fd, events, MC_ARRAY_SIZE(events), -1);
 
-		if (poll(polled, MC_ARRAY_SIZE(polled), -1) < 0 && errno != EINTR)
+		if (count < 0 && errno != EINTR)
 			return -errno;
-		if (polled[1].revents)
-			eventfd_read(client->wake_fd, &value);
-		int seen = polled[0].revents;
+		for (int i = 0; i < count; i++) {
+			if (events[i].data.fd == client->fd)
+				seen = events[i].events;
+			else
+				eventfd_read(client->wake_fd, &value);
+		}
 		int32_t result = 0;
-		if (seen & (POLLOUT | POLLERR) && interest & POLLOUT)
+		if (seen & (EPOLLOUT | EPOLLERR) && atomic_load(&client->interest) & EPOLLOUT)
 			result |= MC_RPC_CLIENT_OUTPUT;
-		if (seen & (POLLIN | POLLRDHUP | POLLHUP | POLLERR))
+		if (seen & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 			result |= MC_RPC_CLIENT_INPUT;
 		if (result && !atomic_load(&client->stopping))
 			return result;
@@ -272,8 +304,7 @@ API void mc_rpc_client_shutdown(struct mc_rpc_client *client)
 
 API void mc_rpc_client_close(struct mc_rpc_client *client)
 {
-	close(client->fd);
-	close(client->wake_fd);
+	close_descriptors(client);
 	free(client->out);
 	free(client);
 }

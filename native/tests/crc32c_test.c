@@ -76,6 +76,19 @@ static void a_copy_is_whole_and_summed_and_touches_nothing_else(const struct mc_
 	}
 }
 
+static void a_way_goes_first_where_it_takes_less_than_half(void)
+{
+	static const struct mc_crc32c_way a, b, c;
+	const struct mc_crc32c_way *close[] = { &a, &b, &c }, *far[] = { &a, &b, &c };
+	int64_t close_times[] = { 100, 60, 51 }, far_times[] = { 1000, 900, 100 };
+
+	mc_crc32c_order(close, close_times, 3);
+	CHECK(close[0] == &a && close[1] == &b && close[2] == &c);
+	mc_crc32c_order(far, far_times, 3);
+	CHECK(far[0] == &c && far[1] == &a && far[2] == &b);
+	CHECK(far_times[0] == 100 && far_times[1] == 1000 && far_times[2] == 900);
+}
+
 void test_crc32c(void)
 {
 	uint32_t random = 1, count;
@@ -86,6 +99,7 @@ void test_crc32c(void)
 		bytes[i] = (uint8_t)(random >> 24);
 	}
 	published_sums_are_met();
+	a_way_goes_first_where_it_takes_less_than_half();
 	CHECK(count > 0);
 	for (uint32_t i = 0; i < count; i++) {
 		every_way_length_and_cut_gives_the_same_sum(ways[i]);

@@ -129,6 +129,10 @@ export class GuestMaster implements AsyncDisposable {
     return new GuestMaster(process, `127.0.0.1:${port}`);
   }
 
+  get pid(): number {
+    return this.#process.pid;
+  }
+
   /** {@linkcode guestClient} of this master. */
   client(deviceName: string, options: Partial<StoreOptions> = {}): Promise<StoreClient> {
     return guestClient(this.address, deviceName, options);
@@ -169,6 +173,10 @@ export class WheelPeer implements AsyncDisposable {
     const peer = new WheelPeer(process);
     assert.deepEqual(await peer.#answer(), { code: 0 });
     return peer;
+  }
+
+  get pid(): number {
+    return this.#process.pid;
   }
 
   async ask(order: Record<string, unknown>): Promise<Record<string, unknown>> {

@@ -99,7 +99,7 @@ if (prepared !== 0) {
 }
 const test = ["deno", "test", "--no-check", "-A"];
 const work = what === "measure"
-  ? ["deno", "run", "--no-check", "-A", `${folder}measure.ts`]
+  ? ["deno", "run", "--no-check", "-A", `${folder}measure.ts`, ...rest]
   : own !== null
   ? [...test, ...rest, own.tests]
   : [...test, ...Deno.args, `${folder}machine.ts`];

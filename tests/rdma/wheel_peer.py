@@ -1,15 +1,16 @@
 """One store client of the published wheel over RDMA, told what to do on stdin, a JSON line each way.
 
 Started as: wheel_peer.py MASTER METADATA SEGMENT_BYTES HOST DEVICE
-Orders: {"do": "put", "key", "size"}, {"do": "get", "key"}, {"do": "time", "size", "count", "round"}
-Values are a pattern of their size; "time" answers the seconds of each call of a kind.
+Orders: {"do": "put", "key", "size"}, {"do": "get", "key"}, {"do": "hostname"},
+{"do": "time", "size", "count", "round", "segment"}. Values are a pattern of their size; "time" puts
+them on a segment and answers the seconds of each call of a kind.
 """
 
 import json
 import sys
 import time
 
-from mooncake.store import MooncakeDistributedStore
+from mooncake.store import MooncakeDistributedStore, ReplicateConfig
 
 
 def pattern(size):
@@ -17,11 +18,13 @@ def pattern(size):
     return (block * (size // max(len(block), 1) + 1))[:size]
 
 
-def measure(store, size, count, number):
+def measure(store, size, count, number, segment):
     value, puts, gets = pattern(size), [], []
+    config = ReplicateConfig()
+    config.preferred_segment = segment
     for i in range(count):
         start = time.monotonic()
-        code = store.put(f"wheel-{number}-{i}", value)
+        code = store.put(f"wheel-{number}-{i}", value, config)
         puts.append(time.monotonic() - start)
         start = time.monotonic()
         got = store.get(f"wheel-{number}-{i}")
@@ -44,8 +47,10 @@ def main():
         elif order["do"] == "get":
             value = store.get(order["key"])
             result = {"size": len(value), "right": value == pattern(len(value))}
+        elif order["do"] == "hostname":
+            result = {"hostname": store.get_hostname()}
         else:
-            result = measure(store, order["size"], order["count"], order["round"])
+            result = measure(store, *(order[name] for name in ("size", "count", "round", "segment")))
         print(json.dumps(result), flush=True)
     store.close()
 

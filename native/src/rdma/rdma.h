@@ -9,6 +9,8 @@
 
 #include "../engine.h"
 #include "../list.h"
+#include "../sliced.h"
+#include "prefix.h"
 #include "rate.h"
 #include "spread.h"
 #include "verbs.h"
@@ -34,6 +36,7 @@ struct rdma_link {
 	struct rdma_device *device; /* NULL once it broke */
 	struct mcv_qp *qps[MC_RDMA_QPS];
 	struct mc_spread spread;
+	uint32_t silent[MC_RDMA_QPS]; /* slices that are */
 	uint32_t max_inline;
 	uint64_t bytes; /* posted */
 	struct mc_rate rate;
@@ -54,6 +57,7 @@ struct rdma_slice {
 	uint32_t qp;
 	uint64_t under_way; /* bytes of the link when it was posted, with its own */
 	int64_t posted_at;
+	bool silent;   /* has no completion: it has ended when the next one of its queue pair has */
 	uint32_t turn; /* of this slot, so that a late completion is recognised */
 };
 
@@ -86,6 +90,7 @@ struct rdma {
 	int64_t spin_until;
 	bool stopped;
 	bool wants_pump; /* work came in */
+	bool starved;    /* work waits for room */
 	_Atomic uint64_t link_count; /* ever connected */
 };
 
@@ -129,6 +134,21 @@ void rdma_peer_cancel(struct rdma *rdma, struct rdma_peer *peer);
 /* Posts what waits for peers, as far as there is room; ends what failed. */
 void rdma_pump(struct rdma *rdma, struct rdma_peer *peer);
 void rdma_pump_all(struct rdma *rdma);
+
+/* Where a work keeps its prefix, behind enum mc_sliced_note. */
+static inline struct mc_prefix *rdma_prefix_of(struct mc_work *work)
+{
+	_Static_assert(sizeof(struct mc_prefix) <= sizeof(work->transport) - 4 * sizeof(uint64_t),
+		       "a work has room for it");
+	return (struct mc_prefix *)&work->transport[4];
+}
+
+/*
+ * Copies out of the bounce buffer, in any order, or into it, in order and with the sum; 0, or
+ * -EREMOTEIO where a device failed.
+ */
+int rdma_pass(struct rdma *rdma, struct mc_work *work, uint8_t *local, uint8_t *bounce,
+	      uint64_t length);
 
 /* Takes a slice off its link after its end; read bytes are copied when it went well. */
 void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result);

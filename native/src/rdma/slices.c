@@ -6,46 +6,18 @@
 
 #include "../common.h"
 #include "../sliced.h"
-#include "prefix.h"
 
-/* Slices gathered before they are posted, and completions of one call. */
-#define RUN 32
+/* Completions of one call. */
 #define TAKE 32
-/* Of writes that are summed right behind their posting, which the caller's thread may do. */
-#define SUM_AHEAD (1u << 20)
-/* Where a work keeps its struct mc_prefix, behind enum mc_sliced_note. */
-#define PREFIX_AT 4
 
-/* Work requests of one queue pair, posted with one call. */
-struct chain {
-	struct rdma_link *link;
-	uint32_t qp;
-	struct mcv_send_wr *first, *last;
-};
-
-struct run {
-	struct mcv_send_wr wrs[RUN];
-	struct mcv_sge sges[RUN];
-	struct chain chains[RUN];
-	struct mc_work *works[RUN];
-	uint32_t count, chain_count;
-};
-
-static struct mc_prefix *prefix_of(struct mc_work *work)
+int rdma_pass(struct rdma *rdma, struct mc_work *work, uint8_t *local, uint8_t *bounce,
+	      uint64_t length)
 {
-	_Static_assert(sizeof(struct mc_prefix) <= sizeof(work->transport) -
-							   PREFIX_AT * sizeof(work->transport[0]),
-		       "prefix");
-	return (struct mc_prefix *)&work->transport[PREFIX_AT];
-}
+	uint64_t at = (uint64_t)(local - work->local);
 
-/* Copies out of the bounce buffer, in any order, or into it, in order and with the sum. */
-static int pass(struct rdma *rdma, struct mc_work *work, uint8_t *local, uint8_t *bounce,
-		uint64_t length)
-{
-	if (work->opcode == MC_OP_WRITE || mc_work_device(work))
-		return mc_work_copy(rdma->base.engine, work, (uint64_t)(local - work->local), bounce,
-				    length);
+	/* What has been read out of order is summed once the rest is there. */
+	if (work->opcode == MC_OP_WRITE || mc_work_device(work) || at == work->summed)
+		return mc_work_copy(rdma->base.engine, work, at, bounce, length);
 	memcpy(local, bounce, length);
 	return 0;
 }
@@ -55,9 +27,9 @@ static void sum_moved(const struct rdma_slice *slice)
 {
 	struct mc_work *work = slice->work;
 
-	mc_prefix_note(prefix_of(work), (uint64_t)(slice->local - work->local));
+	mc_prefix_note(rdma_prefix_of(work), (uint64_t)(slice->local - work->local));
 	if (!work->transport[MC_SLICED_RESULT])
-		mc_work_sum(work, mc_min(prefix_of(work)->whole, work->length));
+		mc_work_sum(work, mc_min(rdma_prefix_of(work)->whole, work->length));
 }
 
 void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
@@ -68,13 +40,16 @@ void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 	if (result)
 		mc_sliced_fail(work, result);
 	else if (slice->bounce && work->opcode == MC_OP_READ &&
-		 pass(rdma, work, slice->local, slice->bounce, slice->length))
+		 rdma_pass(rdma, work, slice->local, slice->bounce, slice->length))
 		mc_sliced_fail(work, -EREMOTEIO);
 	if (!result) {
 		sum_moved(slice);
-		mc_rate_note(&link->rate, rdma->base.engine->now, slice->under_way,
-			     rdma->base.engine->now - slice->posted_at);
+		if (!slice->silent)
+			mc_rate_note(&link->rate, rdma->base.engine->now, slice->under_way,
+				     rdma->base.engine->now - slice->posted_at);
 	}
+	if (slice->silent)
+		link->silent[slice->qp]--;
 	if (slice->bounce)
 		rdma->free_bounce[rdma->free_bounce_count++] = slice->bounce;
 	mc_spread_remove(&link->spread, slice->qp, slice->length);
@@ -88,265 +63,20 @@ void rdma_slice_end(struct rdma *rdma, struct rdma_slice *slice, int result)
 	mc_sliced_settle(rdma->base.engine, work);
 }
 
-/* Speed of the fastest link that is known, for those that are not. */
-static uint64_t best_rate(struct rdma *rdma, struct rdma_peer *peer)
+/* A queue pair ends its work requests in order. */
+static void end_silent(struct rdma *rdma, const struct rdma_slice *later)
 {
-	uint64_t best = UINT64_MAX;
-
-	for (uint32_t i = 0; i < peer->link_count; i++) {
-		struct rdma_link *link = mc_slots_get(&rdma->links, peer->links[i]);
-
-		if (link && link->connected && mc_rate_known(&link->rate, rdma->base.engine->now))
-			best = mc_min(best, link->rate.ns_per_kib);
-	}
-	return best == UINT64_MAX ? 1 : best;
-}
-
-/*
- * Returns the connected link that will be done first with a slice more, or NULL; *alive tells
- * whether there is any.
- */
-static struct rdma_link *choose_link(struct rdma *rdma, struct rdma_peer *peer, uint32_t *path,
-				     uint32_t *qp, bool *alive)
-{
-	uint64_t other = peer->link_count > 1 ? best_rate(rdma, peer) : 1;
-	struct rdma_link *best = NULL;
-	uint64_t least = UINT64_MAX;
-
-	*alive = false;
-	for (uint32_t i = 0; i < peer->link_count; i++) {
-		struct rdma_link *link = mc_slots_get(&rdma->links, peer->links[i]);
-		uint32_t free_qp = 0;
-		uint64_t cost;
-
-		if (!link || !link->connected)
-			continue;
-		*alive = true;
-		if (!mc_spread_choose(&link->spread, link->device->max_wr, &free_qp))
-			continue;
-		cost = mc_rate_cost(&link->rate, rdma->base.engine->now,
-				    link->bytes + rdma->options.slice_bytes, other);
-		if (!best || cost < least) {
-			best = link;
-			least = cost;
-			*path = i;
-			*qp = free_qp;
-		}
-	}
-	return best;
-}
-
-static const struct mc_rdma_buffer *find_buffer(const struct rdma_peer *peer,
-						const struct mc_work *work)
-{
-	for (uint32_t i = 0; i < peer->buffer_count; i++) {
-		const struct mc_rdma_buffer *buffer = &peer->buffers[i];
-
-		if (work->remote >= buffer->address &&
-		    mc_range_ok(work->remote - buffer->address, work->length, buffer->length))
-			return buffer;
-	}
-	return NULL;
-}
-
-/* Whether the devices know nothing of the local memory: borrowed, or of a GPU without a dma-buf. */
-static bool has_no_keys(const struct mc_work *work)
-{
-	return !work->region || !work->region->keys;
-}
-
-/* What the devices call local memory with keys: published memory is registered at its base. */
-static uint64_t device_address(const struct mc_region *region, const uint8_t *local)
-{
-	uint64_t start = region->remote_base ? region->remote_base : (uintptr_t)region->memory;
-
-	return start + (uint64_t)(local - region->memory);
-}
-
-/* Adds a work request to the chain of its queue pair. */
-static void add_to_chain(struct run *run, struct rdma_link *link, uint32_t qp,
-			 struct mcv_send_wr *wr)
-{
-	struct chain *chain = run->chains;
-
-	while (chain < run->chains + run->chain_count && (chain->link != link || chain->qp != qp))
-		chain++;
-	if (chain == run->chains + run->chain_count) {
-		run->chain_count++;
-		*chain = (struct chain){ .link = link, .qp = qp, .first = wr };
-	} else {
-		chain->last->next = wr;
-	}
-	chain->last = wr;
-}
-
-/* Bytes of each slice of a work but the last, settled with the first one. */
-static uint64_t slice_bytes(const struct rdma *rdma, const struct rdma_link *link,
-			    struct mc_work *work)
-{
-	struct mc_prefix *prefix = prefix_of(work);
-
-	if (!prefix->slice)
-		prefix->slice = mc_spread_slice(&link->spread, work->length,
-						rdma->options.slice_bytes);
-	return prefix->slice;
-}
-
-/* Adds the next slice of the first work that waits; 0, -EAGAIN (no room) or the work's error. */
-static int next_slice(struct rdma *rdma, struct rdma_peer *peer, struct rdma_link *link,
-		      uint32_t path, uint32_t qp, struct run *run)
-{
-	struct mc_work *work = peer->waiting.first;
-	const struct mc_rdma_buffer *buffer = find_buffer(peer, work);
-	uint64_t at = work->transport[MC_SLICED_POSTED];
-	uint64_t length = mc_min(work->length - at, slice_bytes(rdma, link, work));
-	bool write = work->opcode == MC_OP_WRITE;
-	bool in_line = write && length <= link->max_inline && !mc_work_device(work);
-	bool bounced = !in_line && has_no_keys(work);
-	uint32_t device = (uint32_t)(link->device - rdma->devices);
-	uint8_t *local = work->local + at, *bounce = NULL;
-	struct mcv_send_wr *wr = &run->wrs[run->count];
-	struct mcv_sge *sge = &run->sges[run->count];
-	struct rdma_slice *slice;
-
-	if (!buffer)
-		return -EFAULT;
-	if (work->region && !work->region->keys && !work->region->device)
-		return -ECONNRESET;
-	if (mc_list_empty(&rdma->free_slices) || (bounced && !rdma->free_bounce_count))
-		return -EAGAIN;
-	if (bounced) {
-		bounce = rdma->free_bounce[rdma->free_bounce_count - 1];
-		if (write && pass(rdma, work, local, bounce, length))
-			return -EREMOTEIO;
-		rdma->free_bounce_count--;
-	}
-	slice = mc_list_entry(rdma->free_slices.next, struct rdma_slice, link_node);
-	mc_list_remove(&slice->link_node);
-	mc_list_append(&link->slices, &slice->link_node);
-	*slice = (struct rdma_slice){
-		.link_node = slice->link_node,
-		.work = work,
-		.link = link,
-		.local = local,
-		.bounce = bounce,
-		.length = (uint32_t)length,
-		.qp = qp,
-		.turn = slice->turn,
-		.under_way = link->bytes + length,
-		.posted_at = rdma->base.engine->now,
-	};
-	*sge = (struct mcv_sge){ .addr = (uintptr_t)local, .length = (uint32_t)length };
-	if (bounce) {
-		sge->addr = (uintptr_t)bounce;
-		sge->lkey = link->device->bounce->lkey;
-	} else if (!in_line) {
-		sge->addr = device_address(work->region, local);
-		sge->lkey = work->region->keys->mrs[device]->lkey;
-	}
-	*wr = (struct mcv_send_wr){
-		.wr_id = (uint64_t)slice->turn << 32 | (uint64_t)(slice - rdma->slices),
-		.sg_list = sge,
-		.num_sge = 1,
-		.opcode = write ? MCV_WR_RDMA_WRITE : MCV_WR_RDMA_READ,
-		.send_flags = MCV_SEND_SIGNALED | (in_line ? MCV_SEND_INLINE : 0),
-		.remote_addr = work->remote + at,
-		.rkey = buffer->rkeys[path],
-	};
-	run->works[run->count++] = work;
-	add_to_chain(run, link, qp, wr);
-	mc_spread_add(&link->spread, qp, length);
-	link->bytes += length;
-	rdma->posted++;
-	work->transport[MC_SLICED_SLICES]++;
-	work->transport[MC_SLICED_POSTED] += length;
-	return 0;
-}
-
-/*
- * Takes a slice of the work that waits first into the run, or ends the work when it failed; false
- * when nothing waits or there is no room.
- */
-static bool gather(struct rdma *rdma, struct rdma_peer *peer, struct run *run)
-{
-	struct mc_work *work = peer->waiting.first;
-	uint32_t path = 0, qp = 0;
-	struct rdma_link *link;
-	bool alive;
-	int err;
-
-	if (!work)
-		return false;
-	link = choose_link(rdma, peer, &path, &qp, &alive);
-	if (!alive)
-		mc_sliced_fail(work, -ECONNRESET);
-	if (!work->transport[MC_SLICED_RESULT]) {
-		err = link ? next_slice(rdma, peer, link, path, qp, run) : -EAGAIN;
-		if (err == -EAGAIN)
-			return false;
-		if (err)
-			mc_sliced_fail(work, err);
-	}
-	if (work->transport[MC_SLICED_RESULT] || work->transport[MC_SLICED_POSTED] == work->length)
-		mc_sliced_unqueue(rdma->base.engine, &peer->waiting);
-	return true;
-}
-
-static void post(struct rdma *rdma, const struct run *run)
-{
-	for (uint32_t i = 0; i < run->chain_count; i++) {
-		const struct chain *chain = &run->chains[i];
-		struct mcv_send_wr *bad = NULL;
-		struct mcv_qp *qp;
-
-		/* It broke with one of its chains, and what was to be posted ended with it. */
-		if (!chain->link->device)
-			continue;
-		qp = chain->link->qps[chain->qp];
-		if (qp->context->ops.post_send(qp, chain->first, &bad))
-			rdma_link_break(rdma, chain->link, -ECONNRESET);
-		else if (rdma->options.spin_us)
-			rdma->spin_until =
-				rdma->base.engine->now + (int64_t)rdma->options.spin_us * 1000;
-	}
-}
-
-/* Sums what a run writes, now that the device is at work on it; takes from the bytes left. */
-static void sum_posted(const struct run *run, uint64_t *left)
-{
-	for (uint32_t i = 0; i < run->count; i++) {
-		struct mc_work *work = run->works[i];
-		uint64_t before = work->summed;
-
-		if (work->opcode != MC_OP_WRITE || work->transport[MC_SLICED_RESULT])
-			continue;
-		mc_work_sum(work, mc_min(work->transport[MC_SLICED_POSTED], before + *left));
-		*left -= work->summed - before;
-	}
-}
-
-void rdma_pump(struct rdma *rdma, struct rdma_peer *peer)
-{
-	uint64_t left = SUM_AHEAD;
-	struct run run;
-	bool more;
-
-	do {
-		run.count = run.chain_count = 0;
-		do {
-			more = gather(rdma, peer, &run);
-		} while (more && run.count < RUN);
-		post(rdma, &run);
-		sum_posted(&run, &left);
-	} while (more);
-}
-
-void rdma_pump_all(struct rdma *rdma)
-{
+	struct rdma_link *link = later->link;
 	struct mc_list *node, *following;
 
-	mc_list_each (node, following, &rdma->peers)
-		rdma_pump(rdma, mc_list_entry(node, struct rdma_peer, node));
+	mc_list_each (node, following, &link->slices) {
+		struct rdma_slice *slice = mc_list_entry(node, struct rdma_slice, link_node);
+
+		if (slice == later || !link->silent[later->qp])
+			break;
+		if (slice->silent && slice->qp == later->qp)
+			rdma_slice_end(rdma, slice, 0);
+	}
 }
 
 static void complete(struct rdma *rdma, const struct mcv_wc *wc)
@@ -358,7 +88,13 @@ static void complete(struct rdma *rdma, const struct mcv_wc *wc)
 	if (at >= rdma->slice_count || !slice->work || slice->turn != (uint32_t)(wc->wr_id >> 32))
 		return;
 	if (wc->status == MCV_WC_SUCCESS) {
+		bool copied = slice->bounce && slice->length >= MC_SPREAD_LEAST_BYTES;
+
+		end_silent(rdma, slice);
 		rdma_slice_end(rdma, slice, 0);
+		/* The device has something to do while the next one is copied. */
+		if (copied && rdma->starved)
+			rdma_pump_all(rdma);
 		return;
 	}
 	link = slice->link;
@@ -371,15 +107,13 @@ void rdma_completions_take(struct rdma_device *device)
 {
 	struct rdma *rdma = device->rdma;
 	struct mcv_wc wcs[TAKE];
-	bool any = false;
 	int count;
 
 	while ((count = device->context->ops.poll_cq(device->cq, TAKE, wcs)) > 0) {
-		any = true;
 		for (int i = 0; i < count; i++)
 			complete(rdma, &wcs[i]);
 	}
-	if (any)
+	if (rdma->starved)
 		rdma_pump_all(rdma);
 }
 
@@ -387,16 +121,14 @@ void rdma_completions_ready(struct mc_watch *watch, uint32_t events)
 {
 	struct rdma_device *device = mc_container_of(watch, struct rdma_device, watch);
 	const struct mcv_calls *verbs = device->rdma->verbs;
-	unsigned int count = 0;
 	struct mcv_cq *cq;
 	void *context;
 
 	(void)events;
-	while (verbs->get_cq_event(device->channel, &cq, &context) == 0)
-		count++;
-	if (!count)
+	/* There is one at most: the next one has to be asked for. */
+	if (verbs->get_cq_event(device->channel, &cq, &context))
 		return;
-	verbs->ack_cq_events(device->cq, count);
+	verbs->ack_cq_events(device->cq, 1);
 	device->context->ops.req_notify_cq(device->cq, 0);
 	rdma_completions_take(device);
 }
