@@ -124,7 +124,7 @@ class BatchReader {
       early,
     );
     const lists = await asked;
-    if (begun.groups.length === 0) places.answered(clock.now() - askedAt);
+    if (begun.groups.length === 0 && places.listens) places.answered(clock.now() - askedAt);
     const open: OpenItem[] = [];
     // Of those whose memory is still being read into.
     const late: OpenItem[] = [];

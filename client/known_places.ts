@@ -29,7 +29,9 @@ export type EarlyReadsChoice = "off" | "on" | "auto";
  * Milliseconds of an answer from which on beginning early is worth it: a master of the same host
  * answers in less, and shares the processors with the read.
  */
-const SLOW_ANSWER_MS = 0.1;
+const SLOW_ANSWER_MS = 0.2;
+/** How far the median of answers follows one of them. */
+const STEP = 1.1;
 /** One in so many reads waits, to see how long an answer takes when nothing else goes on. */
 const LISTEN_EVERY = 64;
 /** Bytes up to which it depends on the peer whether a read is begun early. */
@@ -71,9 +73,10 @@ export class KnownPlaces {
   begun = 0;
   used = 0;
   readonly #choice: EarlyReadsChoice;
-  /** Mean milliseconds of answers of late; 0 before the first. */
+  /** Median milliseconds of answers of late, about; 0 before the first. */
   #answerMs = 0;
   #reads = 0;
+  #asked = 0;
   /** What small early reads have taken of late, by peer. */
   readonly #smallMs = new Map<string, number>();
   #passedOver = 0;
@@ -91,6 +94,8 @@ export class KnownPlaces {
   /** What the other methods take for a key. */
   nameOf(key: Uint8Array): PlaceName {
     if (this.#choice === "off" || key.length > MAX_KEY_BYTES) return null;
+    // Nor is anything remembered, which costs some microseconds, while answers come at once.
+    if (this.#choice === "auto" && this.#answerMs < SLOW_ANSWER_MS) return null;
     // A character for each byte; a decoder takes five times as long for so few.
     return String.fromCharCode.apply(null, key as unknown as number[]);
   }
@@ -116,9 +121,17 @@ export class KnownPlaces {
     return this.#answerMs >= SLOW_ANSWER_MS && ++this.#reads % LISTEN_EVERY !== 0;
   }
 
+  /** Whether it is of interest how long the next answer takes: one in a few. */
+  get listens(): boolean {
+    return this.#choice === "auto" && (this.#asked++ & 3) === 0;
+  }
+
   /** Notes how long an answer took while nothing was read. */
   answered(ms: number): void {
-    this.#answerMs += (ms - this.#answerMs) / (this.#answerMs === 0 ? 1 : 8);
+    // No mean: now and then an answer waits for the event loop.
+    if (this.#answerMs === 0) this.#answerMs = ms;
+    else if (ms > this.#answerMs) this.#answerMs *= STEP;
+    else this.#answerMs /= STEP;
   }
 
   /** Whether an object is worth to be read early: a few KiB in the memory of this host are not. */

@@ -76,7 +76,7 @@ export async function readObject(
       await early?.reads.drop();
       throw error;
     }
-    if (early === null && place !== undefined) places.answered(clock.now() - askedAt);
+    if (early === null && places.listens) places.answered(clock.now() - askedAt);
     const list = answer.code === ErrorCode.OK ? answer.value as ReplicaList : null;
     const isGone = isMissing(answer.code);
     let confirmed: Early | null = null;

@@ -141,7 +141,10 @@ class Arena implements AsyncDisposable {
     const node = stack.use(
       await startNode(address, POOL_BYTES, { env, flags: [`--protocol=${protocol}`] }),
     );
-    const options = { masterServerAddress: address, engine, forceTcp, protocol, storeChecksum };
+    const options: StoreOptions = {
+      ...{ masterServerAddress: address, engine, forceTcp, protocol, storeChecksum },
+      earlyReads: "on",
+    };
     const held = stack.use(await HeldClient.connect(options));
     // From here on it has the memory mapped where it can: who was kept out once stays out for long.
     await held.upsert("first", stamped(0, 0, SMALLEST), { point: "before", ms: 0, done() {} });
