@@ -1,8 +1,9 @@
 /**
  * `deno task test:rdma`: runs the tests of `machine.ts` in a virtual machine with two Soft-RoCE
- * devices; see `docs/transports.md`. `measure` runs `measure.ts` instead, `numa` runs `numa_test.ts`
- * in a machine with two NUMA nodes, `dax` runs `dax_test.ts` in one with persistent memory (emulated),
- * `nvmeof` runs `nvmeof_test.ts`; other arguments are handed to `deno test`.
+ * devices; see `docs/transports.md`. `measure` runs `measure.ts` instead, `rounds` the rounds of
+ * `deno task faults` over RDMA, `numa` runs `numa_test.ts` in a machine with two NUMA nodes, `dax` runs
+ * `dax_test.ts` in one with persistent memory (emulated), `nvmeof` runs `nvmeof_test.ts`; other
+ * arguments are handed to `deno test`.
  */
 import { buildLibrary } from "../../ffi/build.ts";
 import { buildGuestStandIns } from "./stand_ins.ts";
@@ -98,8 +99,11 @@ if (prepared !== 0) {
   Deno.exit(0);
 }
 const test = ["deno", "test", "--no-check", "-A"];
+const program = ["deno", "run", "--no-check", "-A"];
 const work = what === "measure"
-  ? ["deno", "run", "--no-check", "-A", `${folder}measure.ts`, ...rest]
+  ? [...program, `${folder}measure.ts`, ...rest]
+  : what === "rounds"
+  ? [...program, `${folder}../faults/main.ts`, "--only=rounds-rdma", ...rest]
   : own !== null
   ? [...test, ...rest, own.tests]
   : [...test, ...Deno.args, `${folder}machine.ts`];
