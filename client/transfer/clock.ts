@@ -27,18 +27,22 @@ export const systemClock: Clock = {
   },
 };
 
+/** Has `resolve` called once, after `ms` or when `signal` is aborted; returns what calls it sooner. */
+function due(clock: Clock, ms: number, signal: StopSignal | undefined, resolve: () => void) {
+  const finish = () => {
+    cancel();
+    signal?.removeEventListener("abort", finish);
+    resolve();
+  };
+  const cancel = clock.after(ms, finish);
+  signal?.addEventListener("abort", finish);
+  return finish;
+}
+
 /** Resolves after `ms`, or at once when `signal` is aborted. */
 export function pause(clock: Clock, ms: number, signal?: StopSignal): Promise<void> {
   if (signal?.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const finish = () => {
-      cancel();
-      signal?.removeEventListener("abort", finish);
-      resolve();
-    };
-    const cancel = clock.after(ms, finish);
-    signal?.addEventListener("abort", finish);
-  });
+  return new Promise((resolve) => void due(clock, ms, signal, resolve));
 }
 
 /** Resolves when `work` has settled, after `ms` at the latest, or when `signal` is aborted. */
@@ -50,13 +54,7 @@ export function within(
 ): Promise<void> {
   if (signal?.aborted) return Promise.resolve();
   return new Promise((resolve) => {
-    const finish = () => {
-      cancel();
-      signal?.removeEventListener("abort", finish);
-      resolve();
-    };
-    const cancel = clock.after(ms, finish);
-    signal?.addEventListener("abort", finish);
+    const finish = due(clock, ms, signal, resolve);
     work.then(finish, finish);
   });
 }
