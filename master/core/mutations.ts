@@ -7,6 +7,7 @@ import { ReplicaStatus, ReplicaType } from "../../proto/types.ts";
 import { ExtentState } from "./allocator.ts";
 import type { Checksum } from "./api.ts";
 import { Counter } from "./counters.ts";
+import { noteErased } from "./holds.ts";
 import { LifeEvent } from "./life_log.ts";
 import { noteLife } from "./lives.ts";
 import { refreshKinds } from "./object_kinds.ts";
@@ -252,6 +253,7 @@ export function eraseObject(
   holdUntilMs: number,
   reason: LifeEvent = LifeEvent.LOST,
 ): void {
+  noteErased(state, slot);
   noteLife(state, slot, reason);
   state.facts?.objectErased(slot, holdUntilMs);
   const { objects, replicas } = state;

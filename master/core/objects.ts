@@ -23,6 +23,19 @@ export const ObjectFlag = {
   ON_DISK: 1 << 8,
 } as const;
 
+/** What readers have been promised of an object's version; the two bits share a word with the client. */
+export const ObjectHold = {
+  NONE: 0,
+  /** Somebody may have been promised that it stays for a while, since the lease was renewed last. */
+  GRANTED: 1,
+  /** It is replaced now and then: nobody is promised anything any more. */
+  REFUSED: 2,
+} as const;
+export type ObjectHold = (typeof ObjectHold)[keyof typeof ObjectHold];
+
+const HOLD_SHIFT = 30;
+const CLIENT_MASK = (1 << HOLD_SHIFT) - 1;
+
 const LIST_SHIFT = 9;
 const LIST_MASK = 7 << LIST_SHIFT;
 const TYPE_SHIFT = 12;
@@ -386,11 +399,21 @@ export class ObjectTable {
 
   /** The client that wrote the committed version, or writes the first one. */
   client(slot: number): number {
-    return this.#records.word(slot, CLIENT);
+    return this.#records.word(slot, CLIENT) & CLIENT_MASK;
   }
 
   setClient(slot: number, client: number): void {
-    this.#records.setWord(slot, CLIENT, client);
+    const rest = this.#records.word(slot, CLIENT) & ~CLIENT_MASK;
+    this.#records.setWord(slot, CLIENT, rest | client);
+  }
+
+  hold(slot: number): ObjectHold {
+    return this.#records.word(slot, CLIENT) >>> HOLD_SHIFT as ObjectHold;
+  }
+
+  setHold(slot: number, hold: ObjectHold): void {
+    const rest = this.#records.word(slot, CLIENT) & CLIENT_MASK;
+    this.#records.setWord(slot, CLIENT, rest | hold << HOLD_SHIFT);
   }
 
   /** Unix time in seconds of the last change of state. */
