@@ -1,4 +1,5 @@
 import { ErrorCode } from "../proto/error_code.ts";
+import { StoreError } from "../proto/error.ts";
 import type { Expected } from "../proto/messages.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
 import { attemptOne } from "./attempt.ts";
@@ -43,8 +44,8 @@ interface Early {
 }
 
 /**
- * Reads parts of an object, from where it was at once when this client knows that, while it asks
- * whether it is there. Resolves with false when there is no such object, and for one that is
+ * Reads parts of an object: without asking the master while the object is held, else from where it
+ * was at once when this client knows that, while it asks whether it is there. Resolves with false when there is no such object, and for one that is
  * read as a whole also when its bytes are not those that were written. `StoreError`:
  * `LEASE_EXPIRED` when the bytes came too late to be trusted, twice; `TRANSFER_FAIL` when no replica
  * could be read; `DEADLINE_EXCEEDED` when the call had no time left; `NOT_SUPPORTED` when none is in
@@ -60,9 +61,14 @@ export async function readObject(
   checkKey(key, "read");
   const { master, clock, places, tenantId } = store;
   const name = places.nameOf(key);
+  const held = places.findHeld(name, clock.now());
+  if (held !== undefined) {
+    if (await readHeld(store, held, key, plan)) return true;
+    places.release(name);
+  }
   for (let expired = 0, wrong = 0; expired < MAX_LEASES;) {
     const askedAt = clock.now();
-    const asked = master.getReplicaList({ key, tenantId });
+    const asked = master.getReplicaList({ key, tenantId }, places.takesHolds);
     const place = places.find(name);
     const begins = mayBegin && place !== undefined && places.mayRead && expired + wrong === 0 &&
       places.isSlow && places.isWorth(place);
@@ -92,6 +98,7 @@ export async function readObject(
     if (list === null) throw objectError(answer.code, "read", key);
     places.leaseTtlMs = list.leaseTtlMs;
     if (confirmed === null) places.learn(name, list.replicas, list.objectChecksum, place);
+    places.hold(name, list, askedAt);
     const buffers = confirmed?.buffers ?? readableBuffers(store, list);
     if (buffers === null) {
       throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, whyUnreadable(list));
@@ -105,6 +112,31 @@ export async function readObject(
   }
   const why = `its lease ran out before the bytes were there, ${MAX_LEASES} times`;
   throw objectError(ErrorCode.LEASE_EXPIRED, "read", key, why);
+}
+
+/**
+ * Reads an object whose key has this version at a time since the call began, as the master has
+ * promised. Resolves with false when the replicas that are known do not do.
+ */
+async function readHeld(
+  store: StoreContext,
+  held: Place,
+  key: Uint8Array,
+  plan: ReadPlan,
+): Promise<boolean> {
+  const { checks, choice, endpoint, places } = store;
+  const buffers = choice.order(held.replicas, endpoint.name);
+  const expected = checks.expectedOf(held.crc);
+  try {
+    const { leaseEndsAtMs } = held;
+    const outcome = await readBuffers(store, buffers, leaseEndsAtMs, key, plan, expected, null);
+    if (outcome !== ReadOutcome.DONE) return false;
+    places.held++;
+    return true;
+  } catch (error) {
+    if (error instanceof StoreError && error.code === ErrorCode.TRANSFER_FAIL) return false;
+    throw error;
+  }
 }
 
 /** Begins to read a whole object where it was; `null` when that is not to be. */

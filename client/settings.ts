@@ -10,7 +10,7 @@ import { DEFAULT_PLACEMENT } from "./transfer/engine.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { TRANSPORT_NAMES } from "./transfer/transport_names.ts";
 import { parseBandwidth } from "./bandwidth.ts";
-import type { EarlyReadsChoice } from "./known_places.ts";
+import type { EarlyReadsChoice, HeldReadsChoice } from "./known_places.ts";
 import { parseSize } from "./size.ts";
 import { checkTransport } from "./transport_settings.ts";
 
@@ -137,6 +137,11 @@ export interface StoreSettings {
    * `storeChecksum`.
    */
   earlyReads: EarlyReadsChoice;
+  /**
+   * Whether an object that was looked up a moment ago is read again without asking the master, for as
+   * long as that has promised that the version stays: `on`, `off`.
+   */
+  heldReads: HeldReadsChoice;
   /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
@@ -302,17 +307,12 @@ const numaNodes: Read<string> = (name, value) => {
   return refuse(name, value, "off, interleave, split, or nodes from 0 to 63 joined by commas");
 };
 
-const pageKind: Read<string> = (name, value) => {
-  const wanted = String(value).trim().toLowerCase();
-  if (["auto", "thp", "off", "2mb", "1gb"].includes(wanted)) return wanted;
-  return refuse(name, value, "auto, thp, off, 2mb, 1gb");
-};
-
-const earlyReadsChoice: Read<EarlyReadsChoice> = (name, value) => {
-  const wanted = String(value).trim().toLowerCase();
-  if (wanted === "auto" || wanted === "on" || wanted === "off") return wanted;
-  return refuse(name, value, "auto, on, off");
-};
+function oneOf<T extends string>(...allowed: readonly T[]): Read<T> {
+  return (name, value) => {
+    const wanted = String(value).trim().toLowerCase();
+    return allowed.find((one) => one === wanted) ?? refuse(name, value, allowed.join(", "));
+  };
+}
 
 const truth: Read<boolean> = (name, value) => {
   const word = String(value).trim().toLowerCase();
@@ -380,7 +380,10 @@ export const settingTable: {
   globalSegmentSize: { fallback: 0, read: segmentSize },
   deviceMemory: { fallback: "", read: deviceMemory },
   numa: { fallback: DEFAULT_PLACEMENT.numa, read: numaNodes },
-  hugepages: { fallback: DEFAULT_PLACEMENT.hugepages, read: pageKind },
+  hugepages: {
+    fallback: DEFAULT_PLACEMENT.hugepages,
+    read: oneOf("auto", "thp", "off", "2mb", "1gb"),
+  },
   memoryFile: { fallback: "", read: text },
   lockMemory: { fallback: DEFAULT_PLACEMENT.lockMemory, read: truth },
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
@@ -402,7 +405,8 @@ export const settingTable: {
   opBudgetMs: { fallback: 60_000, read: duration },
   replicaPatienceMs: { fallback: 500, read: duration },
   hedgePercent: { fallback: 5, read: wholeNumber(0, 100) },
-  earlyReads: { fallback: "auto", read: earlyReadsChoice },
+  earlyReads: { fallback: "auto", read: oneOf<EarlyReadsChoice>("auto", "on", "off") },
+  heldReads: { fallback: "on", read: oneOf<HeldReadsChoice>("on", "off") },
   bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },

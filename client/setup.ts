@@ -375,7 +375,10 @@ function assemble(
     choice: new ReplicaChoice(clock, Math.random() * 0x1_0000_0000),
     hedges: new Hedges(settings.hedgePercent),
     checks: new ValueChecks({ enabled: settings.storeChecksum, log }),
-    places: new KnownPlaces(settings.storeChecksum ? settings.earlyReads : "off"),
+    places: new KnownPlaces(
+      settings.storeChecksum ? settings.earlyReads : "off",
+      settings.heldReads === "on",
+    ),
     clock,
     clientId,
     tenantId: tenantBytes(settings),

@@ -37,6 +37,7 @@ export async function writeObject(
     throw objectError(ErrorCode.INVALID_PARAMS, "store", key, "the value is empty");
   }
   const { master, clientId, tenantId } = store;
+  store.places.releaseKey(key);
   const writeId = store.nextWriteId();
   const askedAt = store.clock.now();
   const request = { clientId, key, sliceLength: length, config, tenantId };
