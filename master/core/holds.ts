@@ -27,7 +27,7 @@ import type { CoreState } from "./state.ts";
 /** Longest time of a hold: whatever the settings of the core before this one, it gave no longer ones. */
 export const MAX_READ_HOLD_MS = 1000;
 
-/** For so long after each slice of a forced scan nobody gets a hold, so that the scan waits once. */
+/** For so long after a slice of a forced scan that goes on nobody gets a hold. */
 const SCAN_PAUSE_MS = 1000;
 
 /** What is known of holds beside the mark of each object. */
@@ -39,8 +39,9 @@ export class Holds {
   /** Nobody gets a hold from the one to the other. */
   pausedSinceMs = -Infinity;
   pausedUntilMs = -Infinity;
-  /** Holds given since the start. */
+  /** Holds given since the start, and objects that were to change or went while they were held. */
   granted = 0;
+  met = 0;
   /** Ends of holds, by hash of the key, of objects that get no more of them or that are gone. */
   readonly #ends = new Map<number, number>();
   #seenMs = -Infinity;
@@ -60,6 +61,7 @@ export class Holds {
   }
 
   note(hash: number, untilMs: number): void {
+    this.met++;
     if (untilMs > (this.#ends.get(hash) ?? -Infinity)) this.#ends.set(hash, untilMs);
   }
 
@@ -133,6 +135,12 @@ export function pauseHolds({ holds }: CoreState, nowMs: number): void {
   holds.see(nowMs);
   if (nowMs >= holds.pausedUntilMs) holds.pausedSinceMs = nowMs;
   holds.pausedUntilMs = nowMs + SCAN_PAUSE_MS;
+}
+
+/** Such a scan is over; another one says again that it goes on. */
+export function resumeHolds({ holds }: CoreState, nowMs: number): void {
+  holds.see(nowMs);
+  holds.pausedUntilMs = nowMs;
 }
 
 /** An object is about to be erased, whether it is held or not. */

@@ -1,7 +1,7 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { ReplicaType } from "../../proto/types.ts";
 import type { Disk } from "./disks.ts";
-import { heldUntil, pauseHolds } from "./holds.ts";
+import { heldUntil, pauseHolds, resumeHolds } from "./holds.ts";
 import { KeyScan } from "./key_scan.ts";
 import { removeReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
@@ -81,7 +81,9 @@ export class RemovalScan {
       if (disk !== null) this.#disks!.add(disk);
     }
     if (this.#keys.refusal !== null) this.#code = ErrorCode.INVALID_PARAMS;
-    return this.#keys.isOver && this.#awaited === null && this.#wipe(work);
+    if (!this.#keys.isOver || this.#awaited !== null || !this.#wipe(work)) return false;
+    if (this.#force) resumeHolds(this.#state, nowMs);
+    return true;
   }
 
   /** The next object: the one that was waited for, if it is still there. */

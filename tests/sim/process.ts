@@ -153,7 +153,10 @@ export class StoreProcess {
     this.store = {
       ...{ master, endpoint, clock, clientId, choice: new ReplicaChoice(clock, random.u32()) },
       hedges: new Hedges(5),
-      places: new KnownPlaces(profile.remembersPlaces && profile.checksValues ? "on" : "off"),
+      places: new KnownPlaces(
+        profile.remembersPlaces && profile.checksValues ? "on" : "off",
+        profile.takesHolds,
+      ),
       checks: new ValueChecks({ enabled: profile.checksValues, log }),
       tenantId: new TextEncoder().encode("default"),
       defaultConfig: defaultConfig(""),
