@@ -15,6 +15,7 @@ import {
   readTimeoutMs,
 } from "./replica_reads.ts";
 import type { ReadPiece } from "./read_piece.ts";
+import { pause } from "./transfer/clock.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
 
@@ -96,9 +97,10 @@ class BatchReader {
   async run(): Promise<void> {
     let pending: number[] = [];
     const held: OpenItem[] = [];
-    const nowMs = this.#store.clock.now();
+    const { clock, places } = this.#store;
+    const nowMs = clock.now();
     for (const [i, key] of this.#keys.entries()) {
-      const place = this.#store.places.findHeld(this.#names[i], nowMs);
+      const place = places.findHeld(this.#names[i], nowMs);
       if (key.length === 0) this.codes[i] = ErrorCode.INVALID_PARAMS;
       else if (place !== undefined) held.push(this.#heldItem(i, place));
       else pending.push(i);
@@ -108,6 +110,7 @@ class BatchReader {
       // The request leaves first.
       const others = this.#readAsked(pending, again, this.#mayBegin);
       await null;
+      if (places.needsTurn(nowMs)) await pause(clock, 0);
       await Promise.all([others, this.#readAll(held, again, true)]);
       pending = again;
     }
@@ -299,7 +302,7 @@ class BatchReader {
         const buffer = item.buffers[served];
         const key = this.#keys[item.index];
         if (!sums || checks.isRight(key, buffer, item.expected, ops, start, end)) {
-          if (item.held) this.#store.places.held++;
+          if (item.held) this.#store.places.readHeld(1, endedAt);
           continue;
         }
         item.wrong = true;

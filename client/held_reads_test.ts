@@ -231,3 +231,24 @@ Deno.test("disks are not held, and what is held is forgotten when there is too m
   assert.equal(places.findHeld("10000", 1), undefined);
   assert.equal(places.nameOf(new Uint8Array(513)), null);
 });
+
+Deno.test("reads that follow each other let timers have a turn now and then", async () => {
+  await ways(async (known, read) => {
+    const { clock } = known.t;
+    let turns = 0;
+    for (let ms = 0; ms < 200; ms++) {
+      const reading = read();
+      let done = false;
+      void reading.then(() => done = true);
+      for (let i = 0; i < 100 && !done; i++) await null;
+      if (!done) {
+        turns++;
+        await clock.advance(0);
+      }
+      assert.equal(await reading, true);
+      await clock.advance(1);
+    }
+    assert.equal(turns, 3);
+    assert.equal(known.asked, 1);
+  });
+});

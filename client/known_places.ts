@@ -69,6 +69,14 @@ type MemoryReplica = ReplicaDescriptor & {
 const USABLE_HOLD = 0.99;
 const USABLE_LEASE = 0.5;
 
+/**
+ * Milliseconds for which reads of what is held may follow each other without a turn of the event loop:
+ * they need not wait for anything, and a loop of them would stop timers and sockets. A pause between two
+ * of them from which on they do not follow each other.
+ */
+const LONGEST_RUN_MS = 50;
+const BREAK_MS = 2;
+
 /** Where an object was. */
 export interface Place {
   /** Its replicas in memory, all complete, in the master's order. */
@@ -101,6 +109,9 @@ export class KnownPlaces {
   used = 0;
   /** Objects read without asking the master, because they were held. */
   held = 0;
+  /** When the last one of them ended, and the first one of those that followed each other began. */
+  #heldEndMs = -Infinity;
+  #runSinceMs = -Infinity;
   readonly #choice: EarlyReadsChoice;
   /** Median milliseconds of answers of late, about; 0 before the first. */
   #answerMs = 0;
@@ -138,6 +149,20 @@ export class KnownPlaces {
     if (name === null || !this.takesHolds) return undefined;
     const place = this.find(name);
     return place !== undefined && nowMs < place.heldUntilMs ? place : undefined;
+  }
+
+  /** Whether reads of what is held have gone on for so long that one has to let others have a turn. */
+  needsTurn(nowMs: number): boolean {
+    if (nowMs - this.#heldEndMs >= BREAK_MS) this.#runSinceMs = nowMs;
+    if (nowMs - this.#runSinceMs < LONGEST_RUN_MS) return false;
+    this.#runSinceMs = nowMs;
+    return true;
+  }
+
+  /** Notes that objects which were held have been read. */
+  readHeld(objects: number, nowMs: number): void {
+    this.held += objects;
+    this.#heldEndMs = nowMs;
   }
 
   /** This client is about to change an object, or could not read it: it asks from now on. */

@@ -19,6 +19,7 @@ import {
   readableBuffers,
   readTimeoutMs,
 } from "./replica_reads.ts";
+import { pause } from "./transfer/clock.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
 
@@ -61,8 +62,10 @@ export async function readObject(
   checkKey(key, "read");
   const { master, clock, places, tenantId } = store;
   const name = places.nameOf(key);
-  const held = places.findHeld(name, clock.now());
+  const nowMs = clock.now();
+  const held = places.findHeld(name, nowMs);
   if (held !== undefined) {
+    if (places.needsTurn(nowMs)) await pause(clock, 0);
     if (await readHeld(store, held, key, plan)) return true;
     places.release(name);
   }
@@ -124,14 +127,14 @@ async function readHeld(
   key: Uint8Array,
   plan: ReadPlan,
 ): Promise<boolean> {
-  const { checks, choice, endpoint, places } = store;
+  const { checks, choice, clock, endpoint, places } = store;
   const buffers = choice.order(held.replicas, endpoint.name);
   const expected = checks.expectedOf(held.crc);
   try {
     const { leaseEndsAtMs } = held;
     const outcome = await readBuffers(store, buffers, leaseEndsAtMs, key, plan, expected, null);
     if (outcome !== ReadOutcome.DONE) return false;
-    places.held++;
+    places.readHeld(1, clock.now());
     return true;
   } catch (error) {
     if (error instanceof StoreError && error.code === ErrorCode.TRANSFER_FAIL) return false;

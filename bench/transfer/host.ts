@@ -55,7 +55,7 @@ export async function measureHost(scale: Scale): Promise<Section> {
       const beside = { against: "memcpy", base: rates.memcpy, asked: ASKED };
       const size = `${sizeLabel(length)}, ${label}`;
       figures.push(
-        figure(`store get into a buffer, known key, ${size}`, "GB/s", rates.get, beside),
+        figure(`store get into a buffer, known key, held, ${size}`, "GB/s", rates.get, beside),
         figure(`store get into a buffer, first, ${size}`, "GB/s", rates.first, beside),
         figure(`engine READ, ${size}`, "GB/s", rates.read, beside),
       );

@@ -43,7 +43,7 @@ async function compare(
         scale.rounds,
       );
       for (const one of ours[op]) {
-        const known = op === "get" && !one.name.endsWith("first") ? ", known key" : "";
+        const known = op === "get" && !one.name.endsWith("first") ? ", known key, held" : "";
         const name = `${CALLS[op][memory]}, ${sizeLabel(length)}, ${one.name}${known}`;
         figures.push(figure(name, "op/s", found[one.name], {
           ...{ against: "wheel", base: found[wheel.name], asked: ASKED },
