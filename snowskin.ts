@@ -33,6 +33,10 @@ const commands: Record<string, Command> = {
     summary: "ask a master what became of a key, or why lookups miss",
     load: () => import("./master/why.ts"),
   },
+  log: {
+    summary: "print what masters keep, or audit it: log inspect, log audit",
+    load: () => import("./master/log/main.ts"),
+  },
   backup: {
     summary: "copy the index of a running master to a directory or to S3",
     load: () => import("./master/backup/backup_main.ts"),
