@@ -278,7 +278,8 @@ async function chooseEngine(
 /** Calls to the master, or to whichever leads. */
 type MasterConnection = RpcClient | LeaderClient;
 
-function openMaster(
+/** Opens calls to the master that settings name; nothing is asked of it yet. */
+export function openMaster(
   settings: StoreSettings,
   clock: Clock,
   log: (line: string) => void,
@@ -301,7 +302,11 @@ function openMaster(
 }
 
 /** The failure of the first call to a master; of one that is not there it says what to do. */
-function withAdvice(error: unknown, settings: StoreSettings, rpc: MasterConnection): unknown {
+export function withAdvice(
+  error: unknown,
+  settings: StoreSettings,
+  rpc: MasterConnection,
+): unknown {
   if (!(error instanceof CallError) || error.fate === "refused") return error;
   const { masterServerAddress: given, clusterId } = settings;
   const address = parseMasterAddress(given)!;

@@ -7,7 +7,7 @@ import { errorText } from "../transfer/error_text.ts";
 import { addressesToBind, PortTakenError } from "../transfer/port_choice.ts";
 import { hostNote, type NodeOptions, parseNodeFlags } from "./flags.ts";
 import { HealthServer } from "./health_server.ts";
-import { availableMemory, chooseSegmentSize, groupLimitNote } from "./memory.ts";
+import { planMemory } from "./memory.ts";
 import { StoreNode } from "./node.ts";
 
 /**
@@ -29,15 +29,8 @@ export async function main(
     console.log(options.help);
     return 0;
   }
-  const asked = options.given.has("globalSegmentSize") ? options.settings.globalSegmentSize : null;
-  const { deviceMemory, memoryFile } = options.settings;
-  const available = deviceMemory + memoryFile === ""
-    ? availableMemory(Deno.systemMemoryInfo().available, readFile)
-    : Infinity;
-  const { size, note } = chooseSegmentSize(asked, available);
-  const { localBufferSize: buffer, hugepages } = options.settings;
-  const segment = deviceMemory + memoryFile === "" ? size : 0;
-  const tight = groupLimitNote({ segment, buffer, hugepages }, readFile);
+  const { available } = Deno.systemMemoryInfo();
+  const { size, note, tight } = planMemory(options, available, readFile);
   if (tight !== null && options.strictMemory) {
     return fail(new Error(`--strict_memory: ${tight}`), 2);
   }

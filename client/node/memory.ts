@@ -1,3 +1,4 @@
+import type { Config } from "../config.ts";
 import { formatSize } from "../size.ts";
 import type { MemorySurvey } from "../transfer/memory_maps.ts";
 import { hugePool, type ReadSystemFile } from "../transfer/numa_nodes.ts";
@@ -75,6 +76,33 @@ export function groupLimitNote(need: MemoryNeed, readFile: ReadSystemFile): stri
   return `the memory limit of the control group, ${formatSize(lowest.limit)} ` +
     `(${lowest.path}), is less than ${formatSize(wanted)}: ${parts.join(", ")}; the system ends ` +
     `this process when it reaches the limit; raise it${lend}`;
+}
+
+/** The memory of a node, before any of it is had. */
+export interface MemoryPlan {
+  /** Bytes to lend. */
+  readonly size: number;
+  /** What of it the system provides: nothing of a device's or a file's. */
+  readonly need: MemoryNeed;
+  /** As of {@linkcode chooseSegmentSize}. */
+  readonly note: string | null;
+  /** As of {@linkcode groupLimitNote}. */
+  readonly tight: string | null;
+}
+
+/** Plans the memory that settings ask for; `systemBytes` is what the system has free. */
+export function planMemory(
+  { settings, given }: Config,
+  systemBytes: number,
+  readFile: ReadSystemFile,
+): MemoryPlan {
+  const { deviceMemory, memoryFile, localBufferSize: buffer, hugepages } = settings;
+  const isOurs = deviceMemory + memoryFile === "";
+  const asked = given.has("globalSegmentSize") ? settings.globalSegmentSize : null;
+  const available = isOurs ? availableMemory(systemBytes, readFile) : Infinity;
+  const { size, note } = chooseSegmentSize(asked, available);
+  const need = { segment: isOurs ? size : 0, buffer, hugepages };
+  return { size, need, note, tight: groupLimitNote(need, readFile) };
 }
 
 /** Whether the segment finds room in a pool of huge pages. */

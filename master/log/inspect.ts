@@ -12,9 +12,9 @@ import { findDirectory, LogReadError, type ReadGroup, SharedLogReader } from "./
 /** Where the lines go. */
 export interface LogOutput {
   /** A line of what was asked for; `false` = nobody reads them any more. */
-  line(text: string): boolean;
+  line: (text: string) => boolean;
   /** A line about it. */
-  note(text: string): void;
+  note: (text: string) => void;
 }
 
 /** The exit code: 0 all was shown, 1 some of it cannot be read. */

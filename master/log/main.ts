@@ -85,16 +85,16 @@ class StdOutput implements LogOutput {
   #block = "";
   #closed = false;
 
-  line(text: string): boolean {
+  readonly line = (text: string): boolean => {
     this.#block += `${text}\n`;
     if (this.#block.length >= BLOCK_BYTES) this.flush();
     return !this.#closed;
-  }
+  };
 
-  note(text: string): void {
+  readonly note = (text: string): void => {
     this.flush();
     console.error(`snowskin log: ${text}`);
-  }
+  };
 
   flush(): void {
     const bytes = new TextEncoder().encode(this.#block);
