@@ -269,6 +269,28 @@ Deno.test("with --strict_memory a node does not start in such a group", async ()
   assert.match(said[0], /^snowskin store: --strict_memory: the memory limit .* lend at most 512/);
 });
 
+Deno.test("without it the node goes on, and one line says what may happen", async () => {
+  const readFile = filesOf({
+    "/sys/fs/cgroup/memory.max": `${GIB}\n`,
+    "/sys/fs/cgroup/memory.current": "0\n",
+  });
+  const said: string[] = [];
+  const { log, error } = console;
+  console.log = (line: string) => said.push(line);
+  console.error = () => {};
+  try {
+    const nobody = ["--master=127.0.0.1:1", "--max_wait_time=0"];
+    assert.equal(await main(["--segment_size=1gb", ...nobody], readFile), 1);
+  } finally {
+    Object.assign(console, { log, error });
+  }
+  assert.equal(said.length, 1, said.join("\n"));
+  assert.match(
+    said[0],
+    /^the memory limit of the control group, 1\.00 GiB .* at most 512\.00 MiB$/,
+  );
+});
+
 Deno.test("the default segment shrinks to a small machine, a size that was asked for does not", () => {
   assert.deepEqual(chooseSegmentSize(null, 64 * GIB), { size: DEFAULT_SEGMENT_BYTES, note: null });
   const small = chooseSegmentSize(null, 2 * GIB);
