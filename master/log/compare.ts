@@ -42,8 +42,8 @@ export function compareCopies(
 
 /**
  * Reads the shared log once, beside copies of it: groups that both have must be the same, and what a
- * copy does not have yet is replayed on it. Without a copy that reaches to its beginning, the log is
- * replayed alone, where it has everything. Returns the log itself if there is anything to say of it.
+ * copy does not have yet is replayed on it. A log that still has everything is replayed alone, too.
+ * Returns what is to be said of the log itself.
  */
 export async function compareWithLog(
   log: SharedLogReader,
@@ -54,7 +54,6 @@ export async function compareWithLog(
   alone.position = base;
   alone.isWhole = base === 0;
   const own = copies.filter((copy) => isOf(copy, id, log.name));
-  const lowest = Math.min(...own.map(({ position }) => position), base);
   for (const copy of own) {
     if (copy.position >= base) continue;
     copy.notes.push(
@@ -65,7 +64,7 @@ export async function compareWithLog(
   const odd = new Set<Replayed>();
   let last = base;
   try {
-    for await (const group of log.groups(Math.max(lowest, base))) {
+    for await (const group of log.groups(base)) {
       last = group.sequence;
       if (base === 0) alone.apply(group);
       for (const copy of own) {
