@@ -1,7 +1,5 @@
 /** RDMA on real verbs: Soft-RoCE devices rxe0 and rxe1, two ends of a wire that can be disturbed. */
 import assert from "node:assert/strict";
-import { thisMachine } from "../../doctor/machine.ts";
-import { main as doctor, type NamedFinding } from "../../doctor/main.ts";
 import { command, cpuMs, guestTest, pattern, python, sentPackets, WheelPeer } from "./guest.ts";
 import { master } from "./shared_master.ts";
 
@@ -106,43 +104,6 @@ guestTest("a missing device is one clear line", async () => {
     master!.client("rxe7"),
     /protocol="rdma" cannot be had: there is no RDMA device rxe7/,
   );
-});
-
-guestTest("with allowFallback it is TCP and one line, a device that is there is used", async () => {
-  const lines: string[] = [];
-  const log = (line: string) => void lines.push(line);
-  const node = await master!.client("rxe1", { globalSegmentSize: 64 * MIB, localBufferSize: 0 });
-  const client = await master!.client("rxe7", { allowFallback: true, log });
-  const other = await master!.client("rxe0", { allowFallback: true });
-  try {
-    const told = lines.filter((line) => line.includes("bytes go over tcp"));
-    assert.equal(told.length, 1, lines.join("\n"));
-    assert.match(told[0], /there is no RDMA device rxe7; there are rxe/);
-    const sent = () => sentPackets("rxe0");
-    const value = pattern(2 * MIB);
-    let before = sent();
-    await client.put("fallen back", value);
-    assert.deepEqual(await client.get("fallen back"), value);
-    assert.equal(sent() - before, 0, "nothing goes through a device");
-    before = sent();
-    await other.put("not fallen back", value);
-    assert(sent() - before > 500);
-  } finally {
-    await client.close();
-    await other.close();
-    await node.close();
-  }
-});
-
-guestTest("the doctor sees the devices of a kernel", async () => {
-  let printed = "";
-  const args = ["--for=client", "--protocol=rdma", "--json", "--device_name=rxe0,rxe1,rxe7"];
-  assert.equal(await doctor(args, thisMachine(), (text) => printed = text), 1);
-  const findings: NamedFinding[] = JSON.parse(printed).findings
-    .filter(({ check }: NamedFinding) => check.startsWith("RDMA"));
-  assert.deepEqual(findings.map(({ status }) => status), ["ok", "ok", "ok", "problem"]);
-  assert.match(findings[1].text, /^rxe0 port 1 is active, GIDs 0: fe80:\S+ \(RoCE v2\)/);
-  assert.match(findings[3].text, /^there is no RDMA device rxe7; there are rxe0, rxe1$/);
 });
 
 guestTest("the published wheel reads and writes our memory", async () => {
