@@ -75,9 +75,9 @@ export async function measureStores(wheel: InstalledWheel, scale: Scale): Promis
     "One client, one call at a time, memory lent by another process; put_from, get_into and put, get",
     'of the wheel. "one host": ours as it is; "TCP": ours with MC_FORCE_TCP=1. Puts are of new keys',
     `(removed outside of the time), gets rotate over ${ROTATION_BYTES / MIB} MiB of values, over ` +
-    `${MAX_VALUES} values at most: keys that the client has read or put before,`,
-    'and may read before the answer (SNOWSKIN_EARLY_READS=auto). "first": as it reads',
-    "a key of which it knows nothing (SNOWSKIN_EARLY_READS=off), waiting for the master's answer.",
+    `${MAX_VALUES} values at most. "held": of keys that the client looked up within the last second, so`,
+    'that it does not ask the master (SNOWSKIN_HELD_READS=on). "first": as it reads a key of which',
+    "it knows nothing, waiting for the answer (SNOWSKIN_HELD_READS=off, SNOWSKIN_EARLY_READS=off).",
   ];
   return { notes, figures };
 }
