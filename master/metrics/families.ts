@@ -434,6 +434,13 @@ const ownFamilies: Family[] = [
     "Hot objects for which no cooler node with room was found.",
   ),
   server("snowskin_put_waits_total", "counter", "writeWaits", "Writes that waited for space."),
+  server(
+    "snowskin_held_waits_total",
+    "counter",
+    "heldWaits",
+    "Changes that waited for readers who held what they change.",
+  ),
+  server("snowskin_read_holds_total", "counter", "readHolds", "Holds given to readers."),
   server("master_snapshot_success", "counter", "snapshots", "Snapshots made."),
   server("master_snapshot_fail", "counter", "snapshotFailures", "Snapshots that failed."),
   server(
