@@ -326,7 +326,8 @@ class BatchReader {
   }
 
   /** Has an item looked up that could not be read where it is held. */
-  #letGo({ index }: OpenItem, again: number[]): void {
+  #letGo({ index, wrong }: OpenItem, again: number[]): void {
+    if (wrong) this.#wrong[index]++;
     this.#store.places.release(this.#names[index]);
     again.push(index);
   }

@@ -64,12 +64,15 @@ export async function readObject(
   const name = places.nameOf(key);
   const nowMs = clock.now();
   const held = places.findHeld(name, nowMs);
+  let wrong = 0;
   if (held !== undefined) {
     if (places.needsTurn(nowMs)) await pause(clock, 0);
-    if (await readHeld(store, held, key, plan)) return true;
+    const outcome = await readHeld(store, held, key, plan);
+    if (outcome === ReadOutcome.DONE) return true;
+    if (outcome === ReadOutcome.WRONG) wrong++;
     places.release(name);
   }
-  for (let expired = 0, wrong = 0; expired < MAX_LEASES;) {
+  for (let expired = 0; expired < MAX_LEASES;) {
     const askedAt = clock.now();
     const asked = master.getReplicaList({ key, tenantId }, places.takesHolds);
     const place = places.find(name);
@@ -119,26 +122,25 @@ export async function readObject(
 
 /**
  * Reads an object whose key has this version at a time since the call began, as the master has
- * promised. Resolves with false when the replicas that are known do not do.
+ * promised. Unless that is DONE, the master has to be asked.
  */
 async function readHeld(
   store: StoreContext,
   held: Place,
   key: Uint8Array,
   plan: ReadPlan,
-): Promise<boolean> {
+): Promise<ReadOutcome> {
   const { checks, choice, clock, endpoint, places } = store;
   const buffers = choice.order(held.replicas, endpoint.name);
   const expected = checks.expectedOf(held.crc);
   try {
     const { leaseEndsAtMs } = held;
     const outcome = await readBuffers(store, buffers, leaseEndsAtMs, key, plan, expected, null);
-    if (outcome !== ReadOutcome.DONE) return false;
-    places.readHeld(1, clock.now());
-    return true;
+    if (outcome === ReadOutcome.DONE) places.readHeld(1, clock.now());
+    return outcome;
   } catch (error) {
-    if (error instanceof StoreError && error.code === ErrorCode.TRANSFER_FAIL) return false;
-    throw error;
+    if (!(error instanceof StoreError) || error.code !== ErrorCode.TRANSFER_FAIL) throw error;
+    return ReadOutcome.EXPIRED;
   }
 }
 
