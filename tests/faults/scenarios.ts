@@ -15,6 +15,8 @@ export interface ScenarioResult extends LoadCounts {
   rounds: number;
   /** Answers that a master gave though another one led. */
   stale?: number;
+  /** Whether nothing that could have gone wrong has happened, so that the run shows nothing. */
+  harmless?: boolean;
   /** What there is to tell instead of the counts of a load. */
   summary?: string;
   /** From the fault to the first put that was acknowledged after it, in milliseconds. */
