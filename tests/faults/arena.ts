@@ -252,10 +252,10 @@ export class Arena implements AsyncDisposable {
 
   /** A client as a process of its own, number `index` from 1. */
   async client(index: number): Promise<LocalProcess> {
-    const { leaseMs, keys, largest, restMs } = this.pace;
+    const { leaseMs, keys, largest, stoppedLargest, restMs } = this.pace;
     const task: StoppedClientTask = {
       ...{ options: this.#options, first: index * VERSIONS, keys, restMs },
-      ...{ smallest: largest / 4, largest: largest * 8, stopMs: leaseMs * 0.75 },
+      ...{ smallest: largest / 4, largest: stoppedLargest, stopMs: leaseMs * 0.75 },
     };
     const script = new URL("stopped_client.ts", import.meta.url).pathname;
     const args = ["run", "-A", script, JSON.stringify(task)];

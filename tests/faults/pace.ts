@@ -2,6 +2,7 @@
  * Times, counts and sizes of rounds that fit the machine: a lease that is over before any read is
  * tests nothing, and nor does one that nobody outlasts.
  */
+import { median } from "../../bench/table.ts";
 import type { StoreClient } from "../../client/store_client.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
@@ -33,6 +34,8 @@ export interface Pace {
   /** Of values. */
   readonly smallest: number;
   readonly largest: number;
+  /** Of values of clients that are stopped, so that it hits them in the middle of one. */
+  readonly stoppedLargest: number;
   readonly poolBytes: number;
 }
 
@@ -41,12 +44,16 @@ const SMALLEST = 4 << 10;
 /** Below it a machine gets the times for which these rounds were made. */
 const QUICK_MS = 2;
 /** Calls that fit into a lease where they are slow. */
-const CALLS_A_LEASE = 40;
+const CALLS_A_LEASE = 50;
 /** What a held read and a held write, with those that are tried again, cost in calls. */
-const CALLS_A_ROUND = 5;
+const CALLS_A_ROUND = 4;
+/** Calls that others leave to them between two of their own. */
+const CALLS_A_REST = 80;
 /** Bytes cost at most such a part of a call. */
 const PART_OF_BYTES = 1 / 2;
-const POOL_PER_KEY = 120 << 10;
+/** Of the pool, where values have up to {@linkcode LARGEST} bytes. */
+const BYTES_PER_KEY = 90 << 10;
+const BYTES_PER_WRITER = 80 << 10;
 
 /** One in so many writers outlasts the discard time-out. */
 export const LONG_WRITES = 3;
@@ -62,6 +69,11 @@ export function longestWriteMs({ discardS, releaseS }: Pace, storeChecksum: bool
   return storeChecksum ? (releaseS + 1) * 1000 : (discardS + releaseS) / 2 * 1000;
 }
 
+/** How long a client is stopped so that its session ends. */
+export function longStopMs(clientTtlS: number): number {
+  return 1300 * clientTtlS;
+}
+
 function within(value: number, least: number, most: number): number {
   return Math.min(Math.max(Math.ceil(value), least), most);
 }
@@ -70,38 +82,39 @@ function within(value: number, least: number, most: number): number {
 export function paceOf({ callMs, bytesMs }: Speed): Pace {
   const isQuick = callMs < QUICK_MS;
   const leaseMs = isQuick ? 40 : Math.ceil(CALLS_A_LEASE * callMs);
+  const clientTtlS = isQuick ? 2 : Math.ceil(Math.max(4, 6 * leaseMs / 1000));
   const discardS = Math.ceil(3 * leaseMs / 1000);
-  const releaseS = 2 * discardS + 2;
+  // Who is stopped until its session ends is back before that.
+  const releaseS = Math.max(2 * discardS + 2, Math.ceil(longStopMs(clientTtlS) / 1000) + 1);
   const largest = within(LARGEST * PART_OF_BYTES * callMs / bytesMs, 4 * SMALLEST, LARGEST);
   const keys = isQuick ? 400 : 64;
   const roundMs = CALLS_A_ROUND * callMs;
   const readMs = leaseMs * (READ_LEASES.least + READ_LEASES.most) / 2;
   const writeMs = leaseMs * WRITE_LEASES / 2 * (1 - 1 / LONG_WRITES) +
     (discardS + releaseS + 1) / 2 * 1000 / LONG_WRITES;
+  const writers = isQuick ? 160 : within(writeMs / roundMs, 16, 160);
   return {
-    ...{ leaseMs, discardS, releaseS, keys },
-    clientTtlS: isQuick ? 2 : Math.ceil(Math.max(5, 6 * leaseMs / 1000)),
+    ...{ leaseMs, discardS, releaseS, clientTtlS, writers, keys },
     patienceMs: isQuick ? null : 60_000,
     readers: isQuick ? 32 : within(readMs / roundMs, 8, 64),
-    writers: isQuick ? 160 : within(writeMs / roundMs, 16, 160),
-    restMs: isQuick ? 0 : 30 * callMs,
+    restMs: isQuick ? 0 : CALLS_A_REST * callMs,
     smallest: SMALLEST,
     largest: largest - largest % STAMP_BYTES,
-    poolBytes: keys * POOL_PER_KEY * largest / LARGEST | 0,
+    stoppedLargest: largest * (isQuick ? 8 : 2),
+    poolBytes: (keys * BYTES_PER_KEY + writers * BYTES_PER_WRITER) * largest / LARGEST | 0,
   };
 }
 
-/** Calls under way at a time while they are measured. */
+/** Calls under way at a time while they are measured, and how many are. */
 const TOGETHER = 4;
-const WARM_UP = 40;
-const MEASURED = 60;
+const PAIRS = 16;
+const SERIES = 5;
 
-/** How fast a client's upserts and gets are, which nothing disturbs. */
+/** How fast a client's upserts and gets are, which nothing disturbs: medians of a few series. */
 export async function measureSpeed(client: StoreClient): Promise<Speed> {
   let next = 0;
-  const perCall = async (length: number, count: number) => {
-    const value = new Uint8Array(length);
-    let left = count;
+  const perCall = async (value: Uint8Array) => {
+    let left = PAIRS;
     const lane = async () => {
       while (left-- > 0) {
         const key = `pace/${next++ % 64}`;
@@ -113,10 +126,16 @@ export async function measureSpeed(client: StoreClient): Promise<Speed> {
     };
     const begunMs = performance.now();
     await Promise.all(Array.from({ length: TOGETHER }, lane));
-    return (performance.now() - begunMs) / (2 * count);
+    return (performance.now() - begunMs) / (2 * PAIRS);
   };
-  await perCall(LARGEST, WARM_UP);
-  const callMs = await perCall(SMALLEST, MEASURED);
-  const bytesMs = Math.max(0.001, await perCall(LARGEST, MEASURED) - callMs);
-  return { callMs, bytesMs };
+  const small: number[] = [], large: number[] = [];
+  for (let i = 0; i <= SERIES; i++) {
+    const times = [await perCall(new Uint8Array(SMALLEST)), await perCall(new Uint8Array(LARGEST))];
+    // The first one warms up.
+    if (i === 0) continue;
+    small.push(times[0]);
+    large.push(times[1]);
+  }
+  const callMs = median(small);
+  return { callMs, bytesMs: Math.max(0.001, median(large) - callMs) };
 }

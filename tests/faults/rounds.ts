@@ -4,7 +4,7 @@
  */
 import type { LocalProcess } from "../../examples/local_cluster.ts";
 import { Arena, type Dangers, lanes, pause } from "./arena.ts";
-import type { Pace } from "./pace.ts";
+import { longStopMs, type Pace } from "./pace.ts";
 import type { Scenario, ScenarioResult } from "./scenarios.ts";
 import type { StoppedClientResult } from "./stopped_client.ts";
 import { type Way, ways } from "./ways.ts";
@@ -41,7 +41,7 @@ async function stopAndGo(
   for (let stops = 1; !isOver() || stops < 4; stops++) {
     await pause(leaseMs * (0.5 + 1.5 * random()));
     process.kill("SIGSTOP");
-    await pause(stops % LONG_STOPS === 3 ? 1300 * clientTtlS : leaseMs * (1 + 3 * random()));
+    await pause(stops % LONG_STOPS === 3 ? longStopMs(clientTtlS) : leaseMs * (1 + 3 * random()));
     process.kill("SIGCONT");
   }
   process.kill("SIGTERM");
@@ -79,8 +79,8 @@ export async function runRounds(
   const told = setInterval(() => {
     const { heldReads, heldWrites, held, reused } = dangers;
     progress(
-      `${way.name}: ${heldReads} reads (${held.right} right, memory of ${reused} reused) and ` +
-        `${heldWrites} writes were held`,
+      `${way.name}: ${heldReads} reads (${held.right} right, ${held.wrong} WRONG, memory of ` +
+        `${reused} reused) and ${heldWrites} writes were held`,
     );
   }, 10_000);
   let over = false;
