@@ -62,13 +62,17 @@ export interface RoundsResult extends ScenarioResult {
   readonly complaints: readonly string[];
 }
 
-/** `rounds` held reads and as many held writes, while clients and the node are stopped at times. */
+/**
+ * `rounds` held reads and as many held writes, or as many as end in `limitMs`, while clients and the
+ * node are stopped at times.
+ */
 export async function runRounds(
   way: Way,
   storeChecksum: boolean,
   rounds: number,
   random: () => number,
   progress: (line: string) => void,
+  limitMs = Infinity,
 ): Promise<RoundsResult> {
   await using arena = await Arena.start(way, storeChecksum, random, progress);
   const { ledger, dangers, pace } = arena;
@@ -76,11 +80,14 @@ export async function runRounds(
     Array.from({ length: STOPPED_CLIENTS }, (_, i) => arena.client(i + 1)),
   );
   const startedMs = performance.now();
+  const isLate = () => performance.now() - startedMs > limitMs;
   const told = setInterval(() => {
     const { heldReads, heldWrites, held, reused } = dangers;
+    const { right, wrong } = ledger;
     progress(
       `${way.name}: ${heldReads} reads (${held.right} right, ${held.wrong} WRONG, memory of ` +
-        `${reused} reused) and ${heldWrites} writes were held`,
+        `${reused} reused) and ${heldWrites} writes were held; all reads: ${right} right, ` +
+        `${wrong} WRONG`,
     );
   }, 10_000);
   let over = false;
@@ -89,8 +96,8 @@ export async function runRounds(
   const stopping = clients.map((client) => stopAndGo(client, pace, random, () => over));
   try {
     await Promise.all([
-      lanes(pace.readers, () => dangers.heldReads >= rounds, () => arena.readRound()),
-      lanes(pace.writers, () => dangers.heldWrites >= rounds, () => arena.writeRound()),
+      lanes(pace.readers, () => isLate() || dangers.heldReads >= rounds, () => arena.readRound()),
+      lanes(pace.writers, () => isLate() || dangers.heldWrites >= rounds, () => arena.writeRound()),
     ]);
   } finally {
     over = true;
@@ -176,7 +183,9 @@ function scenarioOf(way: Way, storeChecksum: boolean): Scenario {
     missing: way.missing,
     short: true,
     judged: storeChecksum,
-    run: (rounds, random, progress) => runRounds(way, storeChecksum, rounds, random, progress),
+    canEndEarly: true,
+    run: (rounds, random, progress, limitMs) =>
+      runRounds(way, storeChecksum, rounds, random, progress, limitMs),
   };
 }
 

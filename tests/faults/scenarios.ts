@@ -30,11 +30,16 @@ export interface Scenario {
   readonly missing?: string | null;
   /** Its rounds are short: it gets all of them. */
   readonly short?: boolean;
+  /** It ends after a time, too, before it has had all of its rounds. */
+  readonly canEndEarly?: boolean;
   /** Whether wrong bytes fail the run; default true. */
   readonly judged?: boolean;
-  run(rounds: number, random: () => number, progress: (line: string) => void): Promise<
-    ScenarioResult
-  >;
+  run(
+    rounds: number,
+    random: () => number,
+    progress: (line: string) => void,
+    limitMs: number,
+  ): Promise<ScenarioResult>;
 }
 
 type Fault = (master: MasterLives, random: () => number) => Promise<void>;

@@ -41,7 +41,8 @@ export interface StoppedClientResult {
 }
 
 const LANES = 6;
-const BEAT_MS = 5;
+/** Heartbeats in the time that makes one late. */
+const BEATS = 6;
 
 if (import.meta.main) {
   const task: StoppedClientTask = JSON.parse(Deno.args[0]);
@@ -60,7 +61,7 @@ if (import.meta.main) {
       stoppedWrites += underWay.writes;
     }
     beatMs = now;
-  }, BEAT_MS);
+  }, stopMs / BEATS);
   Deno.addSignalListener("SIGTERM", () => running = false);
 
   const lane = async () => {
