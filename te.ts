@@ -51,3 +51,15 @@ export {
   type MemoryType,
   serializeDescriptors,
 } from "./te/agent/descriptors.ts";
+export { P2pStore } from "./te/p2p/p2p_store.ts";
+export type { SharedContent } from "./te/p2p/p2p_store.ts";
+export type { Replica, ReplicaSources } from "./te/p2p/replica.ts";
+export type {
+  GetOptions,
+  GetTarget,
+  P2pOptions,
+  SeedOptions,
+  SeedSource,
+} from "./te/p2p/p2p_options.ts";
+export type { P2pProgress } from "./te/p2p/download.ts";
+export type { Checksum, SharedFile } from "./te/p2p/manifest.ts";
