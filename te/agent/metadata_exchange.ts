@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { type Clock, within } from "../../client/transfer/clock.ts";
 import type { MetadataKv } from "../../client/transfer/kv_metadata.ts";
 import { segmentKey } from "../../proto/metadata/keys.ts";
+import { deferred } from "../deferred.ts";
 import { EngineCode, EngineError } from "../engine_code.ts";
 import { asked } from "../metadata_service.ts";
 import type { TransferEngine } from "../transfer_engine.ts";
@@ -102,7 +103,7 @@ export class MetadataExchange {
 
   async #ask(agent: string, from: string): Promise<void> {
     const { engine, name, clock, timeoutMs } = this.#options;
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = deferred<void>();
     let came = false;
     this.#asked.set(agent, () => {
       came = true;

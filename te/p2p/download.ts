@@ -1,4 +1,5 @@
 import { type Clock, within } from "../../client/transfer/clock.ts";
+import { deferred } from "../deferred.ts";
 import { EngineCode, EngineError } from "../engine_code.ts";
 import type { TransferEngine } from "../transfer_engine.ts";
 import type { Content } from "./content.ts";
@@ -13,8 +14,8 @@ const LOOK_MS = 30;
 const REFRESH_MS = 500;
 /** How long pieces that others are fetching are waited for before they are fetched twice. */
 const PATIENCE_MS = 1000;
-/** Pieces fetched from one holder at the same time. */
-const MAX_LOAD = 2;
+/** Pieces fetched at the same time from a holder that has all of them, and from one that has not. */
+const MAX_LOAD = { whole: 2, partial: 4 };
 /** Pieces from before that are looked at at the same time. */
 const CHECKS_AT_ONCE = 4;
 const FIRST_TIMEOUT_MS = 10_000;
@@ -58,18 +59,25 @@ export class Download {
   readonly #buffers: Uint8Array<ArrayBuffer>[] = [];
   readonly #running = new Set<Promise<void>>();
   #doneBytes = 0;
-  /** When the last piece came. */
+  /** When the last piece came that was right. */
   #progressAt: number;
   /** Milliseconds that pieces took lately, each of full length. */
   #pieceMs: number | null = null;
   #wrongPieces = 0;
   #failure: unknown = null;
-  #changed = Promise.withResolvers<void>();
+  #changed = deferred<void>();
+  /** Since when there has been nothing to fetch but what others are fetching; `null` = there is. */
+  #idleSince: number | null = null;
 
   constructor(options: DownloadOptions) {
     this.#options = options;
     this.#pieces = piecesOf(options.manifest.files, options.manifest.pieceLength);
     this.#progressAt = options.clock.now();
+  }
+
+  /** Looks again what can be done; something has changed. */
+  wake(): void {
+    this.#changed.resolve();
   }
 
   /** Pieces that came with a wrong checksum. */
@@ -106,17 +114,17 @@ export class Download {
       const now = clock.now();
       if (now - refreshedAt >= REFRESH_MS) {
         refreshedAt = now;
-        await holders.refresh();
+        holders.refresh();
         this.#report();
       }
       if (now - lookedAt >= LOOK_MS) {
         lookedAt = now;
-        await holders.look();
+        holders.look();
       }
       this.#startSome();
       this.#checkStall();
       await within(clock, LOOK_MS, this.#changed.promise, signal);
-      this.#changed = Promise.withResolvers();
+      this.#changed = deferred();
     }
     if (this.#failure !== null) throw this.#failure;
     this.#report();
@@ -127,12 +135,18 @@ export class Download {
     const usable = holders.usable();
     const rules = { maxLoad: MAX_LOAD, random };
     while (this.#buffers.length > 0 && this.#missing.length > 0) {
-      const takeTwice = clock.now() - this.#progressAt > PATIENCE_MS;
-      const choice = choosePiece(this.#missing, usable, { ...rules, takeTwice });
-      if (choice === null) return;
+      let choice = choosePiece(this.#missing, usable, { ...rules, takeTwice: false });
+      if (choice !== null) this.#idleSince = null;
+      else {
+        const idleMs = clock.now() - (this.#idleSince ??= clock.now());
+        if (idleMs < PATIENCE_MS) return;
+        choice = choosePiece(this.#missing, usable, { ...rules, takeTwice: true });
+        if (choice === null) return;
+      }
       own.taking.add(choice.index);
-      const running = this.#fetch(this.#pieces[choice.index], choice.source).finally(() => {
-        own.taking.delete(choice.index);
+      const { index, source } = choice;
+      const running = this.#fetch(this.#pieces[index], source).finally(() => {
+        own.taking.delete(index);
         this.#running.delete(running);
         this.#changed.resolve();
       });
@@ -142,7 +156,7 @@ export class Download {
 
   /** Fetches one piece, or puts it back. Never rejects. */
   async #fetch(piece: Piece, holder: Holder): Promise<void> {
-    const { manifest, content, own, clock } = this.#options;
+    const { manifest, content, own, engine, clock } = this.#options;
     const buffer = this.#buffers.pop()!;
     const bytes = buffer.subarray(0, piece.length);
     holder.load++;
@@ -150,7 +164,7 @@ export class Download {
     try {
       const code = await this.#read(piece, holder, bytes);
       if (code !== EngineCode.OK) holder.fail(clock.now());
-      else if (!await isRight(manifest, piece.index, bytes)) {
+      else if (!await isRight(manifest, piece.index, bytes, engine)) {
         this.#wrongPieces++;
         holder.wrong++;
         holder.fail(clock.now());
@@ -208,7 +222,8 @@ export class Download {
       EngineCode.TIMEOUT,
       `No piece of ${JSON.stringify(name)} came for ${stallTimeoutMs} ms; missing: ` +
         `${this.#missing.length} of ${this.#pieces.length}, as piece ${this.#missing[0]}; asked: ` +
-        (asked.join(", ") || "nobody, there is no holder"),
+        (asked.join(", ") || "nobody, there is no holder") +
+        (holders.trouble === null ? "" : `; ${holders.trouble}`),
     );
   }
 
@@ -238,6 +253,7 @@ export async function checkPieces(
   manifest: Manifest,
   content: Content,
   own: OwnPieces,
+  engine: TransferEngine,
   signal: AbortSignal,
 ): Promise<number> {
   const pieces = piecesOf(manifest.files, manifest.pieceLength)
@@ -248,7 +264,7 @@ export async function checkPieces(
     while (next < pieces.length && !signal.aborted) {
       const piece = pieces[next++];
       await content.read(piece, buffer);
-      if (!await isRight(manifest, piece.index, buffer.subarray(0, piece.length))) continue;
+      if (!await isRight(manifest, piece.index, buffer.subarray(0, piece.length), engine)) continue;
       own.have.add(piece.index);
       right++;
     }

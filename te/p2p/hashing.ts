@@ -4,6 +4,7 @@ import type { P2pProgress } from "./download.ts";
 import {
   type Checksum,
   countPieces,
+  type Crc32cSource,
   type Manifest,
   MAX_PIECES,
   piecesOf,
@@ -22,6 +23,7 @@ export interface HashOptions {
   readonly checksum: Checksum;
   readonly onProgress: (progress: P2pProgress) => void;
   readonly signal: AbortSignal | undefined;
+  readonly engine: Crc32cSource;
 }
 
 /**
@@ -31,7 +33,7 @@ export interface HashOptions {
 export async function makeManifest(
   files: readonly SharedFile[],
   content: Content,
-  { pieceLength, checksum, onProgress, signal }: HashOptions,
+  { pieceLength, checksum, onProgress, signal, engine }: HashOptions,
 ): Promise<Manifest> {
   const count = countPieces(files, pieceLength);
   if (count > MAX_PIECES) {
@@ -49,7 +51,7 @@ export async function makeManifest(
       if (signal?.aborted) throw new EngineError(EngineCode.CANCELLED, "It was stopped");
       const piece = pieces[next++];
       await content.read(piece, buffer);
-      sums[piece.index] = await sumOf(checksum, buffer.subarray(0, piece.length));
+      sums[piece.index] = await sumOf(checksum, buffer.subarray(0, piece.length), engine);
       doneBytes += piece.length;
       if (doneBytes - reported < REPORT_BYTES && doneBytes < totalBytes) continue;
       reported = doneBytes;

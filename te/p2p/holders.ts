@@ -1,4 +1,5 @@
 import type { Clock } from "../../client/transfer/clock.ts";
+import { errorText } from "../../client/transfer/error_text.ts";
 import { EngineCode } from "../engine_code.ts";
 import type { Segment } from "../segment.ts";
 import type { TransferEngine } from "../transfer_engine.ts";
@@ -19,6 +20,8 @@ export class Holder implements Source {
   readonly shown: ShownPieces;
   isWhole = false;
   load = 0;
+  /** Whether its pieces are being read. */
+  isLookedAt = false;
   /** Bytes of right pieces that came from it. */
   receivedBytes = 0;
   /** Pieces from it whose checksum was wrong. */
@@ -66,6 +69,8 @@ export interface HoldersOptions {
   readonly clock: Clock;
   /** Milliseconds without a sign of life after which the document of a dead one is removed. */
   readonly deadAfterMs: number;
+  /** Called when there may be something new. */
+  readonly onNews: () => void;
 }
 
 /** Those that have pieces of a name, beside this process. */
@@ -74,6 +79,9 @@ export class Holders {
   readonly #known = new Map<string, Holder>();
   /** Since when a holder that is not known cannot be opened, with the beat at that time. */
   readonly #silent = new Map<string, { beat: number; since: number }>();
+  #refreshing = false;
+  #trouble: string | null = null;
+  #closed = false;
 
   constructor(options: HoldersOptions) {
     this.#options = options;
@@ -90,10 +98,35 @@ export class Holders {
     return this.all.filter((holder) => holder.isUsable(now));
   }
 
-  /** Looks who is there. `METADATA` when the service cannot be asked. */
-  async refresh(): Promise<void> {
+  /** Why the service could not be asked the last time; `null` when it could. */
+  get trouble(): string | null {
+    return this.#trouble;
+  }
+
+  /** Begins to look who is there, unless that is under way: one that hangs takes its time. */
+  refresh(): void {
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    this.#refresh().then(
+      () => this.#trouble = null,
+      (error) => this.#trouble = errorText(error),
+    ).finally(() => {
+      this.#refreshing = false;
+      this.#options.onNews();
+    });
+  }
+
+  /** Begins to read which pieces the others have now; of those that have all, that does not change. */
+  look(): void {
+    for (const holder of this.usable()) {
+      if (!holder.isWhole && !holder.isLookedAt) void this.#lookAt(holder);
+    }
+  }
+
+  async #refresh(): Promise<void> {
     const { registry, name, engine, clock } = this.#options;
     const there = (await registry.segments(name)).filter((one) => one !== engine.localName);
+    if (this.#closed) return;
     for (const [segment, holder] of this.#known) {
       if (there.includes(segment) || holder.load > 0) continue;
       engine.closeSegment(holder.segment);
@@ -105,14 +138,9 @@ export class Holders {
     }));
   }
 
-  /** Reads which pieces the others have now; of those that have all, that does not change. */
-  async look(): Promise<void> {
-    const partial = this.usable().filter(({ isWhole }) => !isWhole);
-    await Promise.all(partial.map((holder) => this.#lookAt(holder)));
-  }
-
   /** Ends the connections. */
   close(): void {
+    this.#closed = true;
     for (const { segment } of this.#known.values()) this.#options.engine.closeSegment(segment);
     this.#known.clear();
   }
@@ -130,6 +158,7 @@ export class Holders {
     }
     try {
       const opened = await engine.openSegment(segment);
+      if (this.#closed) return engine.closeSegment(opened);
       const fresh = new Holder(document, opened, count, clock.now());
       if (known !== undefined) engine.closeSegment(known.segment);
       this.#known.set(segment, fresh);
@@ -146,21 +175,30 @@ export class Holders {
   /** Removes the document of one that neither answers nor has given a sign of life for a while. */
   async #bury(segment: string, since: number): Promise<void> {
     const { clock, deadAfterMs, engine, registry, name } = this.#options;
-    if (clock.now() - since < deadAfterMs || await engine.probe(segment)) return;
+    if (clock.now() - since < deadAfterMs || await engine.probe(segment) || this.#closed) return;
     await registry.remove(name, segment);
   }
 
+  /** Never rejects. */
   async #lookAt(holder: Holder): Promise<void> {
-    const { engine, clock } = this.#options;
+    const { engine, clock, onNews } = this.#options;
     const { segment, document, shown } = holder;
     const local = new Uint8Array(shown.bytes.length);
     const remoteAddress = document.piecesAddress;
-    const [code] = await engine.transferSync(
-      [{ opcode: "read", segment, remoteAddress, local }],
-      { timeoutMs: LOOK_TIMEOUT_MS },
-    );
-    if (code !== EngineCode.OK) return holder.fail(clock.now());
-    shown.bytes.set(local);
-    holder.isWhole = shown.countHave() === holder.count;
+    holder.isLookedAt = true;
+    try {
+      const [code] = await engine.transferSync(
+        [{ opcode: "read", segment, remoteAddress, local }],
+        { timeoutMs: LOOK_TIMEOUT_MS },
+      );
+      if (code !== EngineCode.OK) return holder.fail(clock.now());
+      shown.bytes.set(local);
+      holder.isWhole = shown.countHave() === holder.count;
+    } catch {
+      holder.fail(clock.now()); // It was closed meanwhile.
+    } finally {
+      holder.isLookedAt = false;
+      onNews();
+    }
   }
 }

@@ -4,7 +4,6 @@
  */
 import { createHash } from "node:crypto";
 import { Buffer } from "node:buffer";
-import { crc32c } from "../../proto/crc32c.ts";
 import { ProtocolError } from "../../proto/error.ts";
 import { parseJsonExact, stringifyJsonExact } from "../../proto/json_exact.ts";
 import {
@@ -93,14 +92,20 @@ export function piecesOf(files: readonly SharedFile[], pieceLength: number): Pie
   return pieces;
 }
 
+/** What computes CRC-32C. */
+export interface Crc32cSource {
+  crc32c(bytes: Uint8Array): number;
+}
+
 /** The checksum of a piece's bytes. */
 export async function sumOf(
   checksum: Checksum,
   bytes: Uint8Array<ArrayBuffer>,
+  source: Crc32cSource,
 ): Promise<Uint8Array> {
   if (checksum === "sha256") return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const sum = new Uint8Array(SUM_BYTES.crc32c);
-  new DataView(sum.buffer).setUint32(0, crc32c(bytes, 0, bytes.length));
+  new DataView(sum.buffer).setUint32(0, source.crc32c(bytes));
   return sum;
 }
 
@@ -115,8 +120,9 @@ export async function isRight(
   manifest: Manifest,
   index: number,
   bytes: Uint8Array<ArrayBuffer>,
+  source: Crc32cSource,
 ): Promise<boolean> {
-  const sum = await sumOf(manifest.checksum, bytes);
+  const sum = await sumOf(manifest.checksum, bytes, source);
   return Buffer.compare(sum, sumAt(manifest, index)) === 0;
 }
 

@@ -204,7 +204,7 @@ export class P2pStore implements AsyncDisposable {
       const manifest = await makeManifest(files, content, {
         pieceLength: options.pieceLength ?? cut.pieceLength,
         checksum: options.checksum ?? cut.checksum,
-        ...{ onProgress, signal },
+        ...{ onProgress, signal, engine: this.engine },
       });
       await this.#registry.claim(name, manifest);
       const own = await this.#own(manifest);
@@ -229,7 +229,7 @@ export class P2pStore implements AsyncDisposable {
     try {
       own = await this.#own(manifest);
       const never = new AbortController().signal;
-      foundPieces = await checkPieces(manifest, content, own, options.signal ?? never);
+      foundPieces = await checkPieces(manifest, content, own, this.engine, options.signal ?? never);
       checkPresent(manifest, present, own);
       held = await this.#serve(name, manifest, content, own);
     } catch (error) {
@@ -300,9 +300,10 @@ export class P2pStore implements AsyncDisposable {
       ...{ name, digest: digestOf(manifest), count: own.count, engine, clock: this.#clock },
       registry: this.#registry,
       deadAfterMs: MISSED_BEATS * this.#beatMs,
+      onNews: () => download.wake(),
     });
     const foundBytes = foundPieces === own.count ? totalLength(manifest) : bytesOf(manifest, own);
-    const download = new Download({
+    const download: Download = new Download({
       ...{ name, manifest, engine, content, own, holders, clock: this.#clock },
       random: this.#random,
       parallel: Math.min(options.parallel ?? 8, fits),

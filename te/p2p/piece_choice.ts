@@ -17,8 +17,8 @@ export interface Choice<S extends Source> {
 
 /** How pieces are chosen. */
 export interface ChoiceRules {
-  /** Pieces that may be fetched from one holder at the same time. */
-  readonly maxLoad: number;
+  /** Pieces that may be fetched from one holder at the same time, by whether it has all. */
+  readonly maxLoad: { readonly whole: number; readonly partial: number };
   /**
    * Whether pieces that another process is fetching may be fetched from a holder that has them all;
    * otherwise they are waited for, so that the first holder does not send them twice.
@@ -41,7 +41,9 @@ export function choosePiece<S extends Source>(
   sources: readonly S[],
   { maxLoad, takeTwice, random }: ChoiceRules,
 ): Choice<S> | null {
-  const free = sources.filter(({ load }) => load < maxLoad);
+  const free = sources.filter(({ load, isWhole }) =>
+    load < (isWhole ? maxLoad.whole : maxLoad.partial)
+  );
   const partial = sources.filter(({ isWhole }) => !isWhole);
   let best: { at: number; source: S; rarity: number } | null = null;
   let seen = 0;

@@ -1,5 +1,6 @@
 import type { Clock } from "../../client/transfer/clock.ts";
 import { errorText } from "../../client/transfer/error_text.ts";
+import { deferred } from "../deferred.ts";
 import type { TransferEngine } from "../transfer_engine.ts";
 import type { Content } from "./content.ts";
 import { digestOf, type Manifest, type SharedFile, totalLength } from "./manifest.ts";
@@ -42,7 +43,7 @@ export interface ReplicaSources {
  */
 export class Replica {
   readonly #parts: ReplicaParts;
-  readonly #ended = Promise.withResolvers<string>();
+  readonly #ended = deferred<string>();
   #beat = 0;
   #stopBeat: () => void = () => {};
   /** The beat that is under way. */

@@ -250,26 +250,48 @@ Deno.test("a name is taken back everywhere, also from those who are fetching it"
   assert.equal(await liar.ended, "somebody took the name back");
 });
 
-Deno.test("documents that are lost are put back, those of the dead are removed", async () => {
+Deno.test("documents that are lost are put back, and a name can be waited for", async () => {
   await using place = await meeting();
   const seeder = await place.open();
-  const bytes = contentOf(MIB, 10);
-  await seeder.seed("n", [{ name: "x", bytes }]);
-  const kept = new Map([...place.service.values].filter(([key]) => key.includes("p2p")));
-  for (const key of kept.keys()) place.service.values.delete(key);
-  await until(() => [...kept.keys()].every((key) => place.service.values.has(key)));
-  // One that cannot be reached, and whose beat stays as it is.
-  const [key, text] = [...kept].find(([key]) => key.includes("holder"))!;
-  const dead = key.replace(/[^%]+$/, (port) => port.replace(/\d+$/, "1"));
-  place.service.values.set(dead, text.replaceAll(seeder.engine.localName, "127.0.0.1:1"));
   const getter = await place.open();
-  const spoiled = getter.get("m", { arrays: [new Uint8Array(MIB)] }, { waitMs: 60_000 });
-  const again = await place.open();
-  await again.get("n", { arrays: [new Uint8Array(MIB)] });
-  await again.unseed("n");
-  assert.equal(place.service.values.has(dead), false);
-  await seeder.seed("m", [{ name: "x", bytes }]);
-  assert.equal((await spoiled).length, MIB, "the name that was waited for");
+  const bytes = contentOf(MIB, 10);
+  const waiting = getter.get("n", { arrays: [new Uint8Array(MIB)] }, { waitMs: 60_000 });
+  await seeder.seed("n", [{ name: "x", bytes }]);
+  assert.equal((await waiting).length, MIB);
+  const kept = [...place.service.values.keys()].filter((key) => key.includes("p2p"));
+  assert.equal(kept.length, 3);
+  for (const key of kept) place.service.values.delete(key);
+  await until(() => kept.every((key) => place.service.values.has(key)));
+});
+
+Deno.test("what the dead have said is removed, that of the living is not", async () => {
+  await using place = await meeting();
+  const seeder = await place.open();
+  const getter = await place.open();
+  const bytes = contentOf(MIB, 11);
+  await seeder.seed("n", [{ name: "x", bytes }]);
+  bytes.fill(0); // So that the getter does not come to an end.
+  const { values } = place.service;
+  const own = [...values.keys()].find((key) => key.includes("holder"))!;
+  const name = seeder.engine.localName;
+  const [dead, other] = ["127.0.0.1:1", "127.0.0.1:2"].map((segment) => {
+    const key = own.replace(name, segment);
+    values.set(key, values.get(own)!.replace(name, segment));
+    return key;
+  });
+  const stopped = assert.rejects(
+    getter.get("n", { arrays: [new Uint8Array(MIB)] }),
+    engineError(CANCELLED, /somebody took the name back$/),
+  );
+  let beat = 1000;
+  await until(() => {
+    values.set(other, values.get(own)!.replace(name, "127.0.0.1:2").replace(/\d+/, `${beat++}`));
+    return !values.has(dead);
+  });
+  assert(values.has(own));
+  assert(values.has(other), "nobody answers there, and yet there are signs of life");
+  await getter.unseed("n");
+  await stopped;
 });
 
 Deno.test("wrong use of a p2p store is one line", async () => {
