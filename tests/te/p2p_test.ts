@@ -1,7 +1,7 @@
 /** Content that spreads between stores of one process: what is refused, repaired and taken back. */
 import assert from "node:assert/strict";
 import { freePort, startMaster } from "../../examples/local_cluster.ts";
-import { EngineCode, type P2pOptions, P2pStore } from "../../te.ts";
+import { EngineCode, type P2pOptions, P2pStore, TransferEngine } from "../../te.ts";
 import { fill, same } from "../contract/engine_pair.ts";
 import { engineError } from "../contract/te_suite.ts";
 import { EngineServer, etcdAbsent, redisAbsent, testWith } from "../support/engine_servers.ts";
@@ -203,6 +203,31 @@ Deno.test("a download goes on from what an earlier one has left", async () => {
     );
     await getter.get("n", { directory: folder }, { overwrite: true });
     assert(same(await Deno.readFile(`${folder}/x`), bytes));
+  });
+});
+
+Deno.test("what a peer stores in a shared file does not reach the file", async () => {
+  await using place = await meeting();
+  await inFolder(async (folder) => {
+    const seeder = await place.open({ forceTcp: true });
+    const bytes = contentOf(MIB, 12);
+    await Deno.writeFile(`${folder}/x`, bytes);
+    await seeder.seed("n", [{ path: `${folder}/x` }]);
+    await using meddler = await TransferEngine.initialize({
+      ...{ metadata: place.service.url, forceTcp: true },
+    });
+    const segment = await meddler.openSegment(seeder.engine.localName);
+    const { address } = segment.buffers.find(({ length }) => length === MIB)!;
+    const local = new Uint8Array(MIB);
+    const write = { opcode: "write", segment, remoteAddress: address, local } as const;
+    assert.deepEqual(await meddler.transferSync([write]), [EngineCode.OK]);
+    assert(same(await Deno.readFile(`${folder}/x`), bytes));
+    const getter = await place.open();
+    await assert.rejects(
+      getter.get("n", { directory: `${folder}/there` }, { stallTimeoutMs: 200 }),
+      engineError(TIMEOUT, / sent wrong\)$/),
+      "and who gets it sees that",
+    );
   });
 });
 
