@@ -14,7 +14,10 @@ import {
   textField,
 } from "../../proto/metadata/fields.ts";
 
-/** `sha256` also tells bytes that somebody made to look right; `crc32c` takes less time. */
+/**
+ * `sha256` also tells bytes that somebody made to look right; `crc32c` takes less time where there is
+ * the shim.
+ */
 export type Checksum = "sha256" | "crc32c";
 
 /** Bytes of a checksum. */
