@@ -449,7 +449,12 @@ const ownFamilies: Family[] = [
     "lastSnapshotSeconds",
     "Unix time of the newest snapshot of this process, 0 = none.",
   ),
-  server("snowskin_waiting_puts", "gauge", "waitingWrites", "Writes that wait for space now."),
+  server(
+    "snowskin_waiting_puts",
+    "gauge",
+    "waitingWrites",
+    "Changes that wait for space or readers now.",
+  ),
   server("snowskin_rpc_connections", "gauge", "connections", "Open RPC connections."),
   server(
     "snowskin_loop_lag_seconds",

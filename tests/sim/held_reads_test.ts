@@ -22,8 +22,17 @@ interface Kind {
   readonly lie: (world: World) => void;
 }
 
-const { PUT, GET, GET_BATCH, UPSERT, UPSERT_BATCH, REMOVE_FORCED, REMOVE_BATCH, REMOVE_BY_REGEX } =
-  Command;
+const {
+  PUT,
+  GET,
+  GET_BATCH,
+  UPSERT,
+  UPSERT_BATCH,
+  REMOVE,
+  REMOVE_FORCED,
+  REMOVE_BATCH,
+  REMOVE_BY_REGEX,
+} = Command;
 const commits = (world: World) => world.master.core.state.holds.endOf = () => -Infinity;
 const forgets = (world: World) => world.master.core.state.holds.note = () => {};
 const starts = (world: World) => world.master.core.state.holds.inheritedUntilMs = -Infinity;
@@ -74,8 +83,8 @@ const kinds: Kind[] = [
     what: "restarts of the master",
     options: {
       profile: {
-        ...{ ...eager, commands: [PUT, GET, GET, GET, UPSERT], busyMs: 10_000 },
-        ...{ faults: [Fault.MASTER_RESTART], faultEveryMs: 700, keys: 20 },
+        ...{ ...eager, commands: [PUT, GET, GET, GET, UPSERT, REMOVE] },
+        ...{ busyMs: 10_000, faults: [Fault.MASTER_RESTART], faultEveryMs: 1500 },
       },
     },
     lie: starts,
