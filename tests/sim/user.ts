@@ -148,7 +148,9 @@ export class User {
 
   #size(): number {
     const { random, profile: { leastValue, mostValue } } = this.#options;
-    return leastValue + random.below(mostValue - leastValue + 1);
+    const more = random.below(mostValue - leastValue + 1);
+    // Half of all values have one of a few sizes, so that memory is reserved for them.
+    return leastValue + (more % 2 === 0 ? more : Math.floor(3 * more / mostValue) * 16);
   }
 
   #config(keys: number): ReplicateConfig {

@@ -15,6 +15,7 @@ export function checkCore(state: CoreState): void {
   const used = checkObjects(state, references);
   checkSegments(state, used, references);
   checkRecency(state);
+  checkReservations(state);
   checkTenants(state);
   checkClients(state, references);
 }
@@ -37,13 +38,19 @@ function checkObjects(state: CoreState, references: Map<number, number>): Map<nu
   let diskBytes = 0;
   for (let slot = 1; slot < objects.limit; slot++) {
     if (!objects.has(slot)) continue;
-    present++;
     const key = objects.key(slot);
-    assert.equal(
-      objects.find(objects.tenant(slot), key, 0, key.length),
-      slot,
-      "the key leads here",
-    );
+    if (objects.isReserved(slot)) {
+      assert.equal(objects.reserved.find(key), slot, "the name leads here");
+      assert.equal(objects.find(objects.tenant(slot), key, 0, key.length), 0, "and is no key");
+      assert(!objects.is(slot, ObjectFlag.COMMITTED) && objects.link(slot, ObjectLink.WRITE) !== 0);
+    } else {
+      present++;
+      assert.equal(
+        objects.find(objects.tenant(slot), key, 0, key.length),
+        slot,
+        "the key leads here",
+      );
+    }
     count(references, objects.client(slot));
     const write = objects.link(slot, ObjectLink.WRITE);
     if (write !== 0) {
@@ -194,13 +201,29 @@ function checkRecency(state: CoreState): void {
   }
 }
 
+function checkReservations({ objects, writes }: CoreState): void {
+  const { reserved } = objects;
+  let present = 0;
+  let bytes = 0;
+  const clients = new Map<number, number>();
+  for (let slot = 1; slot < objects.limit; slot++) {
+    if (!objects.has(slot) || !objects.isReserved(slot)) continue;
+    present++;
+    count(clients, writes.client(objects.link(slot, ObjectLink.WRITE)));
+    bytes += objects.size(slot);
+  }
+  assert.equal(reserved.size, present, "reservations have objects");
+  assert(reserved.bytes >= bytes && (present > 0 || reserved.bytes === 0), "they have bytes");
+  for (const [client, many] of clients) assert.equal(reserved.countOf(client), many);
+}
+
 function checkTenants(state: CoreState): void {
   const { objects, replicas, quotas, tenants } = state;
   const charged = new Array(tenants.count).fill(0);
   const counted = new Array(tenants.count).fill(0);
   for (let slot = 1; slot < objects.limit; slot++) {
     if (!objects.has(slot)) continue;
-    counted[objects.tenant(slot)]++;
+    if (!objects.isReserved(slot)) counted[objects.tenant(slot)]++;
     let replica = objects.link(slot, ObjectLink.REPLICA);
     for (; replica !== 0; replica = replicas.next(replica)) {
       if (replicas.isMemory(replica)) charged[objects.tenant(slot)] += replicas.size(replica);
