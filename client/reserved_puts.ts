@@ -237,7 +237,8 @@ export class ReservedPuts {
   }
 
   async #giveBack(reservations: readonly GivenBack[]): Promise<void> {
-    const { master, clientId, tenantId } = this.#options;
+    const { master, clock, clientId, tenantId } = this.#options;
+    if (clock.now() < this.#unknownUntilMs) return;
     const given = reservations.map(({ writeId, written }) => ({ writeId, written }));
     try {
       await master.giveBack({ clientId, reservations: given, tenantId });

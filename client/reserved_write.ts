@@ -73,7 +73,11 @@ export async function writeReserved(
   }
   const { code } = answer;
   if (GONE.includes(code)) return null;
-  if (code !== ErrorCode.OK) reserved.keep(shape, reservation);
+  if (code !== ErrorCode.OK) {
+    // Late bytes of a write that was repeated must not meet those of another put.
+    if (ops.some(({ isRepeated }) => isRepeated)) reserved.giveBack([reservation]);
+    else reserved.keep(shape, reservation);
+  }
   if (code === ErrorCode.OBJECT_ALREADY_EXISTS) {
     reserved.note(true, false);
     return "exists";
@@ -135,6 +139,9 @@ async function ask(
     const answer = await store.master.endAndReserve(request, writeId);
     memory = answer.value ?? NOTHING;
     return answer;
+  } catch (error) {
+    if (store.reserved.isUnknown(error)) memory = NOTHING;
+    throw error;
   } finally {
     if (wants) store.reserved.took(shape, nextWriteId, askedAt, memory);
   }

@@ -170,3 +170,23 @@ export function drawProfile(random: Random): Profile {
     },
   };
 }
+
+/** A world in which many puts are alike, so that memory is reserved for them; every fault is in some. */
+export function reserving(seed: number): Partial<Profile> {
+  const faults = Object.values(Fault).filter((fault, i) =>
+    fault !== Fault.BIT_FLIPS && (seed + i) % 3 === 0
+  );
+  const { PUT, GET, UPSERT, PUT_BATCH, REMOVE, REMOVE_FORCED } = Command;
+  return {
+    ...{
+      numbersWrites: true,
+      reservesPuts: true,
+      clients: 2,
+      nodes: 2,
+      users: 2 + seed % 2,
+      faults,
+    },
+    ...{ keys: seed % 2 === 0 ? 30 : 300, leastValue: 64, mostValue: 64, thinkMs: 5, busyMs: 4000 },
+    commands: [PUT, PUT, PUT, GET, GET, UPSERT, PUT_BATCH, REMOVE, REMOVE_FORCED],
+  };
+}
