@@ -148,9 +148,8 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /**
-   * Stores an object, or replaces it: readers see the old or the new value. Of upserts of one key that
-   * overlap, each that another one replaced before it was done rejects with `ILLEGAL_CLIENT`. Errors
-   * as `put`.
+   * Stores or replaces an object: readers see the old or the new value. Of overlapping upserts of one
+   * key, those replaced before they were done reject with `ILLEGAL_CLIENT`. Errors as `put`.
    */
   async upsert(key: Key, value: Value, options?: PutOptions): Promise<void> {
     await this.#write("upsert", key, value, options);
