@@ -14,6 +14,7 @@ import type { CoreConfig } from "./api.ts";
 import { Counter } from "./counters.ts";
 import { durableState } from "./digest.ts";
 import { FactKind } from "./facts.ts";
+import { KeyScan } from "./key_scan.ts";
 
 const { INVALID_WRITE, NO_AVAILABLE_HANDLE, OBJECT_ALREADY_EXISTS, OBJECT_NOT_FOUND } = ErrorCode;
 /** As long as the master keeps a reservation by default. */
@@ -68,6 +69,8 @@ Deno.test("nobody sees a reservation: no key, no listing, no scan, no count, no 
   assert.equal(driver.removeByRegex("", true), 1);
   assert.equal(driver.removeAll(true), 0);
   assert.equal(core.reservations.count, 1);
+  const scan = new KeyScan(core.state, -1, null, () => true);
+  assert.equal(scan.next({ left: Infinity }), 0);
   // A client may have a key of these bytes: it is another object.
   driver.ok(core.putStart(
     driver.writer(1, 8),
