@@ -2,13 +2,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import type { GivenBack } from "../../proto/messages.ts";
 import type { ReplicateConfig, Uuid } from "../../proto/types.ts";
 import type { Checksum, ReplicaSink, Writer } from "./api.ts";
-import {
-  endReserved,
-  giveBack,
-  reservedSize,
-  reserveWrite,
-  useWithinMs,
-} from "./reserved_writes.ts";
+import { endReserved, giveBack, reserveWrite, useWithinMs } from "./reserved_writes.ts";
 import type { CoreState } from "./state.ts";
 
 /**
@@ -32,9 +26,9 @@ export class ReservationApi {
     return useWithinMs(this.#state.config);
   }
 
-  /** Bytes of the value that a reservation is for, 0 = there is no such reservation. */
-  sizeOf(writer: Writer, tenant: number): number {
-    return reservedSize(this.#state, writer, tenant);
+  /** Bytes of the value whose put {@linkcode ReservationApi.end} has ended last. */
+  get endedSize(): number {
+    return this.#state.request.size;
   }
 
   /** See {@linkcode reserveWrite}. */

@@ -4,9 +4,13 @@ import { UUID_BYTES } from "./uuid.ts";
 export const RESERVATION_NAME_BYTES = UUID_BYTES + 8;
 
 interface Reservation {
-  readonly name: string;
+  readonly slot: number;
+  readonly name: Uint8Array;
+  readonly hash: number;
   client: number;
   bytes: number;
+  /** Another one whose name has the same hash. */
+  next: Reservation | null;
 }
 
 /**
@@ -18,7 +22,8 @@ export class ReservationTable {
   bytes = 0;
   readonly #name = new Uint8Array(RESERVATION_NAME_BYTES);
   readonly #nameView = new DataView(this.#name.buffer);
-  readonly #byName = new Map<string, number>();
+  /** By hash of the name. */
+  readonly #byName = new Map<number, Reservation>();
   /** By slot, in the order in which their writes began. */
   readonly #bySlot = new Map<number, Reservation>();
   readonly #counts = new Map<number, number>();
@@ -39,14 +44,17 @@ export class ReservationTable {
 
   /** The name of a client's write, until the next call. */
   nameOf(clientId: Uint8Array, writeId: number): Uint8Array {
-    this.#name.set(clientId);
+    const name = this.#name;
+    for (let i = 0; i < UUID_BYTES; i++) name[i] = clientId[i];
     this.#nameView.setFloat64(UUID_BYTES, writeId, true);
-    return this.#name;
+    return name;
   }
 
   /** The slot of a name, or 0. */
   find(name: Uint8Array): number {
-    return this.#byName.get(textOf(name)) ?? 0;
+    let found = this.#byName.get(hashOf(name)) ?? null;
+    while (found !== null && !isSame(found.name, name)) found = found.next;
+    return found === null ? 0 : found.slot;
   }
 
   /** Reservations of a client. */
@@ -55,9 +63,11 @@ export class ReservationTable {
   }
 
   add(slot: number, name: Uint8Array): void {
-    const text = textOf(name);
-    this.#byName.set(text, slot);
-    this.#bySlot.set(slot, { name: text, client: 0, bytes: 0 });
+    const hash = hashOf(name);
+    const next = this.#byName.get(hash) ?? null;
+    const reservation = { slot, name: name.slice(), hash, client: 0, bytes: 0, next };
+    this.#byName.set(hash, reservation);
+    this.#bySlot.set(slot, reservation);
   }
 
   /** Its write has begun: it is the youngest now. */
@@ -72,9 +82,15 @@ export class ReservationTable {
   }
 
   remove(slot: number): void {
-    const { name, client, bytes } = this.#bySlot.get(slot)!;
+    const reservation = this.#bySlot.get(slot)!;
+    const { hash, client, bytes, next } = reservation;
     this.#bySlot.delete(slot);
-    this.#byName.delete(name);
+    let before = this.#byName.get(hash)!;
+    if (before !== reservation) {
+      while (before.next !== reservation) before = before.next!;
+      before.next = next;
+    } else if (next !== null) this.#byName.set(hash, next);
+    else this.#byName.delete(hash);
     this.bytes -= bytes;
     const left = this.countOf(client) - 1;
     if (left > 0) this.#counts.set(client, left);
@@ -82,6 +98,14 @@ export class ReservationTable {
   }
 }
 
-function textOf(name: Uint8Array): string {
-  return String.fromCharCode.apply(null, name as unknown as number[]);
+/** FNV-1a. */
+function hashOf(name: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < RESERVATION_NAME_BYTES; i++) hash = Math.imul(hash ^ name[i], 0x01000193);
+  return hash;
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < RESERVATION_NAME_BYTES; i++) if (a[i] !== b[i]) return false;
+  return true;
 }

@@ -88,7 +88,7 @@ export function endReserved(
   checksum: Checksum | null,
   nowMs: number,
 ): ErrorCode {
-  const { request, counters } = state;
+  const { objects, request, counters } = state;
   const slot = find(state, writer, tenant);
   if (slot === 0) return ErrorCode.INVALID_WRITE;
   if (state.config.enableMultiTenants && !state.quotas.isRegistered(tenant)) {
@@ -102,6 +102,7 @@ export function endReserved(
   }
   request.writer.client = writer.client;
   request.writer.writeId = writer.writeId;
+  request.size = objects.size(slot);
   const taken = makeFree(state, tenant, bytes, start, end, nowMs);
   if (taken !== ErrorCode.OK) return taken;
   nameWrite(state, slot, bytes, start, end);
@@ -122,12 +123,6 @@ export function giveBack(
 ): void {
   const slot = find(state, writer, tenant);
   if (slot !== 0) drop(state, slot, written ? heldByLateBytes(state, nowMs) : 0);
-}
-
-/** Bytes of the value that a reservation is for, 0 = there is no such reservation. */
-export function reservedSize(state: CoreState, writer: Writer, tenant: number): number {
-  const slot = find(state, writer, tenant);
-  return slot === 0 ? 0 : state.objects.size(slot);
 }
 
 /** Gives up reservations that were kept long enough. Returns whether there are more. */

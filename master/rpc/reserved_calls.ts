@@ -92,11 +92,10 @@ export class ReservedCalls {
       return this.#core.putEnd(by, tenant, bytes, start, end, checksum, ReplicaType.ALL, nowMs);
     }
     if (end - start > this.#options.maxKeyBytes) return ErrorCode.INVALID_KEY;
-    const size = reservations.sizeOf(by, tenant);
     const code = reservations.end(by, tenant, bytes, start, end, checksum, nowMs);
     if (code === ErrorCode.OK) {
-      this.#options.onSize(size);
-      tenants.spend(tenant, size);
+      this.#options.onSize(reservations.endedSize);
+      tenants.spend(tenant, reservations.endedSize);
     }
     return code;
   }
