@@ -11,6 +11,7 @@ import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { TRANSPORT_NAMES } from "./transfer/transport_names.ts";
 import { parseBandwidth } from "./bandwidth.ts";
 import type { EarlyReadsChoice, HeldReadsChoice } from "./known_places.ts";
+import type { ReservedPutsChoice } from "./reserved_puts.ts";
 import { parseSize } from "./size.ts";
 import { checkTransport } from "./transport_settings.ts";
 
@@ -139,11 +140,10 @@ export interface StoreSettings {
    * `storeChecksum`.
    */
   earlyReads: EarlyReadsChoice;
-  /**
-   * Whether an object that was looked up a moment ago is read again without asking the master, for as
-   * long as that has promised that the version stays: `on`, `off`.
-   */
+  /** Whether an object is read again without asking the master while it has promised that it stays. */
   heldReads: HeldReadsChoice;
+  /** Whether the end of a put reserves memory for the next one that is like it: `on`, `off`. */
+  reservedPuts: ReservedPutsChoice;
   /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
@@ -309,12 +309,10 @@ const numaNodes: Read<string> = (name, value) => {
   return refuse(name, value, "off, interleave, split, or nodes from 0 to 63 joined by commas");
 };
 
-function oneOf<T extends string>(...allowed: readonly T[]): Read<T> {
-  return (name, value) => {
-    const wanted = String(value).trim().toLowerCase();
-    return allowed.find((one) => one === wanted) ?? refuse(name, value, allowed.join(", "));
-  };
-}
+const oneOf = <T extends string>(...allowed: T[]): Read<T> => (name, value) => {
+  const wanted = String(value).trim().toLowerCase();
+  return allowed.find((one) => one === wanted) ?? refuse(name, value, allowed.join(", "));
+};
 
 /** A value that is true or false, in the usual words. */
 export const readTruth: Read<boolean> = (name, value) => {
@@ -411,6 +409,7 @@ export const settingTable: {
   hedgePercent: { fallback: 5, read: wholeNumber(0, 100) },
   earlyReads: { fallback: "auto", read: oneOf<EarlyReadsChoice>("auto", "on", "off") },
   heldReads: { fallback: "on", read: oneOf<HeldReadsChoice>("on", "off") },
+  reservedPuts: { fallback: "on", read: oneOf<ReservedPutsChoice>("on", "off") },
   bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },

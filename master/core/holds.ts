@@ -6,7 +6,7 @@
  *
  * Everything that may end the version that a key has is one of these:
  *
- * - PutEnd, UpsertEnd and PutRevoke, which make another version the object's: they wait.
+ * - PutEnd, UpsertEnd, EndAndReserve and PutRevoke, which make another version the object's: they wait.
  * - Removals by force, and those after the lease: they wait. Scans go on with what waits when its time
  *   has come (`removal_scan.ts`); BatchReplicaClear leaves out what is held.
  * - What takes an object away for want of room, in a drain or to its owner's disk respects the lease,

@@ -3,7 +3,14 @@
 import assert from "node:assert/strict";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { ReplicaType } from "../../proto/types.ts";
-import { assertCode, bytesOf, clientId, CoreDriver, MIB } from "../../tests/support/core_driver.ts";
+import {
+  assertCode,
+  bytesOf,
+  clientId,
+  CoreDriver,
+  MIB,
+  replicateConfig,
+} from "../../tests/support/core_driver.ts";
 import { checkCore } from "../../tests/support/core_invariants.ts";
 import type { CoreConfig } from "./api.ts";
 import { MAX_READ_HOLD_MS } from "./holds.ts";
@@ -256,4 +263,18 @@ Deno.test("a core before which there was nothing does not wait, one that knows n
     driver.ok(driver.start("k", 500));
     assert.equal(waited(driver, () => driver.end("k")), knows ? 0 : MAX_READ_HOLD_MS);
   }
+});
+
+Deno.test("a put into reserved memory waits as any other, and keeps its memory meanwhile", () => {
+  const driver = held();
+  driver.mount(2, MIB, { client: 2 });
+  const writer = () => driver.writer(2, 5);
+  const { reservations } = driver.core;
+  const config = replicateConfig({ preferredSegments: ["segment-2"] });
+  driver.ok(reservations.reserve(writer(), 0, 500, config, driver.nowMs, driver.sink));
+  driver.ok(driver.core.cluster.unmountSegment("1-1", clientId(1), driver.nowMs));
+  const key = bytesOf("k");
+  const end = () => reservations.end(writer(), 0, key, 0, key.length, null, driver.nowMs);
+  assert.equal(waited(driver, end, [2]), HOLD_MS);
+  driver.ok(driver.get("k"));
 });

@@ -64,7 +64,9 @@ export function startWrite(
   const created = slot === 0;
   retainClient(state, client);
   if (created) {
-    slot = objects.insertHashed(request.hash, tenant, bytes, start, end);
+    slot = request.reserves
+      ? objects.insertReserved(tenant, bytes.subarray(start, end))
+      : objects.insertHashed(request.hash, tenant, bytes, start, end);
     retainClient(state, client);
     objects.setClient(slot, client);
     objects.setSize(slot, request.size);
@@ -107,6 +109,7 @@ export function startWrite(
     attach(state, slot, replica, !created);
   }
   raiseReplicaId(state, firstId + request.count + (request.onSharedDisk ? 1 : 0));
+  if (request.reserves) objects.reserved.begin(slot, client, request.size * request.count);
   state.recency.remove(slot);
   state.facts?.writeStarted(slot, created);
   return slot;
@@ -288,9 +291,8 @@ export function setChecksum(state: CoreState, slot: number, { low, high }: Check
 
 /** Takes the object's checksum away, if it has one. */
 export function clearChecksum(state: CoreState, slot: number): void {
-  const { objects } = state;
-  if (!objects.is(slot, ObjectFlag.CHECKSUM)) return;
-  objects.clearChecksum(slot);
+  if (!state.objects.is(slot, ObjectFlag.CHECKSUM)) return;
+  state.objects.clearChecksum(slot);
   state.facts?.checksumSet(slot);
 }
 
@@ -392,11 +394,10 @@ function dropWrite(state: CoreState, slot: number): void {
 }
 
 function dropTransfer(state: CoreState, transfer: Transfer): void {
-  const { replicas } = state;
   if (transfer.kind === TransferKind.PROMOTION) cancelPromotion(state, transfer);
   state.transfers.transfers.delete(transfer.slot);
   const source = replicaById(state, transfer.slot, transfer.source);
-  if (source !== 0) replicas.setPins(source, replicas.pins(source) - 1);
+  if (source !== 0) state.replicas.setPins(source, state.replicas.pins(source) - 1);
   state.objects.clear(transfer.slot, ObjectFlag.TRANSFER);
   state.clients.release(transfer.client);
 }

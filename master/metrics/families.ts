@@ -380,6 +380,36 @@ const ownFamilies: Family[] = [
     "How often a store came to be avoided because most of its users suspect it.",
   ),
   core(
+    "snowskin_reserved_bytes",
+    "gauge",
+    CoreCounter.RESERVED_BYTES,
+    "Memory that clients have reserved for puts to come.",
+  ),
+  core(
+    "snowskin_reservations_total",
+    "counter",
+    CoreCounter.RESERVATIONS,
+    "Reservations of memory for puts to come.",
+  ),
+  core(
+    "snowskin_reservations_used_total",
+    "counter",
+    CoreCounter.RESERVATIONS_USED,
+    "Reservations that became objects.",
+  ),
+  core(
+    "snowskin_reservations_refused_total",
+    "counter",
+    CoreCounter.RESERVATIONS_REFUSED,
+    "Reservations that were asked for and would have hurt others.",
+  ),
+  core(
+    "snowskin_reservations_expired_total",
+    "counter",
+    CoreCounter.RESERVATIONS_EXPIRED,
+    "Reservations that were neither used nor given back in time.",
+  ),
+  core(
     "snowskin_fences_ordered_total",
     "counter",
     CoreCounter.FENCES_ORDERED,
@@ -434,13 +464,6 @@ const ownFamilies: Family[] = [
     "Hot objects for which no cooler node with room was found.",
   ),
   server("snowskin_put_waits_total", "counter", "writeWaits", "Writes that waited for space."),
-  server(
-    "snowskin_held_waits_total",
-    "counter",
-    "heldWaits",
-    "Changes that waited for readers who held what they change.",
-  ),
-  server("snowskin_read_holds_total", "counter", "readHolds", "Holds given to readers."),
   server("master_snapshot_success", "counter", "snapshots", "Snapshots made."),
   server("master_snapshot_fail", "counter", "snapshotFailures", "Snapshots that failed."),
   server(
@@ -449,12 +472,7 @@ const ownFamilies: Family[] = [
     "lastSnapshotSeconds",
     "Unix time of the newest snapshot of this process, 0 = none.",
   ),
-  server(
-    "snowskin_waiting_puts",
-    "gauge",
-    "waitingWrites",
-    "Changes that wait for space or readers now.",
-  ),
+  server("snowskin_waiting_puts", "gauge", "waitingWrites", "Writes that wait for space now."),
   server("snowskin_rpc_connections", "gauge", "connections", "Open RPC connections."),
   server(
     "snowskin_loop_lag_seconds",

@@ -29,10 +29,6 @@ export interface ServerStats {
   waitingWrites: number;
   /** Writes that had to wait for space since the start. */
   writeWaits: number;
-  /** Changes that waited for readers who held what they change. */
-  heldWaits: number;
-  /** Holds given to readers. */
-  readHolds: number;
   /** Longest time between two turns of the loop, in seconds, since the last snapshot. */
   loopLagSeconds: number;
   /** Snapshots that were made since the start, and attempts that failed. */

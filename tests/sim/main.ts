@@ -45,6 +45,8 @@ async function runMany(first: number, count: number, options: WorldOptions): Pro
       confirmed: 0,
       held: 0,
       met: 0,
+      reserved: 0,
+      inVain: 0,
       reigns: 0,
       fetched: 0,
     },
