@@ -29,9 +29,17 @@ const commands: Record<string, Command> = {
     summary: "show which RDMA devices lie close to which memory",
     load: () => import("./client/node/topology.ts"),
   },
+  doctor: {
+    summary: "look at this machine for a master, a store node or a client",
+    load: () => import("./doctor/main.ts"),
+  },
   why: {
     summary: "ask a master what became of a key, or why lookups miss",
     load: () => import("./master/why.ts"),
+  },
+  log: {
+    summary: "print what masters keep, or audit it: log inspect, log audit",
+    load: () => import("./master/log/main.ts"),
   },
   backup: {
     summary: "copy the index of a running master to a directory or to S3",

@@ -91,6 +91,7 @@ const sources: readonly Source[] = [
   { field: "lockMemory", keys: ["lock_memory"], env: ["SNOWSKIN_LOCK_MEMORY"] },
   { field: "localBufferSize", keys: ["local_buffer_size"], env: ["MOONCAKE_LOCAL_BUFFER_SIZE"] },
   { field: "protocol", keys: ["protocol"], env: ["MOONCAKE_PROTOCOL"] },
+  { field: "allowFallback", keys: ["allow_fallback"], env: ["SNOWSKIN_ALLOW_FALLBACK"] },
   {
     field: "transportLibrary",
     keys: ["transport_library"],

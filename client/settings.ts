@@ -89,6 +89,8 @@ export interface StoreSettings {
    * a transport with a library of its own.
    */
   protocol: string;
+  /** With protocol `rdma`: use TCP where there is no library for RDMA or no device. */
+  allowFallback: boolean;
   /** Library with the transport that `protocol` names, see `mc/transport_plugin.h`; empty = none. */
   transportLibrary: string;
   /** Handed to that library. */
@@ -314,7 +316,8 @@ const earlyReadsChoice: Read<EarlyReadsChoice> = (name, value) => {
   return refuse(name, value, "auto, on, off");
 };
 
-const truth: Read<boolean> = (name, value) => {
+/** A value that is true or false, in the usual words. */
+export const readTruth: Read<boolean> = (name, value) => {
   const word = String(value).trim().toLowerCase();
   if (["true", "1", "yes", "on", "enable"].includes(word)) return true;
   if (["false", "0", "no", "off", "disable"].includes(word)) return false;
@@ -382,9 +385,10 @@ export const settingTable: {
   numa: { fallback: DEFAULT_PLACEMENT.numa, read: numaNodes },
   hugepages: { fallback: DEFAULT_PLACEMENT.hugepages, read: pageKind },
   memoryFile: { fallback: "", read: text },
-  lockMemory: { fallback: DEFAULT_PLACEMENT.lockMemory, read: truth },
+  lockMemory: { fallback: DEFAULT_PLACEMENT.lockMemory, read: readTruth },
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
   protocol: { fallback: "tcp", read: protocol },
+  allowFallback: { fallback: false, read: readTruth },
   transportLibrary: { fallback: "", read: text },
   transportOptions: { fallback: "", read: text },
   fabricProvider: { fallback: "", read: provider },
@@ -394,7 +398,7 @@ export const settingTable: {
   tlsCaFile: { fallback: "", read: text },
   tenantId: { fallback: "default", read: filledText },
   authKey: { fallback: "", read: apiKey },
-  enableHttpServer: { fallback: false, read: truth },
+  enableHttpServer: { fallback: false, read: readTruth },
   httpPort: { fallback: 9300, read: port },
   rpcTimeoutMs: { fallback: 5000, read: duration },
   rpcConnectTimeoutMs: { fallback: 1000, read: duration },
@@ -412,9 +416,9 @@ export const settingTable: {
   maxPort: { fallback: 17_000, read: port },
   advertisedHost: { fallback: "", read: optionalHost },
   metadataClusterId: { fallback: "", read: text },
-  storeChecksum: { fallback: true, read: truth },
-  memcpy: { fallback: true, read: truth },
-  forceTcp: { fallback: false, read: truth },
+  storeChecksum: { fallback: true, read: readTruth },
+  memcpy: { fallback: true, read: readTruth },
+  forceTcp: { fallback: false, read: readTruth },
   tcpProtocolVersion: {
     fallback: 2,
     read: (name, value) => wholeNumber(1, 2)(name, value) as 1 | 2,

@@ -30,7 +30,7 @@ import { errorText } from "./transfer/error_text.ts";
 import { type FileMemory, openFileMemory, whyNotPinned } from "./transfer/file_memory.ts";
 import { type OpenedEngine, openEngine } from "./transfer/open_engine.ts";
 import { findDevices } from "./transfer/rdma_devices.ts";
-import type { RdmaOptions } from "./transfer/rdma_side.ts";
+import { RdmaAbsentError, type RdmaOptions } from "./transfer/rdma_side.ts";
 import { readTls, type TlsIdentity } from "./transfer/tls.ts";
 import { chooseTransport } from "./transfer/transport_names.ts";
 import { randomUuid } from "./uuid.ts";
@@ -196,12 +196,15 @@ function rdmaOptions(settings: StoreSettings, log: (line: string) => void): Rdma
   };
 }
 
-/** The engine with the transport that is asked for; `null` = any. Nothing takes its place. */
+/**
+ * The engine with the transport that is asked for; `null` = any. Nothing takes its place, but TCP that
+ * of RDMA which this machine has not, where that is allowed.
+ */
 function openWanted(
   { engine, log = () => {} }: StoreOptions,
   settings: StoreSettings,
 ): TransferEngine | null {
-  const { protocol } = settings;
+  const { protocol, allowFallback } = settings;
   try {
     const chosen = chooseTransport(protocol, settings);
     const wanted = chosen.kind === "rdma"
@@ -212,9 +215,13 @@ function openWanted(
     if (wanted === null) return null;
     if (engine === "typescript") throw new Error("the engine in TypeScript has none but tcp");
     const opened = openEngine({ ...wanted, log });
-    if (opened.reason !== null) throw new Error(opened.reason);
-    return opened.engine;
+    if (opened.reason === null) return opened.engine;
+    throw chosen.kind === "rdma" ? new RdmaAbsentError(opened.reason) : new Error(opened.reason);
   } catch (cause) {
+    if (allowFallback && cause instanceof RdmaAbsentError) {
+      log(`protocol="rdma" cannot be had, bytes go over tcp (allowFallback): ${errorText(cause)}`);
+      return null;
+    }
     const message = `protocol=${JSON.stringify(protocol)} cannot be had: ${errorText(cause)}`;
     throw new StoreError(ErrorCode.INVALID_PARAMS, message, { cause });
   }
@@ -271,7 +278,8 @@ async function chooseEngine(
 /** Calls to the master, or to whichever leads. */
 type MasterConnection = RpcClient | LeaderClient;
 
-function openMaster(
+/** Opens calls to the master that settings name; nothing is asked of it yet. */
+export function openMaster(
   settings: StoreSettings,
   clock: Clock,
   log: (line: string) => void,
@@ -294,7 +302,11 @@ function openMaster(
 }
 
 /** The failure of the first call to a master; of one that is not there it says what to do. */
-function withAdvice(error: unknown, settings: StoreSettings, rpc: MasterConnection): unknown {
+export function withAdvice(
+  error: unknown,
+  settings: StoreSettings,
+  rpc: MasterConnection,
+): unknown {
   if (!(error instanceof CallError) || error.fate === "refused") return error;
   const { masterServerAddress: given, clusterId } = settings;
   const address = parseMasterAddress(given)!;

@@ -13,6 +13,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 /** What of the settings says how bytes travel, and from what memory. */
 interface TransportSettings extends TransportChoice {
   readonly protocol: string;
+  readonly allowFallback: boolean;
   readonly deviceName: string;
   readonly deviceMemory: string;
   readonly memoryFile: string;
@@ -43,6 +44,9 @@ export function checkTransport(
   }
   if (!isSockets && settings.tlsCertFile !== "") {
     refuse("tlsCertFile", `empty with protocol ${protocol} (only tcp is encrypted)`);
+  }
+  if (!isSockets && protocol !== "rdma" && settings.allowFallback) {
+    refuse("allowFallback", `false with protocol ${protocol} (only rdma falls back)`);
   }
   if (deviceMemory !== "" && memoryFile !== "") refuse("memoryFile", "none with device_memory");
   if (protocol !== "rdma" && settings.deviceName !== "") {

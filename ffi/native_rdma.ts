@@ -64,6 +64,16 @@ export const MAX_RDMA_DEVICES = 8;
 /** Queue pairs of one link, at most. */
 export const MAX_RDMA_QPS = 16;
 
+/** There is no library for RDMA, or no device that can be used; `message` is one line. */
+export class RdmaAbsentError extends Error {
+  override readonly name = "RdmaAbsentError";
+}
+
+/** What the shim answers for that: no library, no device, none that may be opened, no active port. */
+const ABSENCES: readonly number[] = [
+  ...[Errno.ENOENT, Errno.ENODEV, Errno.EACCES, Errno.EPERM, Errno.ENETDOWN],
+];
+
 const WHY_BYTES = 256;
 const DEVICE_BYTES = LAYOUT["sizeof mc_rdma_device"];
 const BUFFER_BYTES = LAYOUT["sizeof mc_rdma_buffer"];
@@ -82,7 +92,10 @@ export class NativeRdma {
   readonly #engine: NativeEngine;
   readonly devices: readonly RdmaDevice[];
 
-  /** Opens the devices. `Error` with one line that says what is missing or refused. */
+  /**
+   * Opens the devices. {@linkcode RdmaAbsentError} when there are none, `Error` with one line that says
+   * what else is wrong.
+   */
   constructor(library: RdmaLibrary, engine: NativeEngine, options: NativeRdmaOptions) {
     this.#library = library;
     this.#engine = engine;
@@ -111,7 +124,8 @@ export class NativeRdma {
     const why = new Uint8Array(WHY_BYTES);
     const result = library.mc_rdma_open(engine.pointer, struct.bytes, why, WHY_BYTES);
     if (result < 0) {
-      throw new Error(textAt(why) || new NativeError("mc_rdma_open", -result).message);
+      const message = textAt(why) || new NativeError("mc_rdma_open", -result).message;
+      throw ABSENCES.includes(-result) ? new RdmaAbsentError(message) : new Error(message);
     }
     this.devices = this.#readDevices();
   }

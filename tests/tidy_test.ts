@@ -23,12 +23,19 @@ const areas: { prefix: string; may: string[] }[] = [
   { prefix: "client/", may: ["proto/", "client/transfer/", "client/connection/"] },
   { prefix: "te/", may: ["proto/", "client/transfer/"] },
   { prefix: "te.ts", may: ["proto/", "client/transfer/", "te/"] },
+  {
+    prefix: "doctor/",
+    may: [
+      ...["proto/", "ffi/", "client/", "client/transfer/", "client/connection/", "client/node/"],
+      "master/",
+    ],
+  },
   { prefix: "examples/transfer_engine/", may: ["te.ts"] },
   { prefix: "examples/", may: ["mod.ts", "client/", "client/transfer/", "ffi/"] },
   { prefix: "bench/", may: ["*"] },
   { prefix: "tests/", may: ["*"] },
   { prefix: "mod.ts", may: ["proto/", "client/", "client/transfer/"] },
-  { prefix: "snowskin.ts", may: ["master/", "client/node/", "te/"] },
+  { prefix: "snowskin.ts", may: ["master/", "client/node/", "te/", "doctor/"] },
 ];
 
 const sources = await walk(root, (path) => path.endsWith(".ts"));

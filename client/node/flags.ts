@@ -1,5 +1,6 @@
 import { isLoopback, parseHostPort } from "../transfer/address.ts";
 import { type Config, configKeys, type ConfigSources, readConfig } from "../config.ts";
+import { readTruth } from "../settings.ts";
 
 /** What the command line of a store node asks for. */
 export interface NodeOptions extends Config {
@@ -7,6 +8,8 @@ export interface NodeOptions extends Config {
   maxWaitMs: number;
   /** Port of the health server; `null` = none. */
   httpPort: number | null;
+  /** Do not start where the control group has too little memory for it. */
+  strictMemory: boolean;
 }
 
 interface Flag {
@@ -64,6 +67,12 @@ const flags: Readonly<Record<string, Flag>> = {
     help: "lock the memory, or do not start where RLIMIT_MEMLOCK is too low " +
       "(SNOWSKIN_LOCK_MEMORY; default false)",
   },
+  strict_memory: {
+    key: null,
+    placeholder: "BOOL",
+    help: "do not start where the memory limit of the control group is below --segment_size and " +
+      "buffers and 512 MiB; else that is a line in the log (SNOWSKIN_STRICT_MEMORY; default false)",
+  },
   host: {
     key: "local_hostname",
     placeholder: "HOST[:PORT]",
@@ -95,6 +104,13 @@ const flags: Readonly<Record<string, Flag>> = {
       "transport: tcp, rdma to peers that have it, rpc_only (plain connections and nothing else), " +
       "libfabric, efa or cxi (which libfabric.so.1 carries), or with --transport_library the name " +
       "of another (MOONCAKE_PROTOCOL; default tcp)",
+  },
+  allow_fallback: {
+    key: "allow_fallback",
+    placeholder: "BOOL",
+    help: "with --protocol=rdma: use tcp, and say so in one line, where this machine has no " +
+      "libibverbs or no device that can be used (SNOWSKIN_ALLOW_FALLBACK; default false: do not " +
+      "start)",
   },
   fabric_provider: {
     key: "fabric_provider",
@@ -179,6 +195,7 @@ export function parseNodeFlags(
   let configPath: string | undefined;
   let maxWaitMs = DEFAULT_MAX_WAIT_MS;
   let httpPort: number | undefined;
+  let strictMemory = readStrict("SNOWSKIN_STRICT_MEMORY", sources.env.SNOWSKIN_STRICT_MEMORY ?? "");
   for (const { name, value } of readArgs(args)) {
     if (name === "help") return { help: helpText() };
     const { key } = flags[name];
@@ -186,6 +203,7 @@ export function parseNodeFlags(
     else if (name === "config") configPath = value;
     else if (name === "define") definitions.push(readDefinition(value));
     else if (name === "max_wait_time") maxWaitMs = readSeconds(value);
+    else if (name === "strict_memory") strictMemory = readStrict("--strict_memory", value);
     else httpPort = readPort(value);
   }
   const config = readConfig({
@@ -209,6 +227,7 @@ export function parseNodeFlags(
   return {
     ...config,
     maxWaitMs,
+    strictMemory,
     httpPort: httpPort ?? (enableHttpServer ? configuredPort : null),
   };
 }
@@ -238,7 +257,8 @@ function readArgs(args: readonly string[]): { name: string; value: string }[] {
       throw new RangeError(`unknown flag ${arg.split("=")[0]}; allowed: ${allowed}, --help`);
     }
     const attached = short === null ? long![2] : short[1] || undefined;
-    const value = attached ?? args[++i];
+    const isSwitch = flags[name].placeholder === "BOOL" && !/^[^-]/.test(args[i + 1] ?? "");
+    const value = attached ?? (isSwitch ? "true" : args[++i]);
     if (value === undefined) throw new RangeError(`${arg} needs a value; see --help`);
     found.push({ name, value });
   }
@@ -250,6 +270,10 @@ function readDefinition(text: string): { name: string; key: string; value: strin
   if (at < 1) throw new RangeError(`-D ${JSON.stringify(text)} is refused; allowed: KEY=VALUE`);
   const key = text.slice(0, at);
   return { name: `-D ${key}`, key, value: text.slice(at + 1) };
+}
+
+function readStrict(name: string, text: string): boolean {
+  return text === "" ? false : readTruth(name, text);
 }
 
 function readSeconds(text: string): number {
@@ -276,8 +300,8 @@ function helpText(): string {
 
 Runs a store node: lends memory of this machine to the pool of a master.
 
-Flags, as --name=value or --name value (what names a setting wins over the configuration file,
-which wins over the environment variable in brackets):
+Flags, as --name=value or --name value, a BOOL also alone (what names a setting wins over the
+configuration file, which wins over the environment variable in brackets):
 ${lines.join("\n")}
   --help
 

@@ -7,12 +7,17 @@ import { errorText } from "../transfer/error_text.ts";
 import { addressesToBind, PortTakenError } from "../transfer/port_choice.ts";
 import { hostNote, type NodeOptions, parseNodeFlags } from "./flags.ts";
 import { HealthServer } from "./health_server.ts";
-import { availableMemory, chooseSegmentSize } from "./memory.ts";
+import { planMemory } from "./memory.ts";
 import { StoreNode } from "./node.ts";
 
-/** Exit codes: 0 stopped by a signal, 1 cannot join the pool, 2 bad flags, 3 a port is taken. */
-export async function main(args: string[]): Promise<number> {
-  const readFile = (path: string) => readFileSync(path, "utf8");
+/**
+ * Exit codes: 0 stopped by a signal, 1 cannot join the pool, 2 bad flags, or too little memory for them
+ * with `--strict_memory`, 3 a port is taken.
+ */
+export async function main(
+  args: string[],
+  readFile = (path: string) => readFileSync(path, "utf8"),
+): Promise<number> {
   let options: NodeOptions | { help: string };
   try {
     options = parseNodeFlags(args, { env: Deno.env.toObject(), readFile });
@@ -24,13 +29,12 @@ export async function main(args: string[]): Promise<number> {
     console.log(options.help);
     return 0;
   }
-  const asked = options.given.has("globalSegmentSize") ? options.settings.globalSegmentSize : null;
-  const { deviceMemory, memoryFile } = options.settings;
-  const available = deviceMemory + memoryFile === ""
-    ? availableMemory(Deno.systemMemoryInfo().available, readFile)
-    : Infinity;
-  const { size, note } = chooseSegmentSize(asked, available);
-  for (const line of [note, hostNote(options)]) if (line !== null) console.log(line);
+  const { available } = Deno.systemMemoryInfo();
+  const { size, note, tight } = planMemory(options, available, readFile);
+  if (tight !== null && options.strictMemory) {
+    return fail(new Error(`--strict_memory: ${tight}`), 2);
+  }
+  for (const line of [tight ?? note, hostNote(options)]) if (line !== null) console.log(line);
   return await run({ ...options.settings, globalSegmentSize: size }, options);
 }
 

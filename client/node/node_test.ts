@@ -3,12 +3,15 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import type { StoreError } from "../../proto/error.ts";
 import { FakeClock } from "../../tests/support/fake_clock.ts";
 import { until } from "../../tests/support/until.ts";
+import { groupLimits } from "./control_group.ts";
+import { main } from "./main.ts";
 import { hostNote, type NodeOptions, parseNodeFlags } from "./flags.ts";
 import {
   availableMemory,
   chooseSegmentSize,
   DEFAULT_SEGMENT_BYTES,
   describeSurvey,
+  groupLimitNote,
 } from "./memory.ts";
 import { StoreNode } from "./node.ts";
 
@@ -50,6 +53,24 @@ Deno.test("flags are written with = or a space, with _ or -, and win over everyt
   assert.equal(httpPort, 9000);
 });
 
+Deno.test("a switch stands alone, with = or with a word", () => {
+  const rows: [string[], boolean, boolean][] = [
+    [["--allow_fallback"], true, false],
+    [["--allow-fallback", "--strict-memory"], true, true],
+    [["--allow_fallback", "no", "--strict_memory=yes"], false, true],
+    [["--strict_memory", "--master=m:1"], false, true],
+    [[], false, false],
+  ];
+  for (const [args, fallback, strict] of rows) {
+    const { settings, strictMemory } = parse(args);
+    assert.deepEqual([settings.allowFallback, strictMemory], [fallback, strict], args.join(" "));
+  }
+  const env = { SNOWSKIN_ALLOW_FALLBACK: "1", SNOWSKIN_STRICT_MEMORY: "true" };
+  assert.equal(parse([], env).settings.allowFallback, true);
+  assert.equal(parse([], env).strictMemory, true);
+  assert.equal(parse(["--strict_memory=false"], env).strictMemory, false);
+});
+
 Deno.test("the environment can ask for the health server", () => {
   assert.equal(parse([], { MOONCAKE_ENABLE_CLIENT_HTTP_SERVER: "true" }).httpPort, 9300);
   const env = { MOONCAKE_ENABLE_CLIENT_HTTP_SERVER: "1", MOONCAKE_CLIENT_HTTP_PORT: "9301" };
@@ -80,6 +101,11 @@ Deno.test("a bad command line is refused on one line that names what is wrong", 
     [
       ["--device_memory=cuda:0", "--segment_size=1gb", "--numa=split"],
       /^--numa="split" is refused; allowed: off with memory of a device/,
+    ],
+    [["--strict_memory=maybe"], /^--strict_memory="maybe" is refused; allowed: true or false/],
+    [
+      ["--protocol=libfabric", "--allow_fallback"],
+      /^--allow_fallback=true is refused; allowed: false with protocol libfabric/,
     ],
     [["--protocol=bogus"], /^--protocol="bogus" is refused; allowed: tcp, rdma/],
     [["--protocol=nvmeof"], /^--protocol="nvmeof" is refused; allowed: in the transfer engine/],
@@ -168,6 +194,101 @@ Deno.test("available memory is what the system or the control group leaves", () 
   assert.equal(availableMemory(8 * GIB, group(`${4 * GIB}`, `${GIB}`)), 3 * GIB);
   assert.equal(availableMemory(8 * GIB, group("max", "5")), 8 * GIB);
   assert.equal(availableMemory(8 * GIB, group("100", "200")), 0);
+});
+
+/** Files of `/proc` and `/sys`; others are not there. */
+function filesOf(files: Record<string, string>): (path: string) => string {
+  return (path) => {
+    if (Object.hasOwn(files, path)) return files[path];
+    throw new Error(`no ${path}`);
+  };
+}
+
+Deno.test("the limits of both versions of control groups are found, and those around them", () => {
+  const second = filesOf({
+    "/proc/self/cgroup": "0::/pods/pod7/main\n",
+    "/sys/fs/cgroup/pods/pod7/main/memory.max": "max\n",
+    "/sys/fs/cgroup/pods/pod7/main/memory.current": "7\n",
+    "/sys/fs/cgroup/pods/pod7/memory.max": "4096\n",
+    "/sys/fs/cgroup/pods/pod7/memory.current": "1024\n",
+  });
+  assert.deepEqual(groupLimits(second), [
+    { path: "/sys/fs/cgroup/pods/pod7/memory.max", limit: 4096, used: 1024 },
+  ]);
+  const first = (limit: string) =>
+    groupLimits(filesOf({
+      "/proc/self/cgroup": "9:cpu,cpuacct:/a\n4:memory:/docker/b\n0::/\n",
+      "/sys/fs/cgroup/memory/memory.limit_in_bytes": `${limit}\n`,
+      "/sys/fs/cgroup/memory/memory.usage_in_bytes": "5\n",
+    }));
+  assert.equal(first("9223372036854771712").length, 0);
+  assert.deepEqual(first("100").map(({ limit, used }) => [limit, used]), [[100, 5]]);
+});
+
+Deno.test("a control group that is too small for segment, buffers and 512 MiB is told", () => {
+  const group = (bytes: number, more: Record<string, string> = {}) =>
+    filesOf({
+      "/sys/fs/cgroup/memory.max": `${bytes}\n`,
+      "/sys/fs/cgroup/memory.current": "0\n",
+      ...more,
+    });
+  const need = { segment: 50 * GIB, buffer: 0, hugepages: "auto" };
+  assert.equal(groupLimitNote(need, filesOf({})), null);
+  assert.equal(groupLimitNote(need, group(50.5 * GIB)), null);
+  assert.equal(groupLimitNote({ ...need, segment: 0 }, group(GIB)), null);
+  const note = groupLimitNote({ ...need, buffer: GIB }, group(50 * GIB)) ?? "";
+  assert.match(
+    note,
+    /^the memory limit of the control group, 50\.00 GiB \(.*memory\.max\), is less/,
+  );
+  assert.match(note, /than 51\.50 GiB: 50\.00 GiB lent, 1\.00 GiB of buffers, 512\.00 MiB for/);
+  assert.match(note, /raise it, or lend at most 48\.50 GiB$/);
+  const pool = (free: number) => ({
+    "/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages": "64\n",
+    "/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages": `${free}\n`,
+  });
+  const pooled = { ...need, hugepages: "1gb" };
+  assert.equal(groupLimitNote(pooled, group(GIB, pool(50))), null);
+  assert.match(groupLimitNote(pooled, group(GIB, pool(49))) ?? "", /50\.00 GiB lent/);
+});
+
+Deno.test("with --strict_memory a node does not start in such a group", async () => {
+  const readFile = filesOf({
+    "/sys/fs/cgroup/memory.max": `${GIB}\n`,
+    "/sys/fs/cgroup/memory.current": "0\n",
+  });
+  const said: string[] = [];
+  const { error } = console;
+  console.error = (line: string) => said.push(line);
+  try {
+    assert.equal(await main(["--segment_size=1gb", "--strict_memory"], readFile), 2);
+  } finally {
+    console.error = error;
+  }
+  assert.equal(said.length, 1);
+  assert.match(said[0], /^snowskin store: --strict_memory: the memory limit .* lend at most 512/);
+});
+
+Deno.test("without it the node goes on, and one line says what may happen", async () => {
+  const readFile = filesOf({
+    "/sys/fs/cgroup/memory.max": `${GIB}\n`,
+    "/sys/fs/cgroup/memory.current": "0\n",
+  });
+  const said: string[] = [];
+  const { log, error } = console;
+  console.log = (line: string) => said.push(line);
+  console.error = () => {};
+  try {
+    const nobody = ["--master=127.0.0.1:1", "--max_wait_time=0"];
+    assert.equal(await main(["--segment_size=1gb", ...nobody], readFile), 1);
+  } finally {
+    Object.assign(console, { log, error });
+  }
+  assert.equal(said.length, 1, said.join("\n"));
+  assert.match(
+    said[0],
+    /^the memory limit of the control group, 1\.00 GiB .* at most 512\.00 MiB$/,
+  );
 });
 
 Deno.test("the default segment shrinks to a small machine, a size that was asked for does not", () => {

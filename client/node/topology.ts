@@ -13,6 +13,7 @@ import {
   type PriorityMatrix,
   type Topology,
 } from "../transfer/topology.ts";
+import { rdmaPort } from "../transfer/rdma_ports.ts";
 import { usableDevices } from "../transfer/device_nodes.ts";
 
 const USAGE = `snowskin topology: which RDMA devices lie close to which memory, and DAX devices
@@ -81,7 +82,7 @@ function text(tree: SysfsTree, topology: Topology, matrix: PriorityMatrix, custo
     lines.push(`node ${id}   CPUs ${cpus || "none"}, distances ${distances.join(" ")}`);
   }
   for (const { name, pci, numa } of nics) {
-    lines.push(`${name}   RDMA, ${where(pci, numa)}, port 1 ${portState(tree, name)}`);
+    lines.push(`${name}   RDMA, ${where(pci, numa)}, port 1 ${rdmaPort(tree, name, 1).state}`);
   }
   if (nics.length === 0) lines.push("no RDMA devices");
   for (const gpu of gpus) {
@@ -108,11 +109,6 @@ function where(pci: string, numa: number): string {
 
 function onNode(numa: number): string {
   return `node ${numa < 0 ? "unknown" : numa}`;
-}
-
-function portState(tree: SysfsTree, device: string): string {
-  const state = tree.text(`class/infiniband/${device}/ports/1/state`);
-  return /:\s*(.*)$/.exec(state)?.[1] ?? "unknown";
 }
 
 function fail(why: string, code: number): number {

@@ -10,6 +10,7 @@ import {
   chosenWord,
   hugePool,
   lockLimit,
+  MORE_LOCKED,
   type NodeChoice,
   type ReadSystemFile,
 } from "./numa_nodes.ts";
@@ -117,6 +118,23 @@ function poolNote(
     `needs ${needed}: ${instead} are used instead (as root: echo N > ${pool.path})`;
 }
 
+/**
+ * What would be said now of pages for so much published memory: that there are too few in the pool, or
+ * no transparent ones; nothing where pages can be had as asked for.
+ */
+export function foreseenNotes(
+  hugepages: string,
+  length: number,
+  readFile: ReadSystemFile = systemFile,
+): string[] {
+  if (hugepages === "off") return [];
+  if (!Object.hasOwn(pools, hugepages)) return transparentNotes(true, readFile);
+  const wanted = pools[hugepages];
+  const pool = hugePool(2 ** wanted.shift, readFile);
+  const fits = pool !== null && pool.free * 2 ** wanted.shift >= length;
+  return fits ? [] : [poolNote(wanted, length, readFile)];
+}
+
 function transparentNotes(publish: boolean, readFile: ReadSystemFile): string[] {
   const folder = "/sys/kernel/mm/transparent_hugepage";
   const path = `${folder}/${publish ? "shmem_enabled" : "enabled"}`;
@@ -137,7 +155,7 @@ function refusal(
   const limit = lockLimit(readFile);
   const limited = `RLIMIT_MEMLOCK allows ${
     limit === null ? "as much as there is" : `${(limit / MIB).toFixed(1)} MiB`
-  } (more with ulimit -l, LimitMEMLOCK= of systemd, --ulimit memlock=-1 of a container)`;
+  } (more with ${MORE_LOCKED})`;
   const reasons: Record<number, string> = {
     [Errno.EPERM]: `it cannot be locked, ${limited}`,
     [Errno.ENOMEM]: rdma

@@ -84,6 +84,10 @@ export function chosenWord(path: string, readFile: ReadSystemFile): string {
   return /\[(\w+)\]/.exec(textOf(path, readFile))?.[1] ?? "";
 }
 
+/** How a process is let lock more memory. */
+export const MORE_LOCKED =
+  "ulimit -l, LimitMEMLOCK= of systemd, --ulimit memlock=-1 of a container";
+
 /** Bytes that this process may lock, or `null` without a limit. */
 export function lockLimit(readFile: ReadSystemFile): number | null {
   const soft = /^Max locked memory\s+(\d+)/m.exec(textOf("/proc/self/limits", readFile));

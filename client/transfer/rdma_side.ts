@@ -1,12 +1,14 @@
 import type { Library } from "../../ffi/library.ts";
 import type { NativeEngine } from "../../ffi/native_engine.ts";
-import { NativeRdma, type NativeRdmaOptions } from "../../ffi/native_rdma.ts";
+import { NativeRdma, type NativeRdmaOptions, RdmaAbsentError } from "../../ffi/native_rdma.ts";
 import { formatGid } from "../../proto/rdma_handshake.ts";
 import type { RdmaSide } from "./engine.ts";
 import { ANY_LOCATION, devicesFor, onlyDevices, type PriorityMatrix } from "./topology.ts";
 import type { EnginePeers } from "./native_peers.ts";
 import { RdmaLinks } from "./rdma_links.ts";
 import { RdmaPeers } from "./rdma_peers.ts";
+
+export { RdmaAbsentError };
 
 /** How an engine uses RDMA. */
 export interface RdmaOptions extends NativeRdmaOptions {
@@ -30,7 +32,7 @@ interface OpenedRdma extends RdmaSide {
   peers(sockets: EnginePeers): EnginePeers;
 }
 
-/** Opens the devices. `Error` with one line when the library or a device is missing. */
+/** Opens the devices. {@linkcode RdmaAbsentError} when the library or a device is missing. */
 export function openRdma(
   library: Library,
   engine: NativeEngine,

@@ -2,6 +2,7 @@
 import type { Elector } from "./elector.ts";
 import type { FactLog } from "./fact_log.ts";
 import type { EngineConfig, HaConfig } from "./ha_config.ts";
+import type { EtcdClient } from "./etcd_client.ts";
 import type { RedisClient } from "./redis_client.ts";
 
 /** For one call about the log. */
@@ -53,19 +54,12 @@ export async function openEngines(
   const { leaseMs, compact } = config;
   switch (config.elector.kind) {
     case "etcd": {
-      const { EtcdClient } = await import("./etcd_client.ts");
       const { EtcdElector } = await import("./etcd_elector.ts");
-      const { EtcdLog } = await import("./etcd_log.ts");
-      const { endpoints, user } = config.elector;
-      const { tls, password } = readSecrets(config.elector);
-      const auth = user === "" ? null : { user, password };
-      const open = (timeoutMs: number) => EtcdClient.open({ endpoints, tls, auth, timeoutMs });
       // The election has a connection of its own, so that a renewal never waits behind an append.
       const elector = new EtcdElector({
-        ...{ client: await open(leaseMs / 2), clusterId, leaseMs, clock },
+        ...{ client: await openEtcd(config.elector, leaseMs / 2), clusterId, leaseMs, clock },
       });
-      const client = await open(LOG_TIMEOUT_MS);
-      return { elector, log: new EtcdLog({ client, clusterId, compact, clock }) };
+      return { elector, log: await openEtcdLog(config.log, clusterId, compact) };
     }
     case "redis": {
       const { RedisElector } = await import("./redis_elector.ts");
@@ -92,6 +86,31 @@ export async function openEngines(
   }
 }
 
+/** Opens what keeps the log, to read it; nothing is asked of it yet. */
+export async function openLog({ log }: HaConfig, clusterId: string): Promise<FactLog> {
+  return log.kind === "etcd"
+    ? await openEtcdLog(log, clusterId, false)
+    : await openRedisLog(log, clusterId, null);
+}
+
+async function openEtcd(config: EngineConfig, timeoutMs: number): Promise<EtcdClient> {
+  const { EtcdClient } = await import("./etcd_client.ts");
+  const { endpoints, user } = config;
+  const { tls, password } = readSecrets(config);
+  const auth = user === "" ? null : { user, password };
+  return await EtcdClient.open({ endpoints, tls, auth, timeoutMs });
+}
+
+async function openEtcdLog(
+  config: EngineConfig,
+  clusterId: string,
+  compact: boolean,
+): Promise<FactLog> {
+  const { EtcdLog } = await import("./etcd_log.ts");
+  const client = await openEtcd(config, LOG_TIMEOUT_MS);
+  return new EtcdLog({ client, clusterId, compact, clock: () => performance.now() });
+}
+
 async function openRedis(config: EngineConfig, timeoutMs: number): Promise<RedisClient> {
   const { RedisClient } = await import("./redis_client.ts");
   const { tls, password } = readSecrets(config);
@@ -99,16 +118,18 @@ async function openRedis(config: EngineConfig, timeoutMs: number): Promise<Redis
   return await RedisClient.open({ url, tls, user: config.user, password, timeoutMs });
 }
 
+/** With `warn` the server's settings are looked at. */
 async function openRedisLog(
   config: EngineConfig,
   clusterId: string,
-  warn: (line: string) => void,
+  warn: ((line: string) => void) | null,
 ): Promise<FactLog> {
   const { RedisLog } = await import("./redis_log.ts");
   const openWaiting = (timeoutMs: number) => openRedis(config, timeoutMs);
   const log = new RedisLog({
-    ...{ client: await openRedis(config, LOG_TIMEOUT_MS), openWaiting, clusterId, warn },
+    ...{ client: await openRedis(config, LOG_TIMEOUT_MS), openWaiting, clusterId },
+    warn: warn ?? (() => {}),
   });
-  void log.examine().catch(() => {});
+  if (warn !== null) void log.examine().catch(() => {});
   return log;
 }

@@ -61,6 +61,25 @@ export class DataDirectory implements Disposable {
     return new DataDirectory(path, lock);
   }
 
+  /**
+   * Who uses a directory, `null` = nobody. Looks only: the lock is had, shared, for the moment that it
+   * takes to find out.
+   */
+  static holderOf(path: string): string | null {
+    let lock: Deno.FsFile;
+    try {
+      lock = Deno.openSync(`${path}/LOCK`);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return null;
+      throw error;
+    }
+    try {
+      return lock.tryLockSync(false) ? null : readHolder(lock);
+    } finally {
+      lock.close();
+    }
+  }
+
   [Symbol.dispose](): void {
     this.#lock.close();
   }

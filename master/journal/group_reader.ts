@@ -19,6 +19,7 @@ export interface Group {
 /** Reads one journal file from its beginning, a few MiB at a time. */
 export class GroupReader implements Disposable {
   readonly #file: Deno.FsFile;
+  readonly #isOurs: boolean;
   readonly #kind: FileKind;
   #buffer = new Uint8Array(READ_BYTES);
   #start = 0;
@@ -28,21 +29,24 @@ export class GroupReader implements Disposable {
   readonly firstSequence: number = 0;
   /** Why the file cannot be read at all, or no further. `null` = nothing is wrong so far. */
   trouble: string | null = null;
+  /** The trouble is that the file ends before its last group does. */
+  isCut = false;
 
   /**
    * Opens a file and checks its header; what is wrong with it is in `trouble`. A file without a whole
    * header holds nothing: its process ended when it had just begun it. Throws a `JournalError` for a
-   * file of another version.
+   * file of another version. An open file is read from where it is, and stays open.
    */
-  constructor(path: string, kind: FileKind) {
-    this.#file = Deno.openSync(path, { read: true });
+  constructor(file: string | Deno.FsFile, kind: FileKind) {
+    this.#isOurs = typeof file === "string";
+    this.#file = typeof file === "string" ? Deno.openSync(file, { read: true }) : file;
     this.#kind = kind;
     let first: number | string;
     try {
       this.#fill(FILE_HEADER_BYTES);
       first = readFileHeader(this.#buffer.subarray(0, this.#end), kind);
     } catch (error) {
-      this.#file.close();
+      this[Symbol.dispose]();
       throw error;
     }
     if (this.#end < FILE_HEADER_BYTES) {
@@ -70,13 +74,13 @@ export class GroupReader implements Disposable {
     const view = new DataView(this.#buffer.buffer, at, left);
     if (cut || view.getUint32(16, true) !== crc32c(this.#buffer, at, at + 16)) {
       if (this.#endsInZeros()) return null;
-      return this.#stop(cut ? "the last group is cut off" : "the header of a group is damaged");
+      return cut ? this.#cutOff() : this.#stop("the header of a group is damaged");
     }
     const length = view.getUint32(0, true);
     const crc = view.getUint32(4, true);
     const sequence = view.getFloat64(8, true);
     const size = GROUP_HEADER_BYTES + length;
-    if (this.#fill(size) < size) return this.#stop("the last group is cut off");
+    if (this.#fill(size) < size) return this.#cutOff();
     const start = this.#start + GROUP_HEADER_BYTES;
     const group = {
       ...{ sequence, offset: this.#offset, bytes: this.#buffer, start, end: start + length },
@@ -87,7 +91,12 @@ export class GroupReader implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#file.close();
+    if (this.#isOurs) this.#file.close();
+  }
+
+  #cutOff(): null {
+    this.isCut = true;
+    return this.#stop("the last group is cut off");
   }
 
   #stop(trouble: string): null {

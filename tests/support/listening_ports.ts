@@ -1,4 +1,5 @@
 /** The TCP ports at which a process listens, as the kernel knows them. */
+import { parseListeners } from "../../doctor/listeners.ts";
 
 /** A listening socket. */
 export interface Listener {
@@ -20,12 +21,9 @@ export function listenersOf(pid: number): Listener[] {
   }
   const found: Listener[] = [];
   for (const [file, family] of [["tcp", "IPv4"], ["tcp6", "IPv6"]] as const) {
-    const lines = Deno.readTextFileSync(`/proc/${pid}/net/${file}`).trim().split("\n").slice(1);
-    for (const line of lines) {
-      const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
-      if (state !== "0A" || !own.has(`socket:[${inode}]`)) continue;
-      const [address, port] = local.split(":");
-      found.push({ family, everywhere: /^0+$/.test(address), port: parseInt(port, 16) });
+    const table = Deno.readTextFileSync(`/proc/${pid}/net/${file}`);
+    for (const { port, everywhere, inode } of parseListeners(table)) {
+      if (own.has(`socket:[${inode}]`)) found.push({ family, everywhere, port });
     }
   }
   return found.sort((a, b) => a.port - b.port);
