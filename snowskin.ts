@@ -21,6 +21,10 @@ const commands: Record<string, Command> = {
     summary: "the transfer engine on its own: te bench",
     load: () => import("./te/cli/main.ts"),
   },
+  p2p: {
+    summary: "spread files from one process to many: seed, get, list, unseed",
+    load: () => import("./te/cli/p2p.ts"),
+  },
   meta: {
     summary: "look at and remove what engines keep in a metadata server",
     load: () => import("./te/cli/meta.ts"),

@@ -38,3 +38,28 @@ export type { Priority } from "./client/transfer/door.ts";
 export type { TransferStats } from "./client/transfer/engine.ts";
 export type { Notification } from "./proto/handshake.ts";
 export type { DevicePreference } from "./proto/metadata/segment_document.ts";
+export { TransferAgent } from "./te/agent/transfer_agent.ts";
+export type { AgentOptions } from "./te/agent/agent_options.ts";
+export type { AgentTransfer, AgentTransferState } from "./te/agent/agent_transfer.ts";
+export type { AgentMemory, RegisteredDescriptors } from "./te/agent/local_memory.ts";
+export type { MakeOptions, PreparedDescriptors } from "./te/agent/prepared_descriptors.ts";
+export {
+  type Descriptor,
+  type DescriptorList,
+  descriptorList,
+  deserializeDescriptors,
+  type MemoryType,
+  serializeDescriptors,
+} from "./te/agent/descriptors.ts";
+export { P2pStore } from "./te/p2p/p2p_store.ts";
+export type { SharedContent } from "./te/p2p/p2p_store.ts";
+export type { Replica, ReplicaSources } from "./te/p2p/replica.ts";
+export type {
+  GetOptions,
+  GetTarget,
+  P2pOptions,
+  SeedOptions,
+  SeedSource,
+} from "./te/p2p/p2p_options.ts";
+export type { P2pProgress } from "./te/p2p/download.ts";
+export type { Checksum, SharedFile } from "./te/p2p/manifest.ts";

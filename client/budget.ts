@@ -23,6 +23,7 @@ class CallContext implements StoreContext {
   readonly hedges: StoreContext["hedges"];
   readonly checks: StoreContext["checks"];
   readonly places: StoreContext["places"];
+  readonly reserved: StoreContext["reserved"];
   readonly clock: StoreContext["clock"];
   readonly clientId: StoreContext["clientId"];
   readonly tenantId: StoreContext["tenantId"];
@@ -51,6 +52,7 @@ class CallContext implements StoreContext {
     this.hedges = store.hedges;
     this.checks = store.checks;
     this.places = store.places;
+    this.reserved = store.reserved;
     this.clock = clock;
     this.clientId = store.clientId;
     this.tenantId = store.tenantId;

@@ -4,6 +4,7 @@ import type { Hedges } from "./hedges.ts";
 import type { KnownPlaces } from "./known_places.ts";
 import type { Placing } from "./placing.ts";
 import type { ReplicaChoice } from "./replica_choice.ts";
+import type { ReservedPuts } from "./reserved_puts.ts";
 import type { Clock } from "./transfer/clock.ts";
 import type { Traffic } from "./transfer/door.ts";
 import type { TransferEndpoint } from "./transfer/endpoint.ts";
@@ -25,6 +26,8 @@ export interface StoreContext {
   readonly checks: ValueChecks;
   /** Where objects were, so that reads need not wait for the master. */
   readonly places: KnownPlaces;
+  /** Memory for puts to come. */
+  readonly reserved: ReservedPuts;
   readonly clock: Clock;
   readonly clientId: Uuid;
   readonly tenantId: Uint8Array;

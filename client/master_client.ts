@@ -132,6 +132,22 @@ export class MasterClient {
     return this.#rpc.call(messages.PutRevoke, request, writeId);
   }
 
+  /**
+   * `putEnd`, and memory for the next put. A master that does not know this call rejects it as
+   * refused, with `FUNCTION_NOT_REGISTERED`.
+   */
+  endAndReserve(
+    request: messages.EndAndReserveRequest,
+    writeId: number,
+  ): Promise<Expected<messages.ReservedMemory>> {
+    return this.#rpc.call(messages.EndAndReserve, request, writeId);
+  }
+
+  /** Gives such memory back. */
+  giveBack(request: messages.GiveBackRequest): Promise<Expected<null>> {
+    return this.#rpc.call(messages.GiveBack, request);
+  }
+
   /** `putStart` for many keys. */
   batchPutStart(
     request: messages.BatchStartRequest,

@@ -42,6 +42,8 @@ export class CallError extends StoreError {
     message: string,
     readonly fate: CallFate,
     options?: ErrorOptions,
+    /** The error of the transport that a server has answered, 0 = none. */
+    readonly transportCode = 0,
   ) {
     super(code, message, options);
   }
@@ -284,7 +286,7 @@ export class RpcClient implements AsyncDisposable {
       } else {
         const { code, message } = readTransportError(this.#reader, splitter.errorCode);
         const why = `${message} (transport error ${code})`;
-        call.reject(this.#failure(call.rpc, "refused", why));
+        call.reject(this.#failure(call.rpc, "refused", why, null, code));
       }
     } catch (cause) {
       const why = "the answer is malformed";
@@ -341,9 +343,11 @@ export class RpcClient implements AsyncDisposable {
     fate: CallFate,
     why: string,
     cause: Error | null = null,
+    transportCode = 0,
   ): CallError {
     const message = `Cannot call ${rpc.name} at ${this.address}: ${why}`;
-    return new CallError(ErrorCode.RPC_FAIL, message, fate, cause === null ? {} : { cause });
+    const options = cause === null ? {} : { cause };
+    return new CallError(ErrorCode.RPC_FAIL, message, fate, options, transportCode);
   }
 
   #timeout<Q, R>(rpc: Rpc<Q, R>): CallError {

@@ -11,6 +11,7 @@ import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { TRANSPORT_NAMES } from "./transfer/transport_names.ts";
 import { parseBandwidth } from "./bandwidth.ts";
 import type { EarlyReadsChoice } from "./known_places.ts";
+import type { ReservedPutsChoice } from "./reserved_puts.ts";
 import { parseSize } from "./size.ts";
 import { checkTransport } from "./transport_settings.ts";
 
@@ -139,6 +140,8 @@ export interface StoreSettings {
    * `storeChecksum`.
    */
   earlyReads: EarlyReadsChoice;
+  /** Whether the end of a put reserves memory for the next one that is like it: `on`, `off`. */
+  reservedPuts: ReservedPutsChoice;
   /** For one handshake with a peer. */
   handshakeTimeoutMs: number;
   /** Bytes of a handshake frame. */
@@ -310,10 +313,9 @@ const pageKind: Read<string> = (name, value) => {
   return refuse(name, value, "auto, thp, off, 2mb, 1gb");
 };
 
-const earlyReadsChoice: Read<EarlyReadsChoice> = (name, value) => {
+const oneOf = <T extends string>(...allowed: T[]): Read<T> => (name, value) => {
   const wanted = String(value).trim().toLowerCase();
-  if (wanted === "auto" || wanted === "on" || wanted === "off") return wanted;
-  return refuse(name, value, "auto, on, off");
+  return allowed.find((one) => one === wanted) ?? refuse(name, value, allowed.join(", "));
 };
 
 /** A value that is true or false, in the usual words. */
@@ -406,7 +408,8 @@ export const settingTable: {
   opBudgetMs: { fallback: 60_000, read: duration },
   replicaPatienceMs: { fallback: 500, read: duration },
   hedgePercent: { fallback: 5, read: wholeNumber(0, 100) },
-  earlyReads: { fallback: "auto", read: earlyReadsChoice },
+  earlyReads: { fallback: "auto", read: oneOf("auto", "on", "off") },
+  reservedPuts: { fallback: "on", read: oneOf("on", "off") },
   bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },

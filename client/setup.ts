@@ -17,6 +17,7 @@ import { defaultConfig } from "./put_options.ts";
 import { Hedges } from "./hedges.ts";
 import { KnownPlaces } from "./known_places.ts";
 import { ReplicaChoice } from "./replica_choice.ts";
+import { ReservedPuts } from "./reserved_puts.ts";
 import { CallError, RpcClient } from "./rpc_client.ts";
 import { SegmentTable } from "./segments.ts";
 import { MasterSession } from "./session.ts";
@@ -148,7 +149,10 @@ export async function openClient(options: StoreOptions): Promise<ClientParts> {
 export async function closeClient(parts: ClientParts): Promise<void> {
   parts.session.stop();
   parts.tasks.stop();
-  await parts.segments.unmountAll(UNMOUNT_LIMIT_MS);
+  await Promise.all([
+    parts.store.reserved.close(UNMOUNT_LIMIT_MS),
+    parts.segments.unmountAll(UNMOUNT_LIMIT_MS),
+  ]);
   await parts.endpoint.close();
   parts.file?.[Symbol.dispose]();
   parts.store.hedges.slow.stop();
@@ -381,16 +385,22 @@ function assemble(
     newId,
     log,
   });
+  const choice = new ReplicaChoice(clock, Math.random() * 0x1_0000_0000);
+  const tenantId = tenantBytes(settings);
   const store: StoreContext = {
     master: master.client,
     endpoint,
-    choice: new ReplicaChoice(clock, Math.random() * 0x1_0000_0000),
+    choice,
     hedges: new Hedges(settings.hedgePercent),
     checks: new ValueChecks({ enabled: settings.storeChecksum, log }),
     places: new KnownPlaces(settings.storeChecksum ? settings.earlyReads : "off"),
+    reserved: new ReservedPuts({
+      ...{ choice: settings.reservedPuts, master: master.client, clock, clientId, tenantId },
+      peers: choice,
+    }),
     clock,
     clientId,
-    tenantId: tenantBytes(settings),
+    tenantId,
     defaultConfig: defaultConfig(segments.hostId),
     transferTimeoutMs: settings.transferTimeoutMs,
     replicaPatienceMs: settings.replicaPatienceMs,

@@ -116,6 +116,12 @@ export class StoreClient implements AsyncDisposable {
     return { begun, used };
   }
 
+  /** Puts into memory reserved ahead so far: those that were stored, and those of a taken key. */
+  get reservedPuts(): { stored: number; inVain: number } {
+    const { stored, inVain } = this.#store.reserved;
+    return { stored, inVain };
+  }
+
   /**
    * Reads of this client so far that a peer refused because their address was of memory that it does
    * not lend any more: the descriptor was older than that. Another replica is read then.
@@ -142,9 +148,8 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /**
-   * Stores an object, or replaces it: readers see the old or the new value. Of upserts of one key that
-   * overlap, each that another one replaced before it was done rejects with `ILLEGAL_CLIENT`. Errors
-   * as `put`.
+   * Stores or replaces an object: readers see the old or the new value. Of overlapping upserts of one
+   * key, those replaced before they were done reject with `ILLEGAL_CLIENT`. Errors as `put`.
    */
   async upsert(key: Key, value: Value, options?: PutOptions): Promise<void> {
     await this.#write("upsert", key, value, options);
@@ -287,10 +292,7 @@ export class StoreClient implements AsyncDisposable {
   }
 
   /** `getInto` of several objects; results carry bytes, or `INVALID_PARAMS` for short memory. */
-  async batchGetInto(
-    items: readonly GetIntoItem[],
-    options?: Traffic,
-  ): Promise<Result<number>[]> {
+  async batchGetInto(items: readonly GetIntoItem[], options?: Traffic): Promise<Result<number>[]> {
     checkItems(items);
     const traffic = onlyTraffic(options);
     const bytes = items.map(({ key }) => keyBytes(key));
@@ -491,9 +493,7 @@ export class StoreClient implements AsyncDisposable {
   #checkData(): void {
     this.#checkOpen();
     if (this.#parts.settings.localBufferSize > 0) return;
-    throw new StoreError(
-      ErrorCode.ILLEGAL_CLIENT,
-      "A client without a local buffer is a pure server and may not move objects",
-    );
+    const why = "A client without a local buffer is a pure server and may not move objects";
+    throw new StoreError(ErrorCode.ILLEGAL_CLIENT, why);
   }
 }

@@ -1,11 +1,12 @@
 import { ErrorCode } from "../proto/error_code.ts";
-import { StoreError } from "../proto/error.ts";
 import { type ReplicaDescriptor, type ReplicateConfig, ReplicaType } from "../proto/types.ts";
 import { attempt, attemptOne } from "./attempt.ts";
 import { failureOf } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import { type Slice, totalLength } from "./memory.ts";
 import { answerValue, checkKey, objectError } from "./object_call.ts";
+import { endStarted, writeReserved } from "./reserved_write.ts";
+import { orRevoke, revoke } from "./revoke.ts";
 import { type EndpointOperation, UNKNOWN_PEER } from "./transfer/endpoint.ts";
 import { Opcode, TransferCode } from "./transfer/engine.ts";
 
@@ -36,7 +37,18 @@ export async function writeObject(
   if (length === 0) {
     throw objectError(ErrorCode.INVALID_PARAMS, "store", key, "the value is empty");
   }
-  const { master, clientId, tenantId } = store;
+  const { master, clientId, tenantId, reserved } = store;
+  const shape = kind === "put" ? reserved.begin(length, config, store.defaultConfig) : null;
+  if (shape !== null) {
+    const outcome = await writeReserved(
+      store,
+      shape,
+      key,
+      (ops, { replicas, askedAt, useWithinMs }) =>
+        fill(store, ops, replicas, slices, length, askedAt, useWithinMs),
+    );
+    if (outcome !== null) return outcome;
+  }
   const writeId = store.nextWriteId();
   const askedAt = store.clock.now();
   const request = { clientId, key, sliceLength: length, config, tenantId };
@@ -54,7 +66,7 @@ export async function writeObject(
   try {
     const tooFew = store.placing?.take(0, replicas) ?? null;
     if (tooFew !== null) throw objectError(ErrorCode.NO_AVAILABLE_HANDLE, "store", key, tooFew);
-    const why = await fill(store, ops, replicas, slices, length, askedAt);
+    const why = await fill(store, ops, replicas, slices, length, askedAt, store.beginWithinMs);
     if (why !== null) throw objectError(failureOf(store), "store", key, why);
   } catch (error) {
     await revoke(store, kind, key, writeId, ReplicaType.ALL);
@@ -74,9 +86,14 @@ export async function writeObject(
     kind,
     key,
     writeId,
-    kind === "put" ? master.putEnd(end, writeId) : master.upsertEnd(end, writeId),
+    shape !== null
+      ? endStarted(store, shape, end, writeId)
+      : kind === "put"
+      ? master.putEnd(end, writeId)
+      : master.upsertEnd(end, writeId),
   );
   answerValue(ended, "store", key);
+  if (shape !== null) reserved.note(false, true);
   store.places.wrote(key, replicas, end.objectMeta.objectChecksum);
   store.placing?.stored(0);
   return "stored";
@@ -122,8 +139,12 @@ export function pushWrites(
  * Whether memory that was asked for at a time of the clock must not be written to any more: the
  * process stood still, and the master may have given the memory to somebody else meanwhile.
  */
-export function isTooLate({ clock, beginWithinMs }: StoreContext, askedAt: number): boolean {
-  return clock.now() - askedAt >= beginWithinMs;
+export function isTooLate(
+  { clock, beginWithinMs }: StoreContext,
+  askedAt: number,
+  withinMs: number = beginWithinMs,
+): boolean {
+  return clock.now() - askedAt >= withinMs;
 }
 
 /** Runs a batch of writes and notes for later reads which peers work. */
@@ -142,10 +163,11 @@ async function fill(
   slices: readonly Slice[],
   length: number,
   askedAt: number,
+  withinMs: number,
 ): Promise<string | null> {
   const why = pushWrites(ops, replicas, slices, length, store.checks.enabled);
   if (why !== null) return why;
-  if (isTooLate(store, askedAt)) return `the write did not begin within ${store.beginWithinMs} ms`;
+  if (isTooLate(store, askedAt, withinMs)) return `the write did not begin within ${withinMs} ms`;
   if (ops.length === 1) {
     const code = await attemptOne(store, ops[0], store.transferTimeoutMs);
     return code === TransferCode.OK ? null : store.endpoint.explain(ops[0].endpoint, code);
@@ -153,41 +175,4 @@ async function fill(
   const codes = await transferAll(store, ops);
   const at = codes.findIndex((code) => code !== TransferCode.OK);
   return at < 0 ? null : store.endpoint.explain(ops[at].endpoint, codes[at]);
-}
-
-/**
- * Passes on what a call resolves with. When the call fails, nobody knows whether the write goes on at
- * the master; it is revoked then, so that it does not stand in the way of others, without waiting.
- */
-function orRevoke<T>(
-  store: StoreContext,
-  kind: WriteKind,
-  key: Uint8Array,
-  writeId: number,
-  call: Promise<T>,
-): Promise<T> {
-  if (writeId === 0) return call;
-  return call.catch((error) => {
-    void revoke(store, kind, key, writeId, ReplicaType.ALL);
-    throw error;
-  });
-}
-
-/** Gives unfinished replicas back. The master does so by itself later when it cannot be told. */
-async function revoke(
-  store: StoreContext,
-  kind: WriteKind,
-  key: Uint8Array,
-  writeId: number,
-  replicaType: ReplicaType,
-): Promise<void> {
-  const { master, clientId, tenantId } = store;
-  const request = { clientId, key, replicaType, tenantId };
-  try {
-    await (kind === "put"
-      ? master.putRevoke(request, writeId)
-      : master.upsertRevoke(request, writeId));
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-  }
 }

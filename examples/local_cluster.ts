@@ -118,9 +118,9 @@ export class LocalProcess implements AsyncDisposable {
   }
 
   /** Waits for a line that says the process serves; a process that does not is ended. */
-  async ready(pattern: RegExp): Promise<void> {
+  async ready(pattern: RegExp, timeoutMs?: number): Promise<void> {
     try {
-      await this.line(pattern);
+      await this.line(pattern, timeoutMs);
     } catch (error) {
       await this.stop("SIGKILL");
       throw error;
@@ -180,6 +180,8 @@ export async function startMaster(
     metricsPort?: number;
     /** A command that runs the command behind it, as in `ip netns exec NAME`. */
     launcher?: readonly string[];
+    /** How long it may take; default that of {@linkcode LocalProcess.line}. */
+    readyMs?: number;
     env?: Record<string, string>;
     onLine?: (source: string, line: string) => void;
   } = {},
@@ -200,7 +202,7 @@ export async function startMaster(
   if (directory !== null) {
     process.status.then(() => Deno.removeSync(directory, { recursive: true }));
   }
-  await process.ready(/master ready/);
+  await process.ready(/master ready/, options.readyMs);
   const shown = host.includes(":") ? `[${host}]` : host;
   return {
     process,
@@ -219,6 +221,7 @@ export async function startNode(
     host?: string;
     /** As that of {@linkcode startMaster}. */
     launcher?: readonly string[];
+    readyMs?: number;
     flags?: string[];
     env?: Record<string, string>;
     onLine?: (source: string, line: string) => void;
@@ -231,7 +234,7 @@ export async function startNode(
     ...[`--host=${options.host ?? "127.0.0.1"}`, "--data_port=0"],
     ...(options.flags ?? []),
   ], options);
-  await process.ready(/store node ready/);
+  await process.ready(/store node ready/, options.readyMs);
   return process;
 }
 

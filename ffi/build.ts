@@ -99,13 +99,19 @@ function attempt(compiler: string, args: string[]): Attempt {
   }
 }
 
+/** Command lines that may be a C compiler, of which the first that exists is meant. */
+export function compilers(): string[] {
+  const chosen = Deno.env.get("CC")?.trim();
+  return chosen ? [chosen] : ["cc", "gcc", "clang"];
+}
+
 /** Runs the first C compiler that exists: `$CC`, cc, gcc, clang. `null` on success, or one line. */
 export function compile(args: string[]): string | null {
-  const chosen = Deno.env.get("CC")?.trim();
-  for (const compiler of chosen ? [chosen] : ["cc", "gcc", "clang"]) {
+  for (const compiler of compilers()) {
     const { found, error } = attempt(compiler, args);
     if (found) return error;
   }
+  const chosen = Deno.env.get("CC")?.trim();
   return chosen
     ? `CC names "${chosen}", which does not exist`
     : "no C compiler found (cc, gcc, clang)";

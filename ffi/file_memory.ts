@@ -11,7 +11,10 @@ const KINDS = ["file", "file on DAX", "DAX device"] as const;
 /** A file behind the page cache, one that is mapped without, or a device. */
 export type FileMemoryKind = (typeof KINDS)[number];
 
-/** The start of a DAX device or of a file as memory of this process (`mc/file_memory.h`). */
+/**
+ * The start of a DAX device or of a file as memory of this process (`mc/file_memory.h`), or of a file
+ * to be read, which keeps what is stored in the memory from it.
+ */
 export class FileMemory implements Disposable {
   /** Of the first byte. */
   readonly address: bigint;
@@ -20,18 +23,19 @@ export class FileMemory implements Disposable {
   #open = true;
 
   /** `Error` with one line when it cannot be had. */
-  constructor(readonly path: string, readonly length: number) {
+  constructor(readonly path: string, readonly length: number, readOnly = false) {
     const library = openLibrary();
     if ("unavailable" in library) throw new Error(library.unavailable);
     const memory = new Struct("mc_file_memory");
     const why = new Uint8Array(WHY_BYTES);
     const name = new TextEncoder().encode(`${path}\0`);
-    const { mc_file_memory_map: map, mc_file_memory_unmap: unmap } = library.symbols;
-    const result = map(name, BigInt(length), memory.bytes, why, WHY_BYTES);
+    const { mc_file_memory_unmap: unmap } = library.symbols;
+    const symbol = readOnly ? "mc_file_view_map" : "mc_file_memory_map";
+    const result = library.symbols[symbol](name, BigInt(length), memory.bytes, why, WHY_BYTES);
     if (result < 0) {
       library.close();
       const text = new TextDecoder().decode(why.subarray(0, why.indexOf(0)));
-      throw new Error(text || new NativeError("mc_file_memory_map", -result).message);
+      throw new Error(text || new NativeError(symbol, -result).message);
     }
     this.address = memory.read("address");
     this.kind = KINDS[memory.view.getUint32(LAYOUT["mc_file_memory.kind"], true)];

@@ -5,5 +5,9 @@ export const memorySymbols = {
     parameters: ["buffer", "u64", "buffer", "buffer", "u32"],
     result: "i32",
   },
+  mc_file_view_map: {
+    parameters: ["buffer", "u64", "buffer", "buffer", "u32"],
+    result: "i32",
+  },
   mc_file_memory_unmap: { parameters: ["buffer"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;

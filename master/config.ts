@@ -295,6 +295,7 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
     clientTtlMs: v.client_ttl * 1000,
     putStartDiscardTimeoutMs: v.put_start_discard_timeout_sec * 1000,
     putStartReleaseTimeoutMs: v.put_start_release_timeout_sec * 1000,
+    maxReservedShare: v.max_reserved_ratio,
     slowStartMs: v.slow_start_s * 1000,
     allocationStrategy: v.allocation_strategy,
     enableOffload: v.enable_offload,

@@ -177,6 +177,11 @@ export const FLAGS = [
     [0, 60_000],
     "* How long a write waits for space before it is refused; 0 = not at all.",
   ),
+  clients.ratio(
+    "max_reserved_ratio",
+    0.03,
+    "* Share of the pool that clients may reserve for puts to come; 0 = they may not.",
+  ),
 
   durable.choice(
     "durability",

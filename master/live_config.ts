@@ -18,6 +18,7 @@ export const LIVE_FLAGS = [
   "max_kv_soft_pin_ttl",
   "put_start_discard_timeout_sec",
   "put_wait_ms",
+  "max_reserved_ratio",
   "promotion_admission_threshold",
   "promotion_max_per_heartbeat",
   "dynamic_replication_mode",

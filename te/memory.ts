@@ -1,4 +1,4 @@
-import type { LentMemory, Region } from "../client/transfer/engine.ts";
+import type { Region } from "../client/transfer/engine.ts";
 import { EngineCode, EngineError } from "./engine_code.ts";
 
 /**
@@ -10,11 +10,13 @@ export type ExternalMemory = Uint8Array | {
   readonly address: bigint;
   /** Bytes. */
   readonly length: number;
+  /** The device whose memory it is, such as `cuda:0`; default memory of the host. */
+  readonly location?: string;
 };
 
 /** Memory that peers may read and write. */
 export interface RegisteredMemory {
-  /** The bytes; of length 0 once the memory is unregistered. */
+  /** The bytes; of length 0 once the memory is unregistered. `TypeError` for memory of a device. */
   readonly bytes: Uint8Array;
   /** Address at which peers reach the first byte; not its address in this process. */
   readonly address: bigint;
@@ -25,7 +27,7 @@ export interface RegisteredMemory {
 /** The memory that one engine has registered. */
 export class MemoryTable {
   readonly #regions = new Map<RegisteredMemory, Region>();
-  readonly #external = new Map<RegisteredMemory, LentMemory>();
+  readonly #external = new Map<RegisteredMemory, ExternalMemory>();
 
   /** Every region. */
   get size(): number {
@@ -76,7 +78,7 @@ export class MemoryTable {
   }
 }
 
-function overlap(a: LentMemory, b: LentMemory): boolean {
+function overlap(a: ExternalMemory, b: ExternalMemory): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) {
     return a.buffer === b.buffer && a.byteOffset < b.byteOffset + b.length &&
       b.byteOffset < a.byteOffset + a.length;

@@ -14,6 +14,7 @@ import type { MetadataStore } from "../client/transfer/metadata_store.ts";
 import { findDevices } from "../client/transfer/rdma_devices.ts";
 import { openAccess } from "../client/transfer/service_access.ts";
 import type { DevicePreference } from "../proto/metadata/segment_document.ts";
+import { crc32c } from "../proto/crc32c.ts";
 import { DEFAULT_MAX_HANDSHAKE_BYTES, type Notification } from "../proto/handshake.ts";
 import { operationsOf, TransferBatch, type TransferRequest } from "./batch.ts";
 import { EngineCode, EngineError } from "./engine_code.ts";
@@ -312,6 +313,12 @@ export class TransferEngine implements AsyncDisposable {
     } catch (cause) {
       throw new EngineError(EngineCode.INVALID_ARGUMENT, errorText(cause), { cause });
     }
+  }
+
+  /** CRC-32C of bytes, by the shim where there is one. */
+  crc32c(bytes: Uint8Array): number {
+    const { crc32c: sum = crc32c } = this.#use().transports.mover;
+    return sum(bytes, 0, bytes.length);
   }
 
   /** What this engine has served to peers. */

@@ -7,6 +7,7 @@
  */
 import { buildLibrary } from "../ffi/build.ts";
 import { findMoto } from "./support/moto.ts";
+import { FailureWatch, readSummary } from "./support/test_output.ts";
 import { findWheel } from "./support/wheel.ts";
 
 const root = new URL("../", import.meta.url).pathname;
@@ -60,7 +61,10 @@ async function lanes(): Promise<[first: Lane, second: Lane]> {
   ];
 }
 
-/** What the lanes print: the lines of the first as they come, those of the second in one block. */
+/**
+ * What the lanes print: the lines of the first as they come, those of the second in one block when it
+ * ends, except for its failures, each of which is told at once.
+ */
 class Report {
   #block = "";
   #atLineStart = true;
@@ -69,6 +73,11 @@ class Report {
     Deno.stdout.writeSync(chunk);
     this.#atLineStart = chunk.at(-1) === 10;
     if (this.#atLineStart) this.flush();
+  }
+
+  /** Writes a line at once; it cuts one of the first lane in two that is under way. */
+  tell(line: string): void {
+    console.log(`${this.#atLineStart ? "" : "\n"}${line}`);
   }
 
   /** Writes a text as soon as no line of the first lane is under way. */
@@ -83,20 +92,10 @@ class Report {
   }
 }
 
-/** Reads `N passed | N failed | N ignored` out of the summary that `deno test` prints last. */
-export function readSummary(
-  output: string,
-): { passed: number; failed: number; skipped: number } | null {
-  const line = output.split("\n").filter((text) => /^(ok|FAILED) \| \d+ passed/.test(text)).pop();
-  if (line === undefined) return null;
-  const count = (word: string) => Number(new RegExp(`(\\d+) ${word}`).exec(line)?.[1] ?? 0);
-  return { passed: count("passed"), failed: count("failed"), skipped: count("ignored") };
-}
-
 /** Runs one lane; resolves with all that it printed and whether it failed. */
 async function run(
   { args, ports }: Lane,
-  onChunk: (chunk: Uint8Array) => void,
+  onChunk: (chunk: Uint8Array, text: string) => void,
 ): Promise<{ output: string; code: number }> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", "--no-check", ...args],
@@ -109,8 +108,9 @@ async function run(
   const decoder = new TextDecoder();
   let output = "";
   for await (const chunk of child.stdout) {
-    onChunk(chunk);
-    output += decoder.decode(chunk, { stream: true });
+    const text = decoder.decode(chunk, { stream: true });
+    onChunk(chunk, text);
+    output += text;
   }
   const { code } = await child.status;
   return { output, code };
@@ -125,7 +125,10 @@ async function main(): Promise<never> {
   const results = await Promise.all([
     run(first, (chunk) => report.write(chunk)),
     ...rest.map(async (lane) => {
-      const result = await run(lane, () => {});
+      const watch = new FailureWatch();
+      const result = await run(lane, (_, text) => {
+        for (const failure of watch.see(text)) report.tell(`--- ${lane.name}: ${failure} ---`);
+      });
       report.add(`\n--- ${lane.name} ---\n${result.output}`);
       return result;
     }),

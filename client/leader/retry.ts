@@ -24,7 +24,7 @@ const reads: ReadonlySet<number> = new Set(
 
 const finishes: ReadonlySet<number> = new Set(
   [
-    ...[m.PutEnd, m.UpsertEnd, m.BatchPutEnd, m.BatchUpsertEnd],
+    ...[m.PutEnd, m.UpsertEnd, m.BatchPutEnd, m.BatchUpsertEnd, m.EndAndReserve],
     ...[m.PutRevoke, m.UpsertRevoke, m.BatchPutRevoke, m.BatchUpsertRevoke],
   ].map(({ functionId }) => functionId),
 );

@@ -52,7 +52,10 @@ export function within(
   work: Promise<unknown>,
   signal?: StopSignal,
 ): Promise<void> {
-  if (signal?.aborted) return Promise.resolve();
+  if (signal?.aborted) {
+    work.catch(() => {}); // Nobody else looks at it.
+    return Promise.resolve();
+  }
   return new Promise((resolve) => {
     const finish = due(clock, ms, signal, resolve);
     work.then(finish, finish);

@@ -34,6 +34,8 @@ const WITHDRAW_LIMIT_MS = 2000;
 /** A transfer whose peer is given by the name under which it publishes its memory. */
 export interface EndpointOperation extends TransferOperation {
   endpoint: string;
+  /** Set when it was run again after it had failed: bytes of the first time may still come. */
+  isRepeated?: boolean;
 }
 
 /** The peer of an operation before its endpoint has been looked up. */
@@ -467,6 +469,7 @@ export class TransferEndpoint {
       if (!STALE_PEER_CODES.includes(codes[i]) || peer === undefined) continue;
       if (codes[i] !== TransferCode.SOCKET && moved.get(endpoint) !== true) continue;
       ops[i].peer = peer;
+      ops[i].isRepeated = true;
       again.push(i);
     }
     if (again.length === 0) return;

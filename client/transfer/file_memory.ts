@@ -17,6 +17,20 @@ export function openFileMemory(path: string, length: number): FileMemory {
 }
 
 /**
+ * Maps the start of a file to be read, by this process and by peers; what these store there does not
+ * reach the file, and what is written to the file shows in it. The file must not become shorter.
+ * `Error` with one line that names it.
+ */
+export function openFileView(path: string, length: number): FileMemory {
+  try {
+    if (!("Deno" in globalThis)) throw new Error("this is not Deno");
+    return new FileMemory(path, length, true);
+  } catch (cause) {
+    throw new Error(`${JSON.stringify(path)} cannot be mapped: ${errorText(cause)}`, { cause });
+  }
+}
+
+/**
  * One line when memory could not be lent because devices may not pin it: pages of a file system can
  * move, those of a DAX device and of tmpfs cannot. `null` for any other failure.
  */

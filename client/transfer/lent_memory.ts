@@ -1,7 +1,7 @@
 import type { AllocateOptions, LentMemory, Region, TransferEngine } from "./engine.ts";
 
 /** Memory that is allocated, and where; see {@linkcode AllocateOptions}. */
-export interface WantedMemory extends Pick<AllocateOptions, "location" | "placement"> {
+export interface WantedMemory extends Pick<AllocateOptions, "location" | "placement" | "address"> {
   /** Bytes. */
   readonly length: number;
 }
@@ -13,11 +13,20 @@ export type MemoryToLend = number | WantedMemory | LentMemory;
 export function publishedRegion(engine: TransferEngine, memory: MemoryToLend): Region {
   const publish = true;
   if (typeof memory === "number") return engine.allocate(memory, { publish });
-  if (memory instanceof Uint8Array || "address" in memory) return engine.adopt(memory, { publish });
-  const { length, location, placement } = memory;
+  if (memory instanceof Uint8Array || isOnHost(memory)) return engine.adopt(memory, { publish });
+  const { length, location, placement, address } = memory;
   return engine.allocate(length, {
     publish,
     ...(location && { location }),
+    ...(address !== undefined && { address }),
     ...(placement && { placement }),
   });
+}
+
+/** Whether it is memory of the caller that no device has. */
+function isOnHost(memory: WantedMemory | Exclude<LentMemory, Uint8Array>): memory is Exclude<
+  LentMemory,
+  Uint8Array
+> {
+  return memory.address !== undefined && !("location" in memory && memory.location);
 }

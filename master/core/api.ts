@@ -72,6 +72,8 @@ export interface CoreConfig {
   clientTtlMs: number;
   putStartDiscardTimeoutMs: number;
   putStartReleaseTimeoutMs: number;
+  /** Share of the pool that clients may reserve for puts to come; 0 = nothing is reserved. */
+  maxReservedShare: number;
   /** A segment that joins gets a share of new objects that grows to the full one in this time. */
   slowStartMs: number;
   allocationStrategy: "random" | "free_ratio_first" | "ssd_free_ratio_first" | "local_first";

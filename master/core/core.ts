@@ -18,6 +18,7 @@ import * as reads from "./reads.ts";
 import * as removes from "./removes.ts";
 import { orderByRecency, RecencyWalk } from "./recency_order.ts";
 import { finishReplay, replay } from "./replay.ts";
+import { ReservationApi } from "./reservation_api.ts";
 import { ScanApi } from "./scan_api.ts";
 import type { SegmentTable } from "./segments.ts";
 import { tellHomes, tellSnapshot } from "./snapshot.ts";
@@ -47,6 +48,8 @@ export class MasterCore {
   readonly movement: MovementApi;
   /** Drains, rebalances and compactions. */
   readonly jobs: JobsApi;
+  /** Memory for puts to come. */
+  readonly reservations: ReservationApi;
   /** Views for operators. */
   readonly inspection: InspectionApi;
   /** What looks at every object. */
@@ -72,6 +75,7 @@ export class MasterCore {
     this.cluster = new ClusterApi(this.#state);
     this.movement = new MovementApi(this.#state);
     this.jobs = new JobsApi(this.#state);
+    this.reservations = new ReservationApi(this.#state);
     this.inspection = new InspectionApi(this.#state);
     this.scans = new ScanApi(this.#state);
     this.tenants = new TenantApi(this.#state);

@@ -120,6 +120,16 @@ export const Counter = {
   STORE_SUSPICIONS: 58,
   /** `snowskin_stores_avoided_total` */
   STORES_AVOIDED: 59,
+  /** `snowskin_reservations_total` */
+  RESERVATIONS: 60,
+  /** `snowskin_reservations_used_total` */
+  RESERVATIONS_USED: 61,
+  /** `snowskin_reservations_refused_total` */
+  RESERVATIONS_REFUSED: 62,
+  /** `snowskin_reservations_expired_total` */
+  RESERVATIONS_EXPIRED: 63,
+  /** `snowskin_reserved_bytes` */
+  RESERVED_BYTES: 64,
 } as const;
 export type Counter = (typeof Counter)[keyof typeof Counter];
 

@@ -98,7 +98,8 @@ function objectLine(state: CoreState, slot: number): string {
   const transfer = transfers.transfers.get(slot);
   const group = groups.of(slot);
   return JSON.stringify([
-    ...["object", objects.tenant(slot), slotText(state, slot), objects.size(slot)],
+    ...[objects.isReserved(slot) ? "reserved" : "object", objects.tenant(slot)],
+    ...[slotText(state, slot), objects.size(slot)],
     ...[objects.is(slot, ObjectFlag.COMMITTED), objects.is(slot, ObjectFlag.HARD_PIN)],
     ...[epoch(state, objects.softPinUntil(slot)), String(objects.checksum(slot))],
     ...[objects.dataType(slot), objects.since(slot), uuid(state, objects.client(slot))],

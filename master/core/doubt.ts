@@ -29,8 +29,8 @@ export function madeReadable(
       reader.moveTo(start, at);
       if (!MAKE_READABLE.has(reader.u8())) continue;
       const tenant = reader.u16();
-      const key = reader.blob();
-      slots.add(objects.find(tenant, key, 0, key.length));
+      const key = reader.key();
+      if (!reader.isReserved) slots.add(objects.find(tenant, key, 0, key.length));
     }
   }
   slots.delete(0);

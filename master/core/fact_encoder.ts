@@ -1,6 +1,9 @@
 import type { FactSink } from "./api.ts";
 import type { CoreState } from "./state.ts";
 
+/** Added to the length of a name that an object without a key has in its place; see `reservations.ts`. */
+export const RESERVED_NAME = 2 ** 31;
+
 /** The fields of facts, little endian; see `FactWriter` for what they mean. */
 export abstract class FactEncoder {
   readonly #sink: FactSink;
@@ -35,7 +38,8 @@ export abstract class FactEncoder {
     const length = objects.keyLength(slot);
     this.#room(8 + length);
     this.#view.setUint16(this.#length, objects.tenant(slot), true);
-    this.#view.setUint32(this.#length + 2, length, true);
+    const named = objects.isReserved(slot) ? length + RESERVED_NAME : length;
+    this.#view.setUint32(this.#length + 2, named, true);
     this.#length += 6;
     this.#copy(objects.keyPage(slot), objects.keyOffset(slot), length);
   }
@@ -93,10 +97,10 @@ export abstract class FactEncoder {
     this.blob(new TextEncoder().encode(text));
   }
 
-  protected blob(bytes: Uint8Array): void {
-    this.u32(bytes.length);
-    this.#room(bytes.length);
-    this.#copy(bytes, 0, bytes.length);
+  protected blob(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
+    this.u32(end - start);
+    this.#room(end - start);
+    this.#copy(bytes, start, end - start);
   }
 
   #copy(from: Uint8Array, at: number, length: number): void {

@@ -1,4 +1,6 @@
 import { ProtocolError } from "../../proto/error.ts";
+import { RESERVED_NAME } from "./fact_encoder.ts";
+import { RESERVATION_NAME_BYTES } from "./reservations.ts";
 
 const decoder = new TextDecoder();
 
@@ -9,6 +11,8 @@ export class FactReader {
   #end: number;
   readonly #epochOffsetMs: number;
   #position: number;
+  /** Whether the last {@linkcode FactReader.key} is the name of a reservation, and no key. */
+  isReserved = false;
 
   /** `epochOffsetMs` is that of the core that reads. */
   constructor(bytes: Uint8Array, start: number, end: number, epochOffsetMs: number) {
@@ -59,6 +63,18 @@ export class FactReader {
   blob(): Uint8Array {
     const length = this.u32();
     const start = this.#take(length);
+    return this.#bytes.subarray(start, start + length);
+  }
+
+  /** The key of an object, or the name of one that has none. */
+  key(): Uint8Array {
+    let length = this.u32();
+    this.isReserved = length >= RESERVED_NAME;
+    if (this.isReserved) length -= RESERVED_NAME;
+    const start = this.#take(length);
+    if (this.isReserved && length !== RESERVATION_NAME_BYTES) {
+      throw this.malformed(`a reservation has a name of ${length} bytes`);
+    }
     return this.#bytes.subarray(start, start + length);
   }
 

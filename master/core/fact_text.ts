@@ -7,7 +7,7 @@ import { FactKind, WriteOption } from "./facts.ts";
 import { KeptObject, KeptReplica, KeptWrite } from "./snapshot.ts";
 import { SmallTable } from "./small_tables.ts";
 import { TransferKind } from "./transfers.ts";
-import { readUuidBytes } from "./uuid.ts";
+import { readUuidBytes, UUID_BYTES } from "./uuid.ts";
 
 /** The name of a kind, as in {@linkcode FactKind}. */
 export type FactName = keyof typeof FactKind;
@@ -101,6 +101,7 @@ const layouts: Readonly<Record<FactName, (read: FactReader) => Fields>> = {
       ...((options & WriteOption.SHARED_DISK) !== 0 && { disk_replica: read.f64() }),
     };
   },
+  WRITE_NAMED: (read) => ({ ...object(read), key: read.blob() }),
   WRITE_ENDED: (read) => ({ ...object(read), ...writeEnd(read) }),
   WRITE_ENDED_CHECKED: (read) => ({
     ...object(read),
@@ -208,8 +209,14 @@ function moment(read: FactReader): Moment {
   return new Moment(read.time());
 }
 
-function object(read: FactReader): { tenant: number; key: Uint8Array } {
-  return { tenant: read.u16(), key: read.blob() };
+/** An object has a key, or the name of the write that it is reserved for. */
+function object(read: FactReader): Fields {
+  const tenant = read.u16();
+  const key = read.key();
+  if (!read.isReserved) return { tenant, key };
+  const view = new DataView(key.buffer, key.byteOffset, key.length);
+  const writeId = view.getFloat64(UUID_BYTES, true);
+  return { tenant, reserved_by: readUuidBytes(key, 0), reserved_write: writeId };
 }
 
 function owed(read: FactReader): Fields {

@@ -35,7 +35,7 @@ function tellEndpoints(state: CoreState, facts: Facts): void {
 
 Deno.test("all facts of random calls and of snapshots are read to their ends", () => {
   const seen = new Set<FactName>();
-  for (let seed = 1; seed <= 12; seed++) {
+  for (let seed = 1; seed <= 24; seed++) {
     const chaos = new Chaos(seed);
     const { core } = chaos.driver;
     const facts = new Facts();

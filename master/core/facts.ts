@@ -47,6 +47,7 @@ export const FactKind = {
   JOB_DROPPED: 37,
   EXTENT_FENCED: 38,
   WRITE_ENDED_CHECKED: 39,
+  WRITE_NAMED: 40,
   TABLE_ENTRY_SET: 45,
   TABLE_ENTRY_DROPPED: 46,
 } as const;
@@ -60,7 +61,7 @@ export const WriteOption = { HARD_PIN: 1, NEW_OBJECT: 2, SHARED_DISK: 4, GROUP: 
  * allocator nor the random numbers that decided.
  *
  * A fact is its kind (u8) and the fields of that kind, little endian. Objects are named by tenant
- * and key, times are milliseconds of the Unix epoch (f64), `text` and `bytes` carry a length.
+ * and key, those that have no key yet by tenant and the name of their write (`RESERVED_NAME`), times are milliseconds of the Unix epoch (f64), `text` and `bytes` carry a length.
  */
 export class FactWriter extends FactEncoder {
   tenantAdded(index: number): void {
@@ -182,6 +183,14 @@ export class FactWriter extends FactEncoder {
         this.f64(replicas.id(replica));
       }
     }
+    this.end();
+  }
+
+  /** An object without a key gets `bytes[start, end)` as its key. */
+  writeNamed(slot: number, bytes: Uint8Array, start: number, end: number): void {
+    this.begin(FactKind.WRITE_NAMED);
+    this.object(slot);
+    this.blob(bytes, start, end);
     this.end();
   }
 

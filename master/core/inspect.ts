@@ -86,7 +86,7 @@ export function listKeys(
   let slot = Math.max(1, cursor);
   const stop = Math.min(objects.limit, slot + MAX_SCANNED);
   for (; slot < stop && slots.length < maxKeys && length < maxBytes; slot++) {
-    if (!objects.has(slot) || !isAnyHoused(state, slot)) continue;
+    if (!objects.has(slot) || objects.isReserved(slot) || !isAnyHoused(state, slot)) continue;
     if (tenant >= 0 && objects.tenant(slot) !== tenant) continue;
     slots.push(slot);
     length += objects.keyLength(slot);

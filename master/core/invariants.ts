@@ -30,6 +30,7 @@ export function* violations(state: CoreState): Generator<string> {
   yield* writeViolations(state);
   yield* segmentViolations(state, use);
   yield* recencyViolations(state);
+  yield* reservationViolations(state);
   yield* tenantViolations(state);
   yield* clientViolations(state, use.references);
 }
@@ -52,11 +53,14 @@ function* objectViolations(state: CoreState, use: Use): Generator<string> {
   let present = 0, inMemory = 0, onDisk = 0, softPinned = 0, replicaCount = 0, diskBytes = 0;
   for (let slot = 1; slot < objects.limit; slot++) {
     if (!objects.has(slot)) continue;
-    present++;
     const key = objects.key(slot);
     const name = `object ${escapeBytes(key)} of tenant ${objects.tenant(slot)}`;
-    const found = objects.find(objects.tenant(slot), key, 0, key.length);
-    yield* expect(found === slot, `${name} is not found by its key`);
+    const reserved = objects.isReserved(slot);
+    if (!reserved) present++;
+    const found = reserved
+      ? objects.reserved.find(key)
+      : objects.find(objects.tenant(slot), key, 0, key.length);
+    yield* expect(found === slot, `${name} is not found by its ${reserved ? "name" : "key"}`);
     refer(use, objects.client(slot));
     const write = objects.link(slot, ObjectLink.WRITE);
     if (write !== 0) refer(use, state.writes.client(write));
@@ -110,6 +114,28 @@ function* objectViolations(state: CoreState, use: Use): Generator<string> {
   yield* same("the count of objects on disks", counters.get(Counter.ON_DISK), onDisk);
   yield* same("the count of soft pins", counters.get(Counter.SOFT_PINNED), softPinned);
   yield* same("the count of bytes on disks", counters.get(Counter.DISK_BYTES), diskBytes);
+}
+
+function* reservationViolations({ objects, writes }: CoreState): Generator<string> {
+  const { reserved } = objects;
+  const clients = new Map<number, number>();
+  let present = 0, bytes = 0;
+  for (let slot = 1; slot < objects.limit; slot++) {
+    if (!objects.has(slot) || !objects.isReserved(slot)) continue;
+    present++;
+    const write = objects.link(slot, ObjectLink.WRITE);
+    yield* expect(write !== 0, `reservation ${slot} has no write`);
+    yield* expect(!objects.is(slot, ObjectFlag.COMMITTED), `reservation ${slot} can be read`);
+    if (write === 0) continue;
+    clients.set(writes.client(write), (clients.get(writes.client(write)) ?? 0) + 1);
+    bytes += objects.size(slot);
+  }
+  yield* same("the number of reservations", reserved.size, present);
+  const sound = reserved.bytes >= bytes && (present > 0 || reserved.bytes === 0);
+  yield* expect(sound, `${reserved.bytes} bytes are reserved in ${present} objects`);
+  for (const [client, many] of clients) {
+    yield* same(`the reservations of client ${client}`, reserved.countOf(client), many);
+  }
 }
 
 function* writeViolations({ writes, objects }: CoreState): Generator<string> {
@@ -226,7 +252,7 @@ function* tenantViolations(state: CoreState): Generator<string> {
   const counted = new Array<number>(tenants.count).fill(0);
   for (let slot = 1; slot < objects.limit; slot++) {
     if (!objects.has(slot)) continue;
-    counted[objects.tenant(slot)]++;
+    if (!objects.isReserved(slot)) counted[objects.tenant(slot)]++;
     let replica = objects.link(slot, ObjectLink.REPLICA);
     for (; replica !== 0; replica = replicas.next(replica)) {
       if (replicas.isMemory(replica)) charged[objects.tenant(slot)] += replicas.size(replica);

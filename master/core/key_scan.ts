@@ -66,7 +66,8 @@ export class KeyScan {
     while (this.#next < this.#limit && work.left > 0) {
       const slot = this.#next++;
       work.left -= SLOT_WORK;
-      if (!objects.has(slot) || !this.#isEligible(this.#state, slot)) continue;
+      if (!objects.has(slot) || objects.isReserved(slot)) continue;
+      if (!this.#isEligible(this.#state, slot)) continue;
       if (this.#tenant >= 0 && objects.tenant(slot) !== this.#tenant) continue;
       if (this.#matcher === null) return slot;
       const at = objects.keyOffset(slot);

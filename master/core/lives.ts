@@ -10,7 +10,7 @@ const MOST_EVENTS = 64;
 /** Notes what happens to an object, before it does. */
 export function noteLife(state: CoreState, slot: number, event: LifeEvent): void {
   const { lives, objects, config } = state;
-  if (lives.capacity === 0) return;
+  if (lives.capacity === 0 || objects.isReserved(slot)) return;
   const committed = objects.is(slot, ObjectFlag.COMMITTED);
   const usedMs = objects.leaseUntil(slot);
   lives.note(

@@ -63,7 +63,9 @@ export function startWrite(
   const created = slot === 0;
   retainClient(state, client);
   if (created) {
-    slot = objects.insertHashed(request.hash, tenant, bytes, start, end);
+    slot = request.reserves
+      ? objects.insertReserved(tenant, bytes.subarray(start, end))
+      : objects.insertHashed(request.hash, tenant, bytes, start, end);
     retainClient(state, client);
     objects.setClient(slot, client);
     objects.setSize(slot, request.size);
@@ -106,6 +108,7 @@ export function startWrite(
     attach(state, slot, replica, !created);
   }
   raiseReplicaId(state, firstId + request.count + (request.onSharedDisk ? 1 : 0));
+  if (request.reserves) objects.reserved.begin(slot, client, request.size * request.count);
   state.recency.remove(slot);
   state.facts?.writeStarted(slot, created);
   return slot;

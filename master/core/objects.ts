@@ -4,6 +4,7 @@ import { type KeyHasher, ViewCache } from "./key_hash.ts";
 import { KeyIndex } from "./key_index.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
 import { PAGE_MASK, PAGE_RECORDS, PAGE_SHIFT, RecordPool } from "./records.ts";
+import { ReservationTable } from "./reservations.ts";
 
 /** Facts about an object that fit in a bit. The data type and the tenant share the word. */
 export const ObjectFlag = {
@@ -71,6 +72,8 @@ export class ObjectTable {
   readonly #records: RecordPool;
   readonly #index: KeyIndex;
   readonly #arena: KeyArena;
+  /** Objects without a key; see {@linkcode ObjectTable.insertReserved}. */
+  readonly reserved = new ReservationTable();
   readonly #hasher: KeyHasher;
   readonly #views = new ViewCache();
   readonly #groups: (Int32Array | undefined)[] = [];
@@ -93,11 +96,12 @@ export class ObjectTable {
     this.#arena = new KeyArena(pages);
   }
 
+  /** Objects with a key. */
   get count(): number {
-    return this.#records.live;
+    return this.#records.live - this.reserved.size;
   }
 
-  /** Objects of a tenant, unfinished ones included. */
+  /** Objects of a tenant that have a key, unfinished ones included. */
   countOf(tenant: number): number {
     return tenant < this.#counts.length ? this.#counts[tenant] : 0;
   }
@@ -233,13 +237,46 @@ export class ObjectTable {
     end: number,
   ): number {
     const slot = this.#records.allocate();
-    const view = this.#views.of(bytes);
+    this.#store(slot, tenant, bytes, start, end);
+    this.#enter(slot, tenant, hash);
+    return slot;
+  }
+
+  /** Adds an object that has a name in place of a key, which no key can be. */
+  insertReserved(tenant: number, name: Uint8Array): number {
+    const slot = this.#records.allocate();
+    this.#store(slot, tenant, name, 0, name.length);
+    this.reserved.add(slot, name);
+    return slot;
+  }
+
+  /** Gives such an object a key, whose hash {@linkcode ObjectTable.lastHash} was. */
+  nameReserved(slot: number, hash: number, bytes: Uint8Array, start: number, end: number): void {
     const words = this.#records.words[slot >>> PAGE_SHIFT];
     const at = (slot & PAGE_MASK) * WORDS;
-    words[at + KEY] = this.#arena.store(view, start, end);
+    this.reserved.remove(slot);
+    this.#arena.release(words[at + KEY], words[at + KEY_LENGTH]);
+    words[at + KEY] = this.#arena.store(this.#views.of(bytes), start, end);
     words[at + KEY_LENGTH] = end - start;
-    words[at + HASH] = hash;
+    this.#enter(slot, words[at + FLAGS] >>> TENANT_SHIFT, hash);
+  }
+
+  /** Whether an object has no key yet. */
+  isReserved(slot: number): boolean {
+    return this.reserved.size > 0 && this.reserved.has(slot);
+  }
+
+  #store(slot: number, tenant: number, bytes: Uint8Array, start: number, end: number): void {
+    const words = this.#records.words[slot >>> PAGE_SHIFT];
+    const at = (slot & PAGE_MASK) * WORDS;
+    words[at + KEY] = this.#arena.store(this.#views.of(bytes), start, end);
+    words[at + KEY_LENGTH] = end - start;
     words[at + FLAGS] = tenant << TENANT_SHIFT;
+  }
+
+  /** Enters an object's key in the index. */
+  #enter(slot: number, tenant: number, hash: number): void {
+    this.#records.setWord(slot, HASH, hash);
     this.#index.insert(hash, slot);
     if (tenant >= this.#counts.length) {
       const larger = new Float64Array(Math.max(tenant + 1, this.#counts.length * 2));
@@ -247,15 +284,18 @@ export class ObjectTable {
       this.#counts = larger;
     }
     this.#counts[tenant]++;
-    return slot;
   }
 
   /** Removes an object that nothing links to any more. */
   erase(slot: number): void {
     const words = this.#records.words[slot >>> PAGE_SHIFT];
     const at = (slot & PAGE_MASK) * WORDS;
-    this.#index.remove(words[at + HASH], slot);
-    this.#counts[words[at + FLAGS] >>> TENANT_SHIFT]--;
+    if (this.isReserved(slot)) {
+      this.reserved.remove(slot);
+    } else {
+      this.#index.remove(words[at + HASH], slot);
+      this.#counts[words[at + FLAGS] >>> TENANT_SHIFT]--;
+    }
     this.#arena.release(words[at + KEY], words[at + KEY_LENGTH]);
     this.setGroup(slot, 0);
     this.setSoftPinUntil(slot, 0);

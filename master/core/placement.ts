@@ -27,6 +27,19 @@ export function placeReplicas(state: CoreState): number {
   return request.count;
 }
 
+/**
+ * {@linkcode placeReplicas} without giving way to anything: `false`, and nothing is taken, unless there
+ * is room for all replicas in segments that nobody suspects.
+ */
+export function placeAtEase(state: CoreState): boolean {
+  const { request } = state;
+  request.count = 0;
+  place(state, false);
+  if (request.count === request.wanted) return true;
+  abandonPlacement(state);
+  return false;
+}
+
 /** One extent of `size` bytes under a segment name, or 0. */
 export function placeUnder(state: CoreState, name: SegmentName, size: number): number {
   return allocateUnder(state, name, size, false) || allocateUnder(state, name, size, true);

@@ -1,12 +1,8 @@
 /** PutStart, PutEnd and PutRevoke; with writes.ts and mutations.ts the life of a version. */
 import { ErrorCode } from "../../proto/error_code.ts";
-import { type ReplicateConfig, ReplicaType, SoftPinAction } from "../../proto/types.ts";
-import { admit } from "./admission.ts";
+import { type ReplicateConfig, ReplicaType } from "../../proto/types.ts";
 import type { Checksum, ReplicaSink, Writer } from "./api.ts";
-import { noteNoPiece } from "./compaction_demand.ts";
-import { Counter } from "./counters.ts";
 import { describe } from "./describe.ts";
-import { makeRoom } from "./eviction.ts";
 import { relist } from "./leases.ts";
 import { LifeEvent } from "./life_log.ts";
 import {
@@ -23,7 +19,6 @@ import {
 } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { offloadAfterPut } from "./offload.ts";
-import { placeReplicas, preferredNames } from "./placement.ts";
 import {
   firstReadable,
   heldByLateBytes,
@@ -33,77 +28,8 @@ import {
   isHoused,
   softPinAfter,
 } from "./queries.ts";
-import { type CoreState, MAX_REPLICAS } from "./state.ts";
-
-/** Checks a put or upsert of a key and enters what it asks for in `state.request`. */
-export function prepareRequest(
-  state: CoreState,
-  writer: Writer,
-  tenant: number,
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  size: number,
-  config: ReplicateConfig,
-  group: Uint8Array | null,
-  nowMs: number,
-): ErrorCode {
-  const { request } = state;
-  if (state.config.enableMultiTenants && !state.quotas.isRegistered(tenant)) {
-    return ErrorCode.TENANT_NOT_REGISTERED;
-  }
-  if (start === end || size <= 0 || !Number.isSafeInteger(size)) return ErrorCode.INVALID_PARAMS;
-  if (config.nofReplicaNum > 0 || config.dfsReplicaNum > 1) return ErrorCode.INVALID_PARAMS;
-  if (config.replicaNum <= 0) return ErrorCode.INVALID_PARAMS;
-  if (config.dfsReplicaNum > 0) return ErrorCode.DFS_SERVICE_UNAVAILABLE;
-  if (config.softPinAction === SoftPinAction.ENABLE) {
-    request.softTtlMs = config.softPinTtlMs ?? state.config.defaultKvSoftPinTtlMs;
-    if (request.softTtlMs > state.config.maxKvSoftPinTtlMs) return ErrorCode.INVALID_PARAMS;
-  } else {
-    request.softTtlMs = 0;
-    const known = config.softPinAction === SoftPinAction.PRESERVE ||
-      config.softPinAction === SoftPinAction.DISABLE;
-    if (!known || config.softPinTtlMs !== null) return ErrorCode.INVALID_PARAMS;
-  }
-  if (config.hostId !== "") state.clients.get(writer.client).hostId = config.hostId;
-  const local = state.config.allocationStrategy === "local_first" || config.preferAllocInSameNode;
-  if (!state.models.mayWrite(tenant, bytes, start, end)) return ErrorCode.PERMISSION_DENIED;
-  request.tenant = tenant;
-  request.writer.client = writer.client;
-  request.writer.writeId = writer.writeId;
-  request.startMs = nowMs;
-  request.size = size;
-  request.softAction = config.softPinAction;
-  request.hardPin = config.withHardPin;
-  request.dataType = config.dataType & 15;
-  request.group = group !== null && group.length > 0 ? group : null;
-  request.wanted = Math.min(config.replicaNum, MAX_REPLICAS);
-  request.preferred = preferredNames(config);
-  request.writerHost = local && config.replicaNum === 1
-    ? state.clients.get(writer.client).hostId
-    : "";
-  request.onSharedDisk = state.config.fsdir !== "";
-  return ErrorCode.OK;
-}
-
-/**
- * Finds room for `state.request`, evicting what may be evicted if there is none. `besides` are bytes
- * of the tenant that stay until the write is over: an old version.
- */
-export function findRoom(state: CoreState, besides: number, nowMs: number): ErrorCode {
-  const { request, counters } = state;
-  const over = admit(state, besides, nowMs);
-  if (over !== ErrorCode.OK) return over;
-  if (placeReplicas(state) === 0) {
-    noteNoPiece(state, nowMs);
-    if (!makeRoom(state, nowMs)) {
-      counters.add(Counter.ALLOCATION_FAILURES, 1);
-      return ErrorCode.NO_AVAILABLE_HANDLE;
-    }
-  }
-  if (request.count < request.wanted) counters.add(Counter.PARTIAL_ALLOCATIONS, 1);
-  return ErrorCode.OK;
-}
+import type { CoreState } from "./state.ts";
+import { findRoom, prepareRequest } from "./write_request.ts";
 
 /** Begins a put: describes the replicas that the client is to write. */
 export function putStart(
@@ -121,18 +47,29 @@ export function putStart(
 ): ErrorCode {
   const bad = prepareRequest(state, writer, tenant, bytes, start, end, size, config, group, nowMs);
   if (bad !== ErrorCode.OK) return bad;
+  const taken = makeFree(state, tenant, bytes, start, end, nowMs);
+  if (taken !== ErrorCode.OK) return taken;
+  return beginNew(state, tenant, bytes, start, end, nowMs, sink);
+}
+
+/**
+ * Makes a key free for the writer of `state.request`, which gets the hash of the key.
+ * OBJECT_ALREADY_EXISTS, OBJECT_REPLICA_BUSY.
+ */
+export function makeFree(
+  state: CoreState,
+  tenant: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  nowMs: number,
+): ErrorCode {
   const slot = state.objects.find(tenant, bytes, start, end);
   state.request.hash = state.objects.lastHash;
-  if (slot !== 0) {
-    if (!isReplaceable(state, slot, nowMs)) return ErrorCode.OBJECT_ALREADY_EXISTS;
-    if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) {
-      return ErrorCode.OBJECT_REPLICA_BUSY;
-    }
-    discard(state, slot, nowMs);
-  } else if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) {
-    return ErrorCode.OBJECT_REPLICA_BUSY;
-  }
-  return beginNew(state, tenant, bytes, start, end, nowMs, sink);
+  if (slot !== 0 && !isReplaceable(state, slot, nowMs)) return ErrorCode.OBJECT_ALREADY_EXISTS;
+  if (owesEnd(state, tenant, bytes, start, end, slot, nowMs)) return ErrorCode.OBJECT_REPLICA_BUSY;
+  if (slot !== 0) discard(state, slot, nowMs);
+  return ErrorCode.OK;
 }
 
 /** Enters `state.request` under a key that is free. */

@@ -52,6 +52,7 @@ import {
   restoreWrite,
   taken,
 } from "./restore.ts";
+import { applyNamed } from "./reservation_mutations.ts";
 import type { CoreState } from "./state.ts";
 import { setEntry } from "./table_mutations.ts";
 import type { Task } from "./tasks.ts";
@@ -308,8 +309,11 @@ function applyTask(state: CoreState, kind: number, reader: FactReader): void {
 function applyToObject(state: CoreState, kind: number, reader: FactReader): void {
   const { objects } = state;
   const tenant = reader.u16();
-  const key = reader.blob();
-  const slot = objects.find(tenant, key, 0, key.length);
+  const key = reader.key();
+  state.request.reserves = reader.isReserved;
+  const slot = reader.isReserved
+    ? objects.reserved.find(key)
+    : objects.find(tenant, key, 0, key.length);
   state.request.hash = objects.lastHash;
   const write = slot === 0 ? 0 : objects.link(slot, ObjectLink.WRITE);
   switch (kind) {
@@ -331,6 +335,8 @@ function applyToObject(state: CoreState, kind: number, reader: FactReader): void
     }
     case FactKind.WRITE_STARTED:
       return applyWrite(state, tenant, key, slot, reader);
+    case FactKind.WRITE_NAMED:
+      return applyNamed(state, slot, reader);
     case FactKind.WRITE_ENDED:
     case FactKind.WRITE_ENDED_CHECKED: {
       const replicaType = reader.u8();

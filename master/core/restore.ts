@@ -7,6 +7,7 @@ import { holdExtent } from "./mount_mutations.ts";
 import { addReplica, retainClient, setChecksum, setSoftPin } from "./mutations.ts";
 import { refreshKinds } from "./object_kinds.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
+import { memoryBytes } from "./queries.ts";
 import { KeptObject, KeptReplica, KeptWrite } from "./snapshot.ts";
 import type { CoreState } from "./state.ts";
 
@@ -56,7 +57,9 @@ export function restoreObject(
   const group = flags & KeptObject.GROUP ? reader.blob() : null;
   if (present !== 0) throw reader.malformed("an object is there twice");
   retainClient(state, client);
-  const slot = objects.insertHashed(state.request.hash, tenant, key, 0, key.length);
+  const slot = state.request.reserves
+    ? objects.insertReserved(tenant, key)
+    : objects.insertHashed(state.request.hash, tenant, key, 0, key.length);
   objects.setClient(slot, client);
   objects.setSize(slot, size);
   objects.setSince(slot, since);
@@ -125,6 +128,9 @@ export function restoreWrite(state: CoreState, slot: number, reader: FactReader)
   writes.setOptions(write, softAction, softTtlMs, (flags & KeptWrite.HARD_PIN) !== 0, dataType);
   if (flags & KeptWrite.COMMITTED) writes.setCommitted(write);
   objects.setLink(slot, ObjectLink.WRITE, write);
+  if (state.request.reserves) {
+    objects.reserved.begin(slot, client, memoryBytes(state, slot));
+  }
   state.recency.remove(slot);
 }
 

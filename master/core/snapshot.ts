@@ -150,7 +150,7 @@ class SnapshotWriter extends FactEncoder {
 
   #object(slot: number): void {
     if (!this.#isKept(slot)) return;
-    this.#told++;
+    if (!this.state.objects.isReserved(slot)) this.#told++;
     const { objects, replicas, groups } = this.state;
     const checksum = objects.is(slot, ObjectFlag.CHECKSUM);
     const softPinned = objects.is(slot, ObjectFlag.SOFT_PIN);

@@ -46,6 +46,8 @@ export class WriteRequest {
   tenant = 0;
   /** Of the key, as `ObjectTable.lastHash` has it after the key was looked for. */
   hash = 0;
+  /** It is for an object without a key. */
+  reserves = false;
   startMs = 0;
   size = 0;
   softAction = 0;

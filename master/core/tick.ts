@@ -24,6 +24,7 @@ import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { cancelOffload } from "./offload_queue.ts";
 import { tickTasks } from "./orders.ts";
 import { preempt } from "./puts.ts";
+import { expireReservations, nextExpiryMs } from "./reserved_writes.ts";
 import type { SegmentEntry } from "./segments.ts";
 import type { CoreState } from "./state.ts";
 import { abandonTransfer } from "./transfer_end.ts";
@@ -47,6 +48,7 @@ export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener)
   let more = expireClients(state, nowMs, onExpired);
   more = endSoftPins(state, nowMs) || more;
   more = expireOwedEnds(state, nowMs) || more;
+  more = expireReservations(state, nowMs) || more;
   more = discardWrites(state, nowMs) || more;
   more = discardTransfers(state, nowMs) || more;
   more = freeHeld(state, nowMs) || more;
@@ -68,6 +70,7 @@ function untilNext(state: CoreState, nowMs: number): number {
   due(state.quarantine.firstTime);
   due(state.softPins.firstTime);
   if (writes.oldest !== 0) due(writes.startMs(writes.oldest) + config.putStartReleaseTimeoutMs + 1);
+  due(nextExpiryMs(state));
   const transfer = transfers.oldest;
   if (transfer !== null) due(transfer.startMs + config.putStartReleaseTimeoutMs + 1);
   due(state.jobs.nextMs);

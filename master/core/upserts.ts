@@ -7,10 +7,11 @@ import { relist } from "./leases.ts";
 import { eraseObject, removeReplica, startWrite } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
 import { cancelOffload, isOffloadQueued } from "./offload_queue.ts";
-import { beginNew, describeWrite, findRoom, owesEnd, preempt, prepareRequest } from "./puts.ts";
+import { beginNew, describeWrite, owesEnd, preempt } from "./puts.ts";
 import { isAnyHoused, memoryBytes } from "./queries.ts";
 import type { CoreState } from "./state.ts";
 import { yieldTransfer } from "./transfer_end.ts";
+import { findRoom, prepareRequest } from "./write_request.ts";
 
 /**
  * Begins to replace the value of a key, or to put the first one. The new version is written beside

@@ -380,6 +380,36 @@ const ownFamilies: Family[] = [
     "How often a store came to be avoided because most of its users suspect it.",
   ),
   core(
+    "snowskin_reserved_bytes",
+    "gauge",
+    CoreCounter.RESERVED_BYTES,
+    "Memory that clients have reserved for puts to come.",
+  ),
+  core(
+    "snowskin_reservations_total",
+    "counter",
+    CoreCounter.RESERVATIONS,
+    "Reservations of memory for puts to come.",
+  ),
+  core(
+    "snowskin_reservations_used_total",
+    "counter",
+    CoreCounter.RESERVATIONS_USED,
+    "Reservations that became objects.",
+  ),
+  core(
+    "snowskin_reservations_refused_total",
+    "counter",
+    CoreCounter.RESERVATIONS_REFUSED,
+    "Reservations that were asked for and would have hurt others.",
+  ),
+  core(
+    "snowskin_reservations_expired_total",
+    "counter",
+    CoreCounter.RESERVATIONS_EXPIRED,
+    "Reservations that were neither used nor given back in time.",
+  ),
+  core(
     "snowskin_fences_ordered_total",
     "counter",
     CoreCounter.FENCES_ORDERED,

@@ -8,6 +8,7 @@ import { bytesOf, MIB } from "../../tests/support/core_driver.ts";
 import {
   damagedRequest,
   goldenRequests,
+  ourRequests,
   REQUEST_HEADER_BYTES,
 } from "../../tests/support/damaged_requests.ts";
 import { chosenSeed, Random } from "../../tests/support/random.ts";
@@ -18,7 +19,7 @@ const FRAMES = 40_000;
 Deno.test("damaged requests are answered, every one of them once", () => {
   const seed = chosenSeed();
   const random = new Random(seed);
-  const golden = goldenRequests();
+  const golden = [...goldenRequests(), ...ourRequests()];
   const both = new ServedCore({ putWaitMs: 5, core: { enableOffload: true } });
   const { rpc, served } = both;
   both.mount(1, MIB);

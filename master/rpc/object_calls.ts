@@ -24,6 +24,7 @@ import {
 } from "./object_parts.ts";
 import { type HandlerEntry, handWritten } from "./plain_call.ts";
 import { ReplicaEncoder } from "./replica_encoder.ts";
+import { ReservedCalls } from "./reserved_calls.ts";
 import { NamedDoor, TenantAccess, type TenantDoor } from "./tenant_door.ts";
 import { type WriteCallOptions, WriteCalls } from "./write_calls.ts";
 
@@ -43,6 +44,7 @@ export class ObjectCalls {
   readonly #encoder: ReplicaEncoder;
   readonly #maxAnswerBytes: number;
   readonly #writes: WriteCalls;
+  readonly #reserved: ReservedCalls;
 
   /** `writer` is the one that replies are written to. */
   constructor(core: MasterCore, writer: Writer, options: ObjectCallOptions) {
@@ -51,6 +53,7 @@ export class ObjectCalls {
     this.#maxAnswerBytes = options.maxAnswerBytes ?? MAX_ANSWER_BYTES;
     this.#encoder = new ReplicaEncoder(core.segments, writer);
     this.#writes = new WriteCalls(core, this.#keys, this.#encoder, this.#door, options);
+    this.#reserved = new ReservedCalls(core, this.#keys, this.#encoder, this.#door, options);
   }
 
   /** Every call that is served here. */
@@ -63,6 +66,7 @@ export class ObjectCalls {
       handWritten(m.Remove, (call) => this.#remove(call, m.Remove, false)),
       handWritten(m.BatchRemove, (call) => this.#remove(call, m.BatchRemove, true)),
       ...this.#writes.entries(),
+      ...this.#reserved.entries(),
     ];
   }
 

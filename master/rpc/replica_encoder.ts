@@ -77,6 +77,11 @@ export class ReplicaEncoder implements ReplicaSink {
     writer.i32(status);
   }
 
+  /** Completes the answer of EndAndReserve after the replicas. */
+  endReserved(useWithinMs: number): void {
+    this.#writer.u64Number(useWithinMs);
+  }
+
   /** Completes the answer of GetReplicaList after the replicas. */
   endList(): void {
     const writer = this.#writer;

@@ -1,5 +1,7 @@
 import { beginRequest, endRequest, REQUEST_HEADER_BYTES } from "../../proto/coro_rpc/header.ts";
+import { appendWriteId } from "../../proto/coro_rpc/write_id.ts";
 import * as m from "../../proto/messages.ts";
+import { objectChecksum } from "../../proto/object_checksum.ts";
 import type { Rpc } from "../../proto/messages.ts";
 import { Writer } from "../../proto/struct_pack/writer.ts";
 import { type ReplicateConfig, ReplicaType, type Segment } from "../../proto/types.ts";
@@ -51,7 +53,8 @@ export class WarmUp {
   /** `pages` are those of the core that will serve: code is compiled for what it has met. */
   constructor(coreConfig: CoreConfig, pages: PageSource, clock: () => number) {
     this.#clock = clock;
-    this.#core = new MasterCore({ ...coreConfig, lifeEvents: 64 }, new SeededRng(1), pages);
+    const changed = { lifeEvents: 64, maxReservedShare: 0.5 };
+    this.#core = new MasterCore({ ...coreConfig, ...changed }, new SeededRng(1), pages);
     this.#core.attachFacts(this.#facts);
     this.#core.cluster.mountSegment(segment, clientId);
     this.#core.cluster.remountSegments([segment], clientId);
@@ -86,9 +89,23 @@ export class WarmUp {
     const objectMeta = { key, objectChecksum: null };
     this.#ask(m.PutStart, { clientId, key, sliceLength: VALUE_BYTES, tenantId, config });
     this.#ask(m.PutEnd, { clientId, objectMeta, replicaType: ReplicaType.ALL, tenantId });
+    this.#runReserved(round);
     this.#ask(m.ExistKey, { key, tenantId });
     this.#ask(m.GetReplicaList, { key, tenantId });
     if (this.#keys.length === BATCH) this.#runBatch(this.#keys.splice(0));
+  }
+
+  /** A put into memory that the one before has reserved. */
+  #runReserved(round: number): void {
+    const key = new TextEncoder().encode(`warm-up/reserved/${round}`);
+    const reserved = this.#core.reservations.count > 0;
+    const sliceLength = VALUE_BYTES;
+    const writeId = 1 + round;
+    if (!reserved) this.#ask(m.PutStart, { clientId, key, sliceLength, tenantId, config }, writeId);
+    const objectMeta = { key, objectChecksum: objectChecksum(round) };
+    const next = { nextWriteId: writeId + 1, sliceLength, config };
+    this.#ask(m.EndAndReserve, { clientId, objectMeta, reserved, ...next, tenantId }, writeId);
+    this.#ask(m.Remove, { key, force: true, tenantId });
   }
 
   #runBatch(keys: Uint8Array[]): void {
@@ -102,18 +119,20 @@ export class WarmUp {
     this.#ask(m.BatchRemove, { keys, force: true, tenantId });
   }
 
-  #ask<Q, R>(rpc: Rpc<Q, R>, request: Q): void {
+  #ask<Q, R>(rpc: Rpc<Q, R>, request: Q, writeId = 0): void {
     const writer = this.#writer;
     writer.reset();
     const at = beginRequest(writer, 0, rpc.functionId);
     rpc.request!.encode(writer, request, { literal: true });
-    endRequest(writer, at);
+    const end = writer.length;
+    if (writeId > 0) appendWriteId(writer, writeId);
+    endRequest(writer, at, writer.length - end);
     const { bytes } = writer;
     const { functionId } = rpc;
     const start = REQUEST_HEADER_BYTES;
     this.#replies.clear();
     this.#dispatcher.request(
-      ...[0, 0, functionId, bytes, start, bytes.length, bytes.length, this.#clock()] as const,
+      ...[0, 0, functionId, bytes, start, end, bytes.length, this.#clock()] as const,
     );
     this.#facts.clear();
   }

@@ -171,6 +171,40 @@ int mc_file_memory_map(const char *path, uint64_t length, struct mc_file_memory 
 	return err;
 }
 
+int mc_file_view_map(const char *path, uint64_t length, struct mc_file_memory *view, char *why,
+		     uint32_t why_size)
+{
+	struct stat file;
+	void *start = MAP_FAILED;
+	int fd, err = 0;
+
+	if (!path || !view || !why || why_size == 0 || length == 0)
+		return -EINVAL;
+	why[0] = 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &file) < 0) {
+		err = -errno;
+	} else if (!S_ISREG(file.st_mode) || (uint64_t)file.st_size < length) {
+		snprintf(why, why_size, "it is no file of %llu bytes", (unsigned long long)length);
+		err = -EINVAL;
+	} else {
+		start = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd,
+			     0);
+		err = start == MAP_FAILED ? -errno : 0;
+	}
+	if (err) {
+		if (!why[0])
+			snprintf(why, why_size, "%s", strerror(-err));
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	madvise(start, length, MADV_DONTFORK);
+	madvise(start, length, MADV_DONTDUMP);
+	*view = (struct mc_file_memory){ .address = (uintptr_t)start, .length = length, .fd = fd };
+	return 0;
+}
+
 int mc_file_memory_unmap(const struct mc_file_memory *memory)
 {
 	munmap((void *)(uintptr_t)memory->address, memory->length);

@@ -5,6 +5,7 @@ import type { Segment, SegmentMemory } from "../segment.ts";
 import { TransferEngine } from "../transfer_engine.ts";
 import { type BenchOptions, UNITS } from "./bench_flags.ts";
 import { CommandError } from "./command_line.ts";
+import { stopSignal } from "./stop_signal.ts";
 
 /** Moves bytes for a while and says how fast that went, or lends memory until a signal comes. */
 export async function runBench(options: BenchOptions): Promise<void> {
@@ -91,16 +92,5 @@ function requestsOf(
       ...{ opcode: operation, segment, local, localOffset, length: blockSize },
       remoteAddress: buffer.address + BigInt(localOffset),
     };
-  });
-}
-
-function stopSignal(): Promise<void> {
-  const signals = ["SIGTERM", "SIGINT"] as const;
-  return new Promise((resolve) => {
-    const stop = () => {
-      for (const signal of signals) Deno.removeSignalListener(signal, stop);
-      resolve();
-    };
-    for (const signal of signals) Deno.addSignalListener(signal, stop);
   });
 }

@@ -4,10 +4,10 @@ import {
   choiceFlag,
   CommandError,
   integerFlag,
-  loginOf,
   readArguments,
   refuseFlag,
 } from "./command_line.ts";
+import { engineFlags } from "./engine_flags.ts";
 
 /** Bytes of a second's unit. */
 export const UNITS = {
@@ -116,7 +116,6 @@ export function parseBenchFlags(
   if (choiceFlag(flags, "auto_discovery", ["false", "true"]) === "true" && devices !== "") {
     refuseFlag("device_name", devices, "none with --auto_discovery=true");
   }
-  const metadata = flags.metadata_server ?? "P2PHANDSHAKE";
   const batchSize = integerFlag(flags, "batch_size", 128, 1, 1 << 20);
   const blockSize = integerFlag(flags, "block_size", 65_536, 1, SIZE_LIMIT);
   const threads = integerFlag(flags, "threads", 12, 1, 1024);
@@ -134,18 +133,7 @@ export function parseBenchFlags(
     seconds: integerFlag(flags, "duration", 10, 1, 86_400),
     unit: choiceFlag(flags, "report_unit", Object.keys(UNITS) as Unit[]),
     precision: integerFlag(flags, "report_precision", 2, 0, 20),
-    engine: {
-      localServerName: flags.local_server_name ?? "127.0.0.1",
-      metadata,
-      metadataLogin: loginOf(env, metadata),
-      metadataClusterId: env("MC_METADATA_CLUSTER_ID") ?? "",
-      fabricProvider: flags.fabric_provider ?? "",
-      ...localPathFlags(flags, mode, protocol),
-      ...tlsFlags(flags, env),
-      ...{ protocol, deviceName: devices, forceTcp: isOn(env("MC_FORCE_TCP")) },
-      advertisedHost: env("MC_TCP_BIND_ADDRESS") ?? "",
-      topologyFile: env("MC_CUSTOM_TOPO_JSON") ?? "",
-    },
+    engine: { ...engineFlags(flags, env, protocol), ...localPathFlags(flags, mode, protocol) },
   };
 }
 
@@ -173,20 +161,4 @@ function localPathFlags(
   }
   const allowed = "FILE=PATH,FILE=PATH of an initiator with --protocol=nvmeof";
   return refuseFlag("local_paths", text, allowed);
-}
-
-/** All three files, or none. */
-function tlsFlags(
-  flags: Readonly<Record<string, string | undefined>>,
-  env: (name: string) => string | undefined,
-): Pick<TransferEngineOptions, "tls"> {
-  const [certFile, keyFile, caFile] = ["tls_cert_file", "tls_key_file", "tls_ca_file"].map((name) =>
-    flags[name] ?? env(`SNOWSKIN_${name.toUpperCase()}`) ?? ""
-  );
-  if (certFile === "" && keyFile === "" && caFile === "") return {};
-  return { tls: { certFile, keyFile, caFile } };
-}
-
-function isOn(text: string | undefined): boolean {
-  return ["1", "true", "yes", "on", "enable"].includes(text?.trim().toLowerCase() ?? "");
 }

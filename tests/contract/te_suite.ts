@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import {
   EngineCode,
   EngineError,
+  P2pStore,
+  TransferAgent,
   TransferEngine,
   type TransferEngineOptions,
   type TransferRequest,
@@ -29,12 +31,9 @@ export function teSuite(
 ): void {
   const test = scoped(register);
   let port = 20_100 + Math.floor(Math.random() * 500);
+  const name = () => ({ localServerName: `127.0.0.1:${port++}` });
   const open = async (more: TransferEngineOptions = {}) =>
-    await TransferEngine.initialize({
-      localServerName: `127.0.0.1:${port++}`,
-      ...await options(),
-      ...more,
-    });
+    await TransferEngine.initialize({ ...name(), ...await options(), ...more });
 
   test("bytes go both ways, in one batch and each by itself", async (scope) => {
     const owner = scope.own(await open());
@@ -314,5 +313,46 @@ export function teSuite(
       open({ protocol: "rdma", deviceName: "none_0" }),
       engineError(EngineCode.DEVICE_NOT_FOUND, /^Transport "rdma" cannot be had: [^\n]+$/),
     );
+  });
+
+  test("an agent writes into the memory of another and tells it", async (scope) => {
+    const common = await options();
+    const target = scope.own(await TransferAgent.open("target", { ...common, ...name() }));
+    const initiator = scope.own(await TransferAgent.open("initiator", { ...common, ...name() }));
+    const lent = await target.registerMemory([new Uint8Array(MIB)]);
+    const mine = await initiator.registerMemory([new Uint8Array(MIB)]);
+    fill(mine.memory[0].bytes, 4);
+    const peer = initiator.addRemoteAgent(target.getMetadata());
+    const write = initiator.initializeTransfer("write", mine, lent, peer, { notification: "done" });
+    for (let i = 0; i < 2; i++) {
+      assert.equal(initiator.post(write), "running");
+      assert.equal(await write.wait(), "done", write.error?.message);
+    }
+    assert(same(lent.memory[0].bytes, mine.memory[0].bytes));
+    const words = new TextEncoder().encode("done");
+    assert.deepEqual(target.takeNotifications(), new Map([["initiator", [words, words]]]));
+  });
+
+  test("content spreads where names can be listed, and elsewhere that is one line", async (scope) => {
+    const common = await options();
+    let seeder: P2pStore;
+    try {
+      seeder = scope.own(await P2pStore.open({ ...common, ...name() }));
+    } catch (error) {
+      const { metadata = "P2PHANDSHAKE" } = common;
+      if (metadata === "P2PHANDSHAKE") {
+        engineError(EngineCode.INVALID_ARGUMENT, /^metadata="P2PHANDSHAKE" is refused/)(error);
+      } else engineError(EngineCode.METADATA, /^Cannot list names: .* cannot list its keys/)(error);
+      return;
+    }
+    const bytes = new Uint8Array(MIB + 5);
+    fill(bytes, 5);
+    const replica = await seeder.seed("n", [{ name: "x", bytes }], { pieceLength: 65536 });
+    const getter = scope.own(await P2pStore.open({ ...common, ...name() }));
+    const arrays = [new Uint8Array(MIB + 5)];
+    const got = await getter.get("n", { arrays });
+    assert(same(arrays[0], bytes));
+    assert.equal(got.digest, replica.digest);
+    assert.equal((await getter.list())[0].holders.length, 2);
   });
 }

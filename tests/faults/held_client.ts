@@ -1,6 +1,7 @@
 /** A client of ours whose transfers can be held up: before, in the middle of, and after the bytes. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { readObject } from "../../client/read.ts";
+import { removeObject } from "../../client/remove.ts";
 import {
   type ClientParts,
   closeClient,
@@ -20,8 +21,38 @@ export type HoldPoint = (typeof holdPoints)[number];
 export interface Hold {
   readonly point: HoldPoint;
   readonly ms: number;
-  /** Called when the transfer is over: its codes, and what was read or written. */
-  done(codes: Int32Array, ops: readonly EndpointOperation[]): void;
+  /**
+   * Called when the transfer is over: its codes, what was read or written, and whether memory that
+   * is read was given to a write meanwhile.
+   */
+  done(codes: Int32Array, ops: readonly EndpointOperation[], isReused: boolean): void;
+}
+
+/** Memory that held reads are about: it sees when a write is given some of it. */
+export class HeldMemory {
+  readonly #held = new Set<{ ops: readonly EndpointOperation[]; isReused: boolean }>();
+
+  /** Notes reads that stand still; the function that ends it tells whether their memory was reused. */
+  hold(ops: readonly EndpointOperation[]): () => boolean {
+    const held = { ops, isReused: false };
+    this.#held.add(held);
+    return () => {
+      this.#held.delete(held);
+      return held.isReused;
+    };
+  }
+
+  /** Notes that writes are about to begin, which is when the master has given memory to them. */
+  give(writes: readonly EndpointOperation[]): void {
+    for (const held of this.#held) {
+      held.isReused ||= held.ops.some((op) => writes.some((write) => overlap(op, write)));
+    }
+  }
+}
+
+function overlap(a: EndpointOperation, b: EndpointOperation): boolean {
+  return a.endpoint === b.endpoint && a.remoteAddress < b.remoteAddress + BigInt(b.length) &&
+    b.remoteAddress < a.remoteAddress + BigInt(a.length);
 }
 
 const holds = new AsyncLocalStorage<{ hold: Hold | null }>();
@@ -64,15 +95,17 @@ function joinSums(
 export class HeldClient implements AsyncDisposable {
   readonly #parts: ClientParts;
 
-  private constructor(parts: ClientParts) {
+  private constructor(parts: ClientParts, memory: HeldMemory) {
     this.#parts = parts;
     const { endpoint } = parts;
     const transfer = endpoint.transfer.bind(endpoint);
-    endpoint.transfer = async (ops, timeoutMs) => {
+    endpoint.transfer = async (ops, timeoutMs, traffic) => {
+      if (ops[0]?.opcode === Opcode.WRITE) memory.give(ops);
       const held = holds.getStore();
       const hold = held?.hold;
-      if (!held || !hold) return await transfer(ops, timeoutMs);
+      if (!held || !hold) return await transfer(ops, timeoutMs, traffic);
       held.hold = null;
+      const end = ops[0].opcode === Opcode.READ ? memory.hold(ops) : () => false;
       let codes: Int32Array;
       if (hold.point === "middle") {
         const [first, second] = halves(ops);
@@ -86,18 +119,21 @@ export class HeldClient implements AsyncDisposable {
         codes = await transfer(ops, timeoutMs);
         if (hold.point === "after") await pause(hold.ms);
       }
-      hold.done(codes, ops);
+      hold.done(codes, ops, end());
       return codes;
     };
     const begin = endpoint.begin.bind(endpoint);
     endpoint.begin = (op, timeoutMs, traffic, done, failed) => {
-      if (!holds.getStore()?.hold) return begin(op, timeoutMs, traffic, done, failed);
+      if (!holds.getStore()?.hold) {
+        if (op.opcode === Opcode.WRITE) memory.give([op]);
+        return begin(op, timeoutMs, traffic, done, failed);
+      }
       endpoint.transfer([op], timeoutMs).then(([code]) => done(code as TransferCode), failed);
     };
   }
 
-  static async connect(options: StoreOptions): Promise<HeldClient> {
-    return new HeldClient(await openClient(options));
+  static async connect(options: StoreOptions, memory: HeldMemory): Promise<HeldClient> {
+    return new HeldClient(await openClient(options), memory);
   }
 
   /** Replicas so far whose bytes were not those that were written. */
@@ -106,7 +142,7 @@ export class HeldClient implements AsyncDisposable {
   }
 
   /** As `StoreClient.get`. */
-  async get(key: string, hold: Hold): Promise<Uint8Array | null> {
+  async get(key: string, hold: Hold | null = null): Promise<Uint8Array | null> {
     let value = new Uint8Array(0);
     const found = await holds.run(
       { hold },
@@ -120,7 +156,7 @@ export class HeldClient implements AsyncDisposable {
   }
 
   /** As `StoreClient.upsert`. */
-  async upsert(key: string, local: Uint8Array, hold: Hold): Promise<void> {
+  async upsert(key: string, local: Uint8Array, hold: Hold | null = null): Promise<void> {
     const { store } = this.#parts;
     const slices = [{ local, localOffset: 0, length: local.length }];
     const bytes = new TextEncoder().encode(key);
@@ -128,6 +164,11 @@ export class HeldClient implements AsyncDisposable {
       { hold },
       () => writeObject(store, "upsert", bytes, slices, store.defaultConfig),
     );
+  }
+
+  /** As `StoreClient.remove`. */
+  async remove(key: string, force: boolean): Promise<void> {
+    await removeObject(this.#parts.store, new TextEncoder().encode(key), force);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -15,6 +15,8 @@ export interface ScenarioResult extends LoadCounts {
   rounds: number;
   /** Answers that a master gave though another one led. */
   stale?: number;
+  /** Whether nothing that could have gone wrong has happened, so that the run shows nothing. */
+  harmless?: boolean;
   /** What there is to tell instead of the counts of a load. */
   summary?: string;
   /** From the fault to the first put that was acknowledged after it, in milliseconds. */
@@ -28,11 +30,16 @@ export interface Scenario {
   readonly missing?: string | null;
   /** Its rounds are short: it gets all of them. */
   readonly short?: boolean;
+  /** It ends after a time, too, before it has had all of its rounds. */
+  readonly canEndEarly?: boolean;
   /** Whether wrong bytes fail the run; default true. */
   readonly judged?: boolean;
-  run(rounds: number, random: () => number, progress: (line: string) => void): Promise<
-    ScenarioResult
-  >;
+  run(
+    rounds: number,
+    random: () => number,
+    progress: (line: string) => void,
+    limitMs: number,
+  ): Promise<ScenarioResult>;
 }
 
 type Fault = (master: MasterLives, random: () => number) => Promise<void>;

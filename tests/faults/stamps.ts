@@ -1,5 +1,5 @@
 /** Values that say in every 16 bytes whose they are, and the memory of which were ever ended. */
-import { ErrorCode } from "../../proto/error_code.ts";
+import { ErrorCode, errorName } from "../../proto/error_code.ts";
 import { StoreError } from "../../proto/error.ts";
 
 /** Bytes of a stamp: key, version, place and length, 32 bits each. */
@@ -34,6 +34,9 @@ export function versionIn(key: number, value: Uint8Array): number | null {
 /** Codes after which nobody knows what the master did with a write. */
 const UNANSWERED: ReadonlySet<number> = new Set([ErrorCode.RPC_FAIL, ErrorCode.RPC_TIMEOUT]);
 
+/** What came of a read: bytes of a write that ended, none, an error, or other bytes. */
+export type ReadResult = "right" | "missing" | "errors" | "wrong";
+
 /** Numbers the writes of one process and judges what is read. */
 export class Ledger {
   readonly #refused = new Set<number>();
@@ -41,6 +44,8 @@ export class Ledger {
   /** Writes that were acknowledged, and those that failed. */
   ended = 0;
   failed = 0;
+  /** Calls that failed, by the name of their error. */
+  readonly failures: Record<string, number> = {};
   /** Reads by what came of them. */
   right = 0;
   missing = 0;
@@ -64,32 +69,38 @@ export class Ledger {
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       this.failed++;
+      this.#note("write", error);
       if (!UNANSWERED.has(error.code)) this.#refused.add(version);
       return false;
     }
   }
 
   /** Runs a read of a key and judges its bytes: one version from end to end, of a write that ended. */
-  async read(key: number, read: () => Promise<Uint8Array | null>): Promise<void> {
+  async read(key: number, read: () => Promise<Uint8Array | null>): Promise<ReadResult> {
+    const result = await this.#judged(key, read);
+    this[result]++;
+    return result;
+  }
+
+  async #judged(key: number, read: () => Promise<Uint8Array | null>): Promise<ReadResult> {
     let value: Uint8Array | null;
     try {
       value = await read();
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      this.errors++;
-      return;
+      this.#note("read", error);
+      return "errors";
     }
-    if (value === null) {
-      this.missing++;
-      return;
-    }
+    if (value === null) return "missing";
     const version = versionIn(key, value);
-    if (version !== null && !this.#refused.has(version)) {
-      this.right++;
-      return;
-    }
-    this.wrong++;
+    if (version !== null && !this.#refused.has(version)) return "right";
     const what = version === null ? "bytes of others" : `version ${version}, which was not ended`;
     if (this.complaints.length < 10) this.complaints.push(`key ${key}: ${what}`);
+    return "wrong";
+  }
+
+  #note(call: string, { code }: StoreError): void {
+    const name = `${call} ${errorName(code)}`;
+    this.failures[name] = (this.failures[name] ?? 0) + 1;
   }
 }

@@ -2,7 +2,7 @@
  * A client as a process, to be stopped at any instruction (SIGSTOP) and continued: it reads, writes
  * and removes until it is asked to end (SIGTERM), and prints what came of it.
  *
- *     deno run -A tests/faults/stopped_client.ts '{"options": {...}, "first": 16777216, "keys": 100}'
+ *     deno run -A tests/faults/stopped_client.ts '{"options": {...}, "first": 16777216, ...}'
  */
 import { StoreClient } from "../../client/store_client.ts";
 import type { StoreOptions } from "../../client/setup.ts";
@@ -15,6 +15,13 @@ export interface StoppedClientTask {
   /** Versions begin behind it. */
   readonly first: number;
   readonly keys: number;
+  /** Bytes of values. */
+  readonly smallest: number;
+  readonly largest: number;
+  /** A heartbeat that is so late means that the process stood still. */
+  readonly stopMs: number;
+  /** What each lane rests after a call. */
+  readonly restMs: number;
 }
 
 /** What is printed behind `result `. */
@@ -30,17 +37,16 @@ export interface StoppedClientResult {
   failed: number;
   mismatches: number;
   complaints: readonly string[];
+  failures: Readonly<Record<string, number>>;
 }
 
 const LANES = 6;
-const BEAT_MS = 5;
-/** A heartbeat that is so late means that the process stood still. */
-const STOP_MS = 30;
-const SMALLEST = 32 << 10;
-const LARGEST = 1 << 20;
+/** Heartbeats in the time that makes one late. */
+const BEATS = 6;
 
 if (import.meta.main) {
-  const { options, first, keys }: StoppedClientTask = JSON.parse(Deno.args[0]);
+  const task: StoppedClientTask = JSON.parse(Deno.args[0]);
+  const { options, first, keys, smallest, largest, stopMs, restMs } = task;
   const client = await StoreClient.connect(options);
   const random = new Random(first);
   const ledger = new Ledger(first);
@@ -50,12 +56,12 @@ if (import.meta.main) {
   let beatMs = performance.now();
   const beat = setInterval(() => {
     const now = performance.now();
-    if (now - beatMs > STOP_MS) {
+    if (now - beatMs > stopMs) {
       stoppedReads += underWay.reads;
       stoppedWrites += underWay.writes;
     }
     beatMs = now;
-  }, BEAT_MS);
+  }, stopMs / BEATS);
   Deno.addSignalListener("SIGTERM", () => running = false);
 
   const lane = async () => {
@@ -71,22 +77,23 @@ if (import.meta.main) {
           if (!(error instanceof StoreError)) throw error;
         });
       } else {
-        const stamps = (SMALLEST + random.below(LARGEST - SMALLEST)) / STAMP_BYTES | 0;
+        const stamps = (smallest + random.below(largest - smallest)) / STAMP_BYTES | 0;
         underWay.writes++;
         await ledger.write((version) =>
           client.upsert(name, stamped(key, version, stamps * STAMP_BYTES))
         );
         underWay.writes--;
       }
+      if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
     }
   };
   console.log("running");
   await Promise.all(Array.from({ length: LANES }, lane));
   clearInterval(beat);
-  const { right, missing, errors, wrong, ended, failed, complaints } = ledger;
+  const { right, missing, errors, wrong, ended, failed, complaints, failures } = ledger;
   const result: StoppedClientResult = {
     ...{ stoppedReads, stoppedWrites, right, missing, errors, wrong, ended, failed, complaints },
-    mismatches: client.checksumMismatches,
+    ...{ mismatches: client.checksumMismatches, failures },
   };
   await client.close();
   console.log(`result ${JSON.stringify(result)}`);

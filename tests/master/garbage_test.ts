@@ -7,7 +7,7 @@ import { ResponseSplitter } from "../../proto/coro_rpc/splitter.ts";
 import { ServiceReady } from "../../proto/messages.ts";
 import { Writer } from "../../proto/struct_pack/writer.ts";
 import { STORE_VERSION } from "../../proto/version.ts";
-import { damagedRequest, goldenRequests } from "../support/damaged_requests.ts";
+import { damagedRequest, goldenRequests, ourRequests } from "../support/damaged_requests.ts";
 import { MasterProcess, testEachLoop } from "../support/master_process.ts";
 import { chosenSeed, Random } from "../support/random.ts";
 import { closed, connectMany, randomBytes, write } from "../support/raw_traffic.ts";
@@ -120,7 +120,7 @@ async function lyingHeaders(master: MasterProcess, random: Random): Promise<void
 
 /** Damaged requests that are framed right: each gets one answer. */
 async function damagedFrames(master: MasterProcess, random: Random, seed: number): Promise<void> {
-  const golden = goldenRequests();
+  const golden = [...goldenRequests(), ...ourRequests()];
   await connectMany(master, master.rpcPort, 10, async (socket, i) => {
     const { splitter } = answersOf(socket);
     for (let seq = 0; seq < 300; seq++) {

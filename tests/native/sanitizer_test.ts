@@ -5,6 +5,7 @@ import { makeNodeCertificates } from "../support/certificates.ts";
 import { buildDeviceStandIns } from "../support/device_stand_ins.ts";
 import { buildFakeTransport } from "../support/fake_transport.ts";
 import { opensslAbsent } from "../support/engine_servers.ts";
+import { buildProgram } from "../support/native_program.ts";
 
 const native = nativeFolder();
 
@@ -43,22 +44,37 @@ async function runGroup(
   assert.equal(decoder.decode(stdout), `ok ${group}\n`);
 }
 
+function checksOf(sanitizer: string): string[] {
+  return [`-fsanitize=${sanitizer}`, "-fno-sanitize-recover=all"];
+}
+
+/** Makes a program of the shim and `sources`. */
+async function build(sanitizer: string, output: string, sources: string[]): Promise<void> {
+  assert(native !== null);
+  await buildProgram({
+    output,
+    sources: [...librarySources(native), ...sources],
+    flags: [
+      ...["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"],
+      ...[...checksOf(sanitizer), `-I${native}include`],
+    ],
+    headers: ["include/", "src/", "te/", "tests/"].map((folder) => native + folder),
+    kept: new URL("../../.cache/sanitized/", import.meta.url).pathname,
+  });
+}
+
 async function runTests(sanitizer: string, groups: string[]): Promise<void> {
   assert(native !== null);
-  const checked = [`-fsanitize=${sanitizer}`, "-fno-sanitize-recover=all"];
+  const checked = checksOf(sanitizer);
   const folder = await Deno.makeTempDir();
   using standIns = buildDeviceStandIns(checked);
   using fake = buildFakeTransport(checked);
   try {
     const program = `${folder}/tests`;
     if (groups.includes("tls")) await makeNodeCertificates(folder);
-    const failure = compile([
-      ...["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"],
-      ...[...checked, `-I${native}include`, "-o", program],
-      ...librarySources(native),
+    await build(sanitizer, program, [
       ...listFiles(`${native}tests/`).filter((path) => /\/tests\/\w+\.c$/.test(path)),
     ]);
-    assert.equal(failure, null);
     const env = {
       ...standIns.env,
       SNOWSKIN_FAKE_TRANSPORT: fake.path,
@@ -81,14 +97,10 @@ async function runNames(sanitizer: string): Promise<void> {
   assert(native !== null);
   const folder = await Deno.makeTempDir();
   try {
-    const failure = compile([
-      ...["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"],
-      ...[`-fsanitize=${sanitizer}`, "-fno-sanitize-recover=all", `-I${native}include`],
-      ...["-o", `${folder}/threads`, ...librarySources(native)],
+    await build(sanitizer, `${folder}/threads`, [
       ...listFiles(`${native}te/`).filter((path) => path.endsWith(".c")),
       new URL("../te/named_threads.c", import.meta.url).pathname,
     ]);
-    assert.equal(failure, null);
     const { code, stdout, stderr } = await new Deno.Command(`${folder}/threads`, {
       env: { TSAN_OPTIONS: "halt_on_error=1", ASAN_OPTIONS: "detect_leaks=1" },
     }).output();

@@ -14,8 +14,11 @@ const folder = new URL("./", import.meta.url).pathname;
 const LIMIT_SECONDS = "1800";
 const runner = `${folder}vm/run`;
 
-/** Loads what a master loads, so that its compiled code is kept. */
-const WARM = ["run", "-A", "--no-check", `${folder}../../snowskin.ts`, "master", "--help"];
+/** They load what a master and a node load, so that its compiled code is kept. */
+const WARM = ["snowskin.ts master", "master/main.ts", "client/node/main.ts"].map((line) => {
+  const [script, ...args] = line.split(" ");
+  return ["run", "-A", "--no-check", `${folder}../../${script}`, ...args, "--help"];
+});
 
 /** Why the machine cannot be started here, or `null`. */
 function missing(): string | null {
@@ -37,11 +40,13 @@ function missing(): string | null {
 function compileAll(): void {
   const built = buildLibrary();
   if ("reason" in built) throw new Error(`The C shim cannot be built: ${built.reason}`);
-  const modules = ["mod.ts", "te.ts", "snowskin.ts", "master/main.ts"]
-    .map((name) => `${folder}../../${name}`);
+  const modules = [
+    ...["mod.ts", "te.ts", "snowskin.ts", "master/main.ts", "client/node/main.ts"],
+    ...["tests/faults/main.ts", "tests/faults/stopped_client.ts"],
+  ].map((name) => `${folder}../../${name}`);
   const tests = Array.from(Deno.readDirSync(folder), ({ name }) => name)
     .filter((name) => name.endsWith(".ts")).map((name) => `${folder}${name}`);
-  for (const args of [["cache", "--no-check", ...modules, ...tests], WARM]) {
+  for (const args of [["cache", "--no-check", ...modules, ...tests], ...WARM]) {
     const { success, stderr } = new Deno.Command(Deno.execPath(), { args }).outputSync();
     if (!success) throw new Error(new TextDecoder().decode(stderr));
   }

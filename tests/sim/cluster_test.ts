@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { broken } from "./broken.ts";
 import { Cluster } from "./cluster.ts";
 import { HaFault, type HaProfile } from "./ha_profile.ts";
-import { Command, Fault, type Profile } from "./profile.ts";
+import { Command, Fault, type Profile, reserving } from "./profile.ts";
 import { World, type WorldOptions } from "./world.ts";
 
 const SEEDS = 100;
@@ -29,7 +29,18 @@ Deno.test(`${SEEDS} seeded clusters keep their promises`, async () => {
 Deno.test("seeds that broke a promise once keep it", async () => {
   // The engine was full, a change that it did not take was read, and the next leader knew nothing of it.
   // A group was lost on its way to Redis, and those behind it went on coming too early for good.
-  for (const seed of [200674, 401703]) await new World(seed, { ha: {} }).run();
+  const profile = { reservesPuts: false };
+  for (const seed of [200674, 401703]) await new World(seed, { ha: {}, profile }).run();
+});
+
+Deno.test("puts into reserved memory keep the promises, too, whoever leads", async () => {
+  const seen = { reserved: 0, inVain: 0 };
+  for (let seed = 1; seed <= 30; seed++) {
+    const { reserved, inVain } = await new World(seed, { ha: {}, profile: reserving(seed) }).run();
+    seen.reserved += reserved;
+    seen.inVain += inVain;
+  }
+  assert(seen.reserved - seen.inVain > 300, `${seen.reserved} puts, ${seen.inVain} in vain`);
 });
 
 Deno.test("the same seed is the same cluster", async () => {

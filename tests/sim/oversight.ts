@@ -1,9 +1,13 @@
 /** What a master promises in its answers, and whether a later answer breaks it. */
 import * as m from "../../proto/messages.ts";
+import { ErrorCode } from "../../proto/error_code.ts";
 import type { Expected } from "../../proto/messages.ts";
 import type { ReplicaDescriptor, ReplicaList } from "../../proto/types.ts";
 import { Promises } from "./promises.ts";
 import type { Frame, Served } from "./wire.ts";
+
+/** In place of the key of what is reserved. */
+const NO_KEY = new Uint8Array(0);
 
 export interface OversightOptions {
   nowMs: () => number;
@@ -35,6 +39,8 @@ export class Oversight {
         const { clientId, key } = request as m.StartRequest;
         return this.#given(frame, clientId, [key], [response as Expected<ReplicaDescriptor[]>]);
       }
+      case m.EndAndReserve.name:
+        return this.#reserved(frame, response as Expected<m.ReservedMemory>);
       case m.BatchPutStart.name:
       case m.BatchUpsertStart.name: {
         const { clientId, keys } = request as m.BatchStartRequest;
@@ -53,6 +59,18 @@ export class Oversight {
       case m.UpsertStart.name: {
         const { clientId, key } = request as m.StartRequest;
         this.#done.delete(writerName(writeId, clientId, key));
+        return;
+      }
+      case m.EndAndReserve.name: {
+        const { clientId, objectMeta, reserved, nextWriteId } = request as m.EndAndReserveRequest;
+        this.#done.delete(writerName(nextWriteId, clientId, NO_KEY));
+        // What was reserved is the writer's until the master says that it has become an object.
+        if (!reserved) this.#settle(writeId, clientId, [objectMeta.key]);
+        return;
+      }
+      case m.GiveBack.name: {
+        const { clientId, reservations } = request as m.GiveBackRequest;
+        for (const { writeId } of reservations) this.#settle(writeId, clientId, [NO_KEY]);
         return;
       }
       case m.BatchPutStart.name:
@@ -89,6 +107,15 @@ export class Oversight {
       if (value === null) continue;
       this.#promises.promise(value.replicas, readMs + value.leaseTtlMs, "a reader");
     }
+  }
+
+  #reserved(frame: Frame, { code, value }: Expected<m.ReservedMemory>): void {
+    const { clientId, reserved, nextWriteId } = frame.request as m.EndAndReserveRequest;
+    if (reserved && (code === ErrorCode.OK || code === ErrorCode.INVALID_WRITE)) {
+      this.#settle(frame.writeId, clientId, [NO_KEY]);
+    }
+    const given = { ...frame, writeId: nextWriteId };
+    if (value !== null) this.#given(given, clientId, [NO_KEY], [{ code, value: value.replicas }]);
   }
 
   #given(

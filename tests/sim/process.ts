@@ -5,6 +5,7 @@ import { KnownPlaces } from "../../client/known_places.ts";
 import { MasterClient } from "../../client/master_client.ts";
 import { defaultConfig } from "../../client/put_options.ts";
 import { ReplicaChoice } from "../../client/replica_choice.ts";
+import { ReservedPuts } from "../../client/reserved_puts.ts";
 import { SegmentTable } from "../../client/segments.ts";
 import { MasterSession } from "../../client/session.ts";
 import { TaskRunner } from "../../client/task_runner.ts";
@@ -150,12 +151,18 @@ export class StoreProcess {
       ...{ handshakeTimeoutMs: 1000, handshakeMaxLength: 1 << 20 },
       ...{ maxProtocolVersion: 2, memcpy: true, forceTcp: false },
     });
+    const choice = new ReplicaChoice(clock, random.u32());
+    const tenantId = new TextEncoder().encode("default");
+    const reserves = profile.reservesPuts && profile.numbersWrites;
     this.store = {
-      ...{ master, endpoint, clock, clientId, choice: new ReplicaChoice(clock, random.u32()) },
+      ...{ master, endpoint, clock, clientId, choice },
       hedges: new Hedges(5),
       places: new KnownPlaces(profile.remembersPlaces && profile.checksValues ? "on" : "off"),
       checks: new ValueChecks({ enabled: profile.checksValues, log }),
-      tenantId: new TextEncoder().encode("default"),
+      reserved: new ReservedPuts({
+        ...{ choice: reserves ? "on" : "off", master, clock, clientId, tenantId, peers: choice },
+      }),
+      tenantId,
       defaultConfig: defaultConfig(""),
       transferTimeoutMs: profile.transferTimeoutMs,
       replicaPatienceMs: 50,

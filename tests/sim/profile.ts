@@ -58,6 +58,8 @@ export interface Profile {
   checksValues: boolean;
   /** Clients that check values read where objects were while they ask. */
   remembersPlaces: boolean;
+  /** Clients that number their writes reserve memory for puts to come. */
+  reservesPuts: boolean;
   leastValue: number;
   mostValue: number;
   segmentBytes: number;
@@ -122,6 +124,7 @@ export function drawProfile(random: Random): Profile {
     numbersWrites: random.oneIn(2),
     checksValues,
     remembersPlaces: true,
+    reservesPuts: true,
     leastValue,
     mostValue: random.pick([leastValue, 400, 2000, 8000]),
     segmentBytes: between(1, 4) * 16 * 1024,
@@ -163,6 +166,27 @@ export function drawProfile(random: Random): Profile {
       replicationAdmissionQps: random.pick([0.5, 5]),
       replicationMaxReplicas: between(2, 3),
       replicationMaxShare: random.pick([0.1, 0.5]),
+      maxReservedShare: 0.5,
     },
+  };
+}
+
+/** A world in which many puts are alike, so that memory is reserved for them; every fault is in some. */
+export function reserving(seed: number): Partial<Profile> {
+  const faults = Object.values(Fault).filter((fault, i) =>
+    fault !== Fault.BIT_FLIPS && (seed + i) % 3 === 0
+  );
+  const { PUT, GET, UPSERT, PUT_BATCH, REMOVE, REMOVE_FORCED } = Command;
+  return {
+    ...{
+      numbersWrites: true,
+      reservesPuts: true,
+      clients: 2,
+      nodes: 2,
+      users: 2 + seed % 2,
+      faults,
+    },
+    ...{ keys: seed % 2 === 0 ? 30 : 300, leastValue: 64, mostValue: 64, thinkMs: 5, busyMs: 4000 },
+    commands: [PUT, PUT, PUT, GET, GET, UPSERT, PUT_BATCH, REMOVE, REMOVE_FORCED],
   };
 }

@@ -7,7 +7,7 @@ import { MasterClient, type RpcCaller } from "../../client/master_client.ts";
 import { objectChecksum } from "../../proto/object_checksum.ts";
 import { broken } from "./broken.ts";
 import { type Reader, readWhole } from "./user.ts";
-import { Command, Fault, type Profile } from "./profile.ts";
+import { Command, Fault, type Profile, reserving } from "./profile.ts";
 import { World } from "./world.ts";
 
 const SEEDS = 300;
@@ -28,6 +28,17 @@ Deno.test(`${SEEDS} seeded worlds keep their promises`, async () => {
   assert(hits > 40 * SEEDS, `only ${hits} reads found something`);
   assert(evicted > 0 && restarts > SEEDS / 2, `${evicted} evictions, ${restarts} restarts`);
   assert(confirmed > 1000 && early - confirmed > 1000, `${confirmed} of ${early} early reads`);
+});
+
+Deno.test("puts into reserved memory keep the promises, too, whatever fails", async () => {
+  const seen = { reserved: 0, inVain: 0 };
+  for (let seed = 1; seed <= 60; seed++) {
+    const { reserved, inVain } = await new World(seed, { profile: reserving(seed) }).run();
+    seen.reserved += reserved;
+    seen.inVain += inVain;
+  }
+  assert(seen.reserved - seen.inVain > 800, `${seen.reserved} puts, ${seen.inVain} in vain`);
+  assert(seen.inVain > 100, `only ${seen.inVain} puts were in vain`);
 });
 
 Deno.test("drains and rebalances keep the promises, too, across restarts of the master", async () => {

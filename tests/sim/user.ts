@@ -16,6 +16,8 @@ import { Command, type Profile } from "./profile.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 const encoder = new TextEncoder();
+/** Values of as many bytes, times something, are put without options: clients reserve for those. */
+const ROUND = 16;
 
 /** Reads an object of unknown size; `null` = there is none. */
 export type Reader = (store: StoreContext, key: Uint8Array) => Promise<Uint8Array | null>;
@@ -147,8 +149,11 @@ export class User {
   }
 
   #size(): number {
-    const { random, profile: { leastValue, mostValue } } = this.#options;
-    return leastValue + random.below(mostValue - leastValue + 1);
+    const { random, profile: { leastValue, mostValue, reservesPuts } } = this.#options;
+    const more = random.below(mostValue - leastValue + 1);
+    if (!reservesPuts || more % 2 === 0) return leastValue + more;
+    // Half of all values have one of a few sizes, so that memory is reserved for them.
+    return leastValue + Math.floor(3 * more / mostValue) * ROUND;
   }
 
   #config(keys: number): ReplicateConfig {
@@ -169,16 +174,18 @@ export class User {
   }
 
   async #write(kind: WriteKind, key: string): Promise<void> {
-    const { store, history, scheduler } = this.#options;
+    const { store, history, scheduler, profile } = this.#options;
     const record = history.beginWrite(key, this.#size(), scheduler.nowMs);
     const slices = this.#slices(record);
+    const config = this.#config(1);
+    const isPlain = profile.reservesPuts && kind === "put" && record.size % ROUND === 0;
     try {
       const outcome = await writeObject(
         store,
         kind,
         encoder.encode(key),
         slices,
-        this.#config(1),
+        isPlain ? store.defaultConfig : config,
       );
       this.#settle(record, ErrorCode.OK, outcome);
     } catch (error) {

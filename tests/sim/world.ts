@@ -6,6 +6,7 @@ import { Random } from "../support/random.ts";
 import type { ReplicatedCore } from "../../master/ha/replicated_core.ts";
 import type { Replies } from "../../master/rpc/replies.ts";
 import type { KnownPlaces } from "../../client/known_places.ts";
+import type { ReservedPuts } from "../../client/reserved_puts.ts";
 import { Counter } from "../../master/core/counters.ts";
 import { Cluster } from "./cluster.ts";
 import { Fabric } from "./fabric.ts";
@@ -77,6 +78,9 @@ export interface WorldSummary {
   /** Reads that began before the master's answer, and those of them that it confirmed. */
   early: number;
   confirmed: number;
+  /** Puts whose bytes went into reserved memory, and those of them whose key was taken. */
+  reserved: number;
+  inVain: number;
   /** Further replicas of hot objects, as of the last life of the master. */
   copied: number;
 }
@@ -95,6 +99,7 @@ export class World {
   readonly #sites: Site[] = [];
   /** Of each life of a process. */
   readonly #places: KnownPlaces[] = [];
+  readonly #reserved: ReservedPuts[] = [];
   readonly #oversight = new Oversight({
     nowMs: () => this.scheduler.nowMs,
     releaseTimeoutMs: () => this.master.core.state.config.putStartReleaseTimeoutMs,
@@ -172,6 +177,8 @@ export class World {
     return {
       ...{ steps, stored, hits, misses, restarts, evicted, moved, opened, copied, lateWrites },
       ...{ early, confirmed },
+      reserved: this.#reserved.reduce((sum, { stored, inVain }) => sum + stored + inVain, 0),
+      inVain: this.#reserved.reduce((sum, { inVain }) => sum + inVain, 0),
     };
   }
 
@@ -217,6 +224,7 @@ export class World {
     this.#watch(site.process.start());
     const { store } = site.process;
     this.#places.push(store.places);
+    this.#reserved.push(store.reserved);
     const segmentNames = this.#nodes().map((node) => node.name);
     const read = this.#options.read ?? readWhole;
     site.users = Array.from(

@@ -22,6 +22,7 @@ export class Chaos {
   readonly #lent: Segment[] = [];
   readonly #shared: boolean;
   #nextSegment = 1;
+  #nextWriteId = 1;
 
   constructor(seed: number) {
     this.#random = new SeededRng(seed, 77);
@@ -30,6 +31,7 @@ export class Chaos {
     this.driver = new CoreDriver({
       defaultKvLeaseTtlMs: 1500,
       putStartDiscardTimeoutMs: 2000,
+      maxReservedShare: 0.5,
       putStartReleaseTimeoutMs: 8000,
       clientTtlMs: 4000,
       pendingTaskTimeoutMs: 5000,
@@ -57,7 +59,22 @@ export class Chaos {
     const key = `key-${this.#below(60)}`;
     const bytes = bytesOf(key);
     const id = clientId(client);
-    switch (this.#below(31)) {
+    switch (this.#below(36)) {
+      case 31:
+      case 32: {
+        const hard = { withHardPin: this.#below(40) === 0, replicaNum: 1 + this.#below(2) };
+        driver.reserve(this.#nextWriteId++, 1 + this.#below(MIB / 4), { client, ...hard });
+        break;
+      }
+      case 33:
+      case 34: {
+        const writeId = this.#nextWriteId - this.#below(6);
+        driver.endReserved(key, writeId, client, this.#below(3) === 0 ? 99n : null);
+        break;
+      }
+      case 35:
+        driver.giveBack(this.#nextWriteId - this.#below(6), this.#below(2) === 0, client);
+        break;
       case 0:
       case 1:
       case 2:

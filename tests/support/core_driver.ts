@@ -202,6 +202,33 @@ export class CoreDriver {
     return this.core.putRevoke(writer, this.tenant, bytes, 0, bytes.length, type, this.nowMs);
   }
 
+  /** Reserves memory for a write of a client; the code. What it described is in `sink`. */
+  reserve(writeId: number, size: number, options: Omit<StartOptions, "writeId"> = {}): number {
+    const { client = 1, ...config } = options;
+    const { core: { reservations }, tenant, nowMs, sink } = this;
+    const writer = this.writer(client, writeId);
+    return reservations.reserve(writer, tenant, size, replicateConfig(config), nowMs, sink);
+  }
+
+  /** Ends a put into that. */
+  endReserved(
+    key: string,
+    writeId: number,
+    client = 1,
+    checksum: bigint | null = null,
+  ): number {
+    const bytes = bytesOf(key);
+    const sum = checksum === null ? null : halves(checksum);
+    const writer = this.writer(client, writeId);
+    const { core: { reservations }, tenant, nowMs } = this;
+    return reservations.end(writer, tenant, bytes, 0, bytes.length, sum, nowMs);
+  }
+
+  giveBack(writeId: number, written = true, client = 1): void {
+    const { core: { reservations }, tenant, nowMs } = this;
+    this.ok(reservations.giveBack(clientId(client), tenant, [{ writeId, written }], nowMs));
+  }
+
   /** A whole put; its replicas as they were handed out. */
   put(key: string, size: number, options: StartOptions = {}): SeenReplica[] {
     this.ok(this.start(key, size, options));

@@ -1,4 +1,9 @@
 /** Requests of the golden exchanges with something wrong in them. */
+import { beginRequest, endRequest } from "../../proto/coro_rpc/header.ts";
+import * as m from "../../proto/messages.ts";
+import type { Rpc } from "../../proto/messages.ts";
+import { Writer } from "../../proto/struct_pack/writer.ts";
+import { replicateConfig } from "./core_driver.ts";
 import type { Random } from "./random.ts";
 import { fromHex, loadWireVectors } from "./wire_vectors.ts";
 
@@ -8,6 +13,29 @@ export const REQUEST_HEADER_BYTES = 20;
 export function goldenRequests(): Uint8Array[] {
   const { vectors, all_replica_kinds } = loadWireVectors();
   return [...vectors, all_replica_kinds].map(({ request_hex }) => fromHex(request_hex));
+}
+
+/** The same of calls of ours. */
+export function ourRequests(): Uint8Array[] {
+  const clientId = "1-7";
+  const tenantId = new TextEncoder().encode("default");
+  const objectMeta = { key: new TextEncoder().encode("key"), objectChecksum: 5n };
+  const next = { nextWriteId: 2, sliceLength: 1000, config: replicateConfig() };
+  return [
+    ...[true, false].map((reserved) =>
+      frameOf(m.EndAndReserve, { clientId, objectMeta, reserved, ...next, tenantId })
+    ),
+    frameOf(m.GiveBack, { clientId, reservations: [{ writeId: 2, written: true }], tenantId }),
+    frameOf(m.ReportPeers, { clientId, peers: [{ endpoint: "node:1", suspected: true }] }),
+  ];
+}
+
+function frameOf<Q, R>(rpc: Rpc<Q, R>, request: Q): Uint8Array {
+  const writer = new Writer();
+  const start = beginRequest(writer, 1, rpc.functionId);
+  rpc.request!.encode(writer, request, { literal: true });
+  endRequest(writer, start);
+  return writer.bytes.slice();
 }
 
 /** The part of a request that holds its arguments: behind type code, metainfo and literal. */

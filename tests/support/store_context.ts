@@ -4,6 +4,7 @@ import { KnownPlaces } from "../../client/known_places.ts";
 import { MasterClient } from "../../client/master_client.ts";
 import { defaultConfig } from "../../client/put_options.ts";
 import { ReplicaChoice } from "../../client/replica_choice.ts";
+import { ReservedPuts, type ReservedPutsChoice } from "../../client/reserved_puts.ts";
 import { ValueChecks } from "../../client/value_checks.ts";
 import { TransferEndpoint } from "../../client/transfer/endpoint.ts";
 import type { Region } from "../../client/transfer/engine.ts";
@@ -32,7 +33,8 @@ export class StoreFixture {
   readonly lines: string[] = [];
   answers: Answers;
 
-  constructor(answers: Answers = {}) {
+  /** With `reserves` its puts go into reserved memory. */
+  constructor(answers: Answers = {}, reserves: ReservedPutsChoice = "off") {
     this.answers = answers;
     this.endpoint = new TransferEndpoint({
       engine: this.faults,
@@ -53,18 +55,25 @@ export class StoreFixture {
       forceTcp: false,
       log: () => {},
     });
+    const { clock } = this;
+    const master = new MasterClient({
+      call: (rpc, request, writeId) => this.#call(rpc, request, writeId),
+    });
+    const choice = new ReplicaChoice(clock, 0);
+    const tenantId = new TextEncoder().encode("default");
     this.store = {
-      master: new MasterClient({
-        call: (rpc, request, writeId) => this.#call(rpc, request, writeId),
-      }),
+      master,
       endpoint: this.endpoint,
-      choice: new ReplicaChoice(this.clock, 0),
+      choice,
       hedges: new Hedges(5),
       places: new KnownPlaces("on"),
       checks: new ValueChecks({ enabled: true, log: (line) => this.lines.push(line) }),
-      clock: this.clock,
+      reserved: new ReservedPuts({
+        ...{ choice: reserves, master, clock, clientId: "1-2", tenantId, peers: choice },
+      }),
+      clock,
       clientId: "1-2",
-      tenantId: new TextEncoder().encode("default"),
+      tenantId,
       defaultConfig: defaultConfig(""),
       transferTimeoutMs: 30_000,
       replicaPatienceMs: 500,

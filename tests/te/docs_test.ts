@@ -65,3 +65,36 @@ testWith(etcdAbsent, "the page's commands on a metadata server run", async () =>
     assert.equal((await program.status).code, 0, args.join(" "));
   }
 });
+
+testWith(etcdAbsent, "the page's files spread", async () => {
+  await using etcd = await EngineServer.etcd();
+  const folder = await Deno.makeTempDir();
+  try {
+    const start = (args: string[]) =>
+      snowskin(
+        args.map((arg) =>
+          arg.replace("127.0.0.1:2379", etcd.address).replace("/tmp/llama", folder)
+            .replace(/^(README\.md|LICENSE)$/, `${root}$1`)
+        ),
+      );
+    const [seed, get, list, unseed] = commands(blocks("sh")[2]);
+    await using seeder = start(seed);
+    await seeder.line(/^seeding llama as \S+: 2 files, /);
+    await using getter = start(get);
+    await getter.line(/^got llama whole: 2 files, /);
+    assert.equal((await getter.status).code, 0);
+    for (const file of ["README.md", "LICENSE"]) {
+      assert.equal(
+        await Deno.readTextFile(`${folder}/${file}`),
+        await Deno.readTextFile(root + file),
+      );
+    }
+    await using lister = start(list);
+    await lister.line(/^llama {2}2 files, \S+ MiB {2}held by 127\.0\.0\.1:\d+$/);
+    await using taker = start(unseed);
+    await taker.line(/^took llama back from 1 holder$/);
+    assert.equal((await seeder.status).code, 1);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

@@ -28,6 +28,15 @@ struct mc_file_memory {
 MC_API int mc_file_memory_map(const char *path, uint64_t length, struct mc_file_memory *memory,
 			      char *why, uint32_t why_size);
 
+/*
+ * Maps the first length bytes of a regular file to be read: what is stored in the memory, by peers,
+ * too, stays in this process, and the file as it is. What is written to the file shows in pages that
+ * nobody has stored to. The file must not become shorter: reading beyond its end ends the process.
+ * Returns and is ended as mc_file_memory_map(); the kind is plain.
+ */
+MC_API int mc_file_view_map(const char *path, uint64_t length, struct mc_file_memory *view,
+			    char *why, uint32_t why_size);
+
 /* Ends it, when nothing uses the memory any more. Returns 0. */
 MC_API int mc_file_memory_unmap(const struct mc_file_memory *memory);
 
