@@ -13,6 +13,7 @@
 #include "fence.h"
 #include "region.h"
 #include "slots.h"
+#include "spin.h"
 #include "tls/tls.h"
 #include "transport.h"
 #include "work.h"
@@ -65,6 +66,7 @@ struct mc_engine {
 	int64_t next_deadline;  /* no deadline is earlier */
 	int64_t poll_until;     /* a poll sleeps until then; 0: it does not */
 	bool more;              /* a transport has something ready */
+	struct mc_spin *spin;   /* of the peer that was asked last, for a short answer; or NULL */
 	int64_t spent;          /* by calls that submit and wait; of the thread that does */
 
 	int epoll_fd;

@@ -181,17 +181,32 @@ static void clear_wake(struct mc_engine *engine)
 	eventfd_read(engine->wake_fd, &value);
 }
 
-/* Sleeps at most ns without the lock; returns how long, and whether it was woken. */
+/*
+ * Sleeps at most ns without the lock, after looking for an answer that may be there soon; returns
+ * how long that took, and whether it was woken.
+ */
 static int64_t inline_sleep(struct mc_engine *engine, int64_t ns, bool *woken)
 {
+	struct mc_spin *spin = ns > 0 && !atomic_load(&engine->polling) ? engine->spin : NULL;
+	const bool looks = spin && mc_spin_begin(spin);
 	struct epoll_event events[EVENTS_MAX];
-	int64_t before = mc_now();
+	int64_t before = mc_now(), longest = 0;
+	bool found = false;
 	int count = 0;
 
 	pthread_mutex_unlock(&engine->progress_lock);
-	if (nothing_staged(engine))
-		count = sleep_for(engine, events, ns);
+	if (nothing_staged(engine)) {
+		if (looks)
+			count = mc_spin_look(engine->epoll_fd, events, EVENTS_MAX, &longest);
+		found = count > 0;
+		if (!found)
+			count = sleep_for(engine, events, ns);
+	}
 	pthread_mutex_lock(&engine->progress_lock);
+	/* Another thread may have closed the peer. */
+	if (looks && engine->spin == spin)
+		mc_spin_end(spin, found, longest);
+	engine->spin = NULL;
 	*woken = dispatch(engine, events, count);
 	return mc_now() - before;
 }
@@ -231,6 +246,7 @@ int mc_wait(struct mc_engine *engine, struct mc_completion *out, uint32_t max, u
 			clear_wake(engine);
 		}
 	}
+	engine->spin = NULL;
 	count = (int)mc_work_harvest(engine, out, max);
 	mc_engine_unlock(engine);
 	engine->spent += mc_now() - begun;

@@ -179,6 +179,22 @@ void mc_work_finish(struct mc_engine *engine, struct mc_work *work, int result, 
 	engine->finished_count++;
 }
 
+static void copy_and_sum(struct mc_work *work, uint64_t at, uint8_t *to, const uint8_t *from,
+			 uint64_t count)
+{
+	if (!work->sums) {
+		memcpy(to, from, count);
+		return;
+	}
+	work->crc = mc_crc32c_copy(work->crc, to, from, count);
+	work->summed = at + count;
+}
+
+void mc_work_store(struct mc_work *work, uint64_t at, const uint8_t *bytes, uint64_t count)
+{
+	copy_and_sum(work, at, work->local + at, bytes, count);
+}
+
 int mc_work_copy(struct mc_engine *engine, struct mc_work *work, uint64_t at, uint8_t *remote,
 		 uint64_t count)
 {
@@ -190,12 +206,7 @@ int mc_work_copy(struct mc_engine *engine, struct mc_work *work, uint64_t at, ui
 		uint8_t *to = work->opcode == MC_OP_READ ? local : remote;
 		const uint8_t *from = work->opcode == MC_OP_READ ? remote : local;
 
-		if (!work->sums) {
-			memcpy(to, from, count);
-		} else {
-			work->crc = mc_crc32c_copy(work->crc, to, from, count);
-			work->summed = at + count;
-		}
+		copy_and_sum(work, at, to, from, count);
 		return 0;
 	}
 	stage = mc_stages_get(&engine->stages, device);

@@ -90,6 +90,9 @@ void mc_work_finish(struct mc_engine *engine, struct mc_work *work, int result, 
  */
 void mc_work_sum(struct mc_work *work, uint64_t end);
 
+/* Puts the next bytes of a READ into its memory, from at on, and sums them there if it wants that. */
+void mc_work_store(struct mc_work *work, uint64_t at, const uint8_t *bytes, uint64_t count);
+
 /* Begins the sum again: all bytes are to be moved once more. */
 static inline void mc_work_sum_anew(struct mc_work *work)
 {

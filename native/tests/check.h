@@ -26,6 +26,7 @@
 
 /* The groups of tests; each returns only when all of it holds. */
 void test_slots(void);
+void test_spin(void);
 void test_engine(void);
 void test_stress(void);
 void test_fuzz(void);

@@ -15,6 +15,7 @@ static const struct {
 	void (*run)(void);
 } groups[] = {
 	{ "slots", test_slots },
+	{ "spin", test_spin },
 	{ "engine", test_engine },
 	{ "stress", test_stress },
 	{ "fuzz", test_fuzz },

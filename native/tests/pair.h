@@ -147,15 +147,15 @@ static inline uint32_t run_summed(struct mc_engine *engine, struct mc_op op)
 	return done.crc32c;
 }
 
-/* Reads and writes of up to 4 MiB give the sum of what lies at both ends then. */
-static inline void check_sums(struct pair *pair)
+/* Reads and writes of up to 4 MiB, from offset on, give the sum of what lies at both ends then. */
+static inline void check_sums_at(struct pair *pair, uint64_t offset)
 {
 	static const uint64_t sizes[] = { 1, 100, 4096, 70000, 1 << 20, (4 << 20) + 5 };
-	uint8_t *local = (uint8_t *)(uintptr_t)pair->local.address + 16;
-	const uint8_t *remote = (const uint8_t *)(uintptr_t)pair->remote.address + 16;
+	uint8_t *local = (uint8_t *)(uintptr_t)pair->local.address + offset;
+	const uint8_t *remote = (const uint8_t *)(uintptr_t)pair->remote.address + offset;
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		struct mc_op op = pair_op(pair, MC_OP_WRITE, 16, sizes[i]);
+		struct mc_op op = pair_op(pair, MC_OP_WRITE, offset, sizes[i]);
 		uint32_t crc;
 
 		for (uint64_t at = 0; at < sizes[i]; at++)
@@ -168,6 +168,11 @@ static inline void check_sums(struct pair *pair)
 		CHECK_EQ(run_summed(pair->client, op), crc);
 		CHECK_EQ(mc_crc32c(0, local, sizes[i]), crc);
 	}
+}
+
+static inline void check_sums(struct pair *pair)
+{
+	check_sums_at(pair, 16);
 }
 
 /* Polls until count operations have completed, all with the result. */

@@ -115,6 +115,7 @@ async function runNames(sanitizer: string): Promise<void> {
 const runs = {
   "address,undefined": [
     "slots",
+    "spin",
     "engine",
     "stress",
     "fuzz",

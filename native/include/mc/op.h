@@ -73,7 +73,8 @@ MC_API int mc_submit(struct mc_engine *engine, const struct mc_op *ops, uint32_t
 /*
  * Moves what is ready on the calling thread until at least min completions can be
  * returned, sleeping in the kernel for at most sleep_us in total and working for
- * about work_us. Returns how many completions were written to out, at most max; 0
+ * about work_us. Of that sleep, up to 40 us may go into looking for a short answer again
+ * and again, where answers used to come within that time. Returns how many completions were written to out, at most max; 0
  * also when another thread is moving bytes at this moment.
  *
  * The first call on a thread lowers the thread's timer slack to 1 us, without which

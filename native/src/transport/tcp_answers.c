@@ -119,5 +119,6 @@ void tcp_answers_advance(struct tcp_session *session, struct tcp_thread *thread,
 			return;
 		session->answer_first = (session->answer_first + 1) % TCP_ANSWERS_MAX;
 		session->answer_count--;
+		thread->answered = true;
 	}
 }

@@ -101,6 +101,8 @@ void tcp_client_disconnect(struct tcp_client *client, void *opened)
 		tcp_lane_fail(link->lanes[i], -ECANCELED, 0);
 		tcp_lane_free(link->lanes[i]);
 	}
+	if (client->engine->spin == &link->spin)
+		client->engine->spin = NULL;
 	mc_list_remove(&link->entry);
 	free(link);
 }

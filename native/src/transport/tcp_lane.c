@@ -11,6 +11,8 @@
 
 /* Of one lane before the next has its turn. */
 #define TURN_BYTES (512u << 10)
+/* The answers to requests of more bytes in all take too long to be looked for. */
+#define SPIN_BYTES (128u << 10)
 
 void tcp_lane_set_ready(struct tcp_lane *lane)
 {
@@ -270,6 +272,9 @@ bool tcp_lane_run(struct tcp_lane *lane, uint64_t *budget)
 	if (lane->state == LANE_OPEN && !lane->readable && !lane->stream.tls)
 		tcp_set_mark(lane->stream.fd, missing_body(lane), &lane->mark);
 	*budget -= granted - turn;
+	if (lane->state == LANE_OPEN && lane->queue.first && !lane->sending &&
+	    lane->queued_bytes <= SPIN_BYTES)
+		lane->link->client->engine->spin = &lane->link->spin;
 	return lane->state == LANE_OPEN && (can_send(lane) || lane->readable);
 }
 

@@ -60,6 +60,7 @@ struct tcp_link {
 	struct sockaddr_storage address;
 	socklen_t address_length;
 	bool acknowledged; /* version 2 */
+	struct mc_spin spin; /* for its answers */
 	char server_name[MC_SERVER_NAME_SIZE]; /* that its certificate covers */
 	struct tcp_lane *lanes[TCP_LANES_MAX];
 };

@@ -263,8 +263,8 @@ static bool advance_receiving(struct tcp_lane *lane, uint64_t bytes)
 		if (work->opcode == MC_OP_READ) {
 			part = mc_min(bytes, lead + work->length - lane->received);
 			if (tcp_request(work)->bounced && !tcp_request(work)->abandoned)
-				memcpy(work->local + lane->received - lead,
-				       lane->link->client->bounce, part);
+				mc_work_store(work, lane->received - lead,
+					      lane->link->client->bounce, part);
 			lane->received += part;
 			bytes -= part;
 			mc_work_sum(work, lane->received - lead);

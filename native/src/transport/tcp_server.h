@@ -80,6 +80,8 @@ struct tcp_thread {
 	struct mc_stages stages; /* for memory of devices */
 	int64_t now;
 	int64_t sweep_at; /* look for stalled sessions; MC_NEVER when none can be */
+	struct mc_spin spin; /* for what follows an answer */
+	bool answered;       /* since the last wait */
 	atomic_bool crowded; /* no room for more: who never asked for anything has to go */
 	_Atomic uint32_t session_count;
 	_Atomic uint64_t counters[TCP_COUNTERS];

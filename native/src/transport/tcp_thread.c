@@ -146,6 +146,24 @@ static int wait_ms(const struct tcp_thread *thread)
 	return until <= thread->now ? 0 : (int)((until - thread->now + 999999) / 1000000);
 }
 
+/* The next request often follows an answer at once. */
+static int wait(struct tcp_thread *thread, struct epoll_event *events)
+{
+	const int ms = wait_ms(thread);
+	const bool looks = ms && thread->answered && mc_spin_begin(&thread->spin);
+
+	thread->answered = false;
+	if (looks) {
+		int64_t longest;
+		int count = mc_spin_look(thread->epoll_fd, events, EVENTS_MAX, &longest);
+
+		mc_spin_end(&thread->spin, count > 0, longest);
+		if (count)
+			return count;
+	}
+	return epoll_wait(thread->epoll_fd, events, EVENTS_MAX, ms);
+}
+
 static void *thread_main(void *argument)
 {
 	struct tcp_thread *thread = argument;
@@ -153,7 +171,7 @@ static void *thread_main(void *argument)
 	struct epoll_event events[EVENTS_MAX];
 
 	while (!atomic_load(&server->stopping)) {
-		int count = epoll_wait(thread->epoll_fd, events, EVENTS_MAX, wait_ms(thread));
+		int count = wait(thread, events);
 
 		thread->now = mc_now();
 		for (int i = 0; i < count; i++) {

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "spin.h"
+
+#include <sched.h>
+#include <sys/epoll.h>
+
+#include "common.h"
+
+/* A set that is too small for the machine says that it has enough of them. */
+static bool on_one_processor(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) < 2;
+}
+
+bool mc_spin_begin(struct mc_spin *spin)
+{
+	if (spin->pause) {
+		spin->pause--;
+		return false;
+	}
+	if (spin->processors == MC_SPIN_UNKNOWN)
+		spin->processors = on_one_processor() ? MC_SPIN_ONE_PROCESSOR : MC_SPIN_MAY;
+	return spin->processors == MC_SPIN_MAY;
+}
+
+void mc_spin_end(struct mc_spin *spin, bool found, int64_t longest)
+{
+	if (found && longest < MC_SPIN_GAP_NS) {
+		if (++spin->run == MC_SPIN_RUN) {
+			spin->run = 0;
+			spin->length /= 2;
+		}
+		return;
+	}
+	if (spin->length < MC_SPIN_PAUSE_MIN)
+		spin->length = MC_SPIN_PAUSE_MIN;
+	spin->run = 0;
+	spin->pause = spin->length;
+	spin->length = (uint32_t)mc_min(spin->length * 2, MC_SPIN_PAUSE_MAX);
+}
+
+int mc_spin_look(int epoll_fd, struct epoll_event *events, int max, int64_t *longest)
+{
+	int64_t before = mc_now(), now;
+	const int64_t until = before + MC_SPIN_NS;
+	int count;
+
+	*longest = 0;
+	do {
+		count = epoll_wait(epoll_fd, events, max, 0);
+		now = mc_now();
+		if (now - before > *longest)
+			*longest = now - before;
+		before = now;
+	} while (count == 0 && now < until);
+	return count > 0 ? count : 0;
+}
