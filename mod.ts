@@ -25,7 +25,7 @@
 
 export { StoreClient } from "./client/store_client.ts";
 export type { GetIntoItem, PutItem, RemoveOptions } from "./client/items.ts";
-export type { EarlyReadsChoice } from "./client/known_places.ts";
+export type { EarlyReadsChoice, HeldReadsChoice } from "./client/known_places.ts";
 export type { EngineChoice, StoreOptions } from "./client/setup.ts";
 export { readConfig } from "./client/config.ts";
 export type { Config, ConfigSources } from "./client/config.ts";

@@ -5,6 +5,7 @@ import { answers, cutBatch, MAX_VALUE_BYTES } from "./batch.ts";
 import { failureOf, whyOver } from "./budget.ts";
 import type { StoreContext } from "./context.ts";
 import { EarlyBatch, type EarlyGroup } from "./early_batch.ts";
+import type { Place, PlaceName } from "./known_places.ts";
 import {
   elsewhere,
   MAX_LEASES,
@@ -14,6 +15,7 @@ import {
   readTimeoutMs,
 } from "./replica_reads.ts";
 import type { ReadPiece } from "./read_piece.ts";
+import { pause } from "./transfer/clock.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
 
@@ -32,6 +34,8 @@ interface OpenItem {
   readonly size: number;
   /** See `ValueChecks.expected`. */
   readonly expected: number;
+  /** It is held: the master was not asked. */
+  readonly held: boolean;
   /** A replica had other bytes than were written. */
   wrong: boolean;
 }
@@ -45,9 +49,9 @@ interface Reading {
 }
 
 /**
- * Reads parts of several objects: for each run of the batch one look-up and one batch of transfers,
- * and a further one for items whose replica failed. What is known to be somewhere is read there during
- * the look-up. Resolves with a code per item, in order;
+ * Reads parts of several objects: for each run of the batch one look-up of those that are not held, and
+ * one batch of transfers, and a further one for items whose replica failed. What is held or known to be
+ * somewhere is read there during the look-up. Resolves with a code per item, in order;
  * rejects for no failure of an item or a call.
  */
 export async function readBatch(
@@ -72,6 +76,7 @@ class BatchReader {
   readonly #expired: Uint8Array;
   /** Look-ups whose replicas had other bytes than were written. */
   readonly #wrong: Uint8Array;
+  readonly #names: readonly PlaceName[];
 
   constructor(
     store: StoreContext,
@@ -86,25 +91,42 @@ class BatchReader {
     this.codes = new Int32Array(keys.length);
     this.#expired = new Uint8Array(keys.length);
     this.#wrong = new Uint8Array(keys.length);
+    this.#names = keys.map((key) => store.places.nameOf(key));
   }
 
   async run(): Promise<void> {
     let pending: number[] = [];
+    const held: OpenItem[] = [];
+    const { clock, places } = this.#store;
+    const nowMs = clock.now();
     for (const [i, key] of this.#keys.entries()) {
-      if (key.length > 0) pending.push(i);
-      else this.codes[i] = ErrorCode.INVALID_PARAMS;
+      const place = places.findHeld(this.#names[i], nowMs);
+      if (key.length === 0) this.codes[i] = ErrorCode.INVALID_PARAMS;
+      else if (place !== undefined) held.push(this.#heldItem(i, place));
+      else pending.push(i);
     }
-    for (let early = this.#mayBegin; pending.length > 0; early = false) {
-      const over = whyOver(this.#store);
-      if (over !== null) {
-        for (const i of pending) this.codes[i] = over;
-        return;
-      }
+    if (held.length > 0) {
       const again: number[] = [];
-      for (const [from, to] of cutBatch(pending.map((i) => this.#keys[i]))) {
-        await this.#readRun(pending.slice(from, to), again, early);
-      }
+      // The request leaves first.
+      const others = this.#readAsked(pending, again, this.#mayBegin);
+      await null;
+      if (places.needsTurn(nowMs)) await pause(clock, 0);
+      await Promise.all([others, this.#readAll(held, again, true)]);
       pending = again;
+    }
+    for (let early = this.#mayBegin && held.length === 0; pending.length > 0; early = false) {
+      const again: number[] = [];
+      await this.#readAsked(pending, again, early);
+      pending = again;
+    }
+  }
+
+  /** Looks items up and reads them; what needs another lease is added to `again`. */
+  async #readAsked(pending: readonly number[], again: number[], early: boolean): Promise<void> {
+    for (const [from, to] of cutBatch(pending.map((i) => this.#keys[i]))) {
+      const over = whyOver(this.#store);
+      if (over === null) await this.#readRun(pending.slice(from, to), again, early);
+      else for (const i of pending.slice(from, to)) this.codes[i] = over;
     }
   }
 
@@ -113,12 +135,16 @@ class BatchReader {
     const { master, clock, places, tenantId } = this.#store;
     const askedAt = clock.now();
     const keys = run.map((i) => this.#keys[i]);
-    const asked = answers(keys.length, master.batchGetReplicaList({ keys, tenantId }));
+    const names = run.map((i) => this.#names[i]);
+    const asked = answers(
+      keys.length,
+      master.batchGetReplicaList({ keys, tenantId }, places.takesHolds),
+    );
     // The request leaves first.
     await null;
     const begun = new EarlyBatch(
       this.#store,
-      keys,
+      names,
       (at, size) => this.#plan(run[at], size),
       askedAt,
       early,
@@ -135,6 +161,7 @@ class BatchReader {
       const read = begun.take(at, lists[at]);
       if (code !== ErrorCode.OK || value === null) continue;
       places.leaseTtlMs = value.leaseTtlMs;
+      places.hold(names[at], value, askedAt);
       const item = this.#openItem(index, value, askedAt, read?.buffers);
       if (item === null) continue;
       if (read !== null) confirmed.set(read.op, item);
@@ -193,7 +220,16 @@ class BatchReader {
     const expected = this.#store.checks.expected(list);
     return {
       ...{ index, buffers, leaseEndsAt, size: buffers[0].size },
-      ...{ expected, wrong: false },
+      ...{ expected, held: false, wrong: false },
+    };
+  }
+
+  #heldItem(index: number, place: Place): OpenItem {
+    const { checks, choice, endpoint } = this.#store;
+    return {
+      ...{ index, buffers: choice.order(place.replicas, endpoint.name), size: place.size },
+      ...{ leaseEndsAt: place.leaseEndsAtMs, expected: checks.expectedOf(place.crc) },
+      ...{ held: true, wrong: false },
     };
   }
 
@@ -265,7 +301,10 @@ class BatchReader {
         served = elsewhereRead.has(item) ? 1 : 0;
         const buffer = item.buffers[served];
         const key = this.#keys[item.index];
-        if (!sums || checks.isRight(key, buffer, item.expected, ops, start, end)) continue;
+        if (!sums || checks.isRight(key, buffer, item.expected, ops, start, end)) {
+          if (item.held) this.#store.places.readHeld(1, endedAt);
+          continue;
+        }
         item.wrong = true;
       } else if (isShort && codes[start] === TransferCode.TIMEOUT) {
         retries.push(item);
@@ -273,6 +312,7 @@ class BatchReader {
       }
       item.buffers.splice(served, 1);
       if (item.buffers.length > 0) retries.push(item);
+      else if (item.held && whyOver(this.#store) === null) this.#letGo(item, again);
       else if (item.wrong) this.#needOther(item, again);
       else this.codes[item.index] = failureOf(this.#store);
     }
@@ -285,7 +325,16 @@ class BatchReader {
     else this.codes[index] = ErrorCode.OBJECT_NOT_FOUND;
   }
 
-  #needLease({ index }: OpenItem, again: number[], counts: boolean): void {
+  /** Has an item looked up that could not be read where it is held. */
+  #letGo({ index, wrong }: OpenItem, again: number[]): void {
+    if (wrong) this.#wrong[index]++;
+    this.#store.places.release(this.#names[index]);
+    again.push(index);
+  }
+
+  #needLease(item: OpenItem, again: number[], counts: boolean): void {
+    if (item.held) return this.#letGo(item, again);
+    const { index } = item;
     if (counts && ++this.#expired[index] >= MAX_LEASES) {
       this.codes[index] = ErrorCode.LEASE_EXPIRED;
     } else {

@@ -75,6 +75,7 @@ async function writeRun(
     config: configOf(config, items),
     tenantId,
   };
+  for (const { key } of items) store.places.releaseKey(key);
   const writeId = store.nextWriteId();
   const askedAt = store.clock.now();
   const started = await answers(

@@ -126,6 +126,7 @@ const sources: readonly Source[] = [
   },
   { field: "hedgePercent", keys: ["hedge_percent"], env: ["SNOWSKIN_HEDGE_PERCENT"] },
   { field: "earlyReads", keys: ["early_reads"], env: ["SNOWSKIN_EARLY_READS"] },
+  { field: "heldReads", keys: ["held_reads"], env: ["SNOWSKIN_HELD_READS"] },
   { field: "reservedPuts", keys: ["reserved_puts"], env: ["SNOWSKIN_RESERVED_PUTS"] },
   { field: "bandwidth", keys: ["bandwidth"], env: ["SNOWSKIN_BANDWIDTH"] },
   { field: "handshakeTimeoutMs", env: ["MC_HANDSHAKE_CONNECT_TIMEOUT"], convert: seconds },

@@ -71,6 +71,7 @@ Deno.test("every variable of the environment reaches its setting", () => {
     ["SNOWSKIN_REPLICA_PATIENCE_MS", "90", "replicaPatienceMs", 90],
     ["SNOWSKIN_HEDGE_PERCENT", "0", "hedgePercent", 0],
     ["SNOWSKIN_EARLY_READS", "off", "earlyReads", "off"],
+    ["SNOWSKIN_HELD_READS", "off", "heldReads", "off"],
     ["SNOWSKIN_RESERVED_PUTS", "off", "reservedPuts", "off"],
     ["MC_HANDSHAKE_CONNECT_TIMEOUT", "2", "handshakeTimeoutMs", 2000],
     ["MC_HANDSHAKE_MAX_LENGTH", "2097152", "handshakeMaxLength", 2 << 20],

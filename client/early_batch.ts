@@ -84,15 +84,15 @@ export class EarlyBatch {
    */
   constructor(
     store: StoreContext,
-    keys: readonly Uint8Array[],
+    names: readonly PlaceName[],
     plan: (at: number, size: number) => readonly ReadPiece[] | number,
     askedAt: number,
     begins: boolean,
   ) {
     const { places } = store;
     this.#store = store;
-    this.#names = keys.map((key) => places.nameOf(key));
-    this.#places = this.#names.map((name) => places.find(name));
+    this.#names = names;
+    this.#places = names.map((name) => places.find(name));
     const groups = new Map<string, EarlyItem[]>();
     let bytes = 0;
     for (

@@ -1,5 +1,10 @@
 import { crcOf } from "../proto/object_checksum.ts";
-import { type BufferDescriptor, type ReplicaDescriptor, ReplicaStatus } from "../proto/types.ts";
+import {
+  type BufferDescriptor,
+  type ReplicaDescriptor,
+  type ReplicaList,
+  ReplicaStatus,
+} from "../proto/types.ts";
 
 /** Objects that are remembered, at least; up to twice as many may be. */
 const MIN_PLACES = 8192;
@@ -26,6 +31,16 @@ const COST_IN_VAIN = 4;
 export type EarlyReadsChoice = "off" | "on" | "auto";
 
 /**
+ * Whether objects that were looked up a moment ago are read again without asking the master.
+ *
+ * @example
+ * ```ts ignore
+ * const client = await StoreClient.connect({ heldReads: "off" });
+ * ```
+ */
+export type HeldReadsChoice = "off" | "on";
+
+/**
  * Milliseconds of an answer from which on beginning early is worth it: a master of the same host
  * answers in less, and shares the processors with the read.
  */
@@ -46,14 +61,34 @@ type MemoryReplica = ReplicaDescriptor & {
   location: { kind: "memory"; buffer: BufferDescriptor };
 };
 
-/** Where an object with a checksum of ours was. */
+/**
+ * Share of a hold that is used: a clock that runs slow by as much as the rest still does not make it
+ * last longer than the master lets it. And share of a lease beyond which what is left of it is not
+ * begun with.
+ */
+const USABLE_HOLD = 0.99;
+const USABLE_LEASE = 0.5;
+
+/**
+ * Milliseconds for which reads of what is held may follow each other without a turn of the event loop:
+ * they need not wait for anything, and a loop of them would stop timers and sockets. A pause between two
+ * of them from which on they do not follow each other.
+ */
+const LONGEST_RUN_MS = 50;
+const BREAK_MS = 2;
+
+/** Where an object was. */
 export interface Place {
   /** Its replicas in memory, all complete, in the master's order. */
   readonly replicas: readonly ReplicaDescriptor[];
   /** Bytes of the object. */
   readonly size: number;
-  /** CRC-32C of the object. */
+  /** CRC-32C of the object; -1 = it has none of ours, and is remembered only because it is held. */
   readonly crc: number;
+  /** Before this time of the clock the key has this version, and what is said here is so. */
+  heldUntilMs: number;
+  /** Until then the bytes are guarded, as of the look-up that the hold came with. */
+  leaseEndsAtMs: number;
 }
 
 /** A name for a key in {@linkcode KnownPlaces}; `null` = it is not remembered. */
@@ -61,8 +96,8 @@ export type PlaceName = string | null;
 
 /**
  * Where objects were when this client last heard of them: from its own look-ups, and when it wrote
- * them. It is no cache of the master's answers: a read may begin where the table says, and counts only
- * when the answer says the same. Bounded: what was not asked for lately is forgotten.
+ * them. A read may begin where the table says, and counts when the master's answer says the same, or
+ * at once while the object is held. Bounded: what was not asked for lately is forgotten.
  *
  * The same means the same replica id, endpoint, address, size and checksum. The ids of replicas are
  * never used twice and a complete replica does not change, so bytes that were read between two answers
@@ -72,6 +107,11 @@ export class KnownPlaces {
   /** Reads begun before the answer so far, and those of them that were used. */
   begun = 0;
   used = 0;
+  /** Objects read without asking the master, because they were held. */
+  held = 0;
+  /** When the last one of them ended, and the first one of those that followed each other began. */
+  #heldEndMs = -Infinity;
+  #runSinceMs = -Infinity;
   readonly #choice: EarlyReadsChoice;
   /** Median milliseconds of answers of late, about; 0 before the first. */
   #answerMs = 0;
@@ -86,18 +126,54 @@ export class KnownPlaces {
   /** The last lease that was given, in milliseconds; `Infinity` before the first. */
   leaseTtlMs = Infinity;
 
-  /** With `off` nothing is remembered. */
-  constructor(choice: EarlyReadsChoice) {
+  /** With `off`, and without holds, nothing is remembered. */
+  constructor(choice: EarlyReadsChoice, readonly takesHolds = false) {
     this.#choice = choice;
   }
 
   /** What the other methods take for a key. */
   nameOf(key: Uint8Array): PlaceName {
-    if (this.#choice === "off" || key.length > MAX_KEY_BYTES) return null;
-    // Nor is anything remembered, which costs some microseconds, while answers come at once.
-    if (this.#choice === "auto" && this.#answerMs < SLOW_ANSWER_MS) return null;
+    if (key.length > MAX_KEY_BYTES || !this.takesHolds && !this.#remembers) return null;
     // A character for each byte; a decoder takes five times as long for so few.
     return String.fromCharCode.apply(null, key as unknown as number[]);
+  }
+
+  /** Whether it is remembered for early reads where objects are. */
+  get #remembers(): boolean {
+    // It costs some microseconds, which is too much while answers come at once.
+    return this.#choice === "on" || this.#choice === "auto" && this.#answerMs >= SLOW_ANSWER_MS;
+  }
+
+  /** Where an object is whose key has the version that is said there at this time of the clock. */
+  findHeld(name: PlaceName, nowMs: number): Place | undefined {
+    if (name === null || !this.takesHolds) return undefined;
+    const place = this.find(name);
+    return place !== undefined && nowMs < place.heldUntilMs ? place : undefined;
+  }
+
+  /** Whether reads of what is held have gone on for so long that one has to let others have a turn. */
+  needsTurn(nowMs: number): boolean {
+    if (nowMs - this.#heldEndMs >= BREAK_MS) this.#runSinceMs = nowMs;
+    if (nowMs - this.#runSinceMs < LONGEST_RUN_MS) return false;
+    this.#runSinceMs = nowMs;
+    return true;
+  }
+
+  /** Notes that objects which were held have been read. */
+  readHeld(objects: number, nowMs: number): void {
+    this.held += objects;
+    this.#heldEndMs = nowMs;
+  }
+
+  /** This client is about to change an object, or could not read it: it asks from now on. */
+  release(name: PlaceName): void {
+    const place = this.find(name);
+    if (place !== undefined) place.heldUntilMs = -Infinity;
+  }
+
+  /** {@linkcode KnownPlaces.release} of a key. */
+  releaseKey(key: Uint8Array): void {
+    if (this.takesHolds) this.release(this.nameOf(key));
   }
 
   /** Where an object was; `undefined` when that is not known. */
@@ -169,9 +245,27 @@ export class KnownPlaces {
       if (!this.mayRead) this.#account++;
       return;
     }
-    const place = placeOf(replicas, objectChecksum);
-    if (place !== null) this.#keep(name, place);
+    const place = this.#remembers ? placeOf(replicas, objectChecksum) : null;
+    if (place !== null && place.crc >= 0) this.#keep(name, place);
     else this.forget(name);
+  }
+
+  /**
+   * Takes what the master has promised with an answer that was asked for at a time of the clock. What is
+   * said of the object was learned before.
+   */
+  hold(name: PlaceName, list: ReplicaList, askedAtMs: number): void {
+    const { holdMs = 0, leaseTtlMs } = list;
+    if (name === null || !this.takesHolds || holdMs === 0) return;
+    let place = this.find(name);
+    if (place === undefined || !isAt(place, list.replicas, list.objectChecksum)) {
+      const seen = placeOf(list.replicas, list.objectChecksum);
+      if (seen === null) return;
+      this.#keep(name, place = seen);
+    }
+    const usableMs = Math.min(holdMs * USABLE_HOLD, leaseTtlMs * USABLE_LEASE);
+    place.heldUntilMs = Math.max(place.heldUntilMs, askedAtMs + usableMs);
+    place.leaseEndsAtMs = Math.max(place.leaseEndsAtMs, askedAtMs + leaseTtlMs);
   }
 
   /** An object was written: where to, and what the master was told of its bytes. */
@@ -182,8 +276,15 @@ export class KnownPlaces {
   ): void {
     const name = this.nameOf(key);
     if (name === null) return;
+    if (!this.#remembers) return this.forget(name);
     const complete = { status: ReplicaStatus.COMPLETE };
     this.learn(name, replicas.map((replica) => ({ ...replica, ...complete })), objectChecksum);
+  }
+
+  /** This client is about to change it does not know which objects. */
+  forgetAll(): void {
+    this.#young.clear();
+    this.#old.clear();
   }
 
   /** An object is not there. */
@@ -232,18 +333,17 @@ export function isAt(
   return at === known.length;
 }
 
-/** What is remembered of an object; `null` when its bytes could not be checked, or not be read. */
+/** What there is to remember of an object; `null` when this client could not read it. */
 function placeOf(
   replicas: readonly ReplicaDescriptor[],
   objectChecksum: bigint | null,
 ): Place | null {
-  const crc = crcOf(objectChecksum);
-  if (crc < 0) return null;
   const readable = replicas.filter(isReadable);
   if (readable.length === 0 || readable.length > MAX_REPLICAS) return null;
   const { size } = readable[0].location.buffer;
   if (readable.some(({ location }) => location.buffer.size !== size)) return null;
-  return { replicas: readable, size, crc };
+  const never = { heldUntilMs: -Infinity, leaseEndsAtMs: -Infinity };
+  return { replicas: readable, size, crc: crcOf(objectChecksum), ...never };
 }
 
 function isReadable(replica: ReplicaDescriptor): replica is MemoryReplica {

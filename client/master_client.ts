@@ -1,5 +1,5 @@
 import { FENCES_WRITERS } from "../proto/address_window.ts";
-import { KNOWS_CHECKSUMS } from "../proto/coro_rpc/write_id.ts";
+import { KNOWS_CHECKSUMS, TAKES_HOLDS } from "../proto/coro_rpc/write_id.ts";
 import { ErrorCode } from "../proto/error_code.ts";
 import { StoreError } from "../proto/error.ts";
 import * as messages from "../proto/messages.ts";
@@ -95,14 +95,25 @@ export class MasterClient {
     return this.#rpc.call(messages.BatchExistKey, request);
   }
 
-  /** The complete replicas of an object, and for how long they may be read. */
-  getReplicaList(request: messages.KeyRequest): Promise<Expected<ReplicaList>> {
-    return this.#rpc.call(messages.GetReplicaList, request, KNOWS_CHECKSUMS);
+  /**
+   * The complete replicas of an object, and for how long they may be read. `takesHold`: the master may
+   * promise that for a while they are of the key's version, which makes who replaces it wait.
+   */
+  getReplicaList(
+    request: messages.KeyRequest,
+    takesHold = false,
+  ): Promise<Expected<ReplicaList>> {
+    const mark = takesHold ? TAKES_HOLDS : KNOWS_CHECKSUMS;
+    return this.#rpc.call(messages.GetReplicaList, request, mark);
   }
 
   /** `getReplicaList` for many keys. */
-  batchGetReplicaList(request: messages.KeysRequest): Promise<Expected<ReplicaList>[]> {
-    return this.#rpc.call(messages.BatchGetReplicaList, request, KNOWS_CHECKSUMS);
+  batchGetReplicaList(
+    request: messages.KeysRequest,
+    takesHolds = false,
+  ): Promise<Expected<ReplicaList>[]> {
+    const mark = takesHolds ? TAKES_HOLDS : KNOWS_CHECKSUMS;
+    return this.#rpc.call(messages.BatchGetReplicaList, request, mark);
   }
 
   /** The complete replicas of every object whose key matches. `INVALID_PARAMS` for a bad pattern. */

@@ -1,4 +1,5 @@
 import { ErrorCode } from "../proto/error_code.ts";
+import { StoreError } from "../proto/error.ts";
 import type { Expected } from "../proto/messages.ts";
 import type { BufferDescriptor, ReplicaList } from "../proto/types.ts";
 import { attemptOne } from "./attempt.ts";
@@ -18,6 +19,7 @@ import {
   readableBuffers,
   readTimeoutMs,
 } from "./replica_reads.ts";
+import { pause } from "./transfer/clock.ts";
 import type { EndpointOperation } from "./transfer/endpoint.ts";
 import { TransferCode } from "./transfer/engine.ts";
 
@@ -43,8 +45,8 @@ interface Early {
 }
 
 /**
- * Reads parts of an object, from where it was at once when this client knows that, while it asks
- * whether it is there. Resolves with false when there is no such object, and for one that is
+ * Reads parts of an object: without asking the master while the object is held, else from where it
+ * was at once when this client knows that, while it asks whether it is there. Resolves with false when there is no such object, and for one that is
  * read as a whole also when its bytes are not those that were written. `StoreError`:
  * `LEASE_EXPIRED` when the bytes came too late to be trusted, twice; `TRANSFER_FAIL` when no replica
  * could be read; `DEADLINE_EXCEEDED` when the call had no time left; `NOT_SUPPORTED` when none is in
@@ -60,9 +62,19 @@ export async function readObject(
   checkKey(key, "read");
   const { master, clock, places, tenantId } = store;
   const name = places.nameOf(key);
-  for (let expired = 0, wrong = 0; expired < MAX_LEASES;) {
+  const nowMs = clock.now();
+  const held = places.findHeld(name, nowMs);
+  let wrong = 0;
+  if (held !== undefined) {
+    if (places.needsTurn(nowMs)) await pause(clock, 0);
+    const outcome = await readHeld(store, held, key, plan);
+    if (outcome === ReadOutcome.DONE) return true;
+    if (outcome === ReadOutcome.WRONG) wrong++;
+    places.release(name);
+  }
+  for (let expired = 0; expired < MAX_LEASES;) {
     const askedAt = clock.now();
-    const asked = master.getReplicaList({ key, tenantId });
+    const asked = master.getReplicaList({ key, tenantId }, places.takesHolds);
     const place = places.find(name);
     const begins = mayBegin && place !== undefined && places.mayRead && expired + wrong === 0 &&
       places.isSlow && places.isWorth(place);
@@ -92,6 +104,7 @@ export async function readObject(
     if (list === null) throw objectError(answer.code, "read", key);
     places.leaseTtlMs = list.leaseTtlMs;
     if (confirmed === null) places.learn(name, list.replicas, list.objectChecksum, place);
+    places.hold(name, list, askedAt);
     const buffers = confirmed?.buffers ?? readableBuffers(store, list);
     if (buffers === null) {
       throw objectError(ErrorCode.NOT_SUPPORTED, "read", key, whyUnreadable(list));
@@ -105,6 +118,30 @@ export async function readObject(
   }
   const why = `its lease ran out before the bytes were there, ${MAX_LEASES} times`;
   throw objectError(ErrorCode.LEASE_EXPIRED, "read", key, why);
+}
+
+/**
+ * Reads an object whose key has this version at a time since the call began, as the master has
+ * promised. Unless that is DONE, the master has to be asked.
+ */
+async function readHeld(
+  store: StoreContext,
+  held: Place,
+  key: Uint8Array,
+  plan: ReadPlan,
+): Promise<ReadOutcome> {
+  const { checks, choice, clock, endpoint, places } = store;
+  const buffers = choice.order(held.replicas, endpoint.name);
+  const expected = checks.expectedOf(held.crc);
+  try {
+    const { leaseEndsAtMs } = held;
+    const outcome = await readBuffers(store, buffers, leaseEndsAtMs, key, plan, expected, null);
+    if (outcome === ReadOutcome.DONE) places.readHeld(1, clock.now());
+    return outcome;
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code !== ErrorCode.TRANSFER_FAIL) throw error;
+    return ReadOutcome.EXPIRED;
+  }
 }
 
 /** Begins to read a whole object where it was; `null` when that is not to be. */

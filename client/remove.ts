@@ -12,6 +12,7 @@ export async function removeObject(
 ): Promise<void> {
   checkKey(key, "remove");
   const { master, places, tenantId } = store;
+  places.releaseKey(key);
   answerValue(await master.remove({ key, force, tenantId }), "remove", key);
   places.forget(places.nameOf(key));
 }
@@ -23,6 +24,7 @@ export async function removeBatch(
   force: boolean,
 ): Promise<Result<null>[]> {
   const { master, places, tenantId } = store;
+  for (const key of keys) places.releaseKey(key);
   const results = await callForKeys(
     keys,
     (keys) => master.batchRemove({ keys, force, tenantId }),
@@ -39,7 +41,15 @@ export async function removeByRegex(
   regex: string,
   force: boolean,
 ): Promise<number> {
-  const { master, tenantId } = store;
+  const { master, places, tenantId } = store;
+  places.forgetAll();
   const answer = await master.removeByRegex({ regex, force, tenantId });
   return valueOf(answer, `Cannot remove by ${JSON.stringify(regex)}`);
+}
+
+/** Removes every object that is not leased, or every object; resolves with how many. */
+export function removeAll(store: StoreContext, force: boolean): Promise<number> {
+  const { master, places, tenantId } = store;
+  places.forgetAll();
+  return master.removeAll({ force, tenantId });
 }

@@ -282,7 +282,11 @@ export class RpcClient implements AsyncDisposable {
     this.#reader.reset(splitter.bytes, splitter.bodyStart, splitter.bodyEnd);
     try {
       if (splitter.errorCode === 0) {
-        call.resolve(call.rpc.response.decode(this.#reader));
+        const { bytes, bodyEnd, attachmentEnd } = splitter;
+        const { response, attach } = call.rpc;
+        const answer = response.decode(this.#reader);
+        if (attachmentEnd > bodyEnd) attach?.(answer, bytes, bodyEnd, attachmentEnd);
+        call.resolve(answer);
       } else {
         const { code, message } = readTransportError(this.#reader, splitter.errorCode);
         const why = `${message} (transport error ${code})`;

@@ -10,7 +10,7 @@ import { DEFAULT_PLACEMENT } from "./transfer/engine.ts";
 import { parseMetadataServer } from "./transfer/metadata_server.ts";
 import { TRANSPORT_NAMES } from "./transfer/transport_names.ts";
 import { parseBandwidth } from "./bandwidth.ts";
-import type { EarlyReadsChoice } from "./known_places.ts";
+import type { EarlyReadsChoice, HeldReadsChoice } from "./known_places.ts";
 import type { ReservedPutsChoice } from "./reserved_puts.ts";
 import { parseSize } from "./size.ts";
 import { checkTransport } from "./transport_settings.ts";
@@ -140,6 +140,8 @@ export interface StoreSettings {
    * `storeChecksum`.
    */
   earlyReads: EarlyReadsChoice;
+  /** Whether an object is read again without asking the master while it has promised that it stays. */
+  heldReads: HeldReadsChoice;
   /** Whether the end of a put reserves memory for the next one that is like it: `on`, `off`. */
   reservedPuts: ReservedPutsChoice;
   /** For one handshake with a peer. */
@@ -307,12 +309,6 @@ const numaNodes: Read<string> = (name, value) => {
   return refuse(name, value, "off, interleave, split, or nodes from 0 to 63 joined by commas");
 };
 
-const pageKind: Read<string> = (name, value) => {
-  const wanted = String(value).trim().toLowerCase();
-  if (["auto", "thp", "off", "2mb", "1gb"].includes(wanted)) return wanted;
-  return refuse(name, value, "auto, thp, off, 2mb, 1gb");
-};
-
 const oneOf = <T extends string>(...allowed: T[]): Read<T> => (name, value) => {
   const wanted = String(value).trim().toLowerCase();
   return allowed.find((one) => one === wanted) ?? refuse(name, value, allowed.join(", "));
@@ -385,7 +381,10 @@ export const settingTable: {
   globalSegmentSize: { fallback: 0, read: segmentSize },
   deviceMemory: { fallback: "", read: deviceMemory },
   numa: { fallback: DEFAULT_PLACEMENT.numa, read: numaNodes },
-  hugepages: { fallback: DEFAULT_PLACEMENT.hugepages, read: pageKind },
+  hugepages: {
+    fallback: DEFAULT_PLACEMENT.hugepages,
+    read: oneOf("auto", "thp", "off", "2mb", "1gb"),
+  },
   memoryFile: { fallback: "", read: text },
   lockMemory: { fallback: DEFAULT_PLACEMENT.lockMemory, read: readTruth },
   localBufferSize: { fallback: 16 * KIB * KIB, read: bufferSize },
@@ -408,8 +407,9 @@ export const settingTable: {
   opBudgetMs: { fallback: 60_000, read: duration },
   replicaPatienceMs: { fallback: 500, read: duration },
   hedgePercent: { fallback: 5, read: wholeNumber(0, 100) },
-  earlyReads: { fallback: "auto", read: oneOf("auto", "on", "off") },
-  reservedPuts: { fallback: "on", read: oneOf("on", "off") },
+  earlyReads: { fallback: "auto", read: oneOf<EarlyReadsChoice>("auto", "on", "off") },
+  heldReads: { fallback: "on", read: oneOf<HeldReadsChoice>("on", "off") },
+  reservedPuts: { fallback: "on", read: oneOf<ReservedPutsChoice>("on", "off") },
   bandwidth: { fallback: "", read: bandwidth },
   handshakeTimeoutMs: { fallback: 5000, read: duration },
   handshakeMaxLength: { fallback: KIB * KIB, read: wholeNumber(KIB, 64 * KIB * KIB) },

@@ -393,7 +393,10 @@ function assemble(
     choice,
     hedges: new Hedges(settings.hedgePercent),
     checks: new ValueChecks({ enabled: settings.storeChecksum, log }),
-    places: new KnownPlaces(settings.storeChecksum ? settings.earlyReads : "off"),
+    places: new KnownPlaces(
+      settings.storeChecksum ? settings.earlyReads : "off",
+      settings.heldReads === "on",
+    ),
     reserved: new ReservedPuts({
       ...{ choice: settings.reservedPuts, master: master.client, clock, clientId, tenantId },
       peers: choice,

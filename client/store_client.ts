@@ -23,7 +23,7 @@ import {
 } from "./ranges.ts";
 import { readObject } from "./read.ts";
 import type { ReadPiece } from "./read_piece.ts";
-import { removeBatch, removeByRegex, removeObject } from "./remove.ts";
+import { removeAll, removeBatch, removeByRegex, removeObject } from "./remove.ts";
 import { type ClientParts, closeClient, openClient, type StoreOptions } from "./setup.ts";
 import { parseSize } from "./size.ts";
 import { onlyTraffic, orAborted, splitTraffic } from "./traffic.ts";
@@ -116,16 +116,18 @@ export class StoreClient implements AsyncDisposable {
     return { begun, used };
   }
 
+  /** Objects read so far without asking the master, because they were held. */
+  get heldReads(): { count: number } {
+    return { count: this.#store.places.held };
+  }
+
   /** Puts into memory reserved ahead so far: those that were stored, and those of a taken key. */
   get reservedPuts(): { stored: number; inVain: number } {
     const { stored, inVain } = this.#store.reserved;
     return { stored, inVain };
   }
 
-  /**
-   * Reads of this client so far that a peer refused because their address was of memory that it does
-   * not lend any more: the descriptor was older than that. Another replica is read then.
-   */
+  /** Reads refused by peers so far, as of memory that they do not lend any more; others were read. */
   get fencedReads(): number {
     return this.#store.choice.readsFenced;
   }
@@ -190,8 +192,7 @@ export class StoreClient implements AsyncDisposable {
           throw objectError(ErrorCode.INVALID_PARAMS, "read", bytes, why);
         }
         length = size;
-        const { local, localOffset } = slice;
-        return [{ offset: 0, length, local, localOffset }];
+        return [{ offset: 0, length, local: slice.local, localOffset: slice.localOffset }];
       }));
     return found ? length : null;
   }
@@ -264,8 +265,7 @@ export class StoreClient implements AsyncDisposable {
   /** Removes every object that is not leased, or every object, and resolves with how many. */
   async removeAll(options: RemoveOptions = {}): Promise<number> {
     this.#checkOpen();
-    const { master, tenantId } = this.#begin();
-    return await master.removeAll({ force: options.force ?? false, tenantId });
+    return await removeAll(this.#begin(), options.force ?? false);
   }
 
   /** `put` of several objects in a few calls; results carry `stored` or `exists`. */
@@ -327,9 +327,8 @@ export class StoreClient implements AsyncDisposable {
    * `BUFFER_OVERFLOW` above the limit. With `location`, as `cuda:0`, it is zeroed memory of that
    * device, which the limit is not for: `INVALID_PARAMS` when that cannot be had.
    */
-  allocateBuffer(length: number, options: { location?: string } = {}): StoreBuffer {
+  allocateBuffer(length: number, { location = "" }: { location?: string } = {}): StoreBuffer {
     this.#checkData();
-    const { location = "" } = options;
     if (location !== "") return this.#parts.pool.allocateOn(location, length);
     return this.#parts.pool.allocate(length);
   }
@@ -389,8 +388,7 @@ export class StoreClient implements AsyncDisposable {
    * unknown id; `RPC_FAIL` or `RPC_TIMEOUT` when the master does not answer, and then the memory is
    * freed as soon as it does, whether or not the call is repeated.
    */
-  async unmountSegment(id: Uuid, options: { graceMs?: number } = {}): Promise<void> {
-    const graceMs = options.graceMs ?? 0;
+  async unmountSegment(id: Uuid, { graceMs = 0 }: { graceMs?: number } = {}): Promise<void> {
     if (!Number.isSafeInteger(graceMs) || graceMs < 0) {
       throw new RangeError(`graceMs is ${describe(graceMs)}; allowed: integers from 0`);
     }

@@ -45,7 +45,12 @@ export class ValueChecks {
 
   /** The CRC that {@linkcode ValueChecks.isRight} is to find in an object; negative = any. */
   expected({ objectChecksum }: ReplicaList): number {
-    return this.enabled ? crcOf(objectChecksum) : UNKNOWN;
+    return this.expectedOf(crcOf(objectChecksum));
+  }
+
+  /** {@linkcode ValueChecks.expected} of a CRC that is known of an object; negative = none is. */
+  expectedOf(crc: number): number {
+    return this.enabled ? crc : UNKNOWN;
   }
 
   /** Whether the operations that read pieces of an object have to sum, so that it can be checked. */

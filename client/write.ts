@@ -38,6 +38,7 @@ export async function writeObject(
     throw objectError(ErrorCode.INVALID_PARAMS, "store", key, "the value is empty");
   }
   const { master, clientId, tenantId, reserved } = store;
+  store.places.releaseKey(key);
   const shape = kind === "put" ? reserved.begin(length, config, store.defaultConfig) : null;
   if (shape !== null) {
     const outcome = await writeReserved(

@@ -287,6 +287,7 @@ export function toCoreConfig(config: MasterConfig, epochOffsetMs: number): CoreC
   const v = config.values;
   return {
     defaultKvLeaseTtlMs: v.default_kv_lease_ttl,
+    readHoldMs: v.read_hold_ms,
     defaultKvSoftPinTtlMs: v.default_kv_soft_pin_ttl,
     maxKvSoftPinTtlMs: v.max_kv_soft_pin_ttl,
     allowEvictSoftPinnedObjects: v.allow_evict_soft_pinned_objects,

@@ -141,6 +141,13 @@ export const FLAGS = [
 
   clients.int("client_ttl", 10, [1, 86_400], "Seconds without a ping until a client expires."),
   clients.duration("default_kv_lease_ttl", 10_000, 500, "Lease a reader gets on an object."),
+  clients.int(
+    "read_hold_ms",
+    1000,
+    [0, 1000],
+    "* How long a client of this project may read an object that it has looked up without asking again. " +
+      "Who replaces it, or removes it by force, waits for that. 0 = it always asks.",
+  ),
   clients.duration(
     "default_kv_soft_pin_ttl",
     1_800_000,

@@ -14,6 +14,7 @@ export const LIVE_FLAGS = [
   "eviction_high_watermark_ratio",
   "allow_evict_soft_pinned_objects",
   "default_kv_lease_ttl",
+  "read_hold_ms",
   "default_kv_soft_pin_ttl",
   "max_kv_soft_pin_ttl",
   "put_start_discard_timeout_sec",

@@ -10,7 +10,7 @@ function live(config = defaultMasterConfig()) {
   const driver = new CoreDriver();
   const settings = new LiveConfig({
     config,
-    apply: (next) => driver.core.reconfigure(toCoreConfig(next, 0)),
+    apply: (next) => driver.core.reconfigure(toCoreConfig(next, 0), 0),
     log: (line) => void lines.push(line),
   });
   return { driver, settings, lines };

@@ -121,6 +121,7 @@ export class Master {
       { core, config: coreConfig, durability: durability.mode, policies: read, clock, library },
       logger,
     );
+    if (kept === null && seat === null) core.inheritHolds(clock());
     const policies = kept?.policies ?? read;
     const journal = kept?.journal ?? null;
     const snapshotter = kept?.snapshotter ?? null;
@@ -226,7 +227,7 @@ export class Master {
     const live = new LiveConfig({
       config,
       apply(next) {
-        core.reconfigure(toCoreConfig(next, performance.timeOrigin));
+        core.reconfigure(toCoreConfig(next, performance.timeOrigin), clock());
         dispatcher.putWaitMs = next.rpc.putWaitMs;
         logger.minLevel = next.log.minLevel;
       },

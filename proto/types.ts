@@ -280,6 +280,11 @@ export interface ReplicaList {
   leaseTtlMs: number;
   /** Checksum that the writer left, or `null`. */
   objectChecksum: bigint | null;
+  /**
+   * Milliseconds, from the request on, for which nothing makes stale what this says; see
+   * `coro_rpc/read_hold.ts`. Absent when that was not promised.
+   */
+  holdMs?: number;
 }
 
 /** What the master tells clients about the shared file system. */

@@ -55,7 +55,7 @@ export async function measureHost(scale: Scale): Promise<Section> {
       const beside = { against: "memcpy", base: rates.memcpy, asked: ASKED };
       const size = `${sizeLabel(length)}, ${label}`;
       figures.push(
-        figure(`store get into a buffer, known key, ${size}`, "GB/s", rates.get, beside),
+        figure(`store get into a buffer, known key, held, ${size}`, "GB/s", rates.get, beside),
         figure(`store get into a buffer, first, ${size}`, "GB/s", rates.first, beside),
         figure(`engine READ, ${size}`, "GB/s", rates.read, beside),
       );
@@ -63,10 +63,10 @@ export async function measureHost(scale: Scale): Promise<Section> {
   }
   const notes = [
     "The lender is another process, a store's node or an engine; memcpy is that of libc in the client,",
-    "from memory such as engines lend; medians of single operations. A get asks the master where the",
-    "value is and checks it. Of a known key, which the client has read or put before, it may read",
-    'meanwhile (SNOWSKIN_EARLY_READS=auto: when answers take 0.2 ms or more); "first": as of a key of',
-    'which it knows nothing (SNOWSKIN_EARLY_READS=off). "rotating": values of',
+    "from memory such as engines lend; medians of single operations. A get checks the value. Of a known",
+    "key, which the client has looked up within the last second, it does not ask the master, which",
+    'has promised that the value stays (SNOWSKIN_HELD_READS=on); "first": it asks, as of a key of',
+    'which it knows nothing (SNOWSKIN_HELD_READS=off, SNOWSKIN_EARLY_READS=off). "rotating": values of',
     `${rotation / MIB} MiB together, where the last-level cache has ${cache / MIB} MiB; "hot": one`,
     "value. The target is one buffer.",
   ];

@@ -43,7 +43,7 @@ async function compare(
         scale.rounds,
       );
       for (const one of ours[op]) {
-        const known = op === "get" && !one.name.endsWith("first") ? ", known key" : "";
+        const known = op === "get" && !one.name.endsWith("first") ? ", known key, held" : "";
         const name = `${CALLS[op][memory]}, ${sizeLabel(length)}, ${one.name}${known}`;
         figures.push(figure(name, "op/s", found[one.name], {
           ...{ against: "wheel", base: found[wheel.name], asked: ASKED },
@@ -75,9 +75,9 @@ export async function measureStores(wheel: InstalledWheel, scale: Scale): Promis
     "One client, one call at a time, memory lent by another process; put_from, get_into and put, get",
     'of the wheel. "one host": ours as it is; "TCP": ours with MC_FORCE_TCP=1. Puts are of new keys',
     `(removed outside of the time), gets rotate over ${ROTATION_BYTES / MIB} MiB of values, over ` +
-    `${MAX_VALUES} values at most: keys that the client has read or put before,`,
-    'and may read before the answer (SNOWSKIN_EARLY_READS=auto). "first": as it reads',
-    "a key of which it knows nothing (SNOWSKIN_EARLY_READS=off), waiting for the master's answer.",
+    `${MAX_VALUES} values at most. "held": of keys that the client looked up within the last second, so`,
+    'that it does not ask the master (SNOWSKIN_HELD_READS=on). "first": as it reads a key of which',
+    "it knows nothing, waiting for the answer (SNOWSKIN_HELD_READS=off, SNOWSKIN_EARLY_READS=off).",
   ];
   return { notes, figures };
 }

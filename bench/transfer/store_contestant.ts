@@ -6,8 +6,8 @@ import type { StoreOrder, StoreTurn } from "./store_peer.ts";
 const MIB = 1 << 20;
 /** The largest value that is moved. */
 export const BUFFER_BYTES = 16 * MIB;
-/** Has a client read as if it knew no key: it waits for the master's answer first. */
-export const FIRST_READS = { SNOWSKIN_EARLY_READS: "off" };
+/** Has a client read as if it knew no key: it asks the master, and waits for the answer first. */
+export const FIRST_READS = { SNOWSKIN_EARLY_READS: "off", SNOWSKIN_HELD_READS: "off" };
 
 export class StoreContestant implements AsyncDisposable {
   private constructor(readonly name: string, readonly peer: JsonPeer) {}

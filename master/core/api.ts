@@ -64,6 +64,8 @@ export interface Checksum {
 /** Tunables of the core, named after the reference's flags. Times in milliseconds, sizes in bytes. */
 export interface CoreConfig {
   defaultKvLeaseTtlMs: number;
+  /** For how long readers hold the version that they were told of, see `holds.ts`; 0 = not at all. */
+  readHoldMs: number;
   defaultKvSoftPinTtlMs: number;
   maxKvSoftPinTtlMs: number;
   allowEvictSoftPinnedObjects: boolean;

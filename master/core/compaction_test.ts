@@ -267,7 +267,7 @@ Deno.test("a compaction of the master's own makes way for a job that somebody as
 Deno.test("turned off while it goes on, it ends", () => {
   const c = fragmented(1, { autoCompaction: true, autoCompactionFreeRatio: 0.25 });
   const { id } = c.untilOwnJob();
-  c.core.reconfigure({ ...c.core.state.config, autoCompaction: false });
+  c.core.reconfigure({ ...c.core.state.config, autoCompaction: false }, 0);
   c.pass(1000);
   assert.equal(c.job(id).status, JobStatus.CANCELED);
   assert.equal(c.core.state.aside, null);

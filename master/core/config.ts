@@ -1,4 +1,5 @@
 import type { CoreConfig } from "./api.ts";
+import { MAX_READ_HOLD_MS } from "./holds.ts";
 import { KeyFormat } from "./key_format.ts";
 import { ModelAliases } from "./model_aliases.ts";
 
@@ -6,6 +7,7 @@ import { ModelAliases } from "./model_aliases.ts";
 export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig {
   return {
     defaultKvLeaseTtlMs: 10_000,
+    readHoldMs: MAX_READ_HOLD_MS,
     defaultKvSoftPinTtlMs: 1_800_000,
     maxKvSoftPinTtlMs: 86_400_000,
     allowEvictSoftPinnedObjects: true,
@@ -55,6 +57,7 @@ export function defaultCoreConfig(changes: Partial<CoreConfig> = {}): CoreConfig
 export function checkCoreConfig(config: CoreConfig): void {
   const limits: [keyof CoreConfig, least: number, most: number][] = [
     ["defaultKvLeaseTtlMs", 0, 2 ** 31],
+    ["readHoldMs", 0, MAX_READ_HOLD_MS],
     ["defaultKvSoftPinTtlMs", 0, 2 ** 32 - 1],
     ["maxKvSoftPinTtlMs", 0, 2 ** 32 - 1],
     ["evictionRatio", 0, 1],

@@ -8,6 +8,7 @@ import type { Counters } from "./counters.ts";
 import { digest } from "./digest.ts";
 import { madeReadable } from "./doubt.ts";
 import { FactWriter } from "./facts.ts";
+import { grantHold, inheritHolds, keepHolds, refuseHolds } from "./holds.ts";
 import { InspectionApi } from "./inspection_api.ts";
 import { JobsApi } from "./jobs_api.ts";
 import { KeyFormat } from "./key_format.ts";
@@ -104,9 +105,10 @@ export class MasterCore {
    * Puts other settings into force. Sizes of tables and the offset of the clock stay as they were.
    * `RangeError` when a setting is outside of what the core can do.
    */
-  reconfigure(config: CoreConfig): void {
+  reconfigure(config: CoreConfig, nowMs: number): void {
     checkCoreConfig(config);
     this.#checkModels(config);
+    keepHolds(this.#state, nowMs);
     const { epochOffsetMs, lifeEvents, fsdir } = this.#state.config;
     Object.assign(this.#state.config, config, { epochOffsetMs, lifeEvents, fsdir });
     const { labels, lookups } = this.#state;
@@ -179,6 +181,14 @@ export class MasterCore {
    */
   finishReplay(nowMs: number): void {
     finishReplay(this.#state, nowMs);
+  }
+
+  /**
+   * A core of which nothing is known may have served readers until now: what they hold stays as it is,
+   * as after {@linkcode MasterCore.finishReplay} of anything.
+   */
+  inheritHolds(nowMs: number): void {
+    inheritHolds(this.#state, nowMs);
   }
 
   /** Begins to hand over the order of eviction, for {@linkcode MasterCore.orderByRecency} elsewhere. */
@@ -296,6 +306,20 @@ export class MasterCore {
   }
 
   /**
+   * Has whoever was told of key `i` of those that were located, with OK, hold what it was told: for so
+   * many milliseconds, 0 = not at all. See `holds.ts`.
+   */
+  grantHoldAt(i: number, nowMs: number): number {
+    return grantHold(this.#state, this.#located.slots[i], nowMs);
+  }
+
+  /** A key is about to be removed by force: nobody gets a hold on it from now on. */
+  refuseHolds(tenant: number, bytes: Uint8Array, start: number, end: number, nowMs: number): void {
+    const slot = this.#state.objects.find(tenant, bytes, start, end);
+    if (slot !== 0) refuseHolds(this.#state, slot, nowMs);
+  }
+
+  /**
    * Begins a put and describes the replicas to write; `group` is the key's group, `null` = none.
    * INVALID_PARAMS, OBJECT_ALREADY_EXISTS, NO_AVAILABLE_HANDLE, DFS_SERVICE_UNAVAILABLE,
    * TENANT_NOT_REGISTERED, TENANT_QUOTA_EXCEEDED, PERMISSION_DENIED for a model that the tenant may not
@@ -331,7 +355,8 @@ export class MasterCore {
   }
 
   /**
-   * Completes replicas of a type. OBJECT_NOT_FOUND, ILLEGAL_CLIENT, INVALID_WRITE, REPLICA_IS_GONE.
+   * Completes replicas of a type. OBJECT_NOT_FOUND, ILLEGAL_CLIENT, INVALID_WRITE, REPLICA_IS_GONE, and
+   * OBJECT_REPLICA_BUSY while readers hold the version that it would replace: it can be tried again.
    */
   putEnd(
     writer: Writer,
@@ -348,7 +373,10 @@ export class MasterCore {
     return puts.putEnd(state, writer, tenant, bytes, start, end, checksum, replicaType, nowMs);
   }
 
-  /** Gives up unfinished replicas of a type. OBJECT_NOT_FOUND, ILLEGAL_CLIENT, INVALID_WRITE. */
+  /**
+   * Gives up unfinished replicas of a type. OBJECT_NOT_FOUND, ILLEGAL_CLIENT, INVALID_WRITE,
+   * OBJECT_REPLICA_BUSY as {@linkcode MasterCore.putEnd}.
+   */
   putRevoke(
     writer: Writer,
     tenant: number,
@@ -424,7 +452,7 @@ export class MasterCore {
 
   /**
    * Removes a key; `force` overrides its lease. OBJECT_NOT_FOUND, OBJECT_HAS_LEASE,
-   * REPLICA_IS_NOT_READY, OBJECT_HAS_REPLICATION_TASK.
+   * REPLICA_IS_NOT_READY, OBJECT_HAS_REPLICATION_TASK, OBJECT_REPLICA_BUSY while readers hold it.
    */
   remove(
     tenant: number,

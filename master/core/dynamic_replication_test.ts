@@ -145,7 +145,7 @@ Deno.test("turning it off takes the further replicas away", () => {
   nodes.put("hot", 1000);
   nodes.heat("hot", 2000);
   const { config } = nodes.core.state;
-  nodes.core.reconfigure({ ...config, replicationMode: "off" });
+  nodes.core.reconfigure({ ...config, replicationMode: "off" }, 0);
   nodes.pass(3000, nodes.clients);
   assert.equal(nodes.homes("hot").length, 1);
   nodes.pass(20_000, nodes.clients);
@@ -353,12 +353,12 @@ Deno.test("extents and charges stay exact whatever befalls hot objects", () => {
       else if (what === 11 && below(20) === 0) {
         const modes = ["off", "observe", "enforce", "enforce"] as const;
         const { config } = nodes.core.state;
-        nodes.core.reconfigure({ ...config, replicationMode: modes[below(4)] });
+        nodes.core.reconfigure({ ...config, replicationMode: modes[below(4)] }, 0);
       } else nodes.homes(key);
       if (i % 20 === 0) checkCore(nodes.core.state);
     }
     assert.ok(nodes.counter(Counter.HOT_ADDED) > 0, `seed ${seed}`);
-    nodes.core.reconfigure({ ...nodes.core.state.config, replicationMode: "off" });
+    nodes.core.reconfigure({ ...nodes.core.state.config, replicationMode: "off" }, 0);
     nodes.pass(20_000, nodes.clients);
     checkCore(nodes.core.state);
     assert.equal(nodes.counter(Counter.HOT_BYTES), 0);

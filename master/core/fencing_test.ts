@@ -9,6 +9,7 @@ import { assertCode, clientId, CoreDriver, MIB } from "../../tests/support/core_
 import { checkCore } from "../../tests/support/core_invariants.ts";
 import type { CoreConfig } from "./api.ts";
 import { durableState } from "./digest.ts";
+import { MAX_READ_HOLD_MS } from "./holds.ts";
 
 const OWNER = 1;
 const WRITER = 2;
@@ -176,6 +177,7 @@ Deno.test("windows and fences outlive the master, as facts and in a snapshot", (
     const next = pool.next(fromSnapshot);
     next.ok(next.get("kept"));
     assert.equal(next.sink.replicas[0].offset, WINDOW_BYTES);
+    next.pass(MAX_READ_HOLD_MS, [OWNER, OTHER]);
     next.ok(next.remove("kept", true));
     next.pass(10_000, [OWNER, OTHER]);
     assert.equal(next.put("later", MIB / 2, { client: OTHER })[0].offset, WINDOW_BYTES);

@@ -7,6 +7,7 @@ import { ReplicaStatus, ReplicaType } from "../../proto/types.ts";
 import { ExtentState } from "./allocator.ts";
 import type { Checksum } from "./api.ts";
 import { Counter } from "./counters.ts";
+import { noteErased } from "./holds.ts";
 import { LifeEvent } from "./life_log.ts";
 import { noteLife } from "./lives.ts";
 import { refreshKinds } from "./object_kinds.ts";
@@ -255,6 +256,7 @@ export function eraseObject(
   holdUntilMs: number,
   reason: LifeEvent = LifeEvent.LOST,
 ): void {
+  noteErased(state, slot);
   noteLife(state, slot, reason);
   state.facts?.objectErased(slot, holdUntilMs);
   const { objects, replicas } = state;
@@ -289,9 +291,8 @@ export function setChecksum(state: CoreState, slot: number, { low, high }: Check
 
 /** Takes the object's checksum away, if it has one. */
 export function clearChecksum(state: CoreState, slot: number): void {
-  const { objects } = state;
-  if (!objects.is(slot, ObjectFlag.CHECKSUM)) return;
-  objects.clearChecksum(slot);
+  if (!state.objects.is(slot, ObjectFlag.CHECKSUM)) return;
+  state.objects.clearChecksum(slot);
   state.facts?.checksumSet(slot);
 }
 
@@ -393,11 +394,10 @@ function dropWrite(state: CoreState, slot: number): void {
 }
 
 function dropTransfer(state: CoreState, transfer: Transfer): void {
-  const { replicas } = state;
   if (transfer.kind === TransferKind.PROMOTION) cancelPromotion(state, transfer);
   state.transfers.transfers.delete(transfer.slot);
   const source = replicaById(state, transfer.slot, transfer.source);
-  if (source !== 0) replicas.setPins(source, replicas.pins(source) - 1);
+  if (source !== 0) state.replicas.setPins(source, state.replicas.pins(source) - 1);
   state.objects.clear(transfer.slot, ObjectFlag.TRANSFER);
   state.clients.release(transfer.client);
 }

@@ -2,27 +2,15 @@ import type { Keys } from "./api.ts";
 import { KeyArena } from "./key_arena.ts";
 import { type KeyHasher, ViewCache } from "./key_hash.ts";
 import { KeyIndex } from "./key_index.ts";
+import { ObjectFlag, ObjectHold } from "./object_flags.ts";
 import { ordinaryPages, type PageSource } from "./pages.ts";
 import { PAGE_MASK, PAGE_RECORDS, PAGE_SHIFT, RecordPool } from "./records.ts";
 import { ReservationTable } from "./reservations.ts";
 
-/** Facts about an object that fit in a bit. The data type and the tenant share the word. */
-export const ObjectFlag = {
-  /** A version has been committed; without it only unfinished replicas exist. */
-  COMMITTED: 1 << 0,
-  HARD_PIN: 1 << 1,
-  SOFT_PIN: 1 << 2,
-  CHECKSUM: 1 << 3,
-  GROUPED: 1 << 4,
-  /** A copy, move or promotion is running. */
-  TRANSFER: 1 << 5,
-  /** A client has been asked, or will be, to write the object to its disk. */
-  OFFLOAD: 1 << 6,
-  /** Counted as held in memory. */
-  IN_MEMORY: 1 << 7,
-  /** Counted as held on a disk. */
-  ON_DISK: 1 << 8,
-} as const;
+export { ObjectFlag, ObjectHold };
+
+const HOLD_SHIFT = 30;
+const CLIENT_MASK = (1 << HOLD_SHIFT) - 1;
 
 const LIST_SHIFT = 9;
 const LIST_MASK = 7 << LIST_SHIFT;
@@ -426,11 +414,21 @@ export class ObjectTable {
 
   /** The client that wrote the committed version, or writes the first one. */
   client(slot: number): number {
-    return this.#records.word(slot, CLIENT);
+    return this.#records.word(slot, CLIENT) & CLIENT_MASK;
   }
 
   setClient(slot: number, client: number): void {
-    this.#records.setWord(slot, CLIENT, client);
+    const rest = this.#records.word(slot, CLIENT) & ~CLIENT_MASK;
+    this.#records.setWord(slot, CLIENT, rest | client);
+  }
+
+  hold(slot: number): ObjectHold {
+    return this.#records.word(slot, CLIENT) >>> HOLD_SHIFT as ObjectHold;
+  }
+
+  setHold(slot: number, hold: ObjectHold): void {
+    const rest = this.#records.word(slot, CLIENT) & CLIENT_MASK;
+    this.#records.setWord(slot, CLIENT, rest | hold << HOLD_SHIFT);
   }
 
   /** Unix time in seconds of the last change of state. */

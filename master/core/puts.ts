@@ -2,7 +2,9 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType } from "../../proto/types.ts";
 import type { Checksum, ReplicaSink, Writer } from "./api.ts";
+import { mayCommit, willCommit } from "./commits.ts";
 import { describe } from "./describe.ts";
+import { heldUntil } from "./holds.ts";
 import { relist } from "./leases.ts";
 import { LifeEvent } from "./life_log.ts";
 import {
@@ -103,7 +105,10 @@ export function describeWrite(state: CoreState, slot: number, sink: ReplicaSink)
   }
 }
 
-/** Completes the replicas of a type that the client has written. */
+/**
+ * Completes the replicas of a type that the client has written. OBJECT_REPLICA_BUSY while readers hold
+ * the version that is to be replaced: then nothing was done, and it can be tried again.
+ */
 export function putEnd(
   state: CoreState,
   writer: Writer,
@@ -127,6 +132,7 @@ export function putEnd(
     return ErrorCode.REPLICA_IS_GONE;
   }
   const commits = !writes.isCommitted(write) && willCommit(state, slot, replicaType);
+  if (commits && heldUntil(state, slot, nowMs) !== 0) return ErrorCode.OBJECT_REPLICA_BUSY;
   if (commits) removeOldVersion(state, slot, nowMs);
   const softPin = commits ? softPinAfter(state, slot, nowMs) : 0;
   if (checksum === null && replicaType !== ReplicaType.DISK) clearChecksum(state, slot);
@@ -138,7 +144,10 @@ export function putEnd(
   return ErrorCode.OK;
 }
 
-/** Gives up unfinished replicas; the object goes when nothing is left of it. */
+/**
+ * Gives up unfinished replicas; the object goes when nothing is left of it. OBJECT_REPLICA_BUSY as
+ * {@linkcode putEnd}, where the rest of the write becomes the object's version.
+ */
 export function putRevoke(
   state: CoreState,
   writer: Writer,
@@ -161,6 +170,9 @@ export function putRevoke(
   ) {
     const ended = belongsToWrite(state, slot, replica) && replicas.isComplete(replica);
     if (ended && isOfType(replicas.kind(replica), replicaType)) return ErrorCode.INVALID_WRITE;
+  }
+  if (mayCommit(state, slot) && heldUntil(state, slot, nowMs) !== 0) {
+    return ErrorCode.OBJECT_REPLICA_BUSY;
   }
   for (let replica = objects.link(slot, ObjectLink.REPLICA); replica !== 0;) {
     const next = replicas.next(replica);
@@ -340,20 +352,6 @@ function dropLost(state: CoreState, slot: number): void {
     replica = next;
   }
   if (!hasWriteReplica(state, slot)) abandonWrite(state, slot, false);
-}
-
-/** Whether an end of `replicaType` makes the write's version the object's. */
-function willCommit(state: CoreState, slot: number, replicaType: number): boolean {
-  const { objects, replicas } = state;
-  let memory = false;
-  for (
-    let replica = objects.link(slot, ObjectLink.REPLICA);
-    replica !== 0;
-    replica = replicas.next(replica)
-  ) {
-    if (belongsToWrite(state, slot, replica) && replicas.isMemory(replica)) memory = true;
-  }
-  return isOfType(memory ? ReplicaType.MEMORY : ReplicaType.DISK, replicaType);
 }
 
 /** Removes the replicas of the version that a write is about to replace. */

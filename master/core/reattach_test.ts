@@ -6,6 +6,7 @@ import { ClientStatus } from "../../proto/types.ts";
 import { assertCode, clientId, CoreDriver, MIB } from "../../tests/support/core_driver.ts";
 import { checkCore } from "../../tests/support/core_invariants.ts";
 import type { CoreConfig } from "./api.ts";
+import { MAX_READ_HOLD_MS } from "./holds.ts";
 
 const DISK = { enableOffload: true };
 
@@ -114,6 +115,7 @@ Deno.test("a stall of the master does not count against owners", () => {
 Deno.test("a removal holds when the owner comes back", () => {
   const life = twoOwners();
   const next = life.next();
+  next.pass(MAX_READ_HOLD_MS, []);
   next.ok(next.remove("a"));
   assert.equal(next.removeAll(), 1);
   next.mount(1, MIB, { client: 1 });
@@ -129,6 +131,7 @@ Deno.test("a put replaces an awaited object, whose memory waits for readers of t
   life.driver.put("k", MIB);
   const next = life.next();
   next.mount(2, MIB, { client: 2 });
+  next.pass(MAX_READ_HOLD_MS, [2]);
   const [replica] = next.put("k", 1000, { client: 2 });
   next.mount(1, MIB, { client: 1 });
   next.ok(next.get("k"));
@@ -158,6 +161,7 @@ Deno.test("a put that began before the master died can end before its segment is
   life.driver.mount(1, MIB, { client: 1 });
   life.driver.ok(life.driver.start("k", 1000, { client: 2 }));
   const next = life.next();
+  next.pass(MAX_READ_HOLD_MS, []);
   next.ok(next.end("k", 2));
   assert.equal(next.exist("k"), 0);
   next.mount(1, MIB, { client: 1 });

@@ -1,6 +1,7 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { ReplicaType } from "../../proto/types.ts";
 import type { Disk } from "./disks.ts";
+import { heldUntil, pauseHolds, resumeHolds } from "./holds.ts";
 import { KeyScan } from "./key_scan.ts";
 import { removeReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
@@ -15,7 +16,17 @@ const REMOVAL_WORK = 1024;
 /** A disk on which more objects stay is not wiped: they would all have to be looked at in one go. */
 const MOST_ON_WIPED_DISK = 512;
 
-/** Removes the objects that a {@linkcode KeyScan} finds and that may go, in slices. */
+/** An object that goes when readers do not hold it any more. */
+interface AwaitedObject {
+  readonly slot: number;
+  readonly tenant: number;
+  readonly key: Uint8Array;
+}
+
+/**
+ * Removes the objects that a {@linkcode KeyScan} finds and that may go, in slices. By force it waits
+ * for readers that hold one of them; as nobody gets a hold meanwhile, the others have let go by then.
+ */
 export class RemovalScan {
   /** Objects removed so far. */
   removed = 0;
@@ -25,6 +36,7 @@ export class RemovalScan {
   /** Disks on which something was removed, if all keys were asked for: they are to be wiped. */
   readonly #disks: Set<Disk> | null;
   #code: ErrorCode = ErrorCode.OK;
+  #awaited: AwaitedObject | null = null;
 
   constructor(state: CoreState, tenant: number, pattern: Uint8Array | null, force: boolean) {
     this.#state = state;
@@ -54,7 +66,14 @@ export class RemovalScan {
     }
     const all = this.#disks !== null;
     const reason = all ? LifeEvent.REMOVED_WITH_ALL : LifeEvent.REMOVED_BY_PATTERN;
-    for (let slot = this.#keys.next(work); slot !== 0; slot = this.#keys.next(work)) {
+    if (this.#force) pauseHolds(this.#state, nowMs);
+    for (let slot = this.#next(work); slot !== 0; slot = this.#next(work)) {
+      if (this.#force && heldUntil(this.#state, slot, nowMs) !== 0) {
+        const { objects } = this.#state;
+        this.#awaited = { slot, tenant: objects.tenant(slot), key: objects.key(slot) };
+        work.left = 0;
+        return false;
+      }
       work.left -= REMOVAL_WORK;
       const disk = this.#disks === null ? null : diskOf(this.#state, slot);
       if (removeSlot(this.#state, slot, this.#force, nowMs, reason) !== ErrorCode.OK) continue;
@@ -62,7 +81,20 @@ export class RemovalScan {
       if (disk !== null) this.#disks!.add(disk);
     }
     if (this.#keys.refusal !== null) this.#code = ErrorCode.INVALID_PARAMS;
-    return this.#keys.isOver && this.#wipe(work);
+    if (!this.#keys.isOver || this.#awaited !== null || !this.#wipe(work)) return false;
+    if (this.#force) resumeHolds(this.#state, nowMs);
+    return true;
+  }
+
+  /** The next object: the one that was waited for, if it is still there. */
+  #next(work: Work): number {
+    const awaited = this.#awaited;
+    if (awaited === null) return this.#keys.next(work);
+    if (work.left <= 0) return 0;
+    this.#awaited = null;
+    const { slot, tenant, key } = awaited;
+    const there = this.#state.objects.find(tenant, key, 0, key.length) === slot;
+    return there && isAnyHoused(this.#state, slot) ? slot : this.#keys.next(work);
   }
 
   /** Wipes disks until the work has run out. Returns whether that is done. */

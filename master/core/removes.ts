@@ -2,6 +2,7 @@
 import { ErrorCode } from "../../proto/error_code.ts";
 import { ReplicaType } from "../../proto/types.ts";
 import { Counter } from "./counters.ts";
+import { heldUntil } from "./holds.ts";
 import { LifeEvent } from "./life_log.ts";
 import { eraseObject, removeReplica } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
@@ -10,7 +11,10 @@ import type { CoreState } from "./state.ts";
 import { yieldTransfer } from "./transfer_end.ts";
 import { TransferKind } from "./transfers.ts";
 
-/** Removes a key. `force` overrides its lease, but nothing that is being written or moved. */
+/**
+ * Removes a key. `force` overrides its lease, but nothing that is being written or moved, and waits for
+ * readers that hold its version: OBJECT_REPLICA_BUSY, and it can be tried again.
+ */
 export function remove(
   state: CoreState,
   tenant: number,
@@ -36,6 +40,7 @@ export function removeSlot(
   const { objects } = state;
   const leased = objects.leaseUntil(slot) > nowMs && isAnyReachable(state, slot);
   if (leased && !force) return ErrorCode.OBJECT_HAS_LEASE;
+  if (heldUntil(state, slot, nowMs) !== 0) return ErrorCode.OBJECT_REPLICA_BUSY;
   if (yieldTransfer(state, slot, nowMs) === 0) return ErrorCode.OK;
   if (objects.link(slot, ObjectLink.WRITE) !== 0 || !isSettled(state, slot)) {
     return ErrorCode.REPLICA_IS_NOT_READY;
@@ -66,7 +71,7 @@ export function clearReplicas(
   for (const [i, key] of keys.entries()) {
     const slot = key.length === 0 ? 0 : findObject(state, tenant, key, 0, key.length);
     if (slot === 0 || objects.client(slot) !== client) continue;
-    if (objects.leaseUntil(slot) > nowMs) continue;
+    if (objects.leaseUntil(slot) > nowMs || heldUntil(state, slot, nowMs) !== 0) continue;
     const done = segmentName === ""
       ? removeSlot(state, slot, false, nowMs, LifeEvent.CLEARED) === ErrorCode.OK
       : clearUnder(state, slot, segmentName, nowMs);

@@ -4,6 +4,7 @@ import { ReplicaStatus, ReplicaType, type SegmentStatus } from "../../proto/type
 import type { Checksum } from "./api.ts";
 import { FactKind, WriteOption } from "./facts.ts";
 import { FactReader } from "./fact_reader.ts";
+import { inheritHolds } from "./holds.ts";
 import { relist } from "./leases.ts";
 import { RecencyList } from "./lru.ts";
 import {
@@ -116,6 +117,8 @@ export function finishReplay(state: CoreState, nowMs: number): void {
   for (let i = 0; i < segments.limit; i++) segments.find(i)?.allocator.followOffsets(false);
   state.clients.forgetUnused();
   awaitOwners(state);
+  // Without a replica there was nothing to hold.
+  if (state.nextReplicaId > 1) inheritHolds(state, nowMs);
   const untilMs = nowMs + config.defaultKvLeaseTtlMs;
   quarantine.holdAll(untilMs);
   for (let slot = 1; slot < objects.limit; slot++) {

@@ -7,6 +7,7 @@ import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType } from "../../proto/types.ts";
 import type { Checksum, CoreConfig, ReplicaSink, Writer } from "./api.ts";
 import { Counter } from "./counters.ts";
+import { heldKeyUntil } from "./holds.ts";
 import { LifeEvent } from "./life_log.ts";
 import { eraseObject, startWrite } from "./mutations.ts";
 import { ObjectLink } from "./objects.ts";
@@ -76,7 +77,8 @@ export function reserveWrite(
  * Ends the put of a key whose value was written into the writer's reservation: it becomes the write of
  * the key, and is completed as by {@linkcode putEnd}. INVALID_WRITE when there is no such reservation,
  * or its memory is gone; OBJECT_ALREADY_EXISTS, PERMISSION_DENIED, TENANT_NOT_REGISTERED and
- * INVALID_PARAMS as of a put, and then it is there still.
+ * INVALID_PARAMS as of a put, OBJECT_REPLICA_BUSY while readers hold a lost object of the key, and then
+ * it is there still.
  */
 export function endReserved(
   state: CoreState,
@@ -105,6 +107,7 @@ export function endReserved(
   request.size = objects.size(slot);
   const taken = makeFree(state, tenant, bytes, start, end, nowMs);
   if (taken !== ErrorCode.OK) return taken;
+  if (heldKeyUntil(state, request.hash, nowMs) !== 0) return ErrorCode.OBJECT_REPLICA_BUSY;
   nameWrite(state, slot, bytes, start, end);
   counters.add(Counter.RESERVATIONS_USED, 1);
   return putEnd(state, writer, tenant, bytes, start, end, checksum, ReplicaType.ALL, nowMs);

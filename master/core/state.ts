@@ -10,6 +10,7 @@ import type { FactWriter } from "./facts.ts";
 import { FenceOrders } from "./fence_orders.ts";
 import { FrequencySketch } from "./frequency_sketch.ts";
 import { GroupTable } from "./groups.ts";
+import { Holds } from "./holds.ts";
 import { HotCopies } from "./hot_copies.ts";
 import { JobTable } from "./job_table.ts";
 import { KeyHasher } from "./key_hash.ts";
@@ -87,6 +88,8 @@ export class CoreState {
   readonly quarantine = new Quarantine();
   readonly promised = new PromisedMemory();
   readonly unmounted = new UnmountedIds();
+  /** Not durable. */
+  readonly holds = new Holds();
   readonly softPins = new DeadlineQueue();
   readonly fenceOrders = new FenceOrders();
   readonly owedEnds = new OwedEnds();

@@ -46,11 +46,11 @@ Deno.test("a list that names a model names its aliases, one that names an alias 
   const { driver, as } = tenants({ models: ["llama", "q3"] });
   const { core } = driver;
   const aliases = "meta/llama=llama;q3=qwen";
-  core.reconfigure({ ...core.state.config, modelAliases: aliases });
+  core.reconfigure({ ...core.state.config, modelAliases: aliases }, 0);
   as("a");
   for (const key of ["llama@1", "meta/llama@1", "q3@1"]) driver.ok(driver.start(key, 10));
   assertCode(driver.start("qwen@1", 10), ErrorCode.PERMISSION_DENIED);
-  core.reconfigure({ ...core.state.config, modelAliases: "" });
+  core.reconfigure({ ...core.state.config, modelAliases: "" }, 0);
   assertCode(driver.start("meta/llama@2", 10), ErrorCode.PERMISSION_DENIED);
 });
 
@@ -86,7 +86,7 @@ Deno.test("keys without a model are written where the list names unknown ones, o
 Deno.test("the format of keys stays one that tells models while a list needs it", () => {
   const { driver } = tenants({ models: ["llama"] });
   const { core } = driver;
-  const use = (keyFormat: string) => core.reconfigure({ ...core.state.config, keyFormat });
+  const use = (keyFormat: string) => core.reconfigure({ ...core.state.config, keyFormat }, 0);
   const message = "key_format=: tenants have lists of models; allowed: a format with {model}";
   assert.throws(() => use(""), { name: "RangeError", message });
   assert.throws(() => use("{}@{layer}"), RangeError);

@@ -41,6 +41,7 @@ export type ExpiryListener = (segmentNames: string[]) => void;
 /** Does what is due. Returns the milliseconds until it is wanted again, 0 = there is more to do. */
 export function tick(state: CoreState, nowMs: number, onExpired: ExpiryListener): number {
   state.clients.tick(nowMs);
+  state.holds.tick(nowMs);
   tickAnswers(state, nowMs);
   tickGraceful(state, nowMs);
   const lost = giveUpAwaiting(state, nowMs);

@@ -3,6 +3,7 @@ import { compactionOf } from "./compaction_units.ts";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { type ReplicateConfig, ReplicaType } from "../../proto/types.ts";
 import type { ReplicaSink, Writer } from "./api.ts";
+import { refuseHolds } from "./holds.ts";
 import { relist } from "./leases.ts";
 import { eraseObject, removeReplica, startWrite } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
@@ -61,6 +62,7 @@ export function upsertStart(
     relist(state, slot, nowMs);
     return full;
   }
+  refuseHolds(state, slot, nowMs);
   dropSharedCopy(state, slot);
   startWrite(state, slot, tenant, bytes, start, end, state.nextReplicaId);
   describeWrite(state, slot, sink);

@@ -121,7 +121,7 @@ Deno.test("another format of keys begins the counts by model anew, and none ends
     (await ask("GET", `/v1/stats/hits?${ALL}model`)).json.groups
       .map(({ model, lookups }: { model: string; lookups: number }) => `${model} ${lookups}`);
   const use = (keyFormat: string) =>
-    driver.core.reconfigure({ ...driver.core.state.config, keyFormat });
+    driver.core.reconfigure({ ...driver.core.state.config, keyFormat }, 0);
   driver.get("a@1");
   assert.deepEqual(await models(), ["unknown 1"]);
   use("{model}@{}");

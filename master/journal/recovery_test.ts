@@ -11,6 +11,7 @@ import { SeededRng } from "../core/rng.ts";
 import { foldCheckpoint } from "./checkpoint.ts";
 import { crc32c } from "../../proto/crc32c.ts";
 import { FactBuffer } from "./fact_buffer.ts";
+import { MAX_READ_HOLD_MS } from "../core/holds.ts";
 import { FileJournal } from "./file_journal.ts";
 import { listFiles } from "./files.ts";
 import { GroupReader } from "./group_reader.ts";
@@ -154,7 +155,7 @@ Deno.test(
     const facts = new FactBuffer();
     first.core.attachFacts(facts);
     first.core.finishReplay(0);
-    first.core.scans.removal(0, null, true).step({ left: Infinity }, 0);
+    first.core.scans.removal(0, null, true).step({ left: Infinity }, MAX_READ_HOLD_MS);
     next.append(facts.group);
     next.close();
     const second = recovered(directory, config);

@@ -15,6 +15,8 @@ export class Call {
   waitUntilMs = 0;
   /** The number that came with the request, 0 = none; see `write_id.ts`. */
   writeId = 0;
+  /** Whether this request may still wait for readers that hold what it is about. */
+  mayAwaitReaders = false;
   /** Whether the request has been let in before and has waited for space since. */
   hasWaited = false;
   /** Index of the first item that is still to be served; above 0 only after a wait. */
@@ -51,6 +53,8 @@ export const Outcome = {
    * `resumeAt` set to the item it stopped at.
    */
   WAIT: 1,
+  /** As WAIT, for readers that hold the object of the item: that is over soon by itself. */
+  HELD: 3,
   /**
    * The rest is done in slices between other requests: what was written is dropped, and `scan` is
    * called again and again, with `work` to do, until it answers DONE.

@@ -10,6 +10,7 @@ import {
   GetReplicaList,
   GetReplicaListByRegex,
 } from "../../proto/messages/objects.ts";
+import { MAX_READ_HOLD_MS } from "../core/holds.ts";
 import { AnswerTooLarge, Call, Outcome, type ServedFunction } from "./call.ts";
 import type { Replies } from "./replies.ts";
 import { ScanLine, type WaitingScan } from "./scan_line.ts";
@@ -29,6 +30,12 @@ export interface DispatcherOptions {
   /** Told about a handler that threw something else than a `ProtocolError`. */
   onFault: (name: string, error: unknown) => void;
 }
+
+/**
+ * How long a request may wait for readers: twice what a hold lasts, so that none is refused because one
+ * of them was met late.
+ */
+const READERS_WAIT_MS = 2 * MAX_READ_HOLD_MS;
 
 /** A request with a larger body does not wait for space, nor one beyond the sum of such bodies. */
 const MAX_WAITING_BODY_BYTES = 1 << 20;
@@ -55,12 +62,16 @@ export class Dispatcher {
   readonly #onFault: DispatcherOptions["onFault"];
   readonly #changes: () => number;
   readonly #waiting: WaitingLine;
+  /** Requests that wait for readers; however long the other line is, these must not be refused. */
+  readonly #held: WaitingLine;
   readonly #scans = new ScanLine();
   readonly #sliceWork: number;
   /** How long a write waits for space, milliseconds. */
   putWaitMs: number;
   /** Requests that have waited for space since the start. */
   waits = 0;
+  /** Requests that have waited for readers since the start. */
+  heldWaits = 0;
 
   constructor(options: DispatcherOptions) {
     this.#functions = new Map(Array.from(options.functions, (one) => [one.functionId, one]));
@@ -72,14 +83,19 @@ export class Dispatcher {
       bodyBytes: MAX_WAITING_BODY_BYTES,
       totalBytes: MAX_WAITING_BYTES,
     });
+    this.#held = new WaitingLine({
+      requests: options.maxWaiting ?? 100_000,
+      bodyBytes: MAX_WAITING_BYTES,
+      totalBytes: MAX_WAITING_BYTES,
+    });
     this.#sliceWork = options.sliceWork ?? SLICE_WORK;
     this.#onFault = options.onFault;
     this.#changes = options.changes ?? (() => 0);
   }
 
-  /** Requests that wait for space now. */
+  /** Requests that wait now, for space or for readers. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.length + this.#held.length;
   }
 
   /** Scans that go on now. */
@@ -113,6 +129,7 @@ export class Dispatcher {
     const call = this.#call;
     call.nowMs = nowMs;
     call.waitUntilMs = this.#waiting.admits(end - start) ? nowMs + this.putWaitMs : nowMs;
+    call.mayAwaitReaders = this.#held.admits(end - start);
     call.hasWaited = false;
     call.resumeAt = 0;
     call.items = 0;
@@ -126,12 +143,15 @@ export class Dispatcher {
       replies.abandon();
       this.#scans.add({ connection, seq, served: { ...served, handler: call.scan! } });
       call.scan = null;
-    } else if (outcome === Outcome.WAIT) {
-      this.waits++;
-      const { waitUntilMs: untilMs, writeId, resumeAt, items, failedItems } = call;
+    } else if (outcome === Outcome.WAIT || outcome === Outcome.HELD) {
+      const held = outcome === Outcome.HELD;
+      if (held) this.heldWaits++;
+      else this.waits++;
+      const { waitUntilMs, writeId, resumeAt, items, failedItems } = call;
+      const untilMs = held ? nowMs + READERS_WAIT_MS : waitUntilMs;
       const body = bytes.slice(start, end);
       const reply = this.#takeReply();
-      this.#waiting.add({
+      (held ? this.#held : this.#waiting).add({
         ...{ connection, seq, served, body, writeId, untilMs },
         ...{ reply, width: replies.writer.width, resumeAt, items, failedItems },
       });
@@ -165,11 +185,11 @@ export class Dispatcher {
    * got what it waited for.
    */
   retryWaiting(nowMs: number, isOpen: (connection: number) => boolean): boolean {
-    if (this.#waiting.length === 0) return false;
-    return this.#waiting.round(
-      nowMs,
-      (request) => !isOpen(request.connection) || this.#retry(request, nowMs),
-    );
+    if (this.waiting === 0) return false;
+    const attempt = (request: WaitingRequest) =>
+      !isOpen(request.connection) || this.#retry(request, nowMs);
+    const freed = this.#held.round(nowMs, attempt);
+    return this.#waiting.round(nowMs, attempt) || freed;
   }
 
   /**
@@ -200,6 +220,7 @@ export class Dispatcher {
     replies.writer.startSizes(request.width);
     call.nowMs = nowMs;
     call.waitUntilMs = Math.max(nowMs, request.untilMs);
+    call.mayAwaitReaders = nowMs < request.untilMs;
     call.hasWaited = true;
     call.resumeAt = request.resumeAt;
     call.items = request.items;

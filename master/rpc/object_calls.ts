@@ -2,7 +2,8 @@
  * The calls that engines make for every block: exist, get, put, upsert, remove. Arguments are read
  * and answers are written in place, without objects in between.
  */
-import { KNOWS_CHECKSUMS } from "../../proto/coro_rpc/write_id.ts";
+import { ReadHoldWriter } from "../../proto/coro_rpc/read_hold.ts";
+import { KNOWS_CHECKSUMS, TAKES_HOLDS } from "../../proto/coro_rpc/write_id.ts";
 import * as m from "../../proto/messages.ts";
 import type { Rpc } from "../../proto/messages.ts";
 import { openBody } from "../../proto/struct_pack/codec.ts";
@@ -11,6 +12,7 @@ import type { MasterCore } from "../core/core.ts";
 import { AnswerTooLarge, type Call, Outcome } from "./call.ts";
 import { KeyList } from "./key_list.ts";
 import {
+  awaitsReaders,
   beginList,
   count,
   Metered,
@@ -42,6 +44,7 @@ export class ObjectCalls {
   readonly #door: TenantDoor;
   readonly #keys = new KeyList();
   readonly #encoder: ReplicaEncoder;
+  readonly #holds = new ReadHoldWriter();
   readonly #maxAnswerBytes: number;
   readonly #writes: WriteCalls;
   readonly #reserved: ReservedCalls;
@@ -111,15 +114,21 @@ export class ObjectCalls {
     const keys = this.#keys;
     const encoder = this.#encoder;
     this.#core.locate(tenant, bytes, keys, true);
-    encoder.showsOurs = call.writeId === KNOWS_CHECKSUMS;
+    const holds = call.writeId === TAKES_HOLDS ? this.#holds : null;
+    encoder.showsOurs = holds !== null || call.writeId === KNOWS_CHECKSUMS;
+    holds?.reset(keys.count);
     beginList(call, rpc, batch, keys.count, width);
     for (let i = 0; i < keys.count; i++) {
       if (writer.length > this.#maxAnswerBytes) throw new AnswerTooLarge(this.#maxAnswerBytes);
       const code = this.#core.getReplicaListAt(i, nowMs, encoder);
       if (code < 0) writeError(writer, code);
-      else encoder.endList();
+      else {
+        encoder.endList();
+        holds?.add(i, this.#core.grantHoldAt(i, nowMs));
+      }
       count(call, code);
     }
+    if (holds !== null) call.replies.attachmentLength = holds.write(writer);
   }
 
   #remove<Q, R>(call: Call, rpc: Rpc<Q, R>, batch: boolean): Outcome {
@@ -131,10 +140,17 @@ export class ObjectCalls {
     const named = takeTenant(this.#door, reader, TenantAccess.CHANGE);
     const tenant = metered(this.#core, call, named, keys.count, Metered.KEYS);
     if (tenant < 0) return refuseAll(call, rpc, batch, keys.count, tenant);
-    beginList(call, rpc, batch, keys.count, widthFor(keys.count));
     const { bytes } = reader;
-    for (let i = 0; i < keys.count; i++) {
+    if (call.resumeAt === 0) {
+      beginList(call, rpc, batch, keys.count, widthFor(keys.count));
+      // Those that come later in the batch are let go of while the first of them are waited for.
+      for (let i = 0; force && i < keys.count; i++) {
+        this.#core.refuseHolds(tenant, bytes, keys.starts[i], keys.ends[i], nowMs);
+      }
+    }
+    for (let i = call.resumeAt; i < keys.count; i++) {
       const code = this.#core.remove(tenant, bytes, keys.starts[i], keys.ends[i], force, nowMs);
+      if (awaitsReaders(call, code, i)) return Outcome.HELD;
       writeDone(writer, code);
       count(call, code);
     }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { appendWriteId, KNOWS_CHECKSUMS } from "../../proto/coro_rpc/write_id.ts";
+import { appendWriteId, KNOWS_CHECKSUMS, TAKES_HOLDS } from "../../proto/coro_rpc/write_id.ts";
 import * as m from "../../proto/messages.ts";
 import { CHECKSUM_TAG, objectChecksum } from "../../proto/object_checksum.ts";
 import { Writer } from "../../proto/struct_pack/writer.ts";
@@ -51,12 +51,14 @@ function shown({ rpc }: ServedCore, mark: number): (bigint | null)[][] {
 
 Deno.test("checksums of our clients are shown to clients that know them", () => {
   const all = Object.values(sums);
-  assert.deepEqual(shown(filled(), KNOWS_CHECKSUMS), [all, all]);
+  for (const mark of [KNOWS_CHECKSUMS, TAKES_HOLDS]) {
+    assert.deepEqual(shown(filled(), mark), [all, all]);
+  }
 });
 
 Deno.test("others see no checksums of our clients, and every other one", () => {
   const both = filled();
   const others = [null, sums.theirs, sums.near, null];
   assert.deepEqual(shown(both, 0), [others, others]);
-  assert.deepEqual(shown(both, KNOWS_CHECKSUMS + 1), [others, others]);
+  assert.deepEqual(shown(both, TAKES_HOLDS + 1), [others, others]);
 });

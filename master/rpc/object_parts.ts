@@ -1,4 +1,5 @@
 /** Parts that the requests and answers of calls about objects share, read and written in place. */
+import { ErrorCode } from "../../proto/error_code.ts";
 import type { Rpc } from "../../proto/messages.ts";
 import { beginBody } from "../../proto/struct_pack/codec.ts";
 import type { Reader } from "../../proto/struct_pack/reader.ts";
@@ -48,7 +49,7 @@ export function metered(
   return core.tenants.admit(tenant, keys, by, call.nowMs);
 }
 
-/** Answers a call with the same code for each of its keys. */
+/** Answers a call with the same code for each of its keys that is not answered yet. */
 export function refuseAll<Q, R>(
   call: Call,
   rpc: Rpc<Q, R>,
@@ -56,8 +57,8 @@ export function refuseAll<Q, R>(
   items: number,
   code: number,
 ): Outcome {
-  beginList(call, rpc, batch, items, widthFor(items));
-  for (let i = 0; i < items; i++) {
+  if (call.resumeAt === 0) beginList(call, rpc, batch, items, widthFor(items));
+  for (let i = call.resumeAt; i < items; i++) {
     writeError(call.replies.writer, code);
     count(call, code);
   }
@@ -74,6 +75,14 @@ export function beginList<Q, R>(
 ): void {
   beginBody(writer, rpc.response, width, false);
   if (batch) writer.size(items);
+}
+
+/** Whether a call goes on with item `i`, of which the core says this, when readers have let go of it. */
+export function awaitsReaders(call: Call, code: number, i: number): boolean {
+  if (code !== ErrorCode.OBJECT_REPLICA_BUSY || !call.mayAwaitReaders) return false;
+  call.resumeAt = i;
+  if (i === 0) call.replies.restartBody();
+  return true;
 }
 
 /** Counts one thing that was answered with a code; negative = it failed. */

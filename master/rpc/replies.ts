@@ -13,13 +13,15 @@ export interface PackedReplies {
 
 /**
  * Response frames of one batch, packed the way `mc_rpc_poll` takes them: connection u32, length
- * u32, then a coro_rpc response frame (16-byte header and body).
+ * u32, then a coro_rpc response frame (16-byte header, body and attachment).
  */
 export class Replies {
   readonly writer = new Writer(64 * 1024);
   readonly #changes: number[] = [];
   readonly #reads: number[] = [];
   #start = 0;
+  /** Bytes at the end of the frame being written that are its attachment. */
+  attachmentLength = 0;
 
   /** Everything packed so far; valid until the next reply is begun. */
   get bytes(): Uint8Array {
@@ -34,6 +36,7 @@ export class Replies {
   begin(connection: number, seq: number): void {
     const writer = this.writer;
     this.#start = writer.length;
+    this.attachmentLength = 0;
     writer.u32(connection);
     writer.u32(0);
     writer.u32(0x15);
@@ -54,11 +57,13 @@ export class Replies {
     const frame = writer.length - start - RECORD_BYTES;
     writer.patchU32(start + 4, frame);
     if (errorCode !== 0) writer.patchU32(start + 8, 0x15 | errorCode << 16);
-    writer.patchU32(start + 16, frame - HEADER_BYTES);
+    writer.patchU32(start + 16, frame - HEADER_BYTES - this.attachmentLength);
+    if (this.attachmentLength > 0) writer.patchU32(start + 20, this.attachmentLength);
   }
 
   /** Drops the body written so far, keeping the frame open. */
   restartBody(): void {
+    this.attachmentLength = 0;
     this.writer.truncate(this.bodyStart);
   }
 

@@ -9,7 +9,7 @@ import type { MasterCore } from "../core/core.ts";
 import { type Call, Outcome } from "./call.ts";
 import { ConfigReader } from "./config_reader.ts";
 import type { KeyList } from "./key_list.ts";
-import { count, Metered, metered, takeTenant, writeError } from "./object_parts.ts";
+import { awaitsReaders, count, Metered, metered, takeTenant, writeError } from "./object_parts.ts";
 import { done, type HandlerEntry, handWritten, plainCall } from "./plain_call.ts";
 import type { ReplicaEncoder } from "./replica_encoder.ts";
 import { TenantAccess, type TenantDoor } from "./tenant_door.ts";
@@ -69,6 +69,10 @@ export class ReservedCalls {
     by.writeId = call.writeId;
     core.holdClient(by.client);
     const code = tenant < 0 ? tenant as ErrorCode : this.#end(call, tenant, reserved);
+    if (awaitsReaders(call, code, 0)) {
+      core.letGoClient();
+      return Outcome.HELD;
+    }
     count(call, code);
     if (code < 0) writeError(writer, code);
     else if (nextWriteId === 0 || !this.#reserve(tenant, nextWriteId, size, config, nowMs)) {

@@ -13,6 +13,7 @@ import { type Call, Outcome } from "./call.ts";
 import { ConfigReader } from "./config_reader.ts";
 import type { KeyList } from "./key_list.ts";
 import {
+  awaitsReaders,
   beginList,
   count,
   Metered,
@@ -202,8 +203,8 @@ export class WriteCalls {
     by.client = core.findClient(bytes, clientAt);
     core.holdClient(by.client);
     by.writeId = call.writeId;
-    beginList(call, rpc, batch, keys.count, widthFor(keys.count));
-    for (let i = 0; i < keys.count; i++) {
+    if (call.resumeAt === 0) beginList(call, rpc, batch, keys.count, widthFor(keys.count));
+    for (let i = call.resumeAt; i < keys.count; i++) {
       const start = keys.starts[i];
       const end = keys.ends[i];
       sum.low = keys.sumLows[i];
@@ -212,6 +213,7 @@ export class WriteCalls {
       const code = upsert
         ? core.upsertEnd(by, tenant, bytes, start, end, checksum, type, nowMs)
         : core.putEnd(by, tenant, bytes, start, end, checksum, type, nowMs);
+      if (awaitsReaders(call, code, i)) return letGo(core);
       writeDone(writer, code);
       count(call, code);
     }
@@ -234,17 +236,24 @@ export class WriteCalls {
     by.client = core.findClient(bytes, clientAt);
     core.holdClient(by.client);
     by.writeId = call.writeId;
-    beginList(call, rpc, batch, keys.count, widthFor(keys.count));
-    for (let i = 0; i < keys.count; i++) {
+    if (call.resumeAt === 0) beginList(call, rpc, batch, keys.count, widthFor(keys.count));
+    for (let i = call.resumeAt; i < keys.count; i++) {
       const start = keys.starts[i];
       const end = keys.ends[i];
       const code = upsert
         ? core.upsertRevoke(by, tenant, bytes, start, end, type, nowMs)
         : core.putRevoke(by, tenant, bytes, start, end, type, nowMs);
+      if (awaitsReaders(call, code, i)) return letGo(core);
       writeDone(writer, code);
       count(call, code);
     }
     core.letGoClient();
     return Outcome.DONE;
   }
+}
+
+/** A request that goes on later. */
+function letGo(core: MasterCore): Outcome {
+  core.letGoClient();
+  return Outcome.HELD;
 }

@@ -1,3 +1,4 @@
+import { MAX_READ_HOLD_BYTES } from "./read_hold.ts";
 import {
   readRequestHeader,
   readResponseHeader,
@@ -5,7 +6,7 @@ import {
   RESPONSE_HEADER_BYTES,
 } from "./header.ts";
 
-/** Longer attachments are stepped over, as if there were none. */
+/** Longer attachments of requests are stepped over, as if there were none. */
 export const MAX_ATTACHMENT_BYTES = 64;
 
 /** Largest body, attachment included, that is taken by default. */
@@ -26,7 +27,8 @@ export interface SplitterOptions {
  * A frame that lies within one chunk is not copied, so `bytes` may be the chunk itself. A frame in
  * parts is gathered in a buffer that doubles as bytes arrive, never ahead of them. A frame above the
  * limit is reported once with `tooLarge` and an empty body, and its bytes are dropped as they come;
- * so are attachments of more than {@linkcode MAX_ATTACHMENT_BYTES}. `ProtocolError` is thrown for a header that is not one; nothing can be read
+ * so are attachments of more than {@linkcode MAX_ATTACHMENT_BYTES}, in responses of more than
+ * {@linkcode MAX_READ_HOLD_BYTES}. `ProtocolError` is thrown for a header that is not one; nothing can be read
  * from the stream after it.
  */
 abstract class FrameSplitter {
@@ -43,6 +45,7 @@ abstract class FrameSplitter {
   attachmentEnd = 0;
 
   readonly #headerBytes: number;
+  readonly #maxAttachmentBytes: number;
   readonly #maxBodyBytes: number;
   #chunk: Uint8Array = EMPTY;
   #position = 0;
@@ -51,8 +54,9 @@ abstract class FrameSplitter {
   #heldLength = 0;
   #unwanted = 0;
 
-  constructor(headerBytes: number, options: SplitterOptions) {
+  constructor(headerBytes: number, maxAttachmentBytes: number, options: SplitterOptions) {
     this.#headerBytes = headerBytes;
+    this.#maxAttachmentBytes = maxAttachmentBytes;
     this.#maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
   }
 
@@ -131,7 +135,7 @@ abstract class FrameSplitter {
 
   /** Bytes of the attachment that are presented. */
   #kept(): number {
-    return this.attachmentLength > MAX_ATTACHMENT_BYTES ? 0 : this.attachmentLength;
+    return this.attachmentLength > this.#maxAttachmentBytes ? 0 : this.attachmentLength;
   }
 
   #refused(): boolean {
@@ -177,7 +181,7 @@ export class RequestSplitter extends FrameSplitter {
   functionId = 0;
 
   constructor(options: SplitterOptions = {}) {
-    super(REQUEST_HEADER_BYTES, options);
+    super(REQUEST_HEADER_BYTES, MAX_ATTACHMENT_BYTES, options);
   }
 
   protected override readHeader(bytes: Uint8Array, at: number): void {
@@ -191,7 +195,7 @@ export class ResponseSplitter extends FrameSplitter {
   errorCode = 0;
 
   constructor(options: SplitterOptions = {}) {
-    super(RESPONSE_HEADER_BYTES, options);
+    super(RESPONSE_HEADER_BYTES, MAX_READ_HOLD_BYTES, options);
   }
 
   protected override readHeader(bytes: Uint8Array, at: number): void {

@@ -4,7 +4,7 @@
  * attachment of the request frame, 8 bytes, little endian, from 1 to 2^53 - 1; a batch has one for
  * all of its keys. Masters that do not know it step over it.
  *
- * Look-ups have {@linkcode KNOWS_CHECKSUMS} in its place.
+ * Look-ups have {@linkcode KNOWS_CHECKSUMS} or {@linkcode TAKES_HOLDS} in its place.
  */
 import type { Writer } from "../struct_pack/writer.ts";
 
@@ -15,6 +15,9 @@ export const WRITE_ID_BYTES = 8;
  * is not shown them: the reference's clients would check them by their own rule.
  */
 export const KNOWS_CHECKSUMS = 1;
+
+/** The number of look-ups whose sender, besides, takes a hold on what it is told; see `read_hold.ts`. */
+export const TAKES_HOLDS = 2;
 
 export function appendWriteId(writer: Writer, writeId: number): void {
   writer.u64Number(writeId);

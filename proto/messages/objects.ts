@@ -1,4 +1,5 @@
 /** Calls that look objects up, write them and remove them. */
+import { readHold } from "../coro_rpc/read_hold.ts";
 import {
   bool,
   bytes,
@@ -180,16 +181,15 @@ export const BatchExistKey: Rpc<KeysRequest, Expected<boolean>[]> = rpc(
   { keys, tenantId: bytes },
   vector(expected(bool)),
 );
-export const GetReplicaList: Rpc<KeyRequest, Expected<ReplicaList>> = rpc(
-  "GetReplicaList",
-  { key: bytes, tenantId: bytes },
-  expected(replicaList),
-);
-export const BatchGetReplicaList: Rpc<KeysRequest, Expected<ReplicaList>[]> = rpc(
-  "BatchGetReplicaList",
-  { keys, tenantId: bytes },
-  vector(expected(replicaList)),
-);
+export const GetReplicaList: Rpc<KeyRequest, Expected<ReplicaList>> = {
+  ...rpc("GetReplicaList", { key: bytes, tenantId: bytes }, expected(replicaList)),
+  attach: ({ value }, bytes, start, end) => takeHold(value, bytes, start, end, 0),
+};
+export const BatchGetReplicaList: Rpc<KeysRequest, Expected<ReplicaList>[]> = {
+  ...rpc("BatchGetReplicaList", { keys, tenantId: bytes }, vector(expected(replicaList))),
+  attach: (lists, bytes, start, end) =>
+    lists.forEach(({ value }, i) => takeHold(value, bytes, start, end, i)),
+};
 export const GetReplicaListByRegex: Rpc<
   RegexRequest,
   Expected<[Uint8Array, ReplicaDescriptor[]][]>
@@ -284,3 +284,14 @@ export const BatchEvictDiskReplica: Rpc<BatchEvictDiskReplicaRequest, Expected<n
   { clientId: uuid, keys, tenantId: bytes, replicaType: i32 },
   allDone,
 );
+
+/** Enters what a response promises about its key `i`. */
+function takeHold(
+  list: ReplicaList | null,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  i: number,
+): void {
+  if (list !== null) list.holdMs = readHold(bytes, start, end, i);
+}

@@ -9,6 +9,8 @@ export interface Rpc<Request, Response> {
   /** `null` for a call without arguments, whose body is empty. */
   readonly request: Codec<Request> | null;
   readonly response: Codec<Response>;
+  /** Enters what the attachment of a response, `bytes[start, end)`, says besides; absent = none does. */
+  attach?(response: Response, bytes: Uint8Array, start: number, end: number): void;
 }
 
 const SERVICE = "mooncake::WrappedMasterService::";

@@ -34,7 +34,9 @@ class Pair implements AsyncDisposable {
   static async open(options: StoreOptions, lends = true): Promise<Pair> {
     await using stack = new AsyncDisposableStack();
     const connect = async (more: StoreOptions) =>
-      stack.use(await StoreClient.connect({ ...options, earlyReads: "on", ...more }));
+      stack.use(
+        await StoreClient.connect({ ...options, earlyReads: "on", heldReads: "off", ...more }),
+      );
     if (lends) await connect({ globalSegmentSize: "32mb" });
     const pair = new Pair(await connect({}), await connect({}));
     pair.#stack.use(stack.move());

@@ -43,6 +43,8 @@ async function runMany(first: number, count: number, options: WorldOptions): Pro
       copied: 0,
       early: 0,
       confirmed: 0,
+      held: 0,
+      met: 0,
       reserved: 0,
       inVain: 0,
       reigns: 0,

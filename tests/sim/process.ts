@@ -157,7 +157,10 @@ export class StoreProcess {
     this.store = {
       ...{ master, endpoint, clock, clientId, choice },
       hedges: new Hedges(5),
-      places: new KnownPlaces(profile.remembersPlaces && profile.checksValues ? "on" : "off"),
+      places: new KnownPlaces(
+        profile.remembersPlaces && profile.checksValues ? "on" : "off",
+        profile.takesHolds,
+      ),
       checks: new ValueChecks({ enabled: profile.checksValues, log }),
       reserved: new ReservedPuts({
         ...{ choice: reserves ? "on" : "off", master, clock, clientId, tenantId, peers: choice },

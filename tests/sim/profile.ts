@@ -58,6 +58,8 @@ export interface Profile {
   checksValues: boolean;
   /** Clients that check values read where objects were while they ask. */
   remembersPlaces: boolean;
+  /** Clients read what they hold without asking. */
+  takesHolds: boolean;
   /** Clients that number their writes reserve memory for puts to come. */
   reservesPuts: boolean;
   leastValue: number;
@@ -95,8 +97,9 @@ const ALWAYS: readonly Command[] = [Command.PUT, Command.GET];
 /**
  * Draws a world: each command and each fault occurs in some worlds only. Writers are done within the
  * release time-out, as the master takes for granted: from then on it gives their memory to others.
+ * What came to be drawn later comes from `more`, so that the rest of a seed's world stays what it was.
  */
-export function drawProfile(random: Random): Profile {
+export function drawProfile(random: Random, more: Random): Profile {
   const between = (least: number, most: number) => least + random.below(most - least + 1);
   const some = <T>(all: readonly T[], outOf: number): T[] =>
     all.filter(() => random.below(outOf) === 0);
@@ -124,6 +127,7 @@ export function drawProfile(random: Random): Profile {
     numbersWrites: random.oneIn(2),
     checksValues,
     remembersPlaces: true,
+    takesHolds: !more.oneIn(5),
     reservesPuts: true,
     leastValue,
     mostValue: random.pick([leastValue, 400, 2000, 8000]),
@@ -147,6 +151,7 @@ export function drawProfile(random: Random): Profile {
     withGroups: random.oneIn(3),
     core: {
       defaultKvLeaseTtlMs: leaseMs,
+      readHoldMs: more.pick([1000, 1000, 300, 50, 0]),
       defaultKvSoftPinTtlMs: random.pick([500, 3000]),
       allowEvictSoftPinnedObjects: random.oneIn(2),
       evictionRatio: random.pick([0, 0.05, 0.3]),

@@ -27,7 +27,7 @@ Deno.test(`${SEEDS} seeded worlds keep their promises`, async () => {
   }
   assert(hits > 40 * SEEDS, `only ${hits} reads found something`);
   assert(evicted > 0 && restarts > SEEDS / 2, `${evicted} evictions, ${restarts} restarts`);
-  assert(confirmed > 1000 && early - confirmed > 1000, `${confirmed} of ${early} early reads`);
+  assert(confirmed > 1000 && early - confirmed > 500, `${confirmed} of ${early} early reads`);
 });
 
 Deno.test("puts into reserved memory keep the promises, too, whatever fails", async () => {
@@ -129,6 +129,8 @@ Deno.test("a client that ignores its leases is caught", async () => {
     commands: [Command.PUT, Command.GET, Command.REMOVE_FORCED],
     faults: [],
     core: { defaultKvLeaseTtlMs: 60, evictionRatio: 0.3 },
+    // Without a clock it would hold what it holds for ever.
+    takesHolds: false,
   };
   assert.match(await broken(20, { profile, read: careless }), /a read of key-/);
   const checked = { ...profile, checksValues: true };

@@ -112,6 +112,8 @@ export class Wire {
     const { connection, seq, rpc } = frame;
     const refused = answer.errorCode !== 0;
     const response = refused ? null : rpc.response.decode(new Reader(answer.body));
+    const { attachment } = answer;
+    if (attachment !== undefined) rpc.attach?.(response, attachment, 0, attachment.length);
     connection.toClientMs = Math.max(connection.toClientMs, scheduler.nowMs + delay());
     scheduler.at(connection.toClientMs, connection.client, () => {
       const call = connection.pending.get(seq);

@@ -78,6 +78,10 @@ export interface WorldSummary {
   /** Reads that began before the master's answer, and those of them that it confirmed. */
   early: number;
   confirmed: number;
+  /** Objects read without asking the master. */
+  held: number;
+  /** Objects that were to change, or were lost, while they were held, as of the last life of the master. */
+  met: number;
   /** Puts whose bytes went into reserved memory, and those of them whose key was taken. */
   reserved: number;
   inVain: number;
@@ -111,7 +115,7 @@ export class World {
   constructor(readonly seed: number, options: WorldOptions = {}) {
     this.#options = options;
     this.#random = new Random(seed);
-    this.profile = { ...drawProfile(this.#random), ...options.profile };
+    this.profile = { ...drawProfile(this.#random, new Random(seed ^ 0x5eed)), ...options.profile };
     const { scheduler } = this;
     const random = this.#random;
     const delay = () => this.#delay();
@@ -174,7 +178,9 @@ export class World {
     const { lateWrites } = this.#fabric;
     const early = this.#places.reduce((sum, { begun }) => sum + begun, 0);
     const confirmed = this.#places.reduce((sum, { used }) => sum + used, 0);
+    const held = this.#places.reduce((sum, { held }) => sum + held, 0);
     return {
+      ...{ held, met: this.master.core.state.holds.met },
       ...{ steps, stored, hits, misses, restarts, evicted, moved, opened, copied, lateWrites },
       ...{ early, confirmed },
       reserved: this.#reserved.reduce((sum, { stored, inVain }) => sum + stored + inVain, 0),

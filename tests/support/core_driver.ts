@@ -268,6 +268,12 @@ export class CoreDriver {
     );
   }
 
+  /** A get by somebody who takes a hold: for how many milliseconds it got one. */
+  hold(key: string): number {
+    assert.deepEqual(this.getMany([key]), [true]);
+    return this.core.grantHoldAt(0, this.nowMs);
+  }
+
   /** What a key is, without a lease; `null` = there is no such key. */
   peek(key: string) {
     return this.core.inspection.keyDetail(this.tenant, bytesOf(key));

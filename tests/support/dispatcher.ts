@@ -17,6 +17,7 @@ export interface Answer {
   /** The transport's error, 0 = the body is a result. */
   errorCode: number;
   body: Uint8Array;
+  attachment?: Uint8Array;
 }
 
 /** Reads the packed response frames and checks what must be true of each. */
@@ -28,13 +29,15 @@ export function readAnswers(packed: Uint8Array): Answer[] {
     const frame = at + 8;
     const header = view.getUint32(frame, true);
     assert.equal(header & 0xff00ffff, 0x15, "the magic byte, and nothing but the error code");
-    assert.equal(view.getUint32(frame + 8, true), length - 16, "the length of the body");
-    assert.equal(view.getUint32(frame + 12, true), 0, "no attachment");
+    const bodyEnd = frame + 16 + view.getUint32(frame + 8, true);
+    const end = bodyEnd + view.getUint32(frame + 12, true);
+    assert.equal(end, frame + length, "the lengths of the body and of the attachment");
     answers.push({
       connection: view.getUint32(at, true),
       seq: view.getUint32(frame + 4, true),
       errorCode: header >>> 16,
-      body: packed.slice(frame + 16, frame + length),
+      body: packed.slice(frame + 16, bodyEnd),
+      ...(end > bodyEnd && { attachment: packed.slice(bodyEnd, end) }),
     });
     at = frame + length;
   }

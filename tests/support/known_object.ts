@@ -8,6 +8,7 @@ import type { ReplicaDescriptor, ReplicaList } from "../../proto/types.ts";
 import { replica, StoreFixture } from "./store_context.ts";
 import { readBatch } from "../../client/batch_read.ts";
 import type { StoreContext } from "../../client/context.ts";
+import { KnownPlaces } from "../../client/known_places.ts";
 import { readObject } from "../../client/read.ts";
 import type { Region } from "../../client/transfer/engine.ts";
 
@@ -24,14 +25,19 @@ export type Answer = { code: number; value: ReplicaList | null };
 export class Known {
   readonly t = new StoreFixture();
   store: StoreContext = this.t.store;
+  /** What the next look-ups promise of the object, 0 = nothing. */
+  holdMs = 0;
   readonly regions = new Map<string, Region>();
   /** The answer to the next look-ups. */
   answer!: () => Answer | Promise<Answer>;
   /** One byte longer than the object. */
   readonly target = new Uint8Array(OLD.length + 1).fill(9);
 
-  static async open(names = [A], read = true): Promise<Known> {
+  /** Without a read when that is asked for. With `holdMs` it takes holds, and begins nothing early. */
+  static async open(names = [A], read = true, holdMs = 0): Promise<Known> {
     const known = new Known();
+    known.holdMs = holdMs;
+    if (holdMs > 0) known.store = { ...known.store, places: new KnownPlaces("off", true) };
     for (const name of [A, B]) {
       const { region } = await known.t.peer(name);
       region.bytes.set(OLD);
@@ -40,10 +46,15 @@ export class Known {
     const { t } = known;
     const answer = known.list(OLD, names.map((name, i) => known.at(name, 0, i + 1)));
     known.answer = () => answer;
+    const promising = async () => {
+      const { code, value } = await known.answer();
+      const { holdMs } = known;
+      return { code, value: value === null || holdMs === 0 ? value : { ...value, holdMs } };
+    };
     t.answers = {
-      GetReplicaList: () => known.answer(),
+      GetReplicaList: promising,
       BatchGetReplicaList: async ({ keys }: { keys: unknown[] }) => {
-        const one = await known.answer();
+        const one = await promising();
         return keys.map(() => one);
       },
     };
@@ -95,9 +106,12 @@ export class Known {
   }
 
   /** Both ways to read, each with a client of its own. */
-  static async ways(test: (known: Known, read: () => Promise<boolean>) => Promise<void>) {
+  static async ways(
+    test: (known: Known, read: () => Promise<boolean>) => Promise<void>,
+    { names = [A], holdMs = 0 } = {},
+  ) {
     for (const way of ["read", "readInBatch"] as const) {
-      const known = await Known.open();
+      const known = await Known.open(names, true, holdMs);
       await test(known, () => known[way]());
     }
   }
