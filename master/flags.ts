@@ -143,8 +143,8 @@ export const FLAGS = [
   clients.duration("default_kv_lease_ttl", 10_000, 500, "Lease a reader gets on an object."),
   clients.int(
     "read_hold_ms",
-    1000,
-    [0, 1000],
+    250,
+    [0, 250],
     "* How long a client of this project may read an object that it has looked up without asking again. " +
       "Who replaces it, or removes it by force, waits for that. 0 = it always asks.",
   ),

@@ -219,6 +219,8 @@ export class Master {
       connections: connections(),
       waitingWrites: dispatcher.waiting,
       writeWaits: dispatcher.waits,
+      heldWaits: dispatcher.heldWaits,
+      readHolds: core.holdsGranted,
       loopLagSeconds: (rpc?.loop.takeWorstBatchMs() ?? 0) / 1000,
       snapshots: snapshotter?.made ?? 0,
       snapshotFailures: snapshotter?.failed ?? 0,

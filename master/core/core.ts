@@ -313,6 +313,11 @@ export class MasterCore {
     return grantHold(this.#state, this.#located.slots[i], nowMs);
   }
 
+  /** Holds given since the start. */
+  get holdsGranted(): number {
+    return this.#state.holds.granted;
+  }
+
   /** A key is about to be removed by force: nobody gets a hold on it from now on. */
   refuseHolds(tenant: number, bytes: Uint8Array, start: number, end: number, nowMs: number): void {
     const slot = this.#state.objects.find(tenant, bytes, start, end);

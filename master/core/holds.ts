@@ -25,7 +25,7 @@ import type { CoreConfig } from "./api.ts";
 import type { CoreState } from "./state.ts";
 
 /** Longest time of a hold: whatever the settings of the core before this one, it gave no longer ones. */
-export const MAX_READ_HOLD_MS = 1000;
+export const MAX_READ_HOLD_MS = 250;
 
 /** For so long after a slice of a forced scan that goes on nobody gets a hold. */
 const SCAN_PAUSE_MS = 1000;

@@ -15,7 +15,7 @@ import { checkCore } from "../../tests/support/core_invariants.ts";
 import type { CoreConfig } from "./api.ts";
 import { MAX_READ_HOLD_MS } from "./holds.ts";
 
-const HOLD_MS = 800;
+const HOLD_MS = 200;
 const { OBJECT_REPLICA_BUSY, OBJECT_HAS_LEASE } = ErrorCode;
 
 /** A driver with one segment and one object, which somebody holds. */
@@ -40,7 +40,7 @@ function waited(driver: CoreDriver, act: () => number, pinging = [1]): number {
 
 Deno.test("an upsert becomes the version when the last hold is over", () => {
   const driver = held();
-  driver.pass(300);
+  driver.pass(100);
   assert.equal(driver.hold("k"), HOLD_MS);
   driver.ok(driver.start("k", 2000, { upsert: true }));
   driver.pass(100);
@@ -175,11 +175,11 @@ Deno.test("a new object under the key of one that went with its segment waits fo
     for (const upsert of [false, true]) {
       const driver = held();
       driver.mount(2, MIB, { client: 2 });
-      driver.pass(300, [1, 2]);
+      driver.pass(100, [1, 2]);
       unmount(driver);
       if (swept) driver.settle();
       driver.ok(driver.start("k", 500, { client: 2, upsert }));
-      assert.equal(waited(driver, () => driver.end("k", 2), [1, 2]), HOLD_MS - 300);
+      assert.equal(waited(driver, () => driver.end("k", 2), [1, 2]), HOLD_MS - 100);
       assert.equal(driver.hold("k"), HOLD_MS);
       driver.put("another", 500, { client: 2 });
       assert.equal(driver.core.state.holds.count, 0, "what is over is forgotten");
@@ -237,7 +237,7 @@ function lived(removed: boolean): Uint8Array[] {
 
 Deno.test("a core that takes over changes nothing while its predecessor's holds may last", () => {
   // Its own setting says nothing about the one before.
-  for (const readHoldMs of [0, 1000]) {
+  for (const readHoldMs of [0, MAX_READ_HOLD_MS]) {
     for (const removed of [false, true]) {
       const driver = new CoreDriver({ readHoldMs });
       for (const fact of lived(removed)) driver.core.replay(fact);

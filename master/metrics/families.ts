@@ -7,7 +7,8 @@
  */
 import { Counter as CoreCounter } from "../core/counters.ts";
 import type { Family } from "./family.ts";
-import type { MetricsSnapshot, SegmentUsage, ServerStats } from "./registry.ts";
+import type { MetricsSnapshot, SegmentUsage } from "./registry.ts";
+import { serverFamilies } from "./server_families.ts";
 import { tenantFamilies } from "./tenant_families.ts";
 import {
   BatchCount,
@@ -30,10 +31,6 @@ function stat(
   read: (snapshot: MetricsSnapshot) => number,
 ): Family {
   return { name, type, help, collect: (snapshot, emit) => emit(read(snapshot)) };
-}
-
-function server(name: string, type: Kind, field: keyof ServerStats, help: string): Family {
-  return stat(name, type, help, (snapshot) => snapshot.server[field]);
 }
 
 function absent(name: string, type: Kind, feature: string): Family {
@@ -463,23 +460,6 @@ const ownFamilies: Family[] = [
     CoreCounter.HOT_NO_ROOM,
     "Hot objects for which no cooler node with room was found.",
   ),
-  server("snowskin_put_waits_total", "counter", "writeWaits", "Writes that waited for space."),
-  server("master_snapshot_success", "counter", "snapshots", "Snapshots made."),
-  server("master_snapshot_fail", "counter", "snapshotFailures", "Snapshots that failed."),
-  server(
-    "snowskin_last_snapshot_timestamp_seconds",
-    "gauge",
-    "lastSnapshotSeconds",
-    "Unix time of the newest snapshot of this process, 0 = none.",
-  ),
-  server("snowskin_waiting_puts", "gauge", "waitingWrites", "Writes that wait for space now."),
-  server("snowskin_rpc_connections", "gauge", "connections", "Open RPC connections."),
-  server(
-    "snowskin_loop_lag_seconds",
-    "gauge",
-    "loopLagSeconds",
-    "Longest turn of the loop that owns the metadata, since the last scrape or summary.",
-  ),
 ];
 
 /** All families, in the order in which they are written. */
@@ -491,4 +471,5 @@ export const FAMILIES: readonly Family[] = [
   ...haFamilies,
   ...tenantFamilies,
   ...ownFamilies,
+  ...serverFamilies,
 ];

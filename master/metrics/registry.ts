@@ -25,10 +25,13 @@ export interface SegmentUsage {
 export interface ServerStats {
   /** Open RPC connections. */
   connections: number;
-  /** Writes that wait for space now. */
+  /** Requests that wait for space, or for readers, now. */
   waitingWrites: number;
   /** Writes that had to wait for space since the start. */
   writeWaits: number;
+  /** Changes that had to wait for readers who held what they change, and holds given. */
+  heldWaits: number;
+  readHolds: number;
   /** Longest time between two turns of the loop, in seconds, since the last snapshot. */
   loopLagSeconds: number;
   /** Snapshots that were made since the start, and attempts that failed. */

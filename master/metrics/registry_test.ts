@@ -5,7 +5,8 @@ import { BatchCount, familyStart, RPC_COUNTERS, SingleCount } from "./rpc_counte
 const idle: CoreStats = {
   ...{ core: new Float64Array(40), keyCount: 0, activeClients: 0, segments: [] },
   server: {
-    ...{ connections: 0, waitingWrites: 0, writeWaits: 0, loopLagSeconds: 0 },
+    ...{ connections: 0, waitingWrites: 0, writeWaits: 0 },
+    ...{ heldWaits: 0, readHolds: 0, loopLagSeconds: 0 },
     ...{ snapshots: 0, snapshotFailures: 0, lastSnapshotSeconds: 0 },
   },
 };

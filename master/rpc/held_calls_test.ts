@@ -13,7 +13,7 @@ import { ServedCore, type ServedCoreOptions } from "../../tests/support/served_c
 
 const tenantId = bytesOf("default");
 const client = clientId(1);
-const HOLD_MS = 500;
+const HOLD_MS = 200;
 const KEYS = ["a", "b", "c"];
 const ends = { clientId: client, replicaType: ReplicaType.ALL, tenantId };
 const metaOf = (key: string) => ({ key: bytesOf(key), objectChecksum: null });

@@ -12,7 +12,7 @@ const eager: Partial<Profile> = {
   ...{ mostValue: 400, segmentBytes: 64 * 1024, segmentsPerNode: 1, mostReplicas: 1 },
   ...{ thinkMs: 5, delayMs: 4, stragglers: 0, busyMs: 3000, faults: [], withPins: false },
   ...{ requestTimeoutMs: 5000, transferTimeoutMs: 300, putWaitMs: 30 },
-  core: { defaultKvLeaseTtlMs: 2000, readHoldMs: 1000, evictionHighWatermarkRatio: 1 },
+  core: { defaultKvLeaseTtlMs: 2000, readHoldMs: 250, evictionHighWatermarkRatio: 1 },
 };
 
 interface Kind {
@@ -63,7 +63,7 @@ const kinds: Kind[] = [
     options: {
       profile: {
         ...{ ...eager, commands: [...often(20, [PUT, GET, GET]), REMOVE_BATCH, REMOVE_BY_REGEX] },
-        core: { ...eager.core, readHoldMs: 100 },
+        core: { ...eager.core, readHoldMs: 50 },
       },
     },
     lie: commits,
@@ -83,8 +83,9 @@ const kinds: Kind[] = [
     what: "restarts of the master",
     options: {
       profile: {
-        ...{ ...eager, commands: [PUT, GET, GET, GET, UPSERT, REMOVE] },
-        ...{ busyMs: 10_000, faults: [Fault.MASTER_RESTART], faultEveryMs: 1500 },
+        ...{ ...eager, commands: [PUT, GET, GET, GET, UPSERT, REMOVE], keys: 15, users: 6 },
+        ...{ busyMs: 10_000, faults: [Fault.MASTER_RESTART], faultEveryMs: 500 },
+        longestAbsenceMs: 50,
       },
     },
     lie: starts,

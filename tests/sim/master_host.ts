@@ -20,8 +20,6 @@ export const MOST_SLICE_WORK = 5000;
 export const EPOCH_MS = 1_800_000_000_000;
 /** Facts after which a snapshot takes the place of all that were told before. */
 const FACTS_PER_CHECKPOINT = 400;
-/** Longest time for which a master is away. */
-const LONGEST_ABSENCE_MS = 3000;
 
 export interface MasterHostOptions {
   scheduler: Scheduler;
@@ -31,6 +29,7 @@ export interface MasterHostOptions {
   core: Partial<CoreConfig>;
   putWaitMs: number;
   requestTimeoutMs: number;
+  longestAbsenceMs: number;
   /** Told of each answer at the moment at which the master gives it. */
   onServed: (served: Served) => void;
   /** Told what is not supposed to happen. */
@@ -160,8 +159,8 @@ export class MasterHost implements Server, ControlPlane {
   }
 
   #bringBack(): void {
-    const { scheduler, random } = this.#options;
-    scheduler.after(random.below(LONGEST_ABSENCE_MS) + 50, null, () => {
+    const { scheduler, random, longestAbsenceMs } = this.#options;
+    scheduler.after(random.below(longestAbsenceMs) + 50, null, () => {
       if (!this.host.alive) this.#start();
     });
   }

@@ -84,6 +84,8 @@ export interface Profile {
   longestFreezeMs: number;
   /** Longest freeze of a node. Owners that are away for longer than their time-out are given up. */
   longestNodeFreezeMs: number;
+  /** Longest time for which a master that died stays away, and 50 ms. */
+  longestAbsenceMs: number;
   commands: readonly Command[];
   faults: readonly Fault[];
   withPins: boolean;
@@ -145,13 +147,14 @@ export function drawProfile(random: Random, more: Random): Profile {
     faultEveryMs: random.pick([100, 300, 1000]),
     longestFreezeMs,
     longestNodeFreezeMs: random.pick([100, 1000, 12_000]),
+    longestAbsenceMs: 3000,
     commands: [...ALWAYS, ...some(optional, 2)],
     faults,
     withPins: random.oneIn(3),
     withGroups: random.oneIn(3),
     core: {
       defaultKvLeaseTtlMs: leaseMs,
-      readHoldMs: more.pick([1000, 1000, 300, 50, 0]),
+      readHoldMs: more.pick([250, 250, 100, 30, 0]),
       defaultKvSoftPinTtlMs: random.pick([500, 3000]),
       allowEvictSoftPinnedObjects: random.oneIn(2),
       evictionRatio: random.pick([0, 0.05, 0.3]),

@@ -132,6 +132,7 @@ export class World {
     this.master = this.haProfile === null
       ? new MasterHost({
         ...parts,
+        longestAbsenceMs: this.profile.longestAbsenceMs,
         onFault: (error) => {
           throw error;
         },

@@ -134,7 +134,8 @@ export class MemoryAdminCore extends AnswerCalls implements AdminCore {
         largestFreeBytes: capacityBytes - allocatedBytes,
       })),
       server: {
-        ...{ connections: 0, waitingWrites: 0, writeWaits: 0, loopLagSeconds: 0 },
+        ...{ connections: 0, waitingWrites: 0, writeWaits: 0 },
+        ...{ heldWaits: 0, readHolds: 0, loopLagSeconds: 0 },
         ...{ snapshots: 0, snapshotFailures: 0, lastSnapshotSeconds: 0 },
       },
     });
