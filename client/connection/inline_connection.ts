@@ -19,7 +19,7 @@ const MAX_CHUNKS = 16;
 const NEXT_ADDRESS_MS = 250;
 
 /**
- * A connection of the C shim. What is awaited after a send is slept for on this thread for a moment,
+ * A connection of the C shim. What is awaited after a send is waited for on this thread for a moment,
  * which takes half of the time of going through the event loop; what takes longer comes from a poll on
  * another thread, which is parked all the time and not woken by answers that come in that moment.
  */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common.h"
+#include "spin.h"
 #include "timers.h"
 
 #define API __attribute__((visibility("default")))
@@ -35,6 +36,7 @@ struct mc_rpc_client {
 	bool connecting; /* of the owner's thread, as is what follows */
 	uint8_t *out;
 	size_t out_start, out_length, out_capacity;
+	struct mc_spin spin; /* for what is received */
 };
 
 static int open_socket(const struct mc_rpc_client_options *options, bool *connecting)
@@ -243,17 +245,41 @@ static int32_t receive_now(struct mc_rpc_client *client, uint8_t *in, uint32_t c
 	return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 }
 
+struct room {
+	struct mc_rpc_client *client;
+	uint8_t *in;
+	uint32_t capacity;
+};
+
+static int look_for_bytes(void *context)
+{
+	const struct room *room = context;
+
+	return receive_now(room->client, room->in, room->capacity);
+}
+
 API int32_t mc_rpc_client_receive(struct mc_rpc_client *client, uint8_t *in, uint32_t capacity,
 				  uint32_t sleep_us)
 {
 	struct pollfd awaited = { .fd = client->fd, .events = POLLIN };
-	struct timespec limit = { .tv_sec = sleep_us / 1000000,
-				  .tv_nsec = sleep_us % 1000000 * 1000 };
+	struct room room = { client, in, capacity };
+	struct timespec limit;
 
 	if (capacity == 0 || capacity > INT32_MAX)
 		return -EINVAL;
 	if (sleep_us == 0)
 		return receive_now(client, in, capacity);
+	if (sleep_us > MC_SPIN_NS / 1000 && mc_spin_begin(&client->spin)) {
+		int64_t longest;
+		int32_t result = mc_spin_until(look_for_bytes, &room, &longest);
+
+		mc_spin_end(&client->spin, result != 0, longest);
+		if (result != 0)
+			return result;
+		sleep_us -= MC_SPIN_NS / 1000;
+	}
+	limit = (struct timespec){ .tv_sec = sleep_us / 1000000,
+				   .tv_nsec = sleep_us % 1000000 * 1000 };
 	mc_sharpen_timers();
 	if (ppoll(&awaited, 1, &limit, NULL) <= 0)
 		return 0;

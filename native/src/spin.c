@@ -42,19 +42,39 @@ void mc_spin_end(struct mc_spin *spin, bool found, int64_t longest)
 	spin->length = (uint32_t)mc_min(spin->length * 2, MC_SPIN_PAUSE_MAX);
 }
 
-int mc_spin_look(int epoll_fd, struct epoll_event *events, int max, int64_t *longest)
+int mc_spin_until(int (*look)(void *context), void *context, int64_t *longest)
 {
 	int64_t before = mc_now(), now;
 	const int64_t until = before + MC_SPIN_NS;
-	int count;
+	int result;
 
 	*longest = 0;
 	do {
-		count = epoll_wait(epoll_fd, events, max, 0);
+		result = look(context);
 		now = mc_now();
 		if (now - before > *longest)
 			*longest = now - before;
 		before = now;
-	} while (count == 0 && now < until);
+	} while (result == 0 && now < until);
+	return result;
+}
+
+struct events {
+	int epoll_fd, max;
+	struct epoll_event *events;
+};
+
+static int look_for_events(void *context)
+{
+	const struct events *wanted = context;
+	int count = epoll_wait(wanted->epoll_fd, wanted->events, wanted->max, 0);
+
 	return count > 0 ? count : 0;
+}
+
+int mc_spin_look(int epoll_fd, struct epoll_event *events, int max, int64_t *longest)
+{
+	struct events wanted = { epoll_fd, max, events };
+
+	return mc_spin_until(look_for_events, &wanted, longest);
 }

@@ -36,6 +36,9 @@ bool mc_spin_begin(struct mc_spin *spin);
 /* How looking ended; longest is the longest time between two looks, in ns. */
 void mc_spin_end(struct mc_spin *spin, bool found, int64_t longest);
 
+/* Looks until the look does not return 0, and returns that, or 0 when it is time; longest as above. */
+int mc_spin_until(int (*look)(void *context), void *context, int64_t *longest);
+
 /* Looks for events of an epoll set: how many there are, and the longest time between two looks. */
 int mc_spin_look(int epoll_fd, struct epoll_event *events, int max, int64_t *longest);
 

@@ -156,6 +156,34 @@ static void input_is_seen_when_it_is_watched_for(void)
 	close(end);
 }
 
+static double seconds(void)
+{
+	struct timespec ts;
+
+	CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* What is looked for first is part of the time given, and soon nothing is. */
+static void a_wait_in_vain_takes_its_time(void)
+{
+	int end;
+	struct mc_rpc_client *client = connected(&end);
+	double cpu = thread_seconds(pthread_self());
+	uint8_t in[64];
+
+	for (int i = 0; i < 500; i++) {
+		double begun = seconds();
+
+		CHECK_EQ(mc_rpc_client_receive(client, in, sizeof(in), 2000), 0);
+		CHECK(seconds() - begun >= 0.00199);
+	}
+	CHECK(thread_seconds(pthread_self()) - cpu < 0.25);
+	mc_rpc_client_shutdown(client);
+	mc_rpc_client_close(client);
+	close(end);
+}
+
 static void *read_all(void *argument)
 {
 	int end = *(int *)argument;
@@ -218,6 +246,13 @@ static void ends_are_told(void)
 	mc_rpc_client_shutdown(client);
 	mc_rpc_client_close(client);
 
+	/* Looking for an answer ends with the connection, too. */
+	client = connected(&end);
+	close(end);
+	CHECK_EQ(mc_rpc_client_receive(client, in, sizeof(in), 150), -ESHUTDOWN);
+	mc_rpc_client_shutdown(client);
+	mc_rpc_client_close(client);
+
 	/* A sleep ends with the connection. */
 	client = connected(&end);
 	close(end);
@@ -261,6 +296,7 @@ void test_rpc_client(void)
 	answers_pass_the_parked_thread_by();
 	input_is_seen_when_it_is_watched_for();
 	what_the_socket_does_not_take_is_kept();
+	a_wait_in_vain_takes_its_time();
 	ends_are_told();
 	bad_options_are_refused();
 }

@@ -101,6 +101,30 @@ static void looking_ends_with_an_event_or_when_it_is_time(void)
 	close(epoll_fd);
 }
 
+static int count_down(void *context)
+{
+	int *left = context;
+
+	return --*left ? 0 : -7;
+}
+
+static void looking_returns_what_was_seen(void)
+{
+	int left = 3;
+	int64_t longest;
+
+	/* Until it is not interrupted for the whole of its time. */
+	for (int i = 0; i < 1000 && left; i++) {
+		left = 3;
+		if (mc_spin_until(count_down, &left, &longest) == 0)
+			continue;
+		CHECK_EQ(left, 0);
+	}
+	CHECK_EQ(left, 0);
+	left = 0; /* never comes */
+	CHECK_EQ(mc_spin_until(count_down, &left, &longest), 0);
+}
+
 void test_spin(void)
 {
 	what_never_comes_is_hardly_looked_for();
@@ -109,4 +133,5 @@ void test_spin(void)
 	a_processor_that_others_use_turns_it_off();
 	nobody_looks_on_one_processor();
 	looking_ends_with_an_event_or_when_it_is_time();
+	looking_returns_what_was_seen();
 }

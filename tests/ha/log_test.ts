@@ -36,7 +36,9 @@ async function auditBoth(
   for (let i = 0; i < 5; i++) await store.remove(`key ${i}`, { force: true });
   const directories = masters.all.map(({ directory }) => `--data_dir=${directory}`);
 
-  const shown = await log("inspect", ...reader, "--key=key%207", "--kind=WRITE_STARTED", "--json");
+  // A put into reserved memory gets its key at its end.
+  const kinds = "--kind=WRITE_STARTED,WRITE_NAMED";
+  const shown = await log("inspect", ...reader, "--key=key%207", kinds, "--json");
   assert.equal(shown.code, 0, shown.notes);
   assert.equal(JSON.parse(shown.out).key, "key%207");
   const running = await log("audit", ...directories, ...reader);

@@ -46,8 +46,8 @@ int32_t mc_rpc_client_send(struct mc_rpc_client *client, const uint8_t *bytes, u
 int32_t mc_rpc_client_flush(struct mc_rpc_client *client);
 
 /*
- * Takes what has arrived, up to capacity bytes; when there is nothing, sleeps for it once, at most
- * sleep_us. Returns the bytes taken, 0 when there are none, or -errno when the connection is lost:
+ * Takes what has arrived, up to capacity bytes; when there is nothing, waits for it once, at most
+ * sleep_us: where that has worked lately it looks for a moment before it sleeps. Returns the bytes taken, 0 when there are none, or -errno when the connection is lost:
  * -ESHUTDOWN when its other end has hung up.
  */
 int32_t mc_rpc_client_receive(struct mc_rpc_client *client, uint8_t *in, uint32_t capacity,
