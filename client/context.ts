@@ -50,8 +50,9 @@ export interface StoreContext {
    */
   readonly beginWithinMs: number;
   /**
-   * Numbers the writes of this client, so that the master can tell them apart; see `write_id.ts`. With
-   * 0 it cannot, and a write that was not answered is not revoked: it might be another one.
+   * Numbers the writes, copies and moves of this client, so that the master can tell them apart; see
+   * `write_id.ts`. With 0 it cannot: a write that was not answered is not revoked, and an end of a copy
+   * or move is not repeated, for it might be another one.
    */
   readonly nextWriteId: () => number;
 }

@@ -47,8 +47,8 @@ export function valueOf<T>(answer: Expected<T>, what: string): T {
  * An answer is an {@linkcode Expected}: code 0 with a value, or a code of `ErrorCode`. Batches answer
  * one for each item, in order. Rejections are failures of the call itself; see `RpcClient`.
  *
- * `writeId` names the write that is started, ended or revoked, so that none of several writes of one
- * key by one client is taken for another; 0 = no name. See `proto/coro_rpc/write_id.ts`.
+ * `writeId` names the write, copy or move that is started, ended or revoked, so that none of several
+ * of one key by one client is taken for another; 0 = no name. See `proto/coro_rpc/write_id.ts`.
  */
 export class MasterClient {
   readonly #rpc: RpcCaller;
@@ -401,50 +401,57 @@ export class MasterClient {
   // Copying and moving replicas.
 
   /** Allocates the targets of a copy and locks the object until the copy ends. */
-  copyStart(request: messages.CopyStartRequest): Promise<Expected<CopyStartResponse>> {
-    return this.#rpc.call(messages.CopyStart, request);
+  copyStart(request: messages.CopyStartRequest, writeId = 0): Promise<Expected<CopyStartResponse>> {
+    return this.#rpc.call(messages.CopyStart, request, writeId);
   }
 
   /** Makes the copies readable. */
-  copyEnd(request: messages.ClientKeyRequest): Promise<Expected<null>> {
-    return this.#rpc.call(messages.CopyEnd, request);
+  copyEnd(request: messages.ClientKeyRequest, writeId = 0): Promise<Expected<null>> {
+    return this.#rpc.call(messages.CopyEnd, request, writeId);
   }
 
   /** Gives the copies back. */
-  copyRevoke(request: messages.ClientKeyRequest): Promise<Expected<null>> {
-    return this.#rpc.call(messages.CopyRevoke, request);
+  copyRevoke(request: messages.ClientKeyRequest, writeId = 0): Promise<Expected<null>> {
+    return this.#rpc.call(messages.CopyRevoke, request, writeId);
   }
 
   /** `copyStart` under a lease for replicas made on demand. */
   dynamicReplicaCopyStart(
     request: messages.DynamicReplicaCopyStartRequest,
+    writeId = 0,
   ): Promise<Expected<CopyStartResponse>> {
-    return this.#rpc.call(messages.DynamicReplicaCopyStart, request);
+    return this.#rpc.call(messages.DynamicReplicaCopyStart, request, writeId);
   }
 
   /** `copyEnd` after `dynamicReplicaCopyStart`. */
-  dynamicReplicaCopyEnd(request: messages.DynamicReplicaCopyRequest): Promise<Expected<null>> {
-    return this.#rpc.call(messages.DynamicReplicaCopyEnd, request);
+  dynamicReplicaCopyEnd(
+    request: messages.DynamicReplicaCopyRequest,
+    writeId = 0,
+  ): Promise<Expected<null>> {
+    return this.#rpc.call(messages.DynamicReplicaCopyEnd, request, writeId);
   }
 
   /** `copyRevoke` after `dynamicReplicaCopyStart`. */
-  dynamicReplicaCopyRevoke(request: messages.DynamicReplicaCopyRequest): Promise<Expected<null>> {
-    return this.#rpc.call(messages.DynamicReplicaCopyRevoke, request);
+  dynamicReplicaCopyRevoke(
+    request: messages.DynamicReplicaCopyRequest,
+    writeId = 0,
+  ): Promise<Expected<null>> {
+    return this.#rpc.call(messages.DynamicReplicaCopyRevoke, request, writeId);
   }
 
   /** Allocates the target of a move and locks the object until the move ends. */
-  moveStart(request: messages.MoveStartRequest): Promise<Expected<MoveStartResponse>> {
-    return this.#rpc.call(messages.MoveStart, request);
+  moveStart(request: messages.MoveStartRequest, writeId = 0): Promise<Expected<MoveStartResponse>> {
+    return this.#rpc.call(messages.MoveStart, request, writeId);
   }
 
   /** Makes the target readable and drops the source. */
-  moveEnd(request: messages.ClientKeyRequest): Promise<Expected<null>> {
-    return this.#rpc.call(messages.MoveEnd, request);
+  moveEnd(request: messages.ClientKeyRequest, writeId = 0): Promise<Expected<null>> {
+    return this.#rpc.call(messages.MoveEnd, request, writeId);
   }
 
   /** Gives the target back. */
-  moveRevoke(request: messages.ClientKeyRequest): Promise<Expected<null>> {
-    return this.#rpc.call(messages.MoveRevoke, request);
+  moveRevoke(request: messages.ClientKeyRequest, writeId = 0): Promise<Expected<null>> {
+    return this.#rpc.call(messages.MoveRevoke, request, writeId);
   }
 
   /** Answers the id of the new task. */

@@ -281,6 +281,79 @@ Deno.test("a copy under a dynamic lease names the lease in all its calls, exactl
   assert(c.t.names.includes("DynamicReplicaCopyEnd"));
 });
 
+Deno.test("the calls of a transfer bear its number, and every transfer has one of its own", async () => {
+  const c = await runTask(
+    {
+      CopyStart: () => ({ code: 0, value: { source: c.source, targets: [c.target] } }),
+      CopyEnd: () => ({ code: ErrorCode.REPLICA_IS_GONE, value: null }),
+      CopyRevoke: ok,
+      MoveStart: () => ({ code: 0, value: { source: c.source, target: c.target } }),
+      MoveEnd: () => ({ code: ErrorCode.REPLICA_IS_GONE, value: null }),
+      MoveRevoke: ok,
+      DynamicReplicaCopyStart: () => ({
+        code: 0,
+        value: { source: c.source, targets: [c.target] },
+      }),
+      DynamicReplicaCopyEnd: () => ({ code: ErrorCode.REPLICA_IS_GONE, value: null }),
+      DynamicReplicaCopyRevoke: ok,
+    },
+    TaskType.REPLICA_COPY,
+    { targets: ["10.0.0.2:9"] },
+  );
+  await c.run();
+  c.tasks.submit([task(TaskType.REPLICA_MOVE, { target: "10.0.0.2:9" })]);
+  await c.t.clock.advance(1);
+  const lease = { dynamic_replication_lease_id_low: 3, dynamic_replication_version_epoch: 5 };
+  c.tasks.submit([task(TaskType.REPLICA_COPY, { targets: ["10.0.0.2:9"], ...lease })]);
+  await c.t.clock.advance(1);
+  const numbers = c.t.calls
+    .filter(({ name }) => /^(Copy|Move|DynamicReplicaCopy)/.test(name))
+    .map(({ name, writeId }) => `${name} ${writeId}`);
+  assert.deepEqual(numbers, [
+    ...["CopyStart 1", "CopyEnd 1", "CopyRevoke 1"],
+    ...["MoveStart 2", "MoveEnd 2", "MoveRevoke 2"],
+    ...["DynamicReplicaCopyStart 3", "DynamicReplicaCopyEnd 3", "DynamicReplicaCopyRevoke 3"],
+  ]);
+});
+
+Deno.test("a repeated end that meets a later transfer is taken for one that had come", async () => {
+  let asked = 0;
+  const c = await runTask(
+    {
+      CopyStart: () => ({ code: 0, value: { source: c.source, targets: [c.target] } }),
+      CopyEnd: () => {
+        if (asked++ === 0) throw new StoreError(ErrorCode.RPC_TIMEOUT, "no answer came");
+        return { code: ErrorCode.ILLEGAL_CLIENT, value: null };
+      },
+      CopyRevoke: ok,
+    },
+    TaskType.REPLICA_COPY,
+    { targets: ["10.0.0.2:9"] },
+  );
+  assert.deepEqual(await c.run(), [success]);
+  assert(!c.t.names.includes("CopyRevoke"));
+});
+
+Deno.test("an end without a number is not repeated: it might end a later transfer", async () => {
+  const c = await runTask(
+    {
+      CopyStart: () => ({ code: 0, value: { source: c.source, targets: [c.target] } }),
+      CopyEnd: () => {
+        throw new StoreError(ErrorCode.RPC_TIMEOUT, "no answer came");
+      },
+    },
+    TaskType.REPLICA_COPY,
+    { targets: ["10.0.0.2:9"] },
+  );
+  const unnumbered = new TaskRunner({ ...c.t.store, nextWriteId: () => 0 }, () => {});
+  unnumbered.submit([task(TaskType.REPLICA_COPY, { targets: ["10.0.0.2:9"] })]);
+  await settle();
+  await c.t.clock.advance(2000);
+  assert.equal(c.t.names.filter((name) => name === "CopyEnd").length, 1);
+  const [{ request }] = c.t.requests<MarkTaskToCompleteRequest>("MarkTaskToComplete");
+  assert.equal(request.message, "RPC_TIMEOUT");
+});
+
 Deno.test("a move without a target replica is only ended", async () => {
   const c = await runTask(
     { MoveEnd: ok, MoveStart: () => ({ code: 0, value: { source: c.source, target: null } }) },

@@ -28,6 +28,8 @@ const REPORT_MS = 60_000;
 
 /** What a copy or a move has to do with the master around its transfer. */
 interface Replication {
+  /** The number that its calls bear, 0 = none. */
+  readonly number: number;
   start(): Promise<Expected<{ source: ReplicaDescriptor; targets: ReplicaDescriptor[] }>>;
   end(): Promise<Expected<null>>;
   revoke(): Promise<Expected<null>>;
@@ -119,14 +121,17 @@ export class TaskRunner {
       await replication.revoke();
       return failure;
     }
-    const ended = await this.#untilAnswered(() => replication.end());
+    const ended = replication.number === 0
+      ? await replication.end()
+      : await this.#untilAnswered(() => replication.end());
     if (ended.code !== ErrorCode.OK && value.targets.length > 0) await replication.revoke();
     return ended.code;
   }
 
   /**
    * Makes a call again until it is answered: a master that was away must learn how a task ended. An
-   * end that reached it before has nothing to end any more.
+   * end that reached it before has nothing to end any more, or finds a later transfer, which it leaves
+   * alone since it bears a number.
    */
   async #untilAnswered(call: () => Promise<Expected<null>>): Promise<Expected<null>> {
     const { clock } = this.#store;
@@ -134,7 +139,8 @@ export class TaskRunner {
     for (let repeated = false;; repeated = true) {
       try {
         const answer = await call();
-        const ended = repeated && answer.code === ErrorCode.OBJECT_NO_REPLICATION_TASK;
+        const ended = repeated && (answer.code === ErrorCode.OBJECT_NO_REPLICATION_TASK ||
+          answer.code === ErrorCode.ILLEGAL_CLIENT);
         return ended ? { code: ErrorCode.OK, value: null } : answer;
       } catch (error) {
         const { signal } = this.#stopped;
@@ -175,6 +181,7 @@ export class TaskRunner {
     const payload = readPayload(task.payload);
     if (payload === null) return null;
     const { master, clientId } = this.#store;
+    const number = this.#store.nextWriteId();
     const call = {
       clientId,
       key: keyBytes(payload.text("key")),
@@ -187,30 +194,36 @@ export class TaskRunner {
         const leaseId = payload.id("dynamic_replication_lease_id");
         if (leaseId === "0-0") {
           return {
-            start: () => master.copyStart(start),
-            end: () => master.copyEnd(call),
-            revoke: () => master.copyRevoke(call),
+            number,
+            start: () => master.copyStart(start, number),
+            end: () => master.copyEnd(call, number),
+            revoke: () => master.copyRevoke(call, number),
           };
         }
         const lease = { leaseId, versionEpoch: payload.count("dynamic_replication_version_epoch") };
         return {
-          start: () => master.dynamicReplicaCopyStart({ ...start, ...lease }),
-          end: () => master.dynamicReplicaCopyEnd({ ...call, ...lease }),
-          revoke: () => master.dynamicReplicaCopyRevoke({ ...call, ...lease }),
+          number,
+          start: () => master.dynamicReplicaCopyStart({ ...start, ...lease }, number),
+          end: () => master.dynamicReplicaCopyEnd({ ...call, ...lease }, number),
+          revoke: () => master.dynamicReplicaCopyRevoke({ ...call, ...lease }, number),
           doneCode: ErrorCode.OBJECT_ALREADY_EXISTS,
         };
       }
       case TaskType.REPLICA_MOVE:
         return {
+          number,
           start: async () => {
             const tgtSegment = payload.text("target");
-            const { code, value } = await master.moveStart({ ...call, srcSegment, tgtSegment });
+            const { code, value } = await master.moveStart(
+              { ...call, srcSegment, tgtSegment },
+              number,
+            );
             if (value === null) return { code, value };
             const { source, target } = value;
             return { code, value: { source, targets: target === null ? [] : [target] } };
           },
-          end: () => master.moveEnd(call),
-          revoke: () => master.moveRevoke(call),
+          end: () => master.moveEnd(call, number),
+          revoke: () => master.moveRevoke(call, number),
         };
       default:
         return null;

@@ -114,6 +114,7 @@ function objectLine(state: CoreState, slot: number): string {
     transfer === undefined ? null : [
       ...[transfer.kind, uuid(state, transfer.client), epoch(state, transfer.startMs)],
       ...[transfer.source, transfer.targets, transfer.leaseId, transfer.versionEpoch],
+      ...(transfer.number === 0 ? [] : [transfer.number]),
     ],
   ]);
 }

@@ -143,6 +143,7 @@ const layouts: Readonly<Record<FactName, (read: FactReader) => Fields>> = {
     size: read.f64(),
     targets: list(read.u32(), () => read.f64()),
   }),
+  TRANSFER_NUMBERED: (read) => ({ ...object(read), number: read.f64() }),
   TRANSFER_ENDED: object,
   TASK_ADDED: (read) => ({ task: read.text() }),
   TASK_CHANGED: (read) => ({ task: read.text() }),

@@ -48,6 +48,7 @@ export const FactKind = {
   EXTENT_FENCED: 38,
   WRITE_ENDED_CHECKED: 39,
   WRITE_NAMED: 40,
+  TRANSFER_NUMBERED: 41,
   TABLE_ENTRY_SET: 45,
   TABLE_ENTRY_DROPPED: 46,
 } as const;
@@ -348,6 +349,7 @@ export class FactWriter extends FactEncoder {
     this.end();
   }
 
+  /** With the number of a transfer that has one: facts of before numbers are as they were. */
   transferStarted(transfer: Transfer): void {
     this.begin(FactKind.TRANSFER_STARTED);
     this.object(transfer.slot);
@@ -360,6 +362,14 @@ export class FactWriter extends FactEncoder {
     this.f64(transfer.size);
     this.u32(transfer.targets.length);
     for (const target of transfer.targets) this.f64(target);
+    this.end();
+    if (transfer.number !== 0) this.transferNumbered(transfer);
+  }
+
+  transferNumbered({ slot, number }: Transfer): void {
+    this.begin(FactKind.TRANSFER_NUMBERED);
+    this.object(slot);
+    this.f64(number);
     this.end();
   }
 

@@ -10,6 +10,7 @@ import type {
   TaskCompleteRequest,
   Uuid,
 } from "../../proto/types.ts";
+import type { Writer } from "./api.ts";
 import { completeFence, fetchFences } from "./fencing.ts";
 import { replicaDescriptor } from "./inspect.ts";
 import { stepJobOf } from "./job_steps.ts";
@@ -23,7 +24,8 @@ import { NO_LEASE, TransferKind } from "./transfers.ts";
 
 /**
  * The calls that copy and move objects: between segments, from disks into memory, and by order. See
- * `MasterCore.readOnly` for when they are refused.
+ * `MasterCore.readOnly` for when they are refused. `number` is the client's of a transfer, which its
+ * start, its end and its revoke bear; 0 = it has none.
  */
 export class MovementApi {
   readonly #state: CoreState;
@@ -88,13 +90,14 @@ export class MovementApi {
     targets: readonly string[],
     leaseId: Uuid,
     nowMs: number,
+    number = 0,
   ): Expected<CopyStartResponse> {
     if (this.#state.readOnly) return failed(ErrorCode.PERSISTENT_FAIL);
     const state = this.#state;
-    const index = this.#state.clients.require(client);
+    const writer = writerOf(this.#state.clients.require(client), number);
     const started = replication.copyStart(
       state,
-      index,
+      writer,
       tenant,
       key,
       source,
@@ -118,10 +121,11 @@ export class MovementApi {
     leaseId: Uuid,
     versionEpoch: number,
     nowMs: number,
+    number = 0,
   ): ErrorCode {
     if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
-    const index = this.#state.clients.find(client);
-    return replication.copyEnd(this.#state, index, tenant, key, leaseId, versionEpoch, nowMs);
+    const writer = writerOf(this.#state.clients.find(client), number);
+    return replication.copyEnd(this.#state, writer, tenant, key, leaseId, versionEpoch, nowMs);
   }
 
   /** As {@linkcode MasterCore.copyEnd}. */
@@ -132,8 +136,18 @@ export class MovementApi {
     leaseId: Uuid,
     versionEpoch: number,
     nowMs: number,
+    number = 0,
   ): ErrorCode {
-    return this.#revoke(TransferKind.COPY, client, tenant, key, leaseId, versionEpoch, nowMs);
+    return this.#revoke(
+      TransferKind.COPY,
+      client,
+      tenant,
+      key,
+      leaseId,
+      versionEpoch,
+      nowMs,
+      number,
+    );
   }
 
   /** As {@linkcode MasterCore.copyStart}, and INVALID_PARAMS. */
@@ -144,11 +158,12 @@ export class MovementApi {
     source: string,
     target: string,
     nowMs: number,
+    number = 0,
   ): Expected<MoveStartResponse> {
     if (this.#state.readOnly) return failed(ErrorCode.PERSISTENT_FAIL);
     const state = this.#state;
-    const index = this.#state.clients.require(client);
-    const started = replication.moveStart(state, index, tenant, key, source, target, nowMs);
+    const writer = writerOf(this.#state.clients.require(client), number);
+    const started = replication.moveStart(state, writer, tenant, key, source, target, nowMs);
     if (started.code !== ErrorCode.OK) return failed(started.code);
     const describe = (replica: number) => replicaDescriptor(state, started.slot, replica);
     const to = started.targets.map(describe);
@@ -156,15 +171,15 @@ export class MovementApi {
   }
 
   /** As {@linkcode MasterCore.copyEnd}. */
-  moveEnd(client: Uuid, tenant: number, key: Uint8Array, nowMs: number): ErrorCode {
+  moveEnd(client: Uuid, tenant: number, key: Uint8Array, nowMs: number, number = 0): ErrorCode {
     if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
-    const index = this.#state.clients.find(client);
-    return replication.moveEnd(this.#state, index, tenant, key, nowMs);
+    const writer = writerOf(this.#state.clients.find(client), number);
+    return replication.moveEnd(this.#state, writer, tenant, key, nowMs);
   }
 
   /** As {@linkcode MasterCore.copyEnd}. */
-  moveRevoke(client: Uuid, tenant: number, key: Uint8Array, nowMs: number): ErrorCode {
-    return this.#revoke(TransferKind.MOVE, client, tenant, key, NO_LEASE, 0, nowMs);
+  moveRevoke(client: Uuid, tenant: number, key: Uint8Array, nowMs: number, number = 0): ErrorCode {
+    return this.#revoke(TransferKind.MOVE, client, tenant, key, NO_LEASE, 0, nowMs, number);
   }
 
   /** INVALID_PARAMS, OBJECT_NOT_FOUND, UNAVAILABLE_IN_CURRENT_STATUS, TASK_PENDING_LIMIT_EXCEEDED. */
@@ -228,14 +243,15 @@ export class MovementApi {
     leaseId: Uuid,
     versionEpoch: number,
     nowMs: number,
+    number: number,
   ): ErrorCode {
     if (this.#state.readOnly) return ErrorCode.PERSISTENT_FAIL;
     const state = this.#state;
-    const index = state.clients.find(client);
+    const writer = writerOf(state.clients.find(client), number);
     return replication.revokeTransfer(
       state,
       kind,
-      index,
+      writer,
       tenant,
       key,
       leaseId,
@@ -243,4 +259,8 @@ export class MovementApi {
       nowMs,
     );
   }
+}
+
+function writerOf(client: number, number: number): Writer {
+  return { client, writeId: number };
 }

@@ -64,6 +64,7 @@ export function considerPromotion(state: CoreState, slot: number, nowMs: number)
     leaseId: "0-0",
     versionEpoch: 0,
     size: replicas.size(source),
+    number: 0,
   });
   disk.promotions.add(slot);
   counters.add(Counter.PROMOTIONS_ADMITTED, 1);

@@ -36,7 +36,6 @@ import {
   replicaById,
   setChecksum,
   settleOwedEnd,
-  startTransfer,
   startWrite,
 } from "./mutations.ts";
 import { ObjectFlag, ObjectLink } from "./objects.ts";
@@ -57,7 +56,7 @@ import { applyNamed } from "./reservation_mutations.ts";
 import type { CoreState } from "./state.ts";
 import { setEntry } from "./table_mutations.ts";
 import type { Task } from "./tasks.ts";
-import type { TransferKind } from "./transfers.ts";
+import { applyTransfer, applyTransferNumber } from "./transfer_mutations.ts";
 
 /**
  * Applies the facts in `bytes[start, end)`, whole ones, in the order in which they were told. The
@@ -394,6 +393,8 @@ function applyToObject(state: CoreState, kind: number, reader: FactReader): void
       return relist(state, slot, 0);
     case FactKind.TRANSFER_STARTED:
       return applyTransfer(state, slot, reader);
+    case FactKind.TRANSFER_NUMBERED:
+      return applyTransferNumber(state, slot, reader);
     case FactKind.TRANSFER_ENDED: {
       const transfer = state.transfers.transfers.get(slot);
       if (transfer === undefined) return;
@@ -476,19 +477,4 @@ function applyReplica(state: CoreState, slot: number, reader: FactReader): void 
     place = state.disks.add(disk, endpoint);
   }
   addReplica(state, slot, id, kind, status, size, place);
-}
-
-function applyTransfer(state: CoreState, slot: number, reader: FactReader): void {
-  const kind = reader.u8() as TransferKind;
-  const client = knownClient(state, reader);
-  const startMs = reader.time();
-  const source = reader.f64();
-  const leaseId = reader.text();
-  const versionEpoch = reader.f64();
-  const size = reader.f64();
-  const targets = Array.from({ length: reader.u32() }, () => reader.f64());
-  if (slot === 0 || state.transfers.transfers.has(slot)) return;
-  startTransfer(state, {
-    ...{ slot, kind, client, startMs, source, targets, leaseId, versionEpoch, size },
-  });
 }

@@ -1,6 +1,7 @@
 /** Copies and moves between segments, done by clients: start, end, revoke. */
 import { ErrorCode } from "../../proto/error_code.ts";
 import { ReplicaStatus, ReplicaType, SegmentStatus, type Uuid } from "../../proto/types.ts";
+import type { Writer } from "./api.ts";
 import { yieldAside } from "./aside.ts";
 import { compactionOf } from "./compaction_units.ts";
 import { relist } from "./leases.ts";
@@ -27,7 +28,7 @@ import type { SegmentName } from "./segments.ts";
 import type { CoreState } from "./state.ts";
 import { hasQuotaFor } from "./tenant_quota.ts";
 import { abandonTransfer, yieldTransfer } from "./transfer_end.ts";
-import { NO_LEASE, type Transfer, TransferKind } from "./transfers.ts";
+import { isTransferBy, NO_LEASE, type Transfer, TransferKind } from "./transfers.ts";
 
 /** What a client that starts a copy or move is told: replicas by index. */
 export interface StartedTransfer {
@@ -47,7 +48,7 @@ function refused(code: ErrorCode): StartedTransfer {
  */
 export function copyStart(
   state: CoreState,
-  client: number,
+  writer: Writer,
   tenant: number,
   key: Uint8Array,
   source: string,
@@ -74,7 +75,7 @@ export function copyStart(
   }
   const free = targets.filter((name) => replicaUnder(state, slot, name) === 0);
   if (dynamic && free.length === 0) return refused(ErrorCode.OBJECT_ALREADY_EXISTS);
-  return start(state, TransferKind.COPY, client, slot, source, free, nowMs, leaseId, epoch);
+  return start(state, TransferKind.COPY, writer, slot, source, free, nowMs, leaseId, epoch);
 }
 
 /**
@@ -83,7 +84,7 @@ export function copyStart(
  */
 export function moveStart(
   state: CoreState,
-  client: number,
+  writer: Writer,
   tenant: number,
   key: Uint8Array,
   source: string,
@@ -103,20 +104,20 @@ export function moveStart(
   const busy = whileTransferred(state, slot);
   if (busy !== ErrorCode.OK) return refused(busy);
   const free = within || replicaUnder(state, slot, target) === 0 ? [target] : [];
-  return start(state, TransferKind.MOVE, client, slot, source, free, nowMs);
+  return start(state, TransferKind.MOVE, writer, slot, source, free, nowMs);
 }
 
 /** Makes the copies readable. */
 export function copyEnd(
   state: CoreState,
-  client: number,
+  writer: Writer,
   tenant: number,
   key: Uint8Array,
   leaseId: Uuid,
   versionEpoch: number,
   nowMs: number,
 ): ErrorCode {
-  const found = find(state, TransferKind.COPY, client, tenant, key, leaseId, versionEpoch);
+  const found = find(state, TransferKind.COPY, writer, tenant, key, leaseId, versionEpoch);
   if (typeof found === "number") return found;
   const { slot } = found;
   if (!hasSource(state, found)) return fail(state, found, nowMs);
@@ -139,12 +140,12 @@ export function copyEnd(
 /** Makes the moved replica readable and removes the one that it was read from. */
 export function moveEnd(
   state: CoreState,
-  client: number,
+  writer: Writer,
   tenant: number,
   key: Uint8Array,
   nowMs: number,
 ): ErrorCode {
-  const found = find(state, TransferKind.MOVE, client, tenant, key, NO_LEASE, 0);
+  const found = find(state, TransferKind.MOVE, writer, tenant, key, NO_LEASE, 0);
   if (typeof found === "number") return found;
   const { slot } = found;
   const target = found.targets.length === 0 ? 0 : replicaById(state, slot, found.targets[0]);
@@ -163,14 +164,14 @@ export function moveEnd(
 export function revokeTransfer(
   state: CoreState,
   kind: TransferKind,
-  client: number,
+  writer: Writer,
   tenant: number,
   key: Uint8Array,
   leaseId: Uuid,
   versionEpoch: number,
   nowMs: number,
 ): ErrorCode {
-  const found = find(state, kind, client, tenant, key, leaseId, versionEpoch);
+  const found = find(state, kind, writer, tenant, key, leaseId, versionEpoch);
   if (typeof found === "number") return found;
   fail(state, found, nowMs);
   return ErrorCode.OK;
@@ -230,7 +231,7 @@ function isOpen(name: SegmentName): boolean {
 function start(
   state: CoreState,
   kind: TransferKind,
-  client: number,
+  writer: Writer,
   slot: number,
   source: string,
   targets: readonly string[],
@@ -278,13 +279,14 @@ function start(
   startTransfer(state, {
     slot,
     kind,
-    client,
+    client: writer.client,
     startMs: nowMs,
     source: replicas.id(from),
     targets: created.map((replica) => replicas.id(replica)),
     leaseId,
     versionEpoch,
     size,
+    number: writer.writeId,
   });
   return { code: ErrorCode.OK, slot, source: from, targets: created };
 }
@@ -292,7 +294,7 @@ function start(
 function find(
   state: CoreState,
   kind: TransferKind,
-  client: number,
+  writer: Writer,
   tenant: number,
   key: Uint8Array,
   leaseId: Uuid,
@@ -304,7 +306,7 @@ function find(
   if (transfer === undefined || transfer.kind === TransferKind.PROMOTION) {
     return ErrorCode.OBJECT_NO_REPLICATION_TASK;
   }
-  if (transfer.client !== client) return ErrorCode.ILLEGAL_CLIENT;
+  if (!isTransferBy(transfer, writer)) return ErrorCode.ILLEGAL_CLIENT;
   if (transfer.kind !== kind) return ErrorCode.INVALID_PARAMS;
   if (transfer.leaseId !== leaseId || transfer.versionEpoch !== versionEpoch) {
     return ErrorCode.INVALID_VERSION;

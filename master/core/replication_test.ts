@@ -2,8 +2,13 @@ import assert from "node:assert/strict";
 import { ErrorCode } from "../../proto/error_code.ts";
 import { assertCode, bytesOf, clientId, CoreDriver, MIB } from "../../tests/support/core_driver.ts";
 import { checkCore } from "../../tests/support/core_invariants.ts";
+import type { FactSink } from "./api.ts";
+import { FactReader } from "./fact_reader.ts";
+import { type DescribedFact, describeFact } from "./fact_text.ts";
 
 const LEASE = "9-9";
+
+type End = "copyEnd" | "copyRevoke" | "moveEnd" | "moveRevoke";
 
 class Mover extends CoreDriver {
   constructor() {
@@ -13,28 +18,31 @@ class Mover extends CoreDriver {
     this.ok(this.end("k"));
   }
 
+  /** Of the transfers that begin and of the ends, 0 = none. */
+  number = 0;
+
   copy(targets: string[], source = "segment-1", client = 1, lease = "0-0") {
     const key = bytesOf("k");
     return this.core.movement.copyStart(
-      ...[clientId(client), 0, key, source, targets, lease, this.nowMs] as const,
+      ...[clientId(client), 0, key, source, targets, lease, this.nowMs, this.number] as const,
     );
   }
 
   move(target: string, source = "segment-1", client = 1) {
     const key = bytesOf("k");
-    return this.core.movement.moveStart(clientId(client), 0, key, source, target, this.nowMs);
+    return this.core.movement.moveStart(
+      ...[clientId(client), 0, key, source, target, this.nowMs, this.number] as const,
+    );
   }
 
-  finish(what: "copyEnd" | "copyRevoke" | "moveEnd" | "moveRevoke", client = 1, lease = "0-0") {
-    const { movement } = this.core;
+  finish(what: End, client = 1, lease = "0-0", core = this.core) {
+    const { movement } = core;
+    const { nowMs, number } = this;
     const key = bytesOf("k");
-    if (what === "copyEnd") {
-      return movement.copyEnd(clientId(client), 0, key, lease, 0, this.nowMs);
+    if (what === "copyEnd" || what === "copyRevoke") {
+      return movement[what](clientId(client), 0, key, lease, 0, nowMs, number);
     }
-    if (what === "copyRevoke") {
-      return movement.copyRevoke(clientId(client), 0, key, lease, 0, this.nowMs);
-    }
-    return movement[what](clientId(client), 0, key, this.nowMs);
+    return movement[what](clientId(client), 0, key, nowMs, number);
   }
 
   homes(): string[] {
@@ -167,4 +175,77 @@ Deno.test("a transfer that is never ended is given up after the release time-out
   assert.deepEqual(mover.homes(), ["segment-1"]);
   mover.ok(mover.copy(["segment-2"]).code);
   checkCore(mover.core.state);
+});
+
+for (const what of ["copyEnd", "copyRevoke", "moveEnd", "moveRevoke"] as const) {
+  const begin = (mover: Mover) =>
+    what.startsWith("copy") ? mover.copy(["segment-2"]).code : mover.move("segment-2").code;
+  const kept = what === "copyEnd"
+    ? ["segment-1", "segment-2"]
+    : what === "moveEnd"
+    ? ["segment-2"]
+    : ["segment-1"];
+
+  Deno.test(`a ${what} that is repeated or late leaves a later transfer alone`, () => {
+    const mover = new Mover();
+    mover.number = 7;
+    mover.ok(mover.copy(["segment-3"]).code);
+    mover.ok(mover.finish("copyRevoke"));
+    mover.number = 8;
+    mover.ok(begin(mover));
+    for (const number of [7, 0, 9]) {
+      mover.number = number;
+      assertCode(mover.finish(what), ErrorCode.ILLEGAL_CLIENT);
+      assert.deepEqual(mover.homes(), ["segment-1"]);
+    }
+    mover.number = 8;
+    mover.ok(mover.finish(what));
+    assert.deepEqual(mover.homes(), kept);
+    checkCore(mover.core.state);
+  });
+
+  for (const from of ["the journal", "a snapshot"]) {
+    Deno.test(`after a restart from ${from} a late ${what} leaves a later transfer alone, too`, () => {
+      const mover = new Mover();
+      const facts: Uint8Array[] = [];
+      const sink: FactSink = { append: (b, start, end) => void facts.push(b.slice(start, end)) };
+      const journal: Uint8Array[] = [];
+      mover.core.tellSnapshot(sink);
+      mover.core.attachFacts({ append: (b, at, end) => void journal.push(b.slice(at, end)) });
+      mover.number = 8;
+      mover.ok(begin(mover));
+      facts.push(...journal);
+      if (from === "a snapshot") {
+        facts.length = 0;
+        mover.core.tellSnapshot(sink);
+      }
+      const { core } = new CoreDriver();
+      for (const fact of facts) core.replay(fact);
+      assert.equal(core.digest(), mover.core.digest());
+      mover.number = 7;
+      assertCode(mover.finish(what, 1, "0-0", core), ErrorCode.ILLEGAL_CLIENT);
+      mover.number = 8;
+      mover.ok(mover.finish(what, 1, "0-0", core));
+      checkCore(core.state);
+    });
+  }
+}
+
+Deno.test("a transfer whose client numbers none is ended without a number", () => {
+  const mover = new Mover();
+  const facts: DescribedFact[] = [];
+  mover.core.attachFacts({
+    append: (bytes, start, end) =>
+      void facts.push(describeFact(new FactReader(bytes.slice(start, end), 0, end - start, 0))),
+  });
+  mover.ok(mover.copy(["segment-2"]).code);
+  assert(facts.every(({ kind }) => kind !== "TRANSFER_NUMBERED"), "journals are as they were");
+  mover.number = 3;
+  assertCode(mover.finish("copyEnd"), ErrorCode.ILLEGAL_CLIENT);
+  mover.number = 0;
+  mover.ok(mover.finish("copyEnd"));
+  mover.number = 4;
+  mover.ok(mover.copy(["segment-3"]).code);
+  const told = facts.find(({ kind }) => kind === "TRANSFER_NUMBERED");
+  assert.deepEqual(told?.fields, { tenant: 0, key: bytesOf("k"), number: 4 });
 });

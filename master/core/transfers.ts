@@ -1,4 +1,5 @@
 import type { Uuid } from "../../proto/types.ts";
+import type { Writer } from "./api.ts";
 
 /** The lease of a transfer that dynamic replication has not asked for. */
 export const NO_LEASE: Uuid = "0-0";
@@ -21,6 +22,13 @@ export interface Transfer {
   readonly versionEpoch: number;
   /** Bytes that a promotion was admitted for. */
   readonly size: number;
+  /** The client's number of it, which its end and its revoke bear, too; 0 = it has none. */
+  number: number;
+}
+
+/** Whether a call by `writer` is about this transfer, and not about an earlier one of the object. */
+export function isTransferBy({ client, number }: Transfer, writer: Writer): boolean {
+  return client === writer.client && number === writer.writeId;
 }
 
 /** A request to the owner of a replica to write the object to its disk. */

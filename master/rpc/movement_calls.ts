@@ -78,71 +78,61 @@ export class MovementCalls {
   #copies(): HandlerEntry[] {
     const { movement } = this.#core;
     const ordered = this.#ordered;
-    const copyStart = (request: m.CopyStartRequest, leaseId: string, nowMs: number) => {
-      const { clientId, key, srcSegment, tgtSegments: targets } = request;
-      return ordered(
-        request,
-        (tenant) => movement.copyStart(clientId, tenant, key, srcSegment, targets, leaseId, nowMs),
-      );
-    };
-    const copyEnd = (request: m.ClientKeyRequest, lease: string, epoch: number, nowMs: number) => {
-      const { clientId, key } = request;
-      return ordered(
-        request,
-        (tenant) => done(movement.copyEnd(clientId, tenant, key, lease, epoch, nowMs)),
-      );
-    };
-    const copyRevoke = (
-      request: m.ClientKeyRequest,
-      lease: string,
-      epoch: number,
+    type Lease = Pick<m.DynamicReplicaCopyRequest, "leaseId" | "versionEpoch">;
+    const noLease: Lease = { leaseId: NIL_UUID, versionEpoch: 0 };
+    const copyStart = (
+      request: m.CopyStartRequest,
+      { leaseId }: Pick<Lease, "leaseId">,
       nowMs: number,
+      number: number,
     ) => {
-      const { clientId, key } = request;
-      return ordered(
-        request,
-        (tenant) => done(movement.copyRevoke(clientId, tenant, key, lease, epoch, nowMs)),
-      );
+      const { clientId, key, srcSegment, tgtSegments } = request;
+      return ordered(request, (tenant) =>
+        movement.copyStart(
+          ...[clientId, tenant, key, srcSegment, tgtSegments, leaseId, nowMs, number] as const,
+        ));
     };
+    const copyOver =
+      (call: "copyEnd" | "copyRevoke") =>
+      (request: m.ClientKeyRequest, lease: Lease, nowMs: number, number: number) => {
+        const { clientId, key } = request;
+        const { leaseId, versionEpoch } = lease;
+        return ordered(request, (tenant) =>
+          done(
+            movement[call](clientId, tenant, key, leaseId, versionEpoch, nowMs, number),
+          ));
+      };
+    const moveOver =
+      (call: "moveEnd" | "moveRevoke") =>
+      (request: m.ClientKeyRequest, nowMs: number, number: number) =>
+        ordered(
+          request,
+          (tenant) => done(movement[call](request.clientId, tenant, request.key, nowMs, number)),
+        );
+    const [copyEnd, copyRevoke] = [copyOver("copyEnd"), copyOver("copyRevoke")];
     return [
-      plainCall(m.CopyStart, (request, nowMs) => copyStart(request, NIL_UUID, nowMs)),
-      plainCall(m.CopyEnd, (request, nowMs) => copyEnd(request, NIL_UUID, 0, nowMs)),
-      plainCall(m.CopyRevoke, (request, nowMs) => copyRevoke(request, NIL_UUID, 0, nowMs)),
+      plainCall(m.CopyStart, (request, ...rest) => copyStart(request, noLease, ...rest)),
+      plainCall(m.CopyEnd, (request, ...rest) => copyEnd(request, noLease, ...rest)),
+      plainCall(m.CopyRevoke, (request, ...rest) => copyRevoke(request, noLease, ...rest)),
       plainCall(
         m.DynamicReplicaCopyStart,
-        (request, nowMs) => copyStart(request, request.leaseId, nowMs),
+        (request, ...rest) => copyStart(request, request, ...rest),
       ),
-      plainCall(
-        m.DynamicReplicaCopyEnd,
-        (request, nowMs) => copyEnd(request, request.leaseId, request.versionEpoch, nowMs),
-      ),
+      plainCall(m.DynamicReplicaCopyEnd, (request, ...rest) => copyEnd(request, request, ...rest)),
       plainCall(
         m.DynamicReplicaCopyRevoke,
-        (request, nowMs) => copyRevoke(request, request.leaseId, request.versionEpoch, nowMs),
+        (request, ...rest) => copyRevoke(request, request, ...rest),
       ),
-      plainCall(m.MoveStart, (request, nowMs) => {
+      plainCall(m.MoveStart, (request, nowMs, number) => {
         const { clientId, key, srcSegment, tgtSegment } = request;
         return ordered(
           request,
-          (tenant) => movement.moveStart(clientId, tenant, key, srcSegment, tgtSegment, nowMs),
+          (tenant) =>
+            movement.moveStart(clientId, tenant, key, srcSegment, tgtSegment, nowMs, number),
         );
       }),
-      plainCall(
-        m.MoveEnd,
-        (request, nowMs) =>
-          ordered(
-            request,
-            (tenant) => done(movement.moveEnd(request.clientId, tenant, request.key, nowMs)),
-          ),
-      ),
-      plainCall(
-        m.MoveRevoke,
-        (request, nowMs) =>
-          ordered(
-            request,
-            (tenant) => done(movement.moveRevoke(request.clientId, tenant, request.key, nowMs)),
-          ),
-      ),
+      plainCall(m.MoveEnd, moveOver("moveEnd")),
+      plainCall(m.MoveRevoke, moveOver("moveRevoke")),
     ];
   }
 

@@ -1,6 +1,6 @@
 /**
- * The number of a write, which clients of ours attach to the calls that start, end and revoke it: the
- * messages themselves do not say which of several writes of a key they are about. It is the
+ * The number of a write, a copy or a move, which clients of ours attach to the calls that start, end
+ * and revoke it: the messages themselves do not say which of several of a key they are about. It is the
  * attachment of the request frame, 8 bytes, little endian, from 1 to 2^53 - 1; a batch has one for
  * all of its keys. Masters that do not know it step over it.
  *

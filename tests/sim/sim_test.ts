@@ -212,3 +212,14 @@ Deno.test("memory of an owner that was given up and returns is not given to othe
   };
   for (let seed = 20; seed <= 60; seed++) await new World(seed, { profile }).run();
 });
+
+// The world of seed 3505: few keys, copies all the time, answers that come later than clients wait.
+// An end was repeated while a later copy of the key had begun, and completed it.
+Deno.test("an end of a copy that is repeated does not end a later copy", async () => {
+  const { profile } = new World(3505);
+  for (const numbersWrites of [true, false]) {
+    for (const seed of [9, 28, 39, 59, 60, 72, 77, 82, 88, 3505]) {
+      await new World(seed, { profile: { ...profile, numbersWrites } }).run();
+    }
+  }
+});

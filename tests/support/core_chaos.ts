@@ -23,6 +23,7 @@ export class Chaos {
   readonly #shared: boolean;
   #nextSegment = 1;
   #nextWriteId = 1;
+  #nextNumber = 0;
 
   constructor(seed: number) {
     this.#random = new SeededRng(seed, 77);
@@ -124,10 +125,27 @@ export class Chaos {
         else this.#silent.delete(client);
         break;
       case 18:
-        core.movement.copyStart(id, tenant, bytes, this.#name(), [this.#name()], "0-0", nowMs);
+        core.movement.copyStart(
+          id,
+          tenant,
+          bytes,
+          this.#name(),
+          [this.#name()],
+          "0-0",
+          nowMs,
+          this.#number(),
+        );
         break;
       case 19:
-        core.movement.moveStart(id, tenant, bytes, this.#name(), this.#name(), nowMs);
+        core.movement.moveStart(
+          id,
+          tenant,
+          bytes,
+          this.#name(),
+          this.#name(),
+          nowMs,
+          this.#number(),
+        );
         break;
       case 20:
       case 21:
@@ -268,19 +286,25 @@ export class Chaos {
     }
   }
 
+  /** Of a transfer: none, or one of two, so that ends meet theirs often. */
+  #number(): number {
+    return this.#nextNumber++ % 3;
+  }
+
   #endTransfer(client: number, key: Uint8Array): void {
     const { movement } = this.driver.core;
     const { nowMs, tenant } = this.driver;
     const id = clientId(client);
+    const number = this.#number();
     switch (this.#below(4)) {
       case 0:
-        return void movement.copyEnd(id, tenant, key, "0-0", 0, nowMs);
+        return void movement.copyEnd(id, tenant, key, "0-0", 0, nowMs, number);
       case 1:
-        return void movement.moveEnd(id, tenant, key, nowMs);
+        return void movement.moveEnd(id, tenant, key, nowMs, number);
       case 2:
-        return void movement.copyRevoke(id, tenant, key, "0-0", 0, nowMs);
+        return void movement.copyRevoke(id, tenant, key, "0-0", 0, nowMs, number);
       default:
-        return void movement.moveRevoke(id, tenant, key, nowMs);
+        return void movement.moveRevoke(id, tenant, key, nowMs, number);
     }
   }
 
