@@ -125,7 +125,7 @@ export class Master {
     const policies = kept?.policies ?? read;
     const journal = kept?.journal ?? null;
     const snapshotter = kept?.snapshotter ?? null;
-    const keys = new KeyRing(Date.now());
+    const keys = new KeyRing(Date.now);
     const names = new NamedDoor(core);
     const door = config.requireAuth ? new KeyDoor(keys, names, config.tenants !== null) : names;
     const metrics = new MetricsRegistry();

@@ -41,7 +41,7 @@ function opened(...wishes: KeyWish[]) {
   const { core } = new CoreDriver({ enableMultiTenants: true });
   for (const name of ["a", "b", "default"]) core.tenants.setQuota(bytesOf(name), BigInt(MIB));
   const keys = wishes.map((one) => createKey(one, 0));
-  const ring = new KeyRing(1000);
+  const ring = new KeyRing(() => 1000);
   ring.replace(keys.map(({ record }) => record));
   const door = new KeyDoor(ring, new NamedDoor(core), true);
   const enter = (text: string, access: TenantAccess = TenantAccess.CREATE) => {

@@ -9,17 +9,18 @@ export class KeyRing {
   /** Goes up when a key that was taken may not be taken any more. */
   #version = 0;
 
-  /** `nowMs` is Unix time. */
-  constructor(nowMs: number) {
-    this.#nowMs = nowMs;
+  /** `now` tells Unix time in milliseconds. */
+  constructor(readonly now: () => number) {
+    this.#nowMs = now();
   }
 
   get version(): number {
     return this.#version;
   }
 
-  /** Replaces all keys. */
+  /** Replaces all keys. One that ends with this is not taken any more. */
   replace(records: Iterable<KeyRecord>): void {
+    this.#nowMs = Math.max(this.#nowMs, this.now());
     this.#records = new Map(Array.from(records, (record) => [record.id, record]));
     this.#version++;
     this.#noteExpiry();
@@ -27,7 +28,7 @@ export class KeyRing {
 
   /** Lets time pass; keys end by this. */
   tick(nowMs: number): void {
-    this.#nowMs = nowMs;
+    this.#nowMs = Math.max(this.#nowMs, nowMs);
     if (nowMs < this.#nextExpiryMs) return;
     this.#version++;
     this.#noteExpiry();

@@ -61,7 +61,7 @@ export class AdminAuth implements AsyncDisposable {
     this.#table = options.keys;
     this.#audit = new AuditLog(options.auditPath);
     this.#options = options;
-    this.#ring = new KeyRing(options.now());
+    this.#ring = new KeyRing(() => options.now());
     this.keysChanged();
   }
 

@@ -29,7 +29,7 @@ const nothing = { keys: [], offlineKeys: [], documents: [], settings: {} };
 class Seat {
   readonly core = new CoreDriver({ enableMultiTenants: true }).core;
   readonly log: LogGroup[] = [];
-  readonly keys = new KeyRing(0);
+  readonly keys = new KeyRing(() => 0);
   readonly shown: TableChange[] = [];
   readonly settings: [string, string | null][] = [];
   readonly firstKeys: string[] = [];
