@@ -214,7 +214,7 @@ Deno.test("a writer that is stopped for longer than its reservation lasts spoils
   // A reservation is kept for a third of that.
   const { process: master, address, adminUrl } = await startMaster([
     ...["--put_start_discard_timeout_sec=1", "--put_start_release_timeout_sec=600"],
-    ...["--client_ttl=2", "--default_kv_lease_ttl=100", "--max_reserved_ratio=0.2"],
+    ...["--client_ttl=2", "--default_kv_lease_ttl=600", "--max_reserved_ratio=0.2"],
   ]);
   const node = await startNode(address, 32 << 20);
   const other = await StoreClient.connect({ masterServerAddress: address });

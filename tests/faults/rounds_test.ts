@@ -22,12 +22,16 @@ for (const way of ways) {
     async fn() {
       const random = new Random(1);
       const fraction = () => random.u32() / 2 ** 32;
-      const result = await runRounds(way, true, ROUNDS, fraction, () => {});
-      const { heldReads, heldWrites } = result.dangers;
-      assert.deepEqual(result.complaints, []);
-      assert.equal(result.wrong, 0, result.summary);
-      assert(heldReads >= ROUNDS && heldWrites >= ROUNDS, result.summary);
-      assert.equal(result.harmless, false, result.summary);
+      // On a machine with other work so few rounds may show too little.
+      for (let rounds = ROUNDS;; rounds *= 2) {
+        const result = await runRounds(way, true, rounds, fraction, () => {});
+        const { heldReads, heldWrites } = result.dangers;
+        assert.deepEqual(result.complaints, []);
+        assert.equal(result.wrong, 0, result.summary);
+        assert(heldReads >= rounds && heldWrites >= rounds, result.summary);
+        if (!result.harmless) return;
+        assert(rounds < 4 * ROUNDS, result.summary);
+      }
     },
   });
 }
