@@ -102,6 +102,8 @@ export async function compareWithLog(
 
 function isOf(copy: Replayed, id: string, name: string): boolean {
   if (copy.logId === id) return true;
+  // A member of the cluster that has just begun has nothing of it yet.
+  if (copy.logId === null && copy.position === 0) return true;
   copy.fault(
     copy.logId === null
       ? `it is no copy of ${name}: its master was alone`

@@ -9,9 +9,12 @@ import { DataDirectory } from "../journal/data_directory.ts";
 import { FactBuffer } from "../journal/fact_buffer.ts";
 import { FileJournal } from "../journal/file_journal.ts";
 import { listFiles } from "../journal/files.ts";
+import { Replayed } from "./audit.ts";
+import { compareWithLog } from "./compare.ts";
 import { parseLogFlags } from "./flags.ts";
 import { inspect } from "./inspect.ts";
 import { audit } from "./main.ts";
+import type { SharedLogReader } from "./sources.ts";
 
 /** A master's data directory with a journal, which goes with it. */
 class Desk implements Disposable {
@@ -346,4 +349,13 @@ Deno.test("bad usage is one line that says what is allowed", async () => {
       return true;
     });
   }
+});
+
+Deno.test("a copy that has nothing of the shared log yet is sound, one of a lone master is not", async () => {
+  const log = { name: "the log", head: { id: "a", base: 0 }, async *groups() {} };
+  const [fresh, alone] = [new Replayed("fresh"), new Replayed("alone")];
+  alone.position = 3;
+  await compareWithLog(log as unknown as SharedLogReader, [fresh, alone]);
+  assert.deepEqual(fresh.faults, []);
+  assert.deepEqual(alone.faults, ["it is no copy of the log: its master was alone"]);
 });
