@@ -64,7 +64,7 @@ export async function measureHost(scale: Scale): Promise<Section> {
   const notes = [
     "The lender is another process, a store's node or an engine; memcpy is that of libc in the client,",
     "from memory such as engines lend; medians of single operations. A get checks the value. Of a known",
-    "key, which the client has looked up within the last second, it does not ask the master, which",
+    "key, which the client has looked up within the last 250 ms, it does not ask the master, which",
     'has promised that the value stays (SNOWSKIN_HELD_READS=on); "first": it asks, as of a key of',
     'which it knows nothing (SNOWSKIN_HELD_READS=off, SNOWSKIN_EARLY_READS=off). "rotating": values of',
     `${rotation / MIB} MiB together, where the last-level cache has ${cache / MIB} MiB; "hot": one`,
