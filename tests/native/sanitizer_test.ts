@@ -28,13 +28,28 @@ function missing(sanitizer: string): string | null {
   }
 }
 
+/**
+ * How a program is begun: without random addresses where that can be had, since shadow memory now and
+ * then does not fit between them.
+ */
+const launch = (() => {
+  const fixed = ["setarch", "-R"];
+  try {
+    const { success } = new Deno.Command(fixed[0], { args: [fixed[1], "true"] }).outputSync();
+    return success ? fixed : [];
+  } catch {
+    return [];
+  }
+})();
+
 async function runGroup(
   program: string,
   group: string,
   env: Record<string, string>,
 ): Promise<void> {
-  const { code, stdout, stderr } = await new Deno.Command(program, {
-    args: [group],
+  const [command, ...args] = [...launch, program, group];
+  const { code, stdout, stderr } = await new Deno.Command(command, {
+    args,
     env,
     stdout: "piped",
     stderr: "piped",
